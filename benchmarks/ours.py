@@ -1,0 +1,70 @@
+"""Our training step, with all that a step costs: drawing the data, the update, the metrics and their way to disk."""
+
+from itertools import islice
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from abruptlab.config import RunConfig
+from abruptlab.encoder import Encoder
+from abruptlab.matrices import BLOCK, stream
+from abruptlab.optimizers import build_optimizers
+from abruptlab.recorder import Recorder
+from abruptlab.training import compile_layers, initial_model, train_step
+from benchmarks.clock import seconds
+
+
+class Ours:
+    """The steps of `abruptlab.training.train`, without progress and checkpoints; `folder` takes the metrics."""
+
+    def __init__(self, config: RunConfig, device: torch.device, folder: Path) -> None:
+        self.config = config
+        self.device = device
+        self.model = initial_model(config, device)
+        self.optimizers = build_optimizers(config.training, self.model)
+        if config.training.compile:
+            compile_layers(self.model)
+        self.recorder = Recorder(config, folder, resume=True, made_with={})
+        self._next = 0  # the first step of the next block
+
+    def __call__(self, steps: int) -> float:
+        """Seconds a step, over the first `steps` steps of a fresh block of data.
+
+        A block is drawn whole, for its `BLOCK` steps, so each step bears that share of the drawing. The metrics are
+        flushed once, at the end.
+        """
+        batches = []
+        fresh = stream(self.config.task, self.config.training.batch, self.config.seed, self._next, self.device)
+        drawing = seconds(lambda: batches.extend(islice(fresh, steps)), self.device)
+
+        def work() -> None:
+            for step, batch in enumerate(batches, self._next):
+                metrics = train_step(self.model, self.optimizers, self.config, batch)
+                self.recorder.keep(step, metrics, self.config.training.learning_rate)
+            self.recorder.flush()
+
+        with self.recorder:
+            working = seconds(work, self.device)
+        self._next += BLOCK
+        return drawing / BLOCK + working / steps
+
+
+class Overhead(Ours):
+    """The same without the model and the optimiser: what is left is data, loss, metrics and logging."""
+
+    def __init__(self, config: RunConfig, device: torch.device, folder: Path) -> None:
+        super().__init__(config, device, folder)
+        self.model = _Instant(config.training.batch, config.task.positions).to(device)
+        self.optimizers = []
+
+
+class _Instant(Encoder):
+    """Knows its answer beforehand."""
+
+    def __init__(self, batch: int, positions: int) -> None:
+        nn.Module.__init__(self)  # none of the encoder's parts
+        self.answer = nn.Parameter(torch.zeros(batch, positions))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.answer[: len(tokens)]

@@ -1,0 +1,39 @@
+"""Rebuild the weights that come with the package from a finished run: python -m scripts.ship_weights RUN"""
+
+import shutil
+import sys
+from pathlib import Path
+
+from abruptlab.checkpoints import checkpoint_folder
+from abruptlab.errors import AbruptlabError
+from abruptlab.runs import Run
+
+WEIGHTS = Path(__file__).parents[1] / "src" / "abruptlab" / "weights"
+
+
+def ship(run: Run, target: Path) -> None:
+    """Copy config, metrics and the milestones' models (not the optimizer's state) to `target`, replacing it."""
+    if not run.finished or run.drop is None or run.drop.end is None:
+        raise SystemExit(f"{run.folder}: expected a finished run with a whole drop, got {run.drop}")
+    partial = target.with_name(f".{target.name}.tmp")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for name in ("config.toml", "metrics.jsonl"):
+        shutil.copy(run.folder / name, partial)
+    for step in run.milestones.values():
+        run.load(step)  # raises if it is damaged
+        shutil.copytree(
+            checkpoint_folder(run.checkpoints, step),
+            checkpoint_folder(partial / "checkpoints", step),
+            ignore=shutil.ignore_patterns("optimizer.safetensors"),
+        )
+    shutil.rmtree(target, ignore_errors=True)
+    partial.replace(target)
+
+
+if __name__ == "__main__":
+    try:
+        source = Run(sys.argv[1] if len(sys.argv) == 2 else "")
+        ship(source, WEIGHTS / source.config.name)
+    except AbruptlabError as error:
+        sys.exit(str(error))

@@ -1,0 +1,114 @@
+"""The paper's BERT encoder, with every activation at a named site.
+
+It is `BertModel` without token types, pooler and dropout, plus a linear read-out to one real number per token
+(`interop` proves it against the stock implementation).
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from abruptlab.config import ModelConfig
+from abruptlab.sites import Site
+from abruptlab.tokens import MASK
+
+LAYER_NORM_EPS = 1e-12  # BERT's
+NARROW_HEAD = 32  # on a CPU, SDPA is slower than the plain products for heads up to about this width
+
+
+class Attention(nn.Module):
+    """Bidirectional multi-head self-attention. Query, key and value share one product; rows are in that order."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.output = nn.Linear(width, width)
+        self.pattern = Site()  # [batch, head, query, key], rows sum to one
+        self.z = Site()  # [batch, pos, head, d_head], the heads' outputs before the output projection
+
+    def forward(self, x: Float[Tensor, "batch pos width"]) -> Float[Tensor, "batch pos width"]:
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        if self.pattern.touched or (x.device.type == "cpu" and q.shape[-1] <= NARROW_HEAD):
+            z = self.pattern((q * q.shape[-1] ** -0.5 @ k.mT).softmax(-1)) @ v
+        else:
+            z = F.scaled_dot_product_attention(q, k, v)
+        return self.output(self.z(z.transpose(1, 2)).flatten(2))
+
+
+class Mlp(nn.Module):
+    """The position-wise network: width → mlp_width, exact GELU, → width."""
+
+    def __init__(self, width: int, mlp_width: int) -> None:
+        super().__init__()
+        self.input = nn.Linear(width, mlp_width)
+        self.output = nn.Linear(mlp_width, width)
+        self.post = Site()  # [batch, pos, mlp_width], after the GELU
+
+    def forward(self, x: Float[Tensor, "batch pos width"]) -> Float[Tensor, "batch pos width"]:
+        return self.output(self.post(F.gelu(self.input(x))))
+
+
+class Block(nn.Module):
+    """One post-LayerNorm transformer layer: x ← norm(x + attention(x)), x ← norm(x + mlp(x))."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.attn = Attention(config.width, config.heads)
+        self.attn_norm = nn.LayerNorm(config.width, eps=LAYER_NORM_EPS)
+        self.resid_mid = Site()  # [batch, pos, width], after the attention's norm
+        self.mlp = Mlp(config.width, config.mlp_width)
+        self.mlp_norm = nn.LayerNorm(config.width, eps=LAYER_NORM_EPS)
+        self.resid_post = Site()  # [batch, pos, width], the layer's output
+
+    def forward(self, x: Float[Tensor, "batch pos width"]) -> Float[Tensor, "batch pos width"]:
+        x = self.resid_mid(self.attn_norm(x + self.attn(x)))
+        return self.resid_post(self.mlp_norm(x + self.mlp(x)))
+
+
+class Encoder(nn.Module):
+    """The transformer of the paper (section 3): masked tokens in, one predicted value per token out.
+
+    Sites: `embed`, and for each layer i `blocks.{i}.attn.pattern`, `.attn.z`, `.resid_mid`, `.mlp.post`,
+    `.resid_post`; their shapes stand beside their declarations.
+    """
+
+    def __init__(self, config: ModelConfig, vocabulary_size: int, positions: int) -> None:
+        super().__init__()
+        self.config = config
+        frozen = MASK if config.mask_embedding == "zero" else None
+        self.token_embedding = nn.Embedding(vocabulary_size, config.width, padding_idx=frozen)
+        self.position_embedding = nn.Embedding(positions, config.width)
+        self.embed_norm = nn.LayerNorm(config.width, eps=LAYER_NORM_EPS)
+        self.embed = Site()  # [batch, pos, width], after the norm
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.readout = nn.Linear(config.width, 1)
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draw all weights anew: N(0, init_std²), biases zero, norms identity; the read-out keeps PyTorch's default
+        (uniform within ±1/√width), and MASK's row is zero unless it is trained."""
+        for module in self.modules():
+            if module is self.readout:
+                bound = 1 / math.sqrt(self.readout.in_features)
+                for parameter in self.readout.parameters():
+                    nn.init.uniform_(parameter, -bound, bound, generator=generator)
+            elif isinstance(module, nn.Linear | nn.Embedding):
+                nn.init.normal_(module.weight, std=self.config.init_std, generator=generator)
+                if isinstance(module, nn.Linear):
+                    nn.init.zeros_(module.bias)
+                elif module.padding_idx is not None:
+                    nn.init.zeros_(module.weight[module.padding_idx])
+            elif isinstance(module, nn.LayerNorm):
+                module.reset_parameters()
+
+    def forward(self, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos"]:
+        """Predict the value of every token. Positions are counted from the first: a smaller matrix uses the first
+        m·n of them, row by row."""
+        x = self.token_embedding(tokens) + self.position_embedding.weight[: tokens.shape[1]]
+        x = self.embed(self.embed_norm(x))
+        for block in self.blocks:
+            x = block(x)
+        return self.readout(x).squeeze(-1)

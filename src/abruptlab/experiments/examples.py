@@ -1,0 +1,73 @@
+"""One matrix as the model sees and completes it, before and after the drop (figure 1A)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+
+from abruptlab.errors import CheckpointError
+from abruptlab.matrices import generator, sample
+
+if TYPE_CHECKING:
+    from abruptlab.runs import Run
+
+HELD_OUT = 3  # key of the held-out stream; the training draws its batches and weights under 0, 1 and 2
+CANDIDATES = 256  # matrices of which the typical one is shown
+
+
+@dataclass(frozen=True)
+class ExampleMatrices:
+    """A typical held-out matrix and its predictions at some steps."""
+
+    truth: Float[np.ndarray, "rows columns"]
+    observed: Bool[np.ndarray, "rows columns"]  # False where hidden
+    tokens: Int[np.ndarray, "rows columns"]  # what the model sees, 0 where hidden
+    steps: Int[np.ndarray, " step"]
+    predictions: Float[np.ndarray, "step rows columns"]
+    decimals: int  # to which the matrix is rounded
+    onset: int | None  # first step of the drop, where there is one
+
+
+def before_and_after(run: "Run") -> list[int]:
+    """The last checkpoint before the drop and the last of all; without a drop, the first and the last.
+
+    Raises `CheckpointError` if there is none at all.
+    """
+    if not run.steps:
+        raise CheckpointError(f"{run.folder} has no checkpoint yet")
+    before = [step for step in run.steps if run.drop is not None and step < run.drop.onset]
+    return sorted({(before or run.steps[:1])[-1], run.steps[-1]})
+
+
+def measure_examples(run: "Run", steps: Sequence[int] | None = None) -> ExampleMatrices:
+    """Predictions of the checkpoints at `steps` (default: `before_and_after`) for one matrix no run was trained on.
+
+    It is the typical one of 256: that with the median L_mask at the last of the steps, so that nobody has to choose.
+
+    Raises `CheckpointError` for a step without a checkpoint.
+    """
+    steps = before_and_after(run) if steps is None else list(steps)
+    task, seed = run.config.task, generator(run.config.seed, HELD_OUT).initial_seed()
+    batch = sample(task, CANDIDATES, seed)
+    with torch.no_grad():
+        predictions = torch.stack([run.load(step)(batch.tokens) for step in steps])  # [step, batch, pos]
+    hidden = ~batch.observed
+    error = ((predictions[-1] - batch.values) ** 2 * hidden).sum(-1) / hidden.sum(-1)  # NaN, sorted last: none hidden
+    some_hidden = int(hidden.any(-1).sum())
+    typical = int(error.argsort(stable=True)[some_hidden // 2])
+
+    def matrix(flat: torch.Tensor) -> np.ndarray:
+        return flat.unflatten(-1, batch.size).numpy()
+
+    return ExampleMatrices(
+        truth=matrix(batch.values[typical]),
+        observed=matrix(batch.observed[typical]),
+        tokens=matrix(batch.tokens[typical]),
+        steps=np.array(steps),
+        predictions=matrix(predictions[:, typical]),
+        decimals=task.decimals,
+        onset=None if run.drop is None else run.drop.onset,
+    )

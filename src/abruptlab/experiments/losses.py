@@ -1,0 +1,75 @@
+"""The loss over the training steps (figures 1B and 2)."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from abruptlab.config import MatrixTask
+from abruptlab.errors import RunError
+
+if TYPE_CHECKING:
+    from abruptlab.drop import Drop
+    from abruptlab.runs import Run
+
+SMOOTHING = 1 / 200  # width of the running mean as a share of the run: well below the width of a drop
+EARLY = 1 / 2  # and at most this share of the step itself, so that the first steps are not smeared
+
+
+@dataclass(frozen=True)
+class LossCurves:
+    """The mean squared errors on fresh matrices, one value a step, and what they are compared with."""
+
+    step: Int[np.ndarray, " step"]
+    loss: Float[np.ndarray, " step"]  # L, over all entries
+    loss_observed: Float[np.ndarray, " step"]  # L_obs
+    loss_masked: Float[np.ndarray, " step"]  # L_mask
+    smooth_loss: Float[np.ndarray, " step"]  # running means of the three
+    smooth_observed: Float[np.ndarray, " step"]
+    smooth_masked: Float[np.ndarray, " step"]
+    copying_level: float  # L_mask of predicting zero
+    loss_of_zero: float | None  # L of copying what is observed and predicting zero elsewhere
+    drop: "Drop | None"
+
+
+def measure_loss_curves(run: "Run") -> LossCurves:
+    """L, L_obs and L_mask over the steps of a run, raw and smoothed (figures 1B and 2).
+
+    Raises `RunError` if the run has made no step yet.
+    """
+    metrics = run.metrics
+    if not len(metrics["step"]):
+        raise RunError(f"{run.folder} has no metrics yet")
+    return LossCurves(
+        step=metrics["step"],
+        loss=metrics["loss"],
+        loss_observed=metrics["loss_observed"],
+        loss_masked=metrics["loss_masked"],
+        smooth_loss=smooth(metrics["loss"]),
+        smooth_observed=smooth(metrics["loss_observed"]),
+        smooth_masked=smooth(metrics["loss_masked"]),
+        copying_level=run.config.task.copying_level,
+        loss_of_zero=loss_of_zero(run.config.task),
+        drop=run.drop,
+    )
+
+
+def loss_of_zero(task: MatrixTask) -> float | None:
+    """L of copying the observed entries and predicting zero at the hidden ones: p_mask · E[x²].
+
+    None for fixed masks, which hide entries without a probability.
+    """
+    return None if task.mask == "fixed" else task.mask_probability * task.copying_level
+
+
+def smooth(values: Float[np.ndarray, " step"]) -> Float[np.ndarray, " step"]:
+    """The running mean, centred, over `SMOOTHING` of the run; NaN (a step without such entries) is left out."""
+    at = np.arange(len(values))
+    half = np.minimum(int(len(values) * SMOOTHING / 2), (at * EARLY / 2).astype(int))
+    first, past = at - half, np.minimum(at + half + 1, len(values))
+    there = np.isfinite(values)
+    total = np.concatenate([[0.0], np.cumsum(np.where(there, values, 0.0), dtype=np.float64)])
+    count = np.concatenate([[0], np.cumsum(there)])
+    with np.errstate(invalid="ignore"):  # a window of nothing but NaN stays NaN
+        return (total[past] - total[first]) / (count[past] - count[first])

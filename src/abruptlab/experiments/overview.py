@@ -1,0 +1,23 @@
+"""The whole story at a glance (figure 1): one matrix completed, and the loss that led there."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from abruptlab.experiments.examples import ExampleMatrices, before_and_after, measure_examples
+from abruptlab.experiments.losses import LossCurves, measure_loss_curves
+
+if TYPE_CHECKING:
+    from abruptlab.runs import Run
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What figure 1 shows."""
+
+    example: ExampleMatrices  # with one prediction, of the last checkpoint
+    curves: LossCurves
+
+
+def measure_overview(run: "Run") -> Overview:
+    """A typical held-out matrix as the last checkpoint completes it, and the loss curves (figure 1)."""
+    return Overview(measure_examples(run, before_and_after(run)[-1:]), measure_loss_curves(run))

@@ -1,0 +1,84 @@
+"""The loss over the training steps (figures 1B and 2)."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
+from abruptlab.experiments.losses import LossCurves
+from abruptlab.figures.style import DROP, LOSS, MASKED, OBSERVED, REFERENCE, SMALL, new_figure, paper_style
+
+if TYPE_CHECKING:
+    from abruptlab.drop import Drop
+
+DASHES = (4, 3)
+HEADROOM = 1.5  # height of the linear axes over the plateau: room for names above it
+
+
+@paper_style()
+def draw_loss_curves(curves: LossCurves) -> Figure:
+    """Figure 2: L, L_obs and L_mask on logarithmic and on linear axes, with the plateau and the drop."""
+    figure = new_figure(2.35)
+    logarithmic, linear = figure.subplots(1, 2)
+    steps = len(curves.step)
+    for axes in (logarithmic, linear):
+        _draw_curve(axes, curves, curves.loss_masked, curves.smooth_masked, MASKED, r"$L_\mathrm{mask}$")
+        _draw_curve(axes, curves, curves.loss, curves.smooth_loss, LOSS, r"$L$")
+        _draw_curve(axes, curves, curves.loss_observed, curves.smooth_observed, OBSERVED, r"$L_\mathrm{obs}$")
+        zero = r"$L_\mathrm{mask}$ of predicting zero"
+        axes.axhline(curves.copying_level, color=REFERENCE, dashes=DASHES, linewidth=0.8, label=zero)
+        axes.set_xlabel("training step")
+        if curves.drop is not None:
+            end = steps if curves.drop.end is None else curves.drop.end
+            axes.axvspan(curves.drop.onset, end, color=DROP, alpha=0.35, linewidth=0, zorder=0)
+    logarithmic.set(xscale="log", yscale="log", xlim=(1, steps), ylabel="mean squared error")
+    linear.set(xlim=(0, steps), ylim=(0, HEADROOM * curves.copying_level))
+    linear.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    if curves.drop is not None:
+        _name_plateau_and_drop(linear, curves.drop, steps)
+    figure.legend(*linear.get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    return figure
+
+
+def draw_phases(axes: Axes, curves: LossCurves) -> None:
+    """Figure 1B: the loss with the copying and the completion phase."""
+    steps = len(curves.step)
+    onset = steps if curves.drop is None else curves.drop.onset
+    for name, colour, start, end in (("copying", OBSERVED, 0, onset), ("completion", MASKED, onset, steps)):
+        if start < end:
+            axes.axvspan(start, end, color=colour, alpha=0.12, linewidth=0)
+            middle = (start + end) / 2, 0.97
+            axes.text(*middle, name, color=colour, ha="center", va="top", transform=axes.get_xaxis_transform())
+    zero = curves.loss_of_zero
+    if zero is not None:
+        axes.axhline(zero, color=REFERENCE, dashes=DASHES, linewidth=0.8)
+        axes.text(0.98 * steps, 1.03 * zero, "predict zero", color=REFERENCE, ha="right", va="bottom", fontsize=SMALL)
+    _draw_curve(axes, curves, curves.loss, curves.smooth_loss, LOSS, r"$L$")
+    axes.set(yscale="log", xlim=(0, steps), xlabel="training step", ylabel=r"loss $L$")
+    axes.xaxis.set_major_locator(MaxNLocator(3))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+
+
+def _draw_curve(
+    axes: Axes,
+    curves: LossCurves,
+    raw: Float[np.ndarray, " step"],
+    smooth: Float[np.ndarray, " step"],
+    colour: str,
+    label: str,
+) -> None:
+    # the raw curve is pixels even in the PDF: tens of thousands of noisy points
+    axes.plot(curves.step, raw, color=colour, alpha=0.2, linewidth=0.4, rasterized=True)
+    axes.plot(curves.step, smooth, color=colour, label=label)
+
+
+def _name_plateau_and_drop(axes: Axes, drop: "Drop", steps: int) -> None:
+    end = "under way" if drop.end is None else f"end {drop.end:,}"
+    right = drop.onset < steps / 2  # of the drop, where there is more room
+    at = (drop.end or steps) if right else drop.onset
+    place = {"ha": "left" if right else "right", "va": "top", "transform": axes.get_xaxis_transform()}
+    axes.text(at, 0.98, f" onset {drop.onset:,} \n {end} ", fontsize=SMALL, **place)
+    axes.text(drop.onset / 2, 0.72 * drop.plateau, "plateau", color=MASKED, ha="center", va="center")

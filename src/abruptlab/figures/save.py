@@ -1,0 +1,63 @@
+"""Writing a figure together with what it takes to check it and to make it again."""
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from abruptlab.figures.style import paper_style
+from abruptlab.files import write_atomically
+from abruptlab.provenance import device_name, versions
+
+
+def arrays(result: Any) -> dict[str, np.ndarray]:
+    """A result dataclass as named arrays; those of a dataclass within it are called `outer.inner`, None is left out."""
+    named = {}
+    for field in fields(result):
+        value = getattr(result, field.name)
+        if is_dataclass(value):
+            named |= {f"{field.name}.{inner}": array for inner, array in arrays(value).items()}
+        elif value is not None:
+            named[field.name] = np.asarray(value)
+    return named
+
+
+def save_figure(
+    figure: Figure, folder: Path, name: str, data: Mapping[str, np.ndarray], command: str, seed: int
+) -> list[Path]:
+    """Write `{name}.png`, `.pdf`, `.npz` (what is drawn) and `.json` (how it was made) to `folder`, each atomically.
+
+    Returns the four paths. The same figure and data give the same bytes. Raises `OSError` if they cannot be written.
+    """
+    made_with = {"command": command, "seed": seed, "device": device_name(torch.device("cpu")), **versions()}
+    contents = {
+        "png": _render(figure, "png", Software=None),
+        "pdf": _render(figure, "pdf", CreationDate=None),
+        "npz": _pack(data),
+        "json": json.dumps(made_with, indent=1) + "\n",
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for ending, content in contents.items():
+        paths.append(folder / f"{name}.{ending}")
+        write_atomically(paths[-1], content)
+    return paths
+
+
+def _render(figure: Figure, ending: str, **metadata: None) -> bytes:
+    buffer = io.BytesIO()
+    with paper_style():  # ticks are made when the figure is rendered
+        figure.savefig(buffer, format=ending, metadata=metadata)
+    return buffer.getvalue()
+
+
+def _pack(data: Mapping[str, np.ndarray]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **dict(data))
+    return buffer.getvalue()

@@ -1,0 +1,65 @@
+"""One look for every figure of the paper: sizes, fonts, colours."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from matplotlib import rc_context, rcdefaults, rcParams
+from matplotlib.figure import Figure
+
+TEXT_WIDTH = 5.5  # inches, NeurIPS
+SMALL = 7.5  # points, the smallest print outside a matrix
+
+# Okabe and Ito's colours, which colour-blind readers tell apart
+LOSS = "#000000"  # L
+OBSERVED = "#0072B2"  # L_obs
+MASKED = "#D55E00"  # L_mask
+REFERENCE = "#666666"  # levels that are known beforehand
+DROP = "#F0E442"  # the time of the drop, as a pale band
+HOLE = {"facecolor": "#E3E3E3", "edgecolor": "white", "hatch": "//////", "linewidth": 0}  # a hidden entry
+OUTLINE = {"fill": False, "edgecolor": "black", "linewidth": 0.7}  # the value at a hidden entry
+DIVERGING = "RdBu_r"  # values: red above zero, blue below
+
+_RC: dict[Any, Any] = {
+    "font.family": "STIXGeneral",  # Times-like, as the paper's text, and shipped with Matplotlib
+    "mathtext.fontset": "stix",
+    "font.size": 8,
+    "axes.titlesize": 8.5,
+    "axes.labelsize": 8.5,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "legend.fontsize": 8,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.minor.width": 0.4,
+    "ytick.minor.width": 0.4,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.minor.size": 1.5,
+    "ytick.minor.size": 1.5,
+    "lines.linewidth": 1.2,
+    "hatch.linewidth": 0.5,
+    "legend.frameon": False,
+    "savefig.dpi": 300,
+    "pdf.fonttype": 42,  # TrueType: text in the PDF stays text
+    "agg.path.chunksize": 10_000,  # a curve of 50,000 steps is too much for one piece
+}
+_LOCK = threading.RLock()  # rc parameters are global: one thread draws at a time
+
+
+@contextmanager
+def paper_style() -> Iterator[None]:
+    """Draw or save in the paper's style; also a decorator. The caller's own settings come back afterwards."""
+    with _LOCK, rc_context():
+        rcdefaults()
+        rcParams.update(_RC)
+        yield
+
+
+def new_figure(height: float) -> Figure:
+    """An empty figure of the text's width, `height` inches high."""
+    return Figure(figsize=(TEXT_WIDTH, height), layout="constrained")

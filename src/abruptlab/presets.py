@@ -1,0 +1,54 @@
+"""Named configurations. `paper` is exactly the paper's; the smaller ones change sizes, rate, batch and steps only."""
+
+import math
+
+from abruptlab.config import MatrixTask, ModelConfig, RunConfig, TrainingConfig
+from abruptlab.errors import ConfigError
+
+
+def init_std(width: int) -> float:
+    """0.02·√(768/width): keeps the scale of the activations of the paper's model at a smaller width."""
+    return round(0.02 * math.sqrt(768 / width), 4)
+
+
+PRESETS: dict[str, tuple[str, RunConfig]] = {
+    "smoke": (
+        "3×3 rank 1, width 16, 60 steps: everything once, in seconds; no drop",
+        RunConfig(
+            name="smoke",
+            task=MatrixTask(sizes=((3, 3),), rank=1, limit=1.0),
+            model=ModelConfig(layers=1, heads=2, width=16, mlp_width=32, init_std=init_std(16)),
+            training=TrainingConfig(steps=60, batch=16, learning_rate=1e-3, checkpoint_every=20, rolling_every=10),
+        ),
+    ),
+    "laptop": (
+        "4×4 rank 1, width 64: the drop in minutes on two cores",
+        RunConfig(
+            name="laptop",
+            task=MatrixTask(sizes=((4, 4),), rank=1, limit=2.0),
+            model=ModelConfig(layers=3, heads=8, width=64, mlp_width=256, init_std=init_std(64)),
+            training=TrainingConfig(
+                steps=10_000, batch=128, learning_rate=2e-3, checkpoint_every=1000, rolling_every=100
+            ),
+        ),
+    ),
+    "base": (
+        "7×7 rank 2, width 256: the paper's task at a third of its width",
+        RunConfig(
+            name="base",
+            model=ModelConfig(layers=4, heads=8, width=256, mlp_width=1024, init_std=init_std(256)),
+            training=TrainingConfig(learning_rate=3e-4, compile=True, checkpoint_every=2000),
+        ),
+    ),
+    "paper": (
+        "7×7 rank 2, width 768, 50,000 steps: the paper's main run",
+        RunConfig(name="paper", training=TrainingConfig(compile=True, checkpoint_every=2000)),
+    ),
+}
+
+
+def preset(name: str) -> RunConfig:
+    """The configuration called `name`. Raises `ConfigError`, listing the names, if there is none."""
+    if name not in PRESETS:
+        raise ConfigError(f"no preset {name!r}; there are: {', '.join(PRESETS)}")
+    return PRESETS[name][1]

@@ -1,0 +1,30 @@
+"""The run that comes with the package, so that every experiment works without training first."""
+
+from importlib.resources import files
+from pathlib import Path
+
+from abruptlab.encoder import Encoder
+from abruptlab.errors import RunError
+from abruptlab.runs import Run
+
+_FOLDER = Path(str(files("abruptlab"))) / "weights"  # the package is never zipped: it holds files of megabytes
+
+
+def pretrained_run(name: str = "laptop") -> Run:
+    """The shipped run called `name`: its configuration, its metrics, and the checkpoints of `Run.milestones`.
+
+    Raises `RunError`, listing the names, if there is none.
+    """
+    shipped = sorted(path.parent.name for path in _FOLDER.glob("*/config.toml"))
+    if name not in shipped:
+        raise RunError(f"no shipped run {name!r}; there are: {', '.join(shipped)}")
+    return Run(_FOLDER / name)
+
+
+def load_pretrained(name: str = "laptop", step: int | str = "final") -> Encoder:
+    """A shipped model after `step` updates, or at one of `start`, `plateau`, `onset`, `after` (the drop), `final`.
+
+    Raises `RunError` for a name that does not exist and `CheckpointError` for a step that was not shipped, each
+    listing those there are.
+    """
+    return pretrained_run(name).load(step)

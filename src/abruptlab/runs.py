@@ -1,0 +1,131 @@
+"""The run folder, which is the truth about a run, and `Run`, the only thing that anything downstream takes."""
+
+import json
+import math
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Shaped
+
+from abruptlab.checkpoints import load_checkpoint, read_meta, saved_steps
+from abruptlab.config import RunConfig
+from abruptlab.drop import Drop, find_drop
+from abruptlab.encoder import Encoder
+from abruptlab.errors import CheckpointError, RunError
+from abruptlab.tokens import Vocabulary
+
+METRICS = ("loss", "loss_observed", "loss_masked", "mean_abs_masked", "learning_rate", "elapsed_s")
+
+
+class Run:
+    """A trained or half-trained run, read from its folder.
+
+    Raises `RunError` if the folder holds no run.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        if not (self.folder / "config.toml").is_file():
+            raise RunError(f"{self.folder} is not a run folder: expected a config.toml in it")
+        self.config = RunConfig.read(self.folder / "config.toml")
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
+        return self.folder / "checkpoints"
+
+    @cached_property
+    def metrics(self) -> dict[str, Shaped[np.ndarray, " time"]]:
+        """`step` and the METRICS, a row for each training step so far.
+
+        The row of step k is the weights after k updates on the batch of step k, which they have never seen: training
+        loss is test loss. `loss`, `loss_observed`, `loss_masked` are mean squared errors over all, the observed and
+        the hidden entries; `mean_abs_masked` is the mean |prediction| at hidden entries; `elapsed_s` are seconds of
+        training until then.
+        """
+        rows = read_metrics(self.folder / "metrics.jsonl")
+        table = {name: np.array([row[name] for row in rows], dtype=np.float64) for name in METRICS}
+        return {"step": np.array([row["step"] for row in rows], dtype=np.int64), **table}
+
+    @cached_property
+    def drop(self) -> Drop | None:
+        """The plateau and the drop of L_mask, or None if there is none."""
+        return find_drop(self.metrics["step"], self.metrics["loss_masked"])
+
+    @property
+    def steps(self) -> list[int]:
+        """The steps (number of updates) that have a checkpoint, ascending."""
+        return saved_steps(self.checkpoints)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has made all the steps of its configuration."""
+        return self.config.training.steps in self.steps
+
+    @property
+    def made_with(self) -> dict[str, str]:
+        """Versions and device of the newest checkpoint."""
+        return read_meta(self.checkpoints, self.steps[-1])["made_with"] if self.steps else {}
+
+    @property
+    def milestones(self) -> dict[str, int]:
+        """The checkpoints that tell the story: `start`, `plateau` (its middle), `onset`, `after` the drop, `final`.
+
+        Each is the checkpoint nearest to that moment; without a (whole) drop, only the moments that there were.
+        """
+        if not self.steps:
+            return {}
+        moments = {"start": 0}
+        if self.drop is not None:
+            moments |= {"plateau": self.drop.onset // 2, "onset": self.drop.onset}
+            if self.drop.end is not None:
+                moments["after"] = self.drop.end
+        moments["final"] = self.steps[-1]
+        return {name: self.nearest(step) for name, step in moments.items()}
+
+    def nearest(self, step: int) -> int:
+        """The checkpoint nearest to `step`. Raises `CheckpointError` if there is none at all."""
+        if not self.steps:
+            raise CheckpointError(f"{self.folder} has no checkpoint yet")
+        return min(self.steps, key=lambda saved: abs(saved - step))
+
+    def load(self, step: int | str) -> Encoder:
+        """The model after `step` updates (or at a milestone, by name), on the CPU, in evaluation mode.
+
+        Raises `CheckpointError` if there is no such checkpoint (the message lists those there are) or it is damaged.
+        """
+        known: dict[str | int, int] = {**self.milestones} if isinstance(step, str) else {at: at for at in self.steps}
+        if step not in known:
+            raise CheckpointError(f"{self.folder} has no checkpoint {step!r}; there are: {', '.join(map(str, known))}")
+        model = new_encoder(self.config)
+        model.load_state_dict(load_checkpoint(self.checkpoints, known[step]))
+        return model.eval()
+
+
+def new_encoder(config: RunConfig) -> Encoder:
+    """The model of a configuration, its weights not yet initialised."""
+    return Encoder(config.model, Vocabulary.of(config.task).size, config.task.positions)
+
+
+def read_metrics(path: Path) -> list[dict]:
+    """The rows of a metrics file, up to the first that is not whole (a killed run may end in half a line).
+
+    Raises `RunError` if the file cannot be read; a missing file is a run without steps.
+    """
+    try:
+        lines = path.read_text().splitlines()
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"cannot read {path}: {error}") from None
+    rows = []
+    for line in lines:
+        try:
+            row = json.loads(line)
+        except ValueError:
+            break
+        if not isinstance(row, dict) or not row.keys() >= {"step", *METRICS}:
+            break
+        rows.append({name: math.nan if value is None else value for name, value in row.items()})
+    return rows

@@ -1,0 +1,64 @@
+"""Values and their token ids: MASK is 0, the values from −limit to +limit follow in steps of 10^−decimals."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from abruptlab.config import MatrixTask
+from abruptlab.errors import VocabularyError
+
+MASK = 0  # the id of a hidden entry
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The paper's vocabulary is `Vocabulary(limit=10, decimals=2)`: ids 1 … 2001 for −10.00 … 10.00, 2002 in all."""
+
+    limit: float
+    decimals: int
+
+    @staticmethod
+    def of(task: MatrixTask) -> "Vocabulary":
+        """The vocabulary of a task's matrices."""
+        return Vocabulary(task.limit, task.decimals)
+
+    @property
+    def steps_per_unit(self) -> int:
+        return 10**self.decimals
+
+    @property
+    def _zero(self) -> int:
+        """The id of the value 0."""
+        return round(self.limit * self.steps_per_unit) + 1
+
+    @property
+    def size(self) -> int:
+        """How many ids there are, MASK included."""
+        return 2 * self._zero
+
+    def encode(self, values: Float[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
+        """The id of each value, after rounding to the vocabulary's decimals (half to even).
+
+        Raises `VocabularyError`, naming the value and the limits, if one lies outside or is not finite.
+        """
+        steps = (values * self.steps_per_unit).round()
+        outside = ~(steps.abs() < self._zero)  # written so that NaN counts as outside
+        if outside.any():
+            worst = values[outside][0].item()
+            raise VocabularyError(
+                f"value {worst:.{self.decimals}f} has no token: the vocabulary covers "
+                f"{-self.limit:.{self.decimals}f} to {self.limit:.{self.decimals}f} (the task's limit)"
+            )
+        return steps.long() + self._zero
+
+    def decode(self, ids: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """The value of each id; NaN for MASK.
+
+        Raises `VocabularyError` for an id that is none of the vocabulary's.
+        """
+        strange = (ids < 0) | (ids >= self.size)
+        if strange.any():
+            raise VocabularyError(f"token {ids[strange][0].item()} does not exist: expected 0 to {self.size - 1}")
+        return torch.where(ids == MASK, torch.nan, (ids - self._zero) / self.steps_per_unit)

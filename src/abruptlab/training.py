@@ -1,0 +1,214 @@
+"""The loop: one function, one loop, for every device and precision."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from abruptlab.config import RunConfig
+from abruptlab.encoder import Encoder
+from abruptlab.errors import RunError
+from abruptlab.matrices import Batch, generator, stream
+from abruptlab.optimizers import build_optimizers
+from abruptlab.provenance import device_name, versions
+from abruptlab.recorder import Recorder
+from abruptlab.runs import Run, new_encoder
+from abruptlab.schedules import is_checkpoint, learning_rate
+from abruptlab.signals import finish_on_interrupt
+
+REPORT_EVERY_S = 1.0  # the host reads the device's metrics about this often, not at every step
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands; the losses are the mean over the steps since the last report."""
+
+    step: int
+    steps: int
+    loss: float
+    loss_observed: float
+    loss_masked: float
+    ms_per_step: float
+    seconds_left: float
+
+
+def choose_device(name: str | None = None) -> torch.device:
+    """The device called `name` (cpu, cuda, cuda:1, mps), by default the fastest there is.
+
+    Raises `RunError` if this machine does not have it.
+    """
+    available = ["cpu"]
+    if torch.backends.mps.is_available():
+        available.insert(0, "mps")
+    if torch.cuda.is_available():
+        available.insert(0, "cuda")
+    wanted = name or available[0]
+    known = wanted in available or (
+        wanted.startswith("cuda:") and wanted[5:].isdecimal() and int(wanted[5:]) < torch.cuda.device_count()
+    )
+    if not known:
+        raise RunError(f"device {wanted!r}: expected one of this machine's: {', '.join(available)}")
+    return torch.device(wanted)
+
+
+def batch_sums(model: Encoder, batch: Batch) -> Float[Tensor, " sum"]:
+    """One forward pass, reduced to sums over the batch's entries: squared error over all, the same over the observed
+    ones, |prediction| over the hidden ones, the number of observed entries. Their ratios are the losses and metrics.
+    """
+    predictions = model(batch.tokens).float()
+    squared = (predictions - batch.values).square()
+    observed = batch.observed.float()
+    return torch.stack(
+        [
+            squared.sum(),
+            (squared * observed).sum(),
+            (predictions.abs() * (1 - observed)).sum(),
+            observed.sum(),
+        ]
+    )
+
+
+def train_step(
+    model: Encoder, optimizers: list[torch.optim.Optimizer], config: RunConfig, batch: Batch
+) -> Float[Tensor, " metric"]:
+    """One update on `batch`, in parts of `micro_batch` matrices whose gradients add up to the batch's.
+
+    Returns loss, loss_observed, loss_masked and mean_abs_masked *before* the update, on the device: nothing here
+    waits for it. A batch that hides no entry (or observes none) has NaN for the metrics of those.
+    """
+    size, positions = batch.tokens.shape
+    part = config.training.micro_batch or size
+    autocast = torch.autocast(batch.tokens.device.type, torch.bfloat16, enabled=config.training.precision == "bf16")
+    sums = torch.zeros(4, device=batch.tokens.device)
+    for optimizer in optimizers:
+        optimizer.zero_grad(set_to_none=True)
+    for first in range(0, size, part):
+        with autocast:
+            part_sums = batch_sums(model, batch[first : first + part])
+        (part_sums[0] / (size * positions)).backward()
+        sums += part_sums.detach()
+    for optimizer in optimizers:
+        optimizer.step()
+    squared, squared_observed, abs_masked, observed = sums.unbind()
+    masked = size * positions - observed
+    return torch.stack(
+        [
+            squared / (size * positions),
+            squared_observed / observed,
+            (squared - squared_observed) / masked,
+            abs_masked / masked,
+        ]
+    )
+
+
+def initial_model(config: RunConfig, device: torch.device | str = "cpu") -> Encoder:
+    """The run's model at step 0. The weights are drawn on the CPU: every device starts from the same ones."""
+    model = new_encoder(config)
+    model.initialise(generator(config.seed, 2))
+    return model.to(device)
+
+
+def compile_layers(model: Encoder) -> None:
+    """Compile the transformer layers, in place: one compilation serves all. The embeddings stay outside, since their
+    compiled gradient adds in an order that varies between runs."""
+    for block in model.blocks:
+        block.compile(dynamic=False)
+
+
+def train(
+    config: RunConfig,
+    folder: Path | str,
+    *,
+    resume: bool = False,
+    device: str | None = None,
+    report: Callable[[Progress], None] = lambda progress: None,
+    warn: Callable[[str], None] = lambda message: None,
+) -> Run:
+    """Train `config` in `folder` and return the finished `Run`.
+
+    With `resume`, goes on from the newest intact checkpoint (or starts, if there is none), and the losses are those
+    of the uninterrupted run: bit for bit on the same CPU. `report` is called about once a second, `warn` with a line
+    for each damaged checkpoint that is passed over.
+
+    On Ctrl-C (SIGINT) or SIGTERM the step is finished and a checkpoint saved before `KeyboardInterrupt` is raised.
+
+    Raises `RunError` if the folder holds another run, or this one without `resume`, or cannot be written;
+    `DivergedError` at a NaN or infinite loss; `VocabularyError` at a value without a token.
+    """
+    where = choose_device(device)
+    recorder = Recorder(config, Path(folder), resume=resume, made_with=versions() | {"device": device_name(where)})
+    steps = config.training.steps
+    with recorder, finish_on_interrupt() as interrupted:
+        model = initial_model(config, where)
+        optimizers = build_optimizers(config.training, model)
+        start = recorder.restore(model, optimizers, warn)
+        if config.training.compile:
+            compile_layers(model)
+        reporter = _Reporter(recorder, steps, report)
+        for step, batch in enumerate(stream(config.task, config.training.batch, config.seed, start, where), start):
+            stop = step == steps or interrupted.is_set()
+            if stop or is_checkpoint(config.training, step):
+                recorder.save(step, model, optimizers)
+            if stop:
+                reporter.report()
+                break
+            rate = learning_rate(config.training, step)
+            for optimizer in optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+            recorder.keep(step, train_step(model, optimizers, config, batch), rate)
+            reporter.after_step()
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+    return Run(folder)
+
+
+class _Reporter:
+    """Brings the metrics to disk and reports progress about once a second."""
+
+    def __init__(self, recorder: Recorder, steps: int, report: Callable[[Progress], None]) -> None:
+        self._recorder = recorder
+        self._steps = steps
+        self._report = report
+        self._reported = len(recorder.rows)
+        self._first = len(recorder.rows)
+        self._start = self._last = time.perf_counter()
+
+    def after_step(self) -> None:
+        """Called once a step; cheap unless a report is due."""
+        now = time.perf_counter()
+        if self._recorder.waiting == 1 and self._reported == self._first:
+            self._start = now  # the first step, with compilation and warm-up, says nothing about the others
+        if now - self._last >= REPORT_EVERY_S:
+            self.report()
+
+    def report(self) -> None:
+        """Flush, and report the mean of the rows since the last report."""
+        self._recorder.flush()
+        rows = self._recorder.rows[self._reported :]
+        if not rows:
+            return
+        now = time.perf_counter()
+        done = len(self._recorder.rows)
+        seconds_per_step = (now - self._start) / max(1, done - self._first - 1)
+        loss, observed, masked = (
+            float(np.mean([row[name] for row in rows]))
+            for name in ("loss", "loss_observed", "loss_masked")
+        )
+        self._report(
+            Progress(
+                step=done,
+                steps=self._steps,
+                loss=loss,
+                loss_observed=observed,
+                loss_masked=masked,
+                ms_per_step=1000 * (now - self._last) / len(rows),
+                seconds_left=seconds_per_step * (self._steps - done),
+            )
+        )
+        self._reported, self._last = done, now

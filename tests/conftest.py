@@ -1,0 +1,49 @@
+"""Shapes and types in signatures are checked while the tests run; nothing is downloaded; the models are tiny."""
+
+# ruff: noqa: E402 (the hook below acts on imports after it)
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import pytest
+import torch
+from hypothesis import settings
+from jaxtyping import install_import_hook
+
+from abruptlab.config import ModelConfig  # before the hook, whose random checks would disturb Hypothesis
+
+install_import_hook("abruptlab", "beartype.beartype")
+
+from abruptlab.encoder import Encoder
+from abruptlab.matrices import generator
+
+settings.register_profile("abruptlab", deadline=None, max_examples=50)
+settings.load_profile("abruptlab")
+torch.set_num_threads(1)  # threads cost more than they give at this size
+
+SMALL = ModelConfig(layers=2, heads=4, width=32, mlp_width=64)
+
+
+@pytest.fixture
+def encoder() -> Encoder:
+    """A small encoder for 20 tokens and 12 positions, with weights large enough to make attention far from uniform."""
+    return make_encoder(SMALL)
+
+
+def make_encoder(config: ModelConfig) -> Encoder:
+    model = Encoder(config, vocabulary_size=20, positions=12)
+    model.initialise(generator(0))
+    with torch.no_grad():
+        for parameter in model.parameters():  # biases and norms too: initialised ones would hide a wrong mapping
+            parameter += 0.2 * torch.randn(parameter.shape, generator=generator(1, parameter.numel()))
+        if model.token_embedding.padding_idx is not None:
+            model.token_embedding.weight[model.token_embedding.padding_idx] = 0
+    return model
+
+
+@pytest.fixture
+def tokens() -> torch.Tensor:
+    """A batch of five sequences of nine tokens, some of them MASK."""
+    ids = torch.randint(20, (5, 9), generator=generator(2))
+    ids[:, ::4] = 0
+    return ids

@@ -1,0 +1,52 @@
+"""Runs whose curves are made up, so that what must be found in them is known."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from abruptlab.checkpoints import save_checkpoint
+from abruptlab.config import MatrixTask, ModelConfig, RunConfig, TrainingConfig
+from abruptlab.runs import Run
+from abruptlab.training import initial_model
+
+STEPS, ONSET, END = 4000, 1500, 2000
+CONFIG = RunConfig(
+    name="synthetic",
+    task=MatrixTask(sizes=((4, 4),), rank=1, limit=1.0),
+    model=ModelConfig(layers=1, heads=2, width=16, mlp_width=32),
+    training=TrainingConfig(steps=STEPS),
+)
+LEVEL = CONFIG.task.copying_level
+
+
+def make_metrics(
+    steps: int = STEPS, onset: int = ONSET, end: int = END, final: float = 0.05, copied: int = 100
+) -> dict[str, np.ndarray]:
+    """Copying by about step `copied`, a plateau at the level of predicting zero, a fall to `final` of it."""
+    step = np.arange(steps)
+    noise = np.random.default_rng(0).normal(1, 0.05, (2, steps))
+    fallen = np.clip((step - onset) / (end - onset), 0, 1)
+    masked = LEVEL * (1 - (1 - final) * fallen) * noise[0]
+    observed = LEVEL * np.where(step < copied, 1.0, 0.002) * noise[1]
+    share = CONFIG.task.mask_probability
+    return {
+        "step": step,
+        "loss": share * masked + (1 - share) * observed,
+        "loss_observed": observed,
+        "loss_masked": masked,
+        "mean_abs_masked": np.sqrt(LEVEL) * (0.02 + 0.7 * fallen),
+        "learning_rate": np.full(steps, 1e-3),
+        "elapsed_s": step * 0.01,
+    }
+
+
+def make_run(folder: Path, metrics: dict[str, np.ndarray], checkpoints: tuple[int, ...] = (0, 1000, STEPS)) -> Run:
+    """A run folder with these metrics; its checkpoints all hold the initial weights."""
+    (folder / "config.toml").write_text(CONFIG.to_toml())
+    rows = ({name: values[at].item() for name, values in metrics.items()} for at in range(len(metrics["step"])))
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    weights = initial_model(CONFIG).state_dict()
+    for step in checkpoints:
+        save_checkpoint(folder / "checkpoints", step, weights, {}, {"torch": "1.2.3", "device": "an abacus"})
+    return Run(folder)

@@ -1,0 +1,205 @@
+"""The command line as a user meets it: exit status, one line for each mistake, nothing lost."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from abruptlab.checkpoints import checkpoint_folder
+from abruptlab.cli import main
+from abruptlab.config import RunConfig
+from abruptlab.presets import PRESETS, init_std, preset
+from abruptlab.runs import Run
+
+COMMAND = [sys.executable, "-c", "from abruptlab.cli import main; main()"]
+
+
+def abruptlab(*arguments: str | Path) -> tuple[int, str]:
+    """Run the command in this process; its exit status and what it said if it failed."""
+    try:
+        main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        if isinstance(stop.code, str):  # Python prints it on stderr and exits with 1
+            return 1, stop.code
+        return int(stop.code or 0), ""
+    return 0, ""
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli") / "smoke"
+    assert abruptlab("train", "smoke", "--out", folder) == (0, "")
+    return folder
+
+
+def test_help_is_light() -> None:
+    """`abruptlab --help` answers at once because it imports nothing heavy."""
+    script = (
+        "import sys; from abruptlab.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit as stop: assert not stop.code\n"
+        "heavy = {'torch', 'numpy', 'matplotlib', 'pydantic', 'transformers'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert all(command in shown for command in ("train", "reproduce", "show", "presets", "figure"))
+
+
+def test_presets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert abruptlab("presets") == (0, "")
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(PRESETS)
+
+
+def test_the_paper_preset_is_the_papers() -> None:
+    config = preset("paper")
+    assert (config.task.sizes, config.task.rank, config.task.factors) == (((7, 7),), 2, "uniform")
+    assert (config.task.mask, config.task.mask_probability, config.task.decimals, config.task.limit) == (
+        "random", 0.3, 2, 10.0,
+    )  # fmt: skip
+    model = config.model
+    assert (model.layers, model.heads, model.width, model.mlp_width) == (4, 8, 768, 3072)
+    assert (model.init_std, model.mask_embedding) == (0.02, "zero")
+    training = config.training
+    assert (training.optimizer, training.learning_rate, training.schedule, training.warmup_steps) == (
+        "adam", 1e-4, "constant", 0,
+    )  # fmt: skip
+    assert (training.batch, training.steps, training.weight_decay, training.precision) == (256, 50_000, 0.0, "fp32")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_keep_the_science(name: str) -> None:
+    config = preset(name)
+    assert config.name == name
+    assert config.model.init_std == init_std(config.model.width)
+    assert config.model.mask_embedding == "zero"
+    assert (config.training.optimizer, config.training.schedule) == ("adam", "constant")
+    assert (config.task.factors, config.task.mask, config.task.mask_probability) == ("uniform", "random", 0.3)
+
+
+def test_every_field_is_a_flag(tmp_path: Path) -> None:
+    words = ["--seed", "7", "--steps", "2", "--sizes", "2", "3", "4", "4", "--rank", "1", "--no-compile"]
+    assert abruptlab("train", "smoke", "--out", tmp_path / "run", *words) == (0, "")
+    config = Run(tmp_path / "run").config
+    assert (config.seed, config.training.steps, config.task.sizes) == (7, 2, ((2, 3), (4, 4)))
+
+
+def test_a_run_from_a_file_is_the_run_of_the_preset(smoke: Path, tmp_path: Path) -> None:
+    assert abruptlab("train", "--config", smoke / "config.toml", "--out", tmp_path / "run") == (0, "")
+    assert (Run(tmp_path / "run").metrics["loss"] == Run(smoke).metrics["loss"]).all()
+
+
+def test_show(smoke: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert abruptlab("show", smoke) == (0, "")
+    shown = capsys.readouterr().out
+    assert RunConfig.from_toml(shown.split("\nrun ")[0]) == Run(smoke).config
+    assert "60 of 60 steps" in shown
+    assert "none found" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["train", "latop"], r"no preset 'latop'; there are: smoke, laptop"),
+        (["train"], "expected a preset .* or --config FILE"),
+        (["train", "--config", "none.toml"], "cannot read none.toml"),
+        (["train", "smoke", "--rank", "9"], "rank: expected 1 to 3"),
+        (["train", "smoke", "--heads", "3"], r"width: expected a multiple of heads \(3\), got 16"),
+        (["train", "smoke", "--device", "abacus"], "device 'abacus': expected one of"),
+        (["show", "nowhere"], "nowhere is not a run folder"),
+        (["figure", "1", "nowhere"], "nowhere is not a run folder"),
+        (["reproduce", "latop"], "no preset 'latop'"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    words: list[str], line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, said = abruptlab(*words)
+    assert status == 1
+    assert said.startswith("abruptlab: ")
+    assert "\n" not in said
+    assert re.search(line, said), said
+    assert not list(tmp_path.iterdir())  # nothing half made
+
+
+@pytest.mark.parametrize("words", [["trian"], ["train", "smoke", "--widht", "4"], ["train", "smoke", "--rank", "x"]])
+def test_a_command_line_that_does_not_parse(words: list[str]) -> None:
+    assert abruptlab(*words)[0] == 2
+
+
+def test_a_file_with_a_mistake_is_named(tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text("[task]\nrnak = 2\n")
+    status, said = abruptlab("train", "--config", tmp_path / "bad.toml", "--out", tmp_path / "run")
+    assert status == 1
+    assert "bad.toml: unknown field task.rnak; there are:" in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_existing_run_is_refused_unless_resumed(smoke: Path) -> None:
+    assert "already holds this run" in abruptlab("train", "smoke", "--out", smoke)[1]
+    assert "different run: seed is 0 there, 1 here" in abruptlab("train", "smoke", "--seed", "1", "--out", smoke)[1]
+    assert abruptlab("train", "smoke", "--out", smoke, "--resume") == (0, "")
+
+
+def start(*arguments: str | Path) -> subprocess.Popen[str]:
+    """A training in a process of its own, long enough to be interrupted."""
+    words = ["train", "smoke", "--steps", "100000", "--rolling-every", "20", *map(str, arguments)]
+    return subprocess.Popen([*COMMAND, *words], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+
+
+def wait_for_checkpoint(folder: Path, step: int, process: subprocess.Popen[str]) -> None:
+    """Until the checkpoint is there; a slow machine only makes it take longer."""
+    path = checkpoint_folder(folder / "checkpoints", step)
+    while not path.exists():
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        time.sleep(0.05)
+
+
+def test_ctrl_c_saves_and_prints_the_command_to_go_on(tmp_path: Path) -> None:
+    process = start("--out", tmp_path / "run")
+    wait_for_checkpoint(tmp_path / "run", 32, process)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=120)[1]
+    assert process.returncode == 130
+    assert f"abruptlab train --config {tmp_path}/run/config.toml --out {tmp_path}/run --resume" in said
+    assert "Traceback" not in said
+    run = Run(tmp_path / "run")
+    assert run.steps[-1] == len(run.metrics["step"])
+
+
+def test_kill_9_loses_only_the_steps_since_the_checkpoint(tmp_path: Path, smoke: Path) -> None:
+    process = start("--out", tmp_path / "run")
+    wait_for_checkpoint(tmp_path / "run", 40, process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=120)
+    run = Run(tmp_path / "run")
+    left = run.steps[-1]
+    assert left >= 40
+    resumed = start("--out", tmp_path / "run", "--resume")
+    wait_for_checkpoint(tmp_path / "run", left + 40, resumed)
+    resumed.send_signal(signal.SIGINT)
+    resumed.communicate(timeout=120)
+    after = Run(tmp_path / "run").metrics
+    assert after["step"].tolist() == list(range(len(after["step"])))
+    assert (after["loss"][:60] == Run(smoke).metrics["loss"]).all()
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    """A limit on the size of files stands in for the full disk: the checkpoint does not fit."""
+    resource = pytest.importorskip("resource")
+    process = subprocess.run(
+        [*COMMAND, "train", "smoke", "--out", str(tmp_path / "run")],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 1
+    assert "Traceback" not in process.stderr
+    assert "cannot write" in process.stderr.splitlines()[-1]
+    assert not list((tmp_path / "run").rglob("*.tmp"))

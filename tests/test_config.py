@@ -1,0 +1,133 @@
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from abruptlab.config import MatrixTask, ModelConfig, RunConfig, TrainingConfig
+from abruptlab.errors import ConfigError
+
+share = st.floats(0, 1)
+
+
+@st.composite
+def tasks(draw: st.DrawFn) -> MatrixTask:
+    sizes = draw(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=3))
+    mask: Literal["random", "coherence", "fixed"] = draw(st.sampled_from(["random", "coherence", "fixed"]))
+    row = st.integers(0, min(m for m, _ in sizes) - 1)
+    column = st.integers(0, min(n for _, n in sizes) - 1)
+    fixed = mask == "fixed"
+    return MatrixTask(
+        sizes=tuple(sizes),
+        rank=draw(st.integers(1, min(min(size) for size in sizes))),
+        factors=draw(st.sampled_from(["uniform", "gaussian", "laplace"])),
+        decimals=draw(st.integers(0, 4)),
+        limit=draw(st.floats(0, 100, exclude_min=True)),
+        mask=mask,
+        mask_probability=draw(share),
+        coherence_fraction=draw(share),
+        hidden_rows=tuple(draw(st.lists(row, min_size=1, max_size=3))) if fixed else (),
+        hidden_columns=tuple(draw(st.lists(column, max_size=3))) if fixed else (),
+        kept=tuple(draw(st.lists(st.tuples(row, column), max_size=3))) if fixed else (),
+    )
+
+
+models = st.builds(
+    lambda heads, head_width, **others: ModelConfig(heads=heads, width=heads * head_width, **others),
+    heads=st.integers(1, 8),
+    head_width=st.integers(1, 64),
+    layers=st.integers(1, 12),
+    mlp_width=st.integers(1, 512),
+    init_std=st.floats(0, 1, exclude_min=True),
+    mask_embedding=st.sampled_from(["zero", "trained"]),
+)
+trainings = st.builds(
+    lambda micro_batch, parts, **others: TrainingConfig(
+        micro_batch=micro_batch, batch=parts * (micro_batch or 1), **others
+    ),
+    micro_batch=st.none() | st.integers(1, 64),
+    parts=st.integers(1, 8),
+    optimizer=st.sampled_from(["adam", "adamw", "sgd", "muon"]),
+    learning_rate=st.floats(0, 10, exclude_min=True),
+    compile=st.booleans(),
+)
+runs = st.builds(
+    RunConfig,
+    name=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,20}", fullmatch=True),
+    seed=st.integers(0, 2**63 - 1),
+    task=tasks(),
+    model=models,
+    training=trainings,
+)
+
+
+@given(runs)
+def test_toml_round_trip(config: RunConfig):
+    assert RunConfig.from_toml(config.to_toml()) == config
+
+
+def test_what_is_left_out_keeps_the_papers_value():
+    config = RunConfig.from_toml("[task]\nrank = 1")
+    assert config == RunConfig(task=MatrixTask(rank=1))
+    assert (config.training.batch, config.training.learning_rate, config.model.width) == (256, 1e-4, 768)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[task\n", "t.toml is not TOML"),
+        ("[task]\nranks = 2", "unknown field task.ranks; there are: .*task.rank,"),
+        ("[model]\nwidth = 'wide'", "model.width: input should be a valid integer.*'wide'"),
+        ("[task]\nrank = 8", r"rank: expected 1 to 7 \(the smallest side\), got 8"),
+        ("[task]\nrank = 0", "rank: expected 1 to 7"),
+        ("[task]\nsizes = []", "sizes: expected one or more pairs of positive numbers"),
+        ("[task]\nsizes = [[7, 0]]", "sizes: expected one or more pairs of positive numbers"),
+        ("[task]\ndecimals = 5", "decimals: expected 0 to 4, got 5"),
+        ("[task]\nlimit = 0", "limit: expected above 0, at most 1000, got 0.0"),
+        ("[task]\nlimit = 101\ndecimals = 4", "limit: expected above 0, at most 100, got 101.0"),
+        ("[task]\nlimit = nan", "limit: expected above 0"),
+        ("[task]\nmask = 'some'", "task.mask: input should be 'random', 'coherence' or 'fixed'"),
+        ("[task]\nmask_probability = 1.5", "mask_probability: expected 0 to 1, got 1.5"),
+        ("[task]\ncoherence_fraction = -1", "coherence_fraction: expected 0 to 1, got -1.0"),
+        ("[task]\nmask = 'fixed'", "expected some exactly if mask is fixed, got fixed"),
+        ("[task]\nhidden_rows = [1]", "expected some exactly if mask is fixed, got random"),
+        ("[task]\nmask = 'fixed'\nhidden_rows = [7]", "hidden_rows: expected indices 0 to 6"),
+        ("[task]\nmask = 'fixed'\nhidden_rows = [1]\nkept = [[1, 7]]", "hidden_columns: expected indices 0 to 6"),
+        ("[model]\nheads = 7", r"width: expected a multiple of heads \(7\), got 768"),
+        ("[model]\nlayers = 0", "layers: expected at least 1, got 0"),
+        ("[model]\ninit_std = 0.0", "init_std: expected above 0"),
+        ("[training]\nsteps = 0", "steps: expected at least 1, got 0"),
+        ("[training]\nmicro_batch = 100", r"micro_batch: expected a divisor of batch \(256\), got 100"),
+        ("[training]\nlearning_rate = 0.0", "learning_rate: expected above 0"),
+        ("[training]\nwarmup_steps = 50001", r"warmup_steps: expected 0 to steps \(50000\), got 50001"),
+        ("[training]\nmomentum = 1.0", "momentum: expected 0 to below 1"),
+        ("[training]\nweight_decay = -1.0", "weight_decay: expected 0 or more"),
+        ("seed = -1", "seed: expected 0 to 2⁶³ − 1, got -1"),
+        ("name = 'a/b'", "name: expected letters, digits, - and _, got a/b"),
+    ],
+)
+def test_a_mistake_is_named_in_one_line(text: str, message: str):
+    with pytest.raises(ConfigError, match=message) as caught:
+        RunConfig.from_toml(text, "t.toml")
+    assert str(caught.value).startswith("t.toml")
+    assert "\n" not in str(caught.value)
+
+
+def test_read(tmp_path: Path):
+    config = RunConfig(name="mine", seed=3)
+    (tmp_path / "config.toml").write_text(config.to_toml(), encoding="utf-8")
+    assert RunConfig.read(tmp_path / "config.toml") == config
+    (tmp_path / "latin.toml").write_bytes(b"name = '\xe9'")
+    for name in ("missing.toml", "latin.toml"):
+        with pytest.raises(ConfigError, match=f"cannot read .*{name}"):
+            RunConfig.read(tmp_path / name)
+
+
+@pytest.mark.parametrize(("factors", "rank", "level"), [("uniform", 2, 2 / 9), ("gaussian", 2, 2), ("laplace", 1, 4)])
+def test_copying_level(factors, rank: int, level: float):
+    assert MatrixTask(factors=factors, rank=rank).copying_level == pytest.approx(level)
+
+
+def test_positions_are_those_of_the_largest_matrix():
+    assert MatrixTask(sizes=((5, 5), (9, 2), (4, 7)), rank=1).positions == 28

@@ -1,0 +1,110 @@
+import base64
+import json
+import os
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import make_metrics, make_run
+
+from abruptlab.errors import RunError
+from abruptlab.paper import CLAIMS, FIGURES
+from abruptlab.report import build_report
+from abruptlab.report.build import render, what_happened
+
+VOID = {"meta", "img", "br", "link", "hr"}
+
+
+class Outline(HTMLParser):
+    """Checks that tags nest, and keeps their attributes."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_holds_everything_within_itself(tmp_path: Path) -> None:
+    run = make_run(tmp_path, make_metrics())
+    path = build_report(run)
+    assert path == tmp_path / "report.html"
+    page = path.read_text(encoding="utf-8")
+    found = Outline(page).found
+    assert not re.search(r"https?://|url\(|@import|<script|<link", page)
+    assert not any(name in attributes for _, attributes in found for name in ("href", "srcset"))
+    images = [attributes for tag, attributes in found if tag == "img"]
+    assert len(images) == len(FIGURES)
+    for name, image in zip(FIGURES, images, strict=True):
+        kind, _, content = (image["src"] or "").partition(",")
+        assert kind == "data:image/png;base64"
+        assert base64.b64decode(content) == (tmp_path / "figures" / f"{name}.png").read_bytes()
+        assert image["alt"]
+    assert run.drop is not None
+    assert f"began to drop at step {run.drop.onset:,}" in page
+    assert page.count("✓ holds") == len(CLAIMS)
+    assert "abruptlab reproduce --config config.toml" in page
+    assert "an abacus" in page
+    assert "torch 1.2.3" in page
+
+
+def test_figures_are_made_only_when_missing_or_old(tmp_path: Path) -> None:
+    run = make_run(tmp_path, make_metrics())
+    build_report(run)
+    made = tmp_path / "figures" / "losses.json"
+    assert json.loads(made.read_text())["command"] == f"abruptlab figure losses {tmp_path}"
+    made.write_text("untouched")
+    build_report(run)
+    assert made.read_text() == "untouched"
+    (tmp_path / "figures" / "losses.png").touch()
+    metrics = tmp_path / "metrics.jsonl"
+    later = (tmp_path / "figures" / "losses.png").stat().st_mtime + 10
+    os.utime(metrics, (later, later))
+    build_report(run)
+    assert made.read_text() != "untouched"
+
+
+def test_a_claim_that_fails_is_shown_failing_with_its_number(tmp_path: Path) -> None:
+    page = render(make_run(tmp_path, make_metrics(final=0.3)), {})
+    assert page.count("✗ fails") == 1
+    assert re.search(r"hidden entries are completed.*?>0\.3\d*<.*?✗ fails", page, re.DOTALL)
+
+
+def test_without_a_drop_the_page_says_so(tmp_path: Path) -> None:
+    run = make_run(tmp_path, make_metrics(onset=9000, end=9500))
+    page = render(run, {})
+    assert "No drop was found in the 4,000 steps" in page
+    assert "not judged" in page
+    assert '<h2 id="drop">' not in page
+
+
+def test_a_drop_under_way_is_told_as_such(tmp_path: Path) -> None:
+    run = make_run(tmp_path, make_metrics(steps=1900))
+    assert "still under way" in what_happened(run)
+    assert "under way</td>" in render(run, {})
+
+
+def test_what_comes_from_the_run_is_escaped(tmp_path: Path) -> None:
+    run = make_run(tmp_path, make_metrics())
+    run.__dict__["made_with"] = {}
+    object.__setattr__(run.config, "name", "<script>alert(1)</script>")
+    page = render(run, {})
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_a_run_without_metrics_has_no_page(tmp_path: Path) -> None:
+    run = make_run(tmp_path, {name: np.array([]) for name in make_metrics()}, checkpoints=(0,))
+    with pytest.raises(RunError, match="has no metrics yet"):
+        build_report(run)
