@@ -8,7 +8,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from abruptlab.figures.style import MASKED, OBSERVED, REFERENCE, new_figure, paper_style
+from abruptlab.figures.style import MASKED, OBSERVED, REFERENCE, SMALL, new_figure, paper_style
 from abruptlab.files import write_atomically
 from benchmarks.goals import gibibytes, judge
 from benchmarks.measurement import Measurement, Spread
@@ -118,7 +118,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def draw_times(measurements: list[Measurement]) -> Figure:
     """The time of a step for each contestant, one panel a model, with the limit in each bar."""
     bars = max(len(measurement.entries) for measurement in measurements)
-    figure = new_figure(0.7 + 0.24 * bars)
+    figure = new_figure(0.9 + 0.24 * bars)
     panels = figure.subplots(1, len(measurements), squeeze=False)[0]
     for axes, measurement in zip(panels, measurements, strict=True):
         steps = {name: measurement.step(name) for name in measurement.entries}
@@ -141,8 +141,11 @@ def draw_times(measurements: list[Measurement]) -> Figure:
         axes.tick_params(axis="y", length=0)
         axes.invert_yaxis()
         axes.set_xlim(0, 1.18 * scale * slow)
-        axes.set_xlabel(f"time of a step ({unit}); white line: its matrix products alone")
+        axes.set_xlabel(f"time of a step ({unit})")
         axes.set_title(measurement.preset)
+    figure.supxlabel(
+        "white line: the time of its matrix products alone; whiskers: the range over the rounds", fontsize=SMALL
+    )
     return figure
 
 

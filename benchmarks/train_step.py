@@ -86,7 +86,9 @@ def _measure(
     configs = contestants(config, variants)
     runners = {name: build(name, its_config, device, scratch) for name, its_config in configs.items()}
     overhead = Overhead(config, device, scratch / config.name / "overhead")
-    products = {precision: LargestProduct(config, dtype, device) for precision, dtype in DTYPES.items()}
+    products: dict[Precision, LargestProduct] = {
+        precision: LargestProduct(config, dtype, device) for precision, dtype in DTYPES.items()
+    }
     result = Measurement(
         preset=config.name,
         device_type=device.type,

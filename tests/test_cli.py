@@ -16,7 +16,7 @@ from abruptlab.config import RunConfig
 from abruptlab.presets import PRESETS, init_std, preset
 from abruptlab.runs import Run
 
-COMMAND = [sys.executable, "-c", "from abruptlab.cli import main; main()"]
+COMMAND = [sys.executable, "-m", "abruptlab"]
 
 
 def abruptlab(*arguments: str | Path) -> tuple[int, str]:

@@ -201,10 +201,12 @@ def _print_state(run: "Run") -> None:
 
 def _print_verdicts(verdicts: "Sequence[Verdict]") -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table("claim", "measured", "expected", "verdict", title="Claims of the paper")
     for verdict in verdicts:
         word = {True: "holds", False: "FAILS", None: "not judged"}[verdict.holds]
-        table.add_row(verdict.claim, str(verdict.measured), verdict.expected, word)
+        measured = "–" if verdict.measured is None else f"{verdict.measured:g}"
+        table.add_row(escape(verdict.claim), measured, escape(verdict.expected), word)
     Console().print(table)

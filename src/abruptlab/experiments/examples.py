@@ -32,14 +32,14 @@ class ExampleMatrices:
 
 
 def before_and_after(run: "Run") -> list[int]:
-    """The last checkpoint before the drop and the last of all; without a drop, the first and the last.
+    """The checkpoints at the middle of the plateau and at the end; without a drop, the first and the last.
 
     Raises `CheckpointError` if there is none at all.
     """
-    if not run.steps:
+    moments = run.milestones
+    if not moments:
         raise CheckpointError(f"{run.folder} has no checkpoint yet")
-    before = [step for step in run.steps if run.drop is not None and step < run.drop.onset]
-    return sorted({(before or run.steps[:1])[-1], run.steps[-1]})
+    return sorted({moments.get("plateau", moments["start"]), moments["final"]})
 
 
 def measure_examples(run: "Run", steps: Sequence[int] | None = None) -> ExampleMatrices:

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 
 from abruptlab.experiments.losses import LossCurves
 from abruptlab.figures.style import DROP, LOSS, MASKED, OBSERVED, REFERENCE, SMALL, new_figure, paper_style
@@ -53,11 +53,12 @@ def draw_phases(axes: Axes, curves: LossCurves) -> None:
             middle = (start + end) / 2, 0.97
             axes.text(*middle, name, color=colour, ha="center", va="top", transform=axes.get_xaxis_transform())
     zero = curves.loss_of_zero
-    if zero is not None:
+    if zero is not None and curves.drop is not None:  # without a drop, the curve itself lies there
         axes.axhline(zero, color=REFERENCE, dashes=DASHES, linewidth=0.8)
         axes.text(0.98 * steps, 1.03 * zero, "predict zero", color=REFERENCE, ha="right", va="bottom", fontsize=SMALL)
     _draw_curve(axes, curves, curves.loss, curves.smooth_loss, LOSS, r"$L$")
     axes.set(yscale="log", xlim=(0, steps), xlabel="training step", ylabel=r"loss $L$")
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_locator(MaxNLocator(3))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
 

@@ -24,7 +24,7 @@ def draw_examples(example: ExampleMatrices) -> Figure:
     rows, columns = example.truth.shape
     panels = 1 + len(example.steps)
     cell = (TEXT_WIDTH - MARGINS) / panels / columns
-    figure = new_figure(2 * cell * rows + 0.75)
+    figure = new_figure(2 * cell * rows + 0.95)
     axes = figure.subplots(2, panels, squeeze=False)
     scale = float(np.abs(example.truth).max()) or 1.0
     size = _print_size(cell, example)

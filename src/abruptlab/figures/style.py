@@ -43,6 +43,7 @@ _RC: dict[Any, Any] = {
     "ytick.minor.size": 1.5,
     "lines.linewidth": 1.2,
     "hatch.linewidth": 0.5,
+    "figure.constrained_layout.h_pad": 0.07,  # inches; the default cuts the top off titles of two lines
     "legend.frameon": False,
     "savefig.dpi": 300,
     "pdf.fonttype": 42,  # TrueType: text in the PDF stays text

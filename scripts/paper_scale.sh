@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# The paper's scale, on a machine with a CUDA GPU and PyTorch >= 2.6, in calls of at most ten minutes each:
+# the GPU tests, the benchmark, then the runs of results/paper/PLAN.md that have no result yet, with their figures.
+#
+#   OUT=out scripts/paper_scale.sh                       everything, as far as this call's time goes
+#   SKIP="tests benchmark" OUT=out scripts/paper_scale.sh    go on with the runs
+#
+# Call it again until it says that the plan is done: a run stopped by the limit goes on where it stopped, as long as
+# RUNS (its checkpoints) is still there. What is worth keeping is packed small in OUT, one archive a run: unpack it into
+# results/paper/, commit it, and tick the plan.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+OUT=$(mkdir -p "${OUT:-paper-scale}" && cd "${OUT:-paper-scale}" && pwd)
+RUNS=${RUNS:-runs/paper}
+LIMIT=${LIMIT:-570}      # seconds for this call
+RESERVE=${RESERVE:-40}   # of them, kept for the figures and the packing
+DEVICE=${DEVICE:-cuda}
+PLAN=${PLAN:-results/paper/PLAN.md}
+PYTHON=${PYTHON:-python3}
+SKIP=" ${SKIP:-} "
+export PYTHONPATH=src:.${PYTHONPATH:+:$PYTHONPATH} PYTHONUNBUFFERED=1
+
+left() { echo $((LIMIT - SECONDS)); }
+skipped() { [[ $SKIP == *" $1 "* ]]; }
+abruptlab() { timeout --signal=INT --kill-after=60 "$(($(left) - RESERVE))" "$PYTHON" -m abruptlab "$@"; }
+
+# A run's archive: everything but the checkpoints.
+pack() {
+  tar -czf "$OUT/$1.tar.gz.tmp" -C "$RUNS" --exclude=checkpoints --exclude='.lock' "$1"
+  mv "$OUT/$1.tar.gz.tmp" "$OUT/$1.tar.gz"
+}
+
+"$PYTHON" -c "import torch; assert '$DEVICE' != 'cuda' or torch.cuda.is_available(), 'no CUDA GPU'"
+
+if ! skipped tests; then
+  echo "== GPU tests"
+  timeout 180 "$PYTHON" -m pytest -p no:cacheprovider -q -m cuda tests 2>&1 | tee "$OUT/tests.log" \
+    || echo "GPU tests FAILED (see tests.log); going on"
+fi
+
+if ! skipped benchmark; then
+  echo "== benchmark"
+  timeout 240 "$PYTHON" -m benchmarks.train_step --device "$DEVICE" --out "$OUT/benchmark" \
+    || echo "benchmark FAILED; going on"
+  [ -d "$OUT/benchmark" ] && tar -czf "$OUT/benchmark.tar.gz" -C "$OUT" benchmark && rm -r "$OUT/benchmark"
+fi
+
+# A run of the plan is a line "- [ ] NAME: ARGUMENTS of abruptlab reproduce"; a ticked box or an archive means done.
+while IFS= read -r line <&3; do
+  name=${line%%:*} arguments=${line#*: }
+  skipped "$name" && continue
+  [ -e "results/paper/$name/claims.json" ] && continue
+  if [ "$(left)" -lt $((RESERVE * 2)) ]; then
+    echo "== time is up before $name; call again with SKIP=\"tests benchmark\""
+    exit 0
+  fi
+  echo "== $name: abruptlab reproduce $arguments"
+  status=0
+  # shellcheck disable=SC2086 # the arguments are words
+  abruptlab reproduce $arguments --device "$DEVICE" --out "$RUNS/$name" || status=$?
+  [ -d "$RUNS/$name" ] && pack "$name"
+  case $status in
+    0) echo "== $name is done" ;;
+    124 | 130 | 137)
+      echo "== $name was stopped by the limit; call again with SKIP=\"tests benchmark\""
+      exit 0
+      ;;
+    *) echo "== $name FAILED with status $status; going on" ;;
+  esac
+done 3< <(sed -n 's/^- \[ \] //p' "$PLAN")
+echo "== the plan is done"

@@ -1,0 +1,5 @@
+"""`python -m abruptlab` is the command `abruptlab`."""
+
+from abruptlab.cli import main
+
+main()
