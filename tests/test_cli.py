@@ -115,9 +115,7 @@ def test_show(smoke: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["reproduce", "latop"], "no preset 'latop'"),
     ],
 )
-def test_a_mistake_is_one_line(
-    words: list[str], line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_mistake_is_one_line(words: list[str], line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     status, said = abruptlab(*words)
     assert status == 1

@@ -3,13 +3,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import SMALL
 from torch import Tensor
 
 from abruptlab.config import ModelConfig
 from abruptlab.encoder import Encoder
 from abruptlab.matrices import generator
 from abruptlab.tokens import MASK
+from tests.conftest import SMALL
 
 
 def fresh(config: ModelConfig = SMALL, seed: int = 0) -> Encoder:

@@ -4,7 +4,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from synthetic import CONFIG, LEVEL, ONSET, STEPS, make_metrics, make_run
 
 from abruptlab.config import MatrixTask
 from abruptlab.errors import CheckpointError, RunError
@@ -13,6 +12,7 @@ from abruptlab.experiments.losses import loss_of_zero, measure_loss_curves, smoo
 from abruptlab.experiments.overview import measure_overview
 from abruptlab.matrices import stream
 from abruptlab.tokens import MASK, Vocabulary
+from tests.synthetic import CONFIG, LEVEL, ONSET, STEPS, make_metrics, make_run
 
 
 def test_loss_curves_are_the_run_s_metrics(tmp_path: Path) -> None:

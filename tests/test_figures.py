@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 from matplotlib.lines import Line2D
-from synthetic import STEPS, make_metrics, make_run
 
 from abruptlab.errors import ConfigError, RunError
 from abruptlab.experiments.examples import ExampleMatrices
@@ -22,6 +21,7 @@ from abruptlab.figures.save import arrays
 from abruptlab.figures.style import paper_style
 from abruptlab.paper import FIGURES, make_figure
 from abruptlab.runs import Run
+from tests.synthetic import STEPS, make_metrics, make_run
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import SMALL, make_encoder
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import BertConfig, BertForMaskedLM, BertModel
@@ -26,6 +25,7 @@ from abruptlab.interop import (
     save_pretrained,
     to_huggingface,
 )
+from tests.conftest import SMALL, make_encoder
 
 assert_close = partial(torch.testing.assert_close, rtol=1.3e-6, atol=4e-5)
 TOKEN_TYPES = "embeddings.token_type_embeddings.weight"

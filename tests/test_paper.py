@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from synthetic import LEVEL, make_metrics, make_run
 
 from abruptlab.errors import RunError
 from abruptlab.paper import CLAIMS, Bound, Verdict, judge, write_claims
+from tests.synthetic import LEVEL, make_metrics, make_run
 
 Metrics = dict[str, np.ndarray]
 

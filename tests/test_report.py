@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import make_metrics, make_run
 
 from abruptlab.errors import RunError
 from abruptlab.paper import CLAIMS, FIGURES
 from abruptlab.report import build_report
 from abruptlab.report.build import render, what_happened
+from tests.synthetic import make_metrics, make_run
 
 VOID = {"meta", "img", "br", "link", "hr"}
 

@@ -2,12 +2,12 @@ from dataclasses import replace as replace_fields
 
 import pytest
 import torch
-from conftest import SMALL, make_encoder
 from torch import Tensor, nn
 
 from abruptlab.encoder import Attention, Encoder
 from abruptlab.errors import AbruptlabError, SiteError
 from abruptlab.sites import Site, record, replace, site_names
+from tests.conftest import SMALL, make_encoder
 
 NAMES = [
     "embed",

@@ -181,9 +181,7 @@ class Recorder:
 
 def _row(step: int, metrics: Float[np.ndarray, " metric"], rate: float, elapsed: float) -> Row:
     # A 32-bit float's shortest text loses nothing, so equal files mean equal bits.
-    loss, observed, masked, abs_masked = (
-        float(str(value)) for value in metrics.astype(np.float32)
-    )
+    loss, observed, masked, abs_masked = (float(str(value)) for value in metrics.astype(np.float32))
     return {
         "step": step,
         "loss": loss,

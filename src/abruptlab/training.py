@@ -197,8 +197,7 @@ class _Reporter:
         done = len(self._recorder.rows)
         seconds_per_step = (now - self._start) / max(1, done - self._first - 1)
         loss, observed, masked = (
-            float(np.mean([row[name] for row in rows]))
-            for name in ("loss", "loss_observed", "loss_masked")
+            float(np.mean([row[name] for row in rows])) for name in ("loss", "loss_observed", "loss_masked")
         )
         self._report(
             Progress(

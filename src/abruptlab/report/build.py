@@ -50,7 +50,8 @@ def what_happened(run: Run) -> str:
     plateau = f"L_mask stayed on a plateau at {drop.plateau:.3g} and began to drop at step {drop.onset:,}"
     if drop.end is None:
         return f"{plateau}; after {done:,} steps the fall is still under way, at {drop.final:.2g}."
-    return f"{plateau}; by step {drop.end:,} it was 90 % of the way down to {drop.final:.2g}, {drop.depth:.3g} times lower."
+    below = f"{drop.final:.2g}, {drop.depth:.3g} times lower"
+    return f"{plateau}; by step {drop.end:,} it was 90 % of the way down to {below}."
 
 
 def _picture(figure: str, run: Run) -> bytes:
