@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 
-.PHONY: reproduce test test-slow lint benchmark weights clean
+.PHONY: reproduce test test-slow lint benchmark seeds weights clean
 
 reproduce: $(VENV)/installed  ## train the laptop preset, catch the drop, make every figure, judge every claim
-	$(VENV)/bin/abruptlab reproduce laptop --out runs/laptop
+	$(VENV)/bin/abruptlab reproduce laptop
 
 test: $(VENV)/installed-dev lint  ## lint, types, tests: under ten minutes on two cores
 	$(RUN) pytest
@@ -22,10 +22,16 @@ lint: $(VENV)/installed-dev
 benchmark: $(VENV)/installed-dev  ## the speed of a training step against the reference's
 	$(RUN) benchmarks.train_step --out results/benchmarks
 
-weights: $(VENV)/installed  ## rebuild the weights that come with the package from runs/laptop
-	$(RUN) scripts.ship_weights runs/laptop
+seeds: $(VENV)/installed  ## the five seeds of the laptop preset (an hour), and results/laptop from them
+	for seed in 0 1 2 3 4; do $(VENV)/bin/abruptlab reproduce laptop --seed $$seed; done
+	$(RUN) scripts.seeds results/laptop runs/laptop-seed0 runs/laptop-seed1 runs/laptop-seed2 runs/laptop-seed3 runs/laptop-seed4
+	cp -r runs/laptop-seed0/figures runs/laptop-seed0/claims.json runs/laptop-seed0/report.html results/laptop/
+
+weights: $(VENV)/installed  ## rebuild the weights that come with the package from the seed 0 run
+	$(RUN) scripts.ship_weights runs/laptop-seed0
 
 $(VENV)/installed: pyproject.toml constraints.txt
+	@echo "setting up $(VENV): PyTorch is large, this takes a few minutes"
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
 	touch $@

@@ -7,6 +7,7 @@ from typing import Literal, Protocol, get_args
 import torch
 
 from abruptlab.config import RunConfig
+from abruptlab.training import compiles
 from benchmarks.ours import Ours
 from benchmarks.reference import Reference
 
@@ -22,13 +23,14 @@ class Contestant(Protocol):
         ...
 
 
-def contestants(config: RunConfig, variants: bool) -> dict[str, RunConfig]:
+def contestants(config: RunConfig, device: torch.device, variants: bool) -> dict[str, RunConfig]:
     """Configurations by name: the reference, ours in both precisions with the preset's own setting of `compile`, and
     with `variants` ours with the other setting."""
     named = {REFERENCE: config}
-    for compiled in (config.training.compile, not config.training.compile)[: 1 + variants]:
+    as_trained = compiles(config.training, device)
+    for compiled in (as_trained, not as_trained)[: 1 + variants]:
         for precision in get_args(Precision):
-            training = replace(config.training, precision=precision, compile=compiled)
+            training = replace(config.training, precision=precision, compile="yes" if compiled else "no")
             named[f"{precision} {'compiled' if compiled else 'eager'}"] = replace(config, training=training)
     return named
 

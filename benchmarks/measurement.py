@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from benchmarks.apart import FirstSteps
 from benchmarks.contestants import REFERENCE, Precision
-from benchmarks.first_steps import FirstSteps
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from abruptlab.config import RunConfig
 from abruptlab.encoder import Encoder
 from abruptlab.matrices import BLOCK, stream
+from abruptlab.memory import keep_freed_memory
 from abruptlab.optimizers import build_optimizers
 from abruptlab.recorder import Recorder
-from abruptlab.training import compile_layers, initial_model, train_step
+from abruptlab.training import compile_layers, compiles, initial_model, train_step
 from benchmarks.clock import seconds
 
 
@@ -23,8 +24,9 @@ class Ours:
         self.device = device
         self.model = initial_model(config, device)
         self.optimizers = build_optimizers(config.training, self.model)
-        if config.training.compile:
+        if compiles(config.training, device):
             compile_layers(self.model)
+        keep_freed_memory()
         self.recorder = Recorder(config, folder, resume=True, made_with={})
         self._next = 0  # the first step of the next block
 

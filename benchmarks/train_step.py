@@ -22,8 +22,8 @@ from abruptlab.config import RunConfig
 from abruptlab.matrices import BLOCK
 from abruptlab.presets import preset
 from abruptlab.provenance import device_name, versions
-from benchmarks.contestants import REFERENCE, Precision, build, contestants
-from benchmarks.first_steps import FirstSteps, first_steps_apart
+from benchmarks.apart import Apart
+from benchmarks.contestants import REFERENCE, Precision, contestants
 from benchmarks.limit import LargestProduct, forward_flops
 from benchmarks.measurement import Entry, Measurement
 from benchmarks.ours import Overhead
@@ -56,35 +56,25 @@ def main(
     configs = [preset(name) for name in models]
     with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = f"{scratch}/compiler"  # empty: the first compilation is a real one
-        # Memory first, for all models, while this process is small.
-        firsts = [_first_steps(config, where, variants) for config in configs]
-        measurements = [
-            _measure(config, where, first, variants, rounds, seconds, Path(scratch))
-            for config, first in zip(configs, firsts, strict=True)
-        ]
+        measurements = [_measure(config, where, variants, rounds, seconds, Path(scratch)) for config in configs]
     write_report(measurements, _made_with(where, configs), out)
     print((out / "train_step.md").read_text(encoding="utf-8"))
-
-
-def _first_steps(config: RunConfig, device: torch.device, variants: bool) -> dict[str, FirstSteps]:
-    firsts = {}
-    for name, its_config in contestants(config, variants).items():
-        print(f"{config.name}: the first two steps of {name}, in a fresh process", flush=True)
-        firsts[name] = first_steps_apart(name, its_config, device)
-    return firsts
 
 
 def _measure(
     config: RunConfig,
     device: torch.device,
-    firsts: dict[str, FirstSteps],
     variants: bool,
     rounds: int,
     at_least_s: float,
     scratch: Path,
 ) -> Measurement:
-    configs = contestants(config, variants)
-    runners = {name: build(name, its_config, device, scratch) for name, its_config in configs.items()}
+    configs = contestants(config, device, variants)
+    runners, firsts = {}, {}
+    for name, its_config in configs.items():
+        print(f"{config.name}: the first two steps of {name}", flush=True)
+        runners[name] = Apart(name, its_config, device, scratch)
+        firsts[name] = runners[name].first_steps()
     overhead = Overhead(config, device, scratch / config.name / "overhead")
     products: dict[Precision, LargestProduct] = {
         precision: LargestProduct(config, dtype, device) for precision, dtype in DTYPES.items()
@@ -107,9 +97,8 @@ def _measure(
     a_round_s = sum(entry.steps_a_round * entry.first.second_step_s for entry in result.entries.values())
     rounds = max(rounds, math.ceil(at_least_s / a_round_s))
     overhead_steps = result.entries[result.ours("fp32")].steps_a_round
-    print(f"{config.name}: warm-up, then {rounds} rounds of about {a_round_s:.0f} s", flush=True)
-    for runner in (*runners.values(), overhead):
-        runner(1)
+    print(f"{config.name}: {rounds} rounds of about {a_round_s:.0f} s", flush=True)
+    overhead(1)
     start = time.perf_counter()
     for done in range(1, rounds + 1):
         for name, runner in runners.items():
@@ -120,6 +109,8 @@ def _measure(
             result.rates[precision].append(product())
         left = (time.perf_counter() - start) / done * (rounds - done)
         print(f"{config.name}: round {done} of {rounds}, about {left:.0f} s left for this model", flush=True)
+    for runner in runners.values():
+        runner.close()
     return result
 
 

@@ -82,7 +82,7 @@ def test_presets_keep_the_science(name: str) -> None:
 
 
 def test_every_field_is_a_flag(tmp_path: Path) -> None:
-    words = ["--seed", "7", "--steps", "2", "--sizes", "2", "3", "4", "4", "--rank", "1", "--no-compile"]
+    words = ["--seed", "7", "--steps", "2", "--sizes", "2", "3", "4", "4", "--rank", "1", "--compile", "no"]
     assert abruptlab("train", "smoke", "--out", tmp_path / "run", *words) == (0, "")
     config = Run(tmp_path / "run").config
     assert (config.seed, config.training.steps, config.task.sizes) == (7, 2, ((2, 3), (4, 4)))

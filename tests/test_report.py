@@ -49,7 +49,7 @@ def test_the_page_holds_everything_within_itself(tmp_path: Path) -> None:
     for name, image in zip(FIGURES, images, strict=True):
         kind, _, content = (image["src"] or "").partition(",")
         assert kind == "data:image/png;base64"
-        assert base64.b64decode(content) == (tmp_path / "figures" / f"{name}.png").read_bytes()
+        assert base64.b64decode(content) == (tmp_path / "figures" / f"figure_{name}.png").read_bytes()
         assert image["alt"]
     assert run.drop is not None
     assert f"began to drop at step {run.drop.onset:,}" in page
@@ -62,14 +62,14 @@ def test_the_page_holds_everything_within_itself(tmp_path: Path) -> None:
 def test_figures_are_made_only_when_missing_or_old(tmp_path: Path) -> None:
     run = make_run(tmp_path, make_metrics())
     build_report(run)
-    made = tmp_path / "figures" / "losses.json"
-    assert json.loads(made.read_text())["command"] == f"abruptlab figure losses {tmp_path}"
+    made = tmp_path / "figures" / "figure_2.json"
+    assert json.loads(made.read_text())["command"] == f"abruptlab figure 2 {tmp_path}"
     made.write_text("untouched")
     build_report(run)
     assert made.read_text() == "untouched"
-    (tmp_path / "figures" / "losses.png").touch()
+    (tmp_path / "figures" / "figure_2.png").touch()
     metrics = tmp_path / "metrics.jsonl"
-    later = (tmp_path / "figures" / "losses.png").stat().st_mtime + 10
+    later = (tmp_path / "figures" / "figure_2.png").stat().st_mtime + 10
     os.utime(metrics, (later, later))
     build_report(run)
     assert made.read_text() != "untouched"

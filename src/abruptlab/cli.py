@@ -195,7 +195,13 @@ def _print_state(run: "Run") -> None:
             f"last        L {last['loss']:.5f}  L_obs {last['loss_observed']:.2e}  L_mask {last['loss_masked']:.5f}"
             f"  (mean of the last {min(100, done)} steps), {metrics['elapsed_s'][-1]:.0f} s of training"
         )
-    print(f"drop        {drop or 'none found'}")
+    if drop is None:
+        print("drop        none found")
+    else:
+        end = "still falling" if drop.end is None else f"end {drop.end}"
+        print(
+            f"drop        plateau {drop.plateau:.4f}, onset {drop.onset}, {end}, {drop.depth:.1f} times lower after it"
+        )
     print("checkpoints " + ", ".join(f"{name} {step}" for name, step in run.milestones.items()))
 
 

@@ -90,12 +90,13 @@ def from_huggingface(bert: "transformers.PreTrainedModel", readout: nn.Linear) -
     return _from_bert(bert, readout.state_dict())
 
 
-def save_pretrained(encoder: Encoder, folder: Path) -> None:
+def save_pretrained(encoder: Encoder, folder: Path | str) -> None:
     """Write a folder that `BertModel.from_pretrained` and `load_huggingface` read; the read-out has its own file in it.
 
     Raises `RunError` if it cannot be written, and `AbruptlabError` if transformers is not installed.
     """
     bert, readout = to_huggingface(encoder)
+    folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         bert.save_pretrained(folder)
@@ -104,13 +105,14 @@ def save_pretrained(encoder: Encoder, folder: Path) -> None:
         raise RunError(f"cannot write {folder}: {_first_line(error)}") from None
 
 
-def load_huggingface(folder: Path) -> Encoder:
+def load_huggingface(folder: Path | str) -> Encoder:
     """Read a folder written by `save_pretrained`.
 
     Raises `CheckpointError` if it is not such a folder or lacks a weight, `ConfigError` as `from_huggingface`, and
     `AbruptlabError` if transformers is not installed.
     """
     transformers = _transformers()
+    folder = Path(folder)
     if not (folder / READOUT_FILE).is_file():  # asked first, for from_pretrained looks for a missing folder online
         raise CheckpointError(f"{folder}: expected a folder written by save_pretrained, found no {READOUT_FILE} in it")
     try:
@@ -125,7 +127,7 @@ def load_huggingface(folder: Path) -> Encoder:
     return _from_bert(bert, readout)
 
 
-def load_authors_checkpoint(path: Path, heads: int = 8) -> Encoder:
+def load_authors_checkpoint(path: Path | str, heads: int = 8) -> Encoder:
     """Read a `.tar` checkpoint of the authors' code: a dictionary saved by PyTorch whose `model` holds the weights.
 
     The file does not say how many attention heads there are, so `heads` must; the paper has 8. Nothing but tensors and
@@ -134,7 +136,7 @@ def load_authors_checkpoint(path: Path, heads: int = 8) -> Encoder:
     Raises `CheckpointError` if the file is not such a checkpoint, or its width is not a multiple of `heads`.
     """
     try:
-        file = path.open("rb")
+        file = Path(path).open("rb")
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from None
     with file:

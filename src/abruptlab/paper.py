@@ -50,7 +50,7 @@ def _later(module: str, name: str) -> Callable[..., Any]:
 
 
 FIGURES: dict[str, FigureSpec] = {
-    "overview": FigureSpec(
+    "1": FigureSpec(
         "Matrix completion and its two phases",
         "figure 1",
         "(A) Masked language modelling beside matrix completion: a typical held-out matrix, hidden entries hatched, "
@@ -60,7 +60,7 @@ FIGURES: dict[str, FigureSpec] = {
         _later("experiments.overview", "measure_overview"),
         _later("figures.overview", "draw_overview"),
     ),
-    "losses": FigureSpec(
+    "2": FigureSpec(
         "The losses over training",
         "figure 2",
         "L over all, L_obs over the observed and L_mask over the hidden entries, on logarithmic and on linear axes; "
@@ -96,7 +96,9 @@ def make_figure(figure: str, run: "Run", command: str) -> list[Path]:
     result = spec.measure(run)
     drawing = spec.draw(result)
     with writing(run):
-        return save_figure(drawing, run.folder / "figures", figure, arrays(result), command, run.config.seed)
+        return save_figure(
+            drawing, run.folder / "figures", f"figure_{figure}", arrays(result), command, run.config.seed
+        )
 
 
 @contextmanager

@@ -10,10 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from abruptlab.config import RunConfig
+from abruptlab.config import RunConfig, TrainingConfig
 from abruptlab.encoder import Encoder
 from abruptlab.errors import RunError
 from abruptlab.matrices import Batch, generator, stream
+from abruptlab.memory import keep_freed_memory
 from abruptlab.optimizers import build_optimizers
 from abruptlab.provenance import device_name, versions
 from abruptlab.recorder import Recorder
@@ -113,6 +114,11 @@ def initial_model(config: RunConfig, device: torch.device | str = "cpu") -> Enco
     return model.to(device)
 
 
+def compiles(config: TrainingConfig, device: torch.device) -> bool:
+    """Whether the layers are compiled on that device."""
+    return config.compile == "yes" or (config.compile == "auto" and device.type == "cuda")
+
+
 def compile_layers(model: Encoder) -> None:
     """Compile the transformer layers, in place: one compilation serves all. The embeddings stay outside, since their
     compiled gradient adds in an order that varies between runs."""
@@ -143,11 +149,12 @@ def train(
     where = choose_device(device)
     recorder = Recorder(config, Path(folder), resume=resume, made_with=versions() | {"device": device_name(where)})
     steps = config.training.steps
+    keep_freed_memory()
     with recorder, finish_on_interrupt() as interrupted:
         model = initial_model(config, where)
         optimizers = build_optimizers(config.training, model)
         start = recorder.restore(model, optimizers, warn)
-        if config.training.compile:
+        if compiles(config.training, where):
             compile_layers(model)
         reporter = _Reporter(recorder, steps, report)
         for step, batch in enumerate(stream(config.task, config.training.batch, config.seed, start, where), start):

@@ -15,7 +15,7 @@ from abruptlab.matrices import sample
 from abruptlab.presets import preset
 from abruptlab.training import initial_model
 from benchmarks import train_step
-from benchmarks.first_steps import first_steps
+from benchmarks.apart import FirstSteps
 from benchmarks.limit import forward_flops
 from benchmarks.measurement import Entry, Measurement
 from benchmarks.reference import Reference
@@ -45,7 +45,7 @@ def test_reference_learns_and_reads_nine_losses(config: RunConfig) -> None:
 
 
 def test_ratios_are_within_a_round(config: RunConfig) -> None:
-    first = first_steps("fp32 eager", config, CPU)
+    first = FirstSteps(first_step_s=2.0, second_step_s=1.0, peak_memory_bytes=2**30)
     result = Measurement(
         preset="smoke",
         device_type="cpu",
@@ -64,7 +64,6 @@ def test_ratios_are_within_a_round(config: RunConfig) -> None:
 
 
 def test_whole_benchmark(config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train_step, "first_steps_apart", first_steps)
     monkeypatch.setattr(train_step, "STRETCH_S", 0.01)
     monkeypatch.setattr(train_step, "preset", lambda name: replace(config, name=name))  # goals go by name
     monkeypatch.setattr(sys, "argv", ["train_step", "--out", "results"])

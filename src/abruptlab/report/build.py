@@ -55,7 +55,7 @@ def what_happened(run: Run) -> str:
 
 
 def _picture(figure: str, run: Run) -> bytes:
-    picture, metrics = run.folder / "figures" / f"{figure}.png", run.folder / "metrics.jsonl"
+    picture, metrics = run.folder / "figures" / f"figure_{figure}.png", run.folder / "metrics.jsonl"
     if not picture.exists() or picture.stat().st_mtime < metrics.stat().st_mtime:
         make_figure(figure, run, shlex.join(["abruptlab", "figure", figure, str(run.folder)]))
     return picture.read_bytes()

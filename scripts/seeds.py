@@ -1,0 +1,74 @@
+"""Several seeds of one configuration side by side: python -m scripts.seeds OUT RUN RUN ...
+
+Writes seeds.png and .pdf (L_mask over the steps), .npz (the losses of every step), .json (command, versions) and
+seeds_table.json (for each run its drop, its final L_mask, the verdict of `completion`, device and versions).
+"""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from abruptlab.errors import AbruptlabError
+from abruptlab.experiments.losses import smooth
+from abruptlab.figures.save import save_figure
+from abruptlab.figures.style import REFERENCE, new_figure, paper_style
+from abruptlab.files import write_atomically
+from abruptlab.paper import FALLEN, judge
+from abruptlab.runs import Run
+
+
+def row(run: Run) -> dict[str, object]:
+    """A run's line of the table."""
+    completion = next(verdict for verdict in judge(run) if verdict.id == "completion")
+    drop = run.drop
+    return {
+        "seed": run.config.seed,
+        "steps": len(run.metrics["step"]),
+        "plateau": drop and round(drop.plateau, 4),
+        "onset": drop and drop.onset,
+        "end": drop and drop.end,
+        "final_over_plateau": completion.measured,
+        "falls_below_a_fifth": completion.holds,
+        "seconds": round(float(run.metrics["elapsed_s"][-1])),
+        "made_with": run.made_with,
+    }
+
+
+@paper_style()
+def draw(runs: list[Run]) -> Figure:
+    """L_mask of every run, on linear and on logarithmic axes."""
+    figure = new_figure(2.35)
+    linear, logarithmic = figure.subplots(1, 2)
+    for axes in (linear, logarithmic):
+        for run in runs:
+            metrics = run.metrics
+            axes.plot(metrics["step"], smooth(metrics["loss_masked"]), linewidth=0.9, label=f"seed {run.config.seed}")
+        level = runs[0].config.task.copying_level
+        axes.axhline(level, color=REFERENCE, dashes=(4, 3), linewidth=0.8)
+        axes.axhline(FALLEN * level, color=REFERENCE, dashes=(1, 2), linewidth=0.8)
+        axes.set(xlim=(0, len(runs[0].metrics["step"])), xlabel="training step")
+    linear.set(ylim=(0, None), ylabel=r"$L_\mathrm{mask}$")
+    logarithmic.set(yscale="log")
+    figure.legend(*linear.get_legend_handles_labels(), loc="outside upper center", ncols=len(runs))
+    return figure
+
+
+def main(out: Path, runs: list[Run]) -> None:
+    """Write everything to `out`."""
+    losses = ("loss", "loss_observed", "loss_masked")
+    data = {f"seed{run.config.seed}.{name}": run.metrics[name].astype(np.float32) for run in runs for name in losses}
+    command = shlex.join(["python", "-m", "scripts.seeds", *sys.argv[1:]])
+    save_figure(draw(runs), out, "seeds", data, command, runs[0].config.seed)
+    write_atomically(out / "config.toml", runs[0].config.to_toml())
+    write_atomically(out / "seeds_table.json", json.dumps([row(run) for run in runs], indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    try:
+        main(Path(sys.argv[1]), [Run(folder) for folder in sys.argv[2:]])
+    except (AbruptlabError, IndexError) as error:
+        sys.exit(f"expected OUT RUN ...: {error}")
