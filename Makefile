@@ -6,13 +6,13 @@ RUN := $(VENV)/bin/python -m
 .PHONY: reproduce test test-slow lint benchmark seeds weights clean
 
 reproduce: $(VENV)/installed  ## train the laptop preset, catch the drop, make every figure, judge every claim
-	$(VENV)/bin/abruptlab reproduce laptop
+	$(VENV)/bin/abruptlab reproduce laptop --out runs/laptop
 
 test: $(VENV)/installed-dev lint  ## lint, types, tests: under ten minutes on two cores
 	$(RUN) pytest
 
 test-slow: $(VENV)/installed-dev  ## the tests that take minutes each
-	$(RUN) pytest tests/slow --override-ini addopts=
+	$(RUN) pytest tests/slow --override-ini addopts= --timeout 3600
 
 lint: $(VENV)/installed-dev
 	$(RUN) ruff check .
@@ -25,10 +25,10 @@ benchmark: $(VENV)/installed-dev  ## the speed of a training step against the re
 seeds: $(VENV)/installed  ## the five seeds of the laptop preset (an hour), and results/laptop from them
 	for seed in 0 1 2 3 4; do $(VENV)/bin/abruptlab reproduce laptop --seed $$seed; done
 	$(RUN) scripts.seeds results/laptop runs/laptop-seed0 runs/laptop-seed1 runs/laptop-seed2 runs/laptop-seed3 runs/laptop-seed4
-	cp -r runs/laptop-seed0/figures runs/laptop-seed0/claims.json runs/laptop-seed0/report.html results/laptop/
+	cp -r runs/laptop-seed2/figures runs/laptop-seed2/claims.json runs/laptop-seed2/report.html results/laptop/
 
-weights: $(VENV)/installed  ## rebuild the weights that come with the package from the seed 0 run
-	$(RUN) scripts.ship_weights runs/laptop-seed0
+weights: $(VENV)/installed  ## rebuild the weights that come with the package from runs/laptop
+	$(RUN) scripts.ship_weights runs/laptop
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	@echo "setting up $(VENV): PyTorch is large, this takes a few minutes"

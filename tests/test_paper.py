@@ -7,7 +7,7 @@ import pytest
 
 from abruptlab.errors import RunError
 from abruptlab.paper import CLAIMS, Bound, Verdict, judge, write_claims
-from tests.synthetic import LEVEL, make_metrics, make_run
+from tests.synthetic import LEVEL, STEPS, make_metrics, make_run
 
 Metrics = dict[str, np.ndarray]
 
@@ -68,6 +68,16 @@ def test_a_drop_under_way_leaves_open_what_comes_after_it(tmp_path: Path) -> Non
         "completion",
         "predictions-appear",
     ]
+
+
+def test_a_finished_run_that_still_falls_is_judged_by_where_it_got(tmp_path: Path) -> None:
+    run = make_run(tmp_path, make_metrics(onset=2500, end=4200), checkpoints=(STEPS,))
+    assert run.drop is not None
+    assert run.drop.end is None
+    judged = {verdict.id: verdict for verdict in judge(run)}
+    assert judged["drop"].holds is None
+    assert judged["completion"].holds is True
+    assert judged["completion"].measured == pytest.approx(0.17, abs=0.03)
 
 
 def test_steps_without_hidden_entries_do_not_count(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ The encoder *is* a stock BERT without dropout, pooler and token types; the table
 between the two. The tests hold outputs, gradients and optimiser steps of both together.
 """
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -136,15 +137,14 @@ def load_authors_checkpoint(path: Path | str, heads: int = 8) -> Encoder:
     Raises `CheckpointError` if the file is not such a checkpoint, or its width is not a multiple of `heads`.
     """
     try:
-        file = Path(path).open("rb")
+        data = Path(path).read_bytes()
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from None
-    with file:
-        try:
-            checkpoint = torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error:  # bytes that are no checkpoint make torch.load raise almost anything
-            kind = type(error).__name__
-            raise CheckpointError(f"{path} is not a checkpoint of weights, or is truncated ({kind})") from None
+    try:
+        checkpoint = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # bytes that are no checkpoint make torch.load raise almost anything
+        kind = type(error).__name__
+        raise CheckpointError(f"{path} is not a checkpoint of weights, or is truncated ({kind})") from None
     model = checkpoint.get("model") if isinstance(checkpoint, dict) else None
     if not isinstance(model, dict) or not all(isinstance(k, str) and isinstance(w, Tensor) for k, w in model.items()):
         raise CheckpointError(f"{path}: expected a dictionary with the model's weights under 'model'")

@@ -172,9 +172,10 @@ def _plateau(run: "Run", drop: "Drop", metric: str) -> float:
 
 
 def _final(run: "Run", drop: "Drop", metric: str) -> float | None:
-    """Median over the last steps of a run whose drop is over."""
+    """Median over the last steps; None for a run that has been stopped while it falls."""
     late = max(1, round(LATE * len(run.metrics["step"])))
-    return None if drop.end is None else float(np.nanmedian(run.metrics[metric][-late:]))
+    falling = drop.end is None and not run.finished
+    return None if falling else float(np.nanmedian(run.metrics[metric][-late:]))
 
 
 def _over(number: int | float | None, unit: int | float) -> float | None:
