@@ -1,6 +1,5 @@
 """Shapes and types in signatures are checked while the tests run; nothing is downloaded; the models are tiny."""
 
-
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
