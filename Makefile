@@ -17,7 +17,7 @@ test-slow: $(VENV)/installed-dev  ## the tests that take minutes each
 lint: $(VENV)/installed-dev
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
-	$(RUN) pyright
+	$(RUN) pyright --pythonpath $(VENV)/bin/python
 
 benchmark: $(VENV)/installed-dev  ## the speed of a training step against the reference's
 	$(RUN) benchmarks.train_step --out results/benchmarks

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
 
 from abruptlab.errors import AbruptlabError
 from abruptlab.experiments.losses import smooth
@@ -40,19 +41,20 @@ def row(run: Run) -> dict[str, object]:
 
 @paper_style()
 def draw(runs: list[Run]) -> Figure:
-    """L_mask of every run, on linear and on logarithmic axes."""
+    """L_mask of every run, on linear and on logarithmic axes; dashed the level of predicting zero, dotted a fifth."""
     figure = new_figure(2.35)
     linear, logarithmic = figure.subplots(1, 2)
+    level = runs[0].config.task.copying_level
     for axes in (linear, logarithmic):
         for run in runs:
             metrics = run.metrics
             axes.plot(metrics["step"], smooth(metrics["loss_masked"]), linewidth=0.9, label=f"seed {run.config.seed}")
-        level = runs[0].config.task.copying_level
         axes.axhline(level, color=REFERENCE, dashes=(4, 3), linewidth=0.8)
         axes.axhline(FALLEN * level, color=REFERENCE, dashes=(1, 2), linewidth=0.8)
         axes.set(xlim=(0, len(runs[0].metrics["step"])), xlabel="training step")
-    linear.set(ylim=(0, None), ylabel=r"$L_\mathrm{mask}$")
-    logarithmic.set(yscale="log")
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    linear.set(ylim=(0, 1.5 * level), ylabel=r"$L_\mathrm{mask}$")
+    logarithmic.set(yscale="log", ylim=(None, 1.5 * level))
     figure.legend(*linear.get_legend_handles_labels(), loc="outside upper center", ncols=len(runs))
     return figure
 

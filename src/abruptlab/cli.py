@@ -62,9 +62,8 @@ class Reproduce(_Training):
         from abruptlab.report import build_report
 
         run = _train(self, resume=True)
-        command = f"abruptlab reproduce --config {run.folder}/config.toml --out {run.folder}"
         for figure in FIGURES:
-            print(f"figure {figure}: {make_figure(figure, run, command)[0]}")
+            print(f"figure {figure}: {make_figure(figure, run, _typed())[0]}")
         write_claims(run)
         _print_verdicts(judge(run))
         print(f"page: {build_report(run)}")
@@ -107,7 +106,7 @@ class Figure:
         from abruptlab.paper import make_figure
         from abruptlab.runs import Run
 
-        for path in make_figure(self.id, Run(self.run), f"abruptlab figure {self.id} {self.run}"):
+        for path in make_figure(self.id, Run(self.run), _typed()):
             print(path)
 
 
@@ -129,6 +128,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"abruptlab: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _typed() -> str:
+    """The command as the user typed it."""
+    return shlex.join(["abruptlab", *sys.argv[1:]])
 
 
 def _base_config(words: list[str]) -> RunConfig:
