@@ -17,7 +17,7 @@ from abruptlab.optimizers import build_optimizers
 from abruptlab.presets import preset
 from abruptlab.recorder import Recorder
 from abruptlab.runs import Run
-from abruptlab.training import Progress, choose_device, initial_model, train, train_step
+from abruptlab.training import Progress, choose_device, initial_model, part_size, train, train_step
 
 SMOKE = preset("smoke")
 
@@ -250,6 +250,15 @@ def test_parts_of_a_batch_add_up_to_the_batch() -> None:
         gradients.append([parameter.grad for parameter in model.parameters()])
     torch.testing.assert_close(metrics[0], metrics[1])
     torch.testing.assert_close(gradients[0], gradients[1])
+
+
+def test_the_papers_batch_is_split_on_a_cpu_only() -> None:
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    paper = preset("paper")
+    assert (part_size(paper, cpu), part_size(paper, gpu)) == (64, 256)
+    assert part_size(preset("laptop"), cpu) == 128
+    assert part_size(with_training(paper, micro_batch=32), cpu) == part_size(with_training(paper, micro_batch=32), gpu)
+    assert part_size(with_training(paper, batch=7), cpu) == 7
 
 
 def test_bf16_follows_fp32(tmp_path: Path, whole: Run) -> None:

@@ -125,7 +125,8 @@ class TrainingConfig:
     batch: int = 256
     """Matrices a step."""
     micro_batch: int | None = None
-    """Matrices in memory at once: a step accumulates the gradient over parts of this size (default: the batch)."""
+    """Matrices in memory at once: a step accumulates the gradient over parts of this size (default: the
+    batch, or on a CPU as much of it as keeps the memory small)."""
     optimizer: Literal["adam", "adamw", "sgd", "muon"] = "adam"
     """Muon takes the layers' weight matrices; Adam takes all else."""
     learning_rate: float = 1e-4

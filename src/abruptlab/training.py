@@ -22,6 +22,7 @@ from abruptlab.runs import Run, new_encoder
 from abruptlab.schedules import is_checkpoint, learning_rate
 from abruptlab.signals import finish_on_interrupt
 
+CPU_PART_BYTES = 64 * 2**20  # at the paper's size half the memory of the whole batch, at the same speed or better
 REPORT_EVERY_S = 1.0  # the host reads the device's metrics about this often, not at every step
 
 
@@ -74,16 +75,28 @@ def batch_sums(model: Encoder, batch: Batch) -> Float[Tensor, " sum"]:
     )
 
 
+def part_size(config: RunConfig, device: torch.device) -> int:
+    """Matrices in memory at once: `micro_batch`; by default the batch, or on a CPU its largest divisor whose MLP
+    activations stay within CPU_PART_BYTES."""
+    training = config.training
+    if training.micro_batch is not None:
+        return training.micro_batch
+    if device.type != "cpu":
+        return training.batch
+    most = max(1, CPU_PART_BYTES // (4 * config.task.positions * config.model.mlp_width))
+    return max(part for part in range(1, training.batch + 1) if training.batch % part == 0 and part <= most)
+
+
 def train_step(
     model: Encoder, optimizers: list[torch.optim.Optimizer], config: RunConfig, batch: Batch
 ) -> Float[Tensor, " metric"]:
-    """One update on `batch`, in parts of `micro_batch` matrices whose gradients add up to the batch's.
+    """One update on `batch`, in parts of `part_size` matrices whose gradients add up to the batch's.
 
     Returns loss, loss_observed, loss_masked and mean_abs_masked *before* the update, on the device: nothing here
     waits for it. A batch that hides no entry (or observes none) has NaN for the metrics of those.
     """
     size, positions = batch.tokens.shape
-    part = config.training.micro_batch or size
+    part = part_size(config, batch.tokens.device)
     autocast = torch.autocast(batch.tokens.device.type, torch.bfloat16, enabled=config.training.precision == "bf16")
     sums = torch.zeros(4, device=batch.tokens.device)
     for optimizer in optimizers:
