@@ -36,7 +36,7 @@ DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfl
 
 def main(
     out: Path,
-    models: tuple[str, ...] = ("laptop", "paper")  # the small one first: a child's peak of memory starts at its parent's,
+    models: tuple[str, ...] = ("laptop", "paper"),  # the small one first: a child starts at its parent's peak of memory
     device: Literal["cpu", "cuda"] = "cpu",
     rounds: int = 3,
     seconds: float = 60.0,
