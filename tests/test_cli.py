@@ -81,6 +81,13 @@ def test_presets_keep_the_science(name: str) -> None:
     assert (config.task.factors, config.task.mask, config.task.mask_probability) == ("uniform", "random", 0.3)
 
 
+def test_progress_says_all_there_is_to_say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert abruptlab("train", "smoke", "--out", tmp_path / "run") == (0, "")
+    number = r"[\d.e+-]+"
+    line = rf"step 60/60 100% 0:00:00 left  loss {number} L_obs {number} L_mask {number} {number} ms/step"
+    assert re.search(line, capsys.readouterr().err)
+
+
 def test_every_field_is_a_flag(tmp_path: Path) -> None:
     words = ["--seed", "7", "--steps", "2", "--sizes", "2", "3", "4", "4", "--rank", "1", "--compile", "no"]
     assert abruptlab("train", "smoke", "--out", tmp_path / "run", *words) == (0, "")

@@ -155,12 +155,14 @@ def _train(options: _Training, *, resume: bool) -> "Run":
 
     config, folder = options.run, options.folder
     console = Console(stderr=True)
-    fancy = console.is_terminal
 
     def report(progress: "Progress") -> None:
-        console.print(
-            _status_line(progress), end="\r" if fancy else "\n", highlight=False, overflow="crop", no_wrap=True
-        )
+        line = _status_line(progress)
+        if console.is_terminal:  # one line, written over and over
+            room = console.width - 1
+            console.print(line[:room].ljust(room), end="\r", highlight=False, markup=False)
+        else:
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def warn(message: str) -> None:
         console.print(f"abruptlab: {message}", highlight=False, soft_wrap=True)
@@ -182,9 +184,9 @@ def _status_line(progress: "Progress") -> str:
     minutes, seconds = divmod(round(progress.seconds_left), 60)
     hours, minutes = divmod(minutes, 60)
     return (
-        f"step {progress.step}/{progress.steps} {progress.step / progress.steps:4.0%}  loss {progress.loss:.5f}  "
-        f"L_obs {progress.loss_observed:.2e}  L_mask {progress.loss_masked:.5f}  {progress.ms_per_step:.1f} ms/step  "
-        f"left {hours}:{minutes:02}:{seconds:02} "
+        f"step {progress.step}/{progress.steps} {progress.step / progress.steps:.0%} "
+        f"{hours}:{minutes:02}:{seconds:02} left  loss {progress.loss:.4f} L_obs {progress.loss_observed:.1e} "
+        f"L_mask {progress.loss_masked:.4f} {progress.ms_per_step:.3g} ms/step"
     )
 
 
