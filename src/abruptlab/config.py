@@ -142,7 +142,7 @@ class TrainingConfig:
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16: matrix products in bfloat16 (autocast), weights and optimiser in fp32."""
     compile: Literal["auto", "yes", "no"] = "auto"
-    """Compile the layers with torch.compile; auto: on a GPU (on a CPU it does not pay, see results/benchmarks)."""
+    """Compile the layers with torch.compile; auto: on a GPU only."""
     checkpoint_every: int = 1000
     """Steps between the checkpoints that are kept, besides step 0, the powers of two and the last step."""
     rolling_every: int = 250
