@@ -18,13 +18,14 @@ from abruptlab.experiments.losses import smooth
 from abruptlab.figures.save import save_figure
 from abruptlab.figures.style import REFERENCE, new_figure, paper_style
 from abruptlab.files import write_atomically
-from abruptlab.paper import FALLEN, judge
+from abruptlab.paper import CLAIMS, Findings, judge
+from abruptlab.paper.training import FALLEN
 from abruptlab.runs import Run
 
 
 def row(run: Run) -> dict[str, object]:
     """A run's line of the table."""
-    completion = next(verdict for verdict in judge(run) if verdict.id == "completion")
+    [completion] = judge(Findings(run), {"completion": CLAIMS["completion"]})
     drop = run.drop
     return {
         "seed": run.config.seed,

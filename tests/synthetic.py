@@ -1,12 +1,14 @@
 """Runs whose curves are made up, so that what must be found in them is known."""
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from abruptlab.checkpoints import save_checkpoint
 from abruptlab.config import MatrixTask, ModelConfig, RunConfig, TrainingConfig
+from abruptlab.encoder import Encoder
 from abruptlab.runs import Run
 from abruptlab.training import initial_model
 
@@ -41,12 +43,18 @@ def make_metrics(
     }
 
 
-def make_run(folder: Path, metrics: dict[str, np.ndarray], checkpoints: tuple[int, ...] = (0, 1000, STEPS)) -> Run:
-    """A run folder with these metrics; its checkpoints all hold the initial weights."""
-    (folder / "config.toml").write_text(CONFIG.to_toml())
+def make_run(
+    folder: Path,
+    metrics: dict[str, np.ndarray],
+    checkpoints: Iterable[int] | Mapping[int, Encoder] = (0, 1000, STEPS),
+    config: RunConfig = CONFIG,
+) -> Run:
+    """A run folder with these metrics; its checkpoints hold the given models, or all the initial weights."""
+    (folder / "config.toml").write_text(config.to_toml())
     rows = ({name: values[at].item() for name, values in metrics.items()} for at in range(len(metrics["step"])))
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    weights = initial_model(CONFIG).state_dict()
-    for step in checkpoints:
-        save_checkpoint(folder / "checkpoints", step, weights, {}, {"torch": "1.2.3", "device": "an abacus"})
+    models = checkpoints if isinstance(checkpoints, Mapping) else dict.fromkeys(checkpoints, initial_model(config))
+    for step, model in models.items():
+        made_with = {"torch": "1.2.3", "device": "an abacus"}
+        save_checkpoint(folder / "checkpoints", step, model.state_dict(), {}, made_with)
     return Run(folder)

@@ -19,7 +19,7 @@ from abruptlab.figures.matrices import draw_examples
 from abruptlab.figures.overview import draw_overview
 from abruptlab.figures.save import arrays
 from abruptlab.figures.style import paper_style
-from abruptlab.paper import FIGURES, make_figure
+from abruptlab.paper import FIGURES, Findings, make_figure
 from abruptlab.runs import Run
 from tests.synthetic import STEPS, make_metrics, make_run
 
@@ -51,7 +51,7 @@ def make_example(rows: int, columns: int) -> ExampleMatrices:
 
 @pytest.mark.parametrize("figure", FIGURES)
 def test_a_figure_is_saved_with_its_data_and_how_it_was_made(run: Run, figure: str) -> None:
-    picture, pdf, data, made = make_figure(figure, run, "abruptlab figure")
+    picture, pdf, data, made = make_figure(figure, Findings(run), "abruptlab figure")
     assert [path.name for path in (picture, pdf, data, made)] == [
         f"figure_{figure}.{e}" for e in ("png", "pdf", "npz", "json")
     ]
@@ -72,19 +72,19 @@ def test_a_figure_is_saved_with_its_data_and_how_it_was_made(run: Run, figure: s
 
 
 def test_the_same_run_gives_the_same_bytes(run: Run) -> None:
-    first = [path.read_bytes() for path in make_figure("2", run, "x")]
-    assert first == [path.read_bytes() for path in make_figure("2", run, "x")]
+    first = [path.read_bytes() for path in make_figure("2", Findings(run), "x")]
+    assert first == [path.read_bytes() for path in make_figure("2", Findings(run), "x")]
 
 
 def test_an_unknown_figure_lists_those_there_are(run: Run) -> None:
     with pytest.raises(ConfigError, match="no figure 'loses'; there are: 1, 2, matrices"):
-        make_figure("loses", run, "x")
+        make_figure("loses", Findings(run), "x")
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(run: Run) -> None:
     (run.folder / "figures").write_text("in the way")
     with pytest.raises(RunError, match=r"cannot write .*figures"):
-        make_figure("2", run, "x")
+        make_figure("2", Findings(run), "x")
 
 
 def test_what_is_drawn_is_what_was_measured(curves: LossCurves) -> None:

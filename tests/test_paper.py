@@ -6,14 +6,22 @@ import numpy as np
 import pytest
 
 from abruptlab.errors import RunError
-from abruptlab.paper import CLAIMS, Bound, Verdict, judge, write_claims
+from abruptlab.paper import CLAIMS as ALL_CLAIMS
+from abruptlab.paper import Bound, Findings, Verdict, judge, write_claims
+from abruptlab.paper.training import CLAIMS
+from abruptlab.runs import Run
 from tests.synthetic import LEVEL, STEPS, make_metrics, make_run
 
 Metrics = dict[str, np.ndarray]
 
 
 def verdicts(folder: Path, metrics: Metrics) -> dict[str, Verdict]:
-    return {verdict.id: verdict for verdict in judge(make_run(folder, metrics, checkpoints=()))}
+    return judged(make_run(folder, metrics, checkpoints=()))
+
+
+def judged(run: Run) -> dict[str, Verdict]:
+    """The verdicts on the claims about training."""
+    return {verdict.id: verdict for verdict in judge(Findings(run)) if verdict.id in CLAIMS}
 
 
 def changed(name: str, change: Any) -> Metrics:
@@ -23,7 +31,7 @@ def changed(name: str, change: Any) -> Metrics:
 
 def test_every_claim_holds_on_the_paper_s_curve(tmp_path: Path) -> None:
     judged = verdicts(tmp_path, make_metrics())
-    assert judged.keys() == CLAIMS.keys()
+    assert list(judged) == list(CLAIMS)
     assert all(verdict.holds for verdict in judged.values()), judged
     assert judged["zero-level"].measured == pytest.approx(1, abs=0.01)
     assert judged["completion"].measured == pytest.approx(0.05, abs=0.005)
@@ -74,10 +82,10 @@ def test_a_finished_run_that_still_falls_is_judged_by_where_it_got(tmp_path: Pat
     run = make_run(tmp_path, make_metrics(onset=2500, end=4050), checkpoints=(STEPS,))
     assert run.drop is not None
     assert run.drop.end is None
-    judged = {verdict.id: verdict for verdict in judge(run)}
-    assert judged["drop"].holds is None
-    assert judged["completion"].holds is True
-    assert judged["completion"].measured == pytest.approx(0.142, abs=0.02)  # halfway through the last 200 steps
+    judgement = judged(run)
+    assert judgement["drop"].holds is None
+    assert judgement["completion"].holds is True
+    assert judgement["completion"].measured == pytest.approx(0.142, abs=0.02)  # halfway through the last 200 steps
 
 
 def test_steps_without_hidden_entries_do_not_count(tmp_path: Path) -> None:
@@ -94,9 +102,10 @@ def test_bounds_say_what_they_are() -> None:
 
 def test_verdicts_are_written_as_json(tmp_path: Path) -> None:
     run = make_run(tmp_path, make_metrics(), checkpoints=())
-    written = json.loads(write_claims(run).read_text())
-    assert [Verdict(**verdict) for verdict in written] == judge(run)
+    written = json.loads(write_claims(Findings(run)).read_text())
+    assert [Verdict(**verdict) for verdict in written] == judge(Findings(run))
+    assert [verdict["id"] for verdict in written] == list(ALL_CLAIMS)
     (tmp_path / "claims.json").unlink()
     (tmp_path / "claims.json").mkdir()
     with pytest.raises(RunError, match=r"cannot write .*claims\.json"):
-        write_claims(run)
+        write_claims(Findings(run))

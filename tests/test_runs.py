@@ -34,12 +34,12 @@ def test_every_public_name_is_there() -> None:
 def test_the_shipped_run_is_the_preset_and_has_the_drop(shipped: Run) -> None:
     assert shipped.config == abruptlab.preset("laptop")
     assert shipped.drop is not None
-    assert list(shipped.milestones) == ["start", "plateau", "onset", "after", "final"]
+    assert list(shipped.milestones) == ["start", "before-drop", "onset", "after-drop", "final"]
     assert shipped.steps == sorted(set(shipped.milestones.values()))
     assert len(shipped.metrics["step"]) == shipped.config.training.steps
 
 
-@pytest.mark.parametrize("moment", ["start", "plateau", "onset", "after"])
+@pytest.mark.parametrize("moment", ["start", "before-drop", "onset", "after-drop"])
 def test_a_shipped_model_has_the_loss_that_the_metrics_say(shipped: Run, moment: str) -> None:
     """Fresh data, so equal up to the noise of a batch; 4,096 matrices against the mean of the steps around."""
     step = shipped.milestones[moment]
@@ -64,7 +64,7 @@ def test_names_and_steps_that_were_not_shipped() -> None:
         abruptlab.load_pretrained("desktop")
     with pytest.raises(CheckpointError, match=r"no checkpoint 7; there are: 0, \d+"):
         abruptlab.load_pretrained("laptop", 7)
-    with pytest.raises(CheckpointError, match="no checkpoint 'before'; there are: start, plateau, onset, after, final"):
+    with pytest.raises(CheckpointError, match=r"no checkpoint 'before'; there are: start \(0\), before-drop"):
         abruptlab.load_pretrained("laptop", "before")
 
 
@@ -96,5 +96,5 @@ def test_a_run_without_steps_says_so(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text(abruptlab.preset("smoke").to_toml())
     run = Run(tmp_path)
     assert (run.steps, run.drop, run.finished, run.milestones) == ([], None, False, {})
-    with pytest.raises(CheckpointError, match="has no checkpoint yet"):
-        run.nearest(10)
+    with pytest.raises(CheckpointError, match="there are: none"):
+        run.load(10)

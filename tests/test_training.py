@@ -11,13 +11,14 @@ import torch
 
 from abruptlab.checkpoints import checkpoint_folder, load_checkpoint
 from abruptlab.config import ConfigError, RunConfig
+from abruptlab.devices import choose_device
 from abruptlab.errors import DivergedError, RunError, VocabularyError
 from abruptlab.matrices import sample
 from abruptlab.optimizers import build_optimizers
 from abruptlab.presets import preset
 from abruptlab.recorder import Recorder
 from abruptlab.runs import Run
-from abruptlab.training import Progress, choose_device, initial_model, part_size, train, train_step
+from abruptlab.training import Progress, initial_model, part_size, train, train_step
 
 SMOKE = preset("smoke")
 

@@ -58,15 +58,15 @@ class Reproduce(_Training):
     """Train (or go on training), then make every figure, judge every claim, and build the page."""
 
     def __call__(self) -> None:
-        from abruptlab.paper import FIGURES, judge, make_figure, write_claims
+        from abruptlab.paper import FIGURES, Findings, judge, make_figure, write_claims
         from abruptlab.report import build_report
 
-        run = _train(self, resume=True)
+        found = Findings(_train(self, resume=True))
         for figure in FIGURES:
-            print(f"figure {figure}: {make_figure(figure, run, _typed())[0]}")
-        write_claims(run)
-        _print_verdicts(judge(run))
-        print(f"page: {build_report(run)}")
+            print(f"figure {figure}: {make_figure(figure, found, _typed())[0]}")
+        write_claims(found)
+        _print_verdicts(judge(found))
+        print(f"page: {build_report(found)}")
 
 
 @dataclass
@@ -103,10 +103,10 @@ class Figure:
     """Run folder."""
 
     def __call__(self) -> None:
-        from abruptlab.paper import make_figure
+        from abruptlab.paper import Findings, make_figure
         from abruptlab.runs import Run
 
-        for path in make_figure(self.id, Run(self.run), _typed()):
+        for path in make_figure(self.id, Findings(Run(self.run)), _typed()):
             print(path)
 
 

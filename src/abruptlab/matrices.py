@@ -32,6 +32,12 @@ class Batch:
         """The matrices of a slice of the batch."""
         return replace(self, tokens=self.tokens[part], values=self.values[part], observed=self.observed[part])
 
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on `device`."""
+        return replace(
+            self, tokens=self.tokens.to(device), values=self.values.to(device), observed=self.observed.to(device)
+        )
+
 
 def generator(seed: int, *key: int, device: torch.device | str = "cpu") -> torch.Generator:
     """A generator whose stream depends on `seed` and `key` alone; different keys give independent streams."""

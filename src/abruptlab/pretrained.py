@@ -22,7 +22,7 @@ def pretrained_run(name: str = "laptop") -> Run:
 
 
 def load_pretrained(name: str = "laptop", step: int | str = "final") -> Encoder:
-    """A shipped model after `step` updates, or at one of `start`, `plateau`, `onset`, `after` (the drop), `final`.
+    """A shipped model after `step` updates, or at one of `start`, `before-drop`, `onset`, `after-drop`, `final`.
 
     Raises `RunError` for a name that does not exist and `CheckpointError` for a step that was not shipped, each
     listing those there are.

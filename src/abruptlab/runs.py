@@ -70,36 +70,47 @@ class Run:
 
     @property
     def milestones(self) -> dict[str, int]:
-        """The checkpoints that tell the story: `start`, `plateau` (its middle), `onset`, `after` the drop, `final`.
+        """The checkpoints that tell the story: `start`, `before-drop` (mid-plateau), `onset`, `after-drop`, `final`.
 
-        Each is the checkpoint nearest to that moment; without a (whole) drop, only the moments that there were.
+        Each is the checkpoint nearest to that moment, on its side of the drop (the onset's within a quarter of the
+        plateau); a moment that did not come, or has no such checkpoint, is left out.
         """
-        if not self.steps:
-            return {}
-        moments = {"start": 0}
-        if self.drop is not None:
-            moments |= {"plateau": self.drop.onset // 2, "onset": self.drop.onset}
-            if self.drop.end is not None:
-                moments["after"] = self.drop.end
-        moments["final"] = self.steps[-1]
-        return {name: self.nearest(step) for name, step in moments.items()}
+        steps, drop = self.steps, self.drop
+        moments: list[tuple[str, int, list[int]]] = [("start", 0, steps[:1])]
+        if drop is not None:
+            onset = drop.onset
+            moments.append(("before-drop", onset // 2, [at for at in steps if 0 < at < onset]))
+            moments.append(("onset", onset, [at for at in steps if abs(at - onset) <= onset / 4]))
+            if drop.end is not None:
+                middle = (onset + drop.end) / 2
+                moments.append(("after-drop", drop.end, [at for at in steps if at > middle]))
+        moments.append(("final", steps[-1] if steps else 0, steps[-1:]))
+        return {
+            name: min(candidates, key=lambda saved: abs(saved - moment))
+            for name, moment, candidates in moments
+            if candidates
+        }
 
-    def nearest(self, step: int) -> int:
-        """The checkpoint nearest to `step`. Raises `CheckpointError` if there is none at all."""
-        if not self.steps:
-            raise CheckpointError(f"{self.folder} has no checkpoint yet")
-        return min(self.steps, key=lambda saved: abs(saved - step))
+    def resolve(self, step: int | str) -> int:
+        """The step of a checkpoint, given as that number or as the name of a milestone.
+
+        Raises `CheckpointError` if there is no such checkpoint; the message lists those there are.
+        """
+        if step in self.steps:
+            return int(step)
+        if step in (moments := self.milestones):
+            return moments[str(step)]
+        known = [f"{name} ({at})" for name, at in moments.items()] if isinstance(step, str) else map(str, self.steps)
+        why = ", as it has no drop" if isinstance(step, str) and self.steps and self.drop is None else ""
+        raise CheckpointError(f"{self.folder} has no checkpoint {step!r}{why}; there are: {', '.join(known) or 'none'}")
 
     def load(self, step: int | str) -> Encoder:
         """The model after `step` updates (or at a milestone, by name), on the CPU, in evaluation mode.
 
         Raises `CheckpointError` if there is no such checkpoint (the message lists those there are) or it is damaged.
         """
-        known: dict[str | int, int] = {**self.milestones} if isinstance(step, str) else {at: at for at in self.steps}
-        if step not in known:
-            raise CheckpointError(f"{self.folder} has no checkpoint {step!r}; there are: {', '.join(map(str, known))}")
         model = new_encoder(self.config)
-        model.load_state_dict(load_checkpoint(self.checkpoints, known[step]))
+        model.load_state_dict(load_checkpoint(self.checkpoints, self.resolve(step)))
         return model.eval()
 
 

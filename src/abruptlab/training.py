@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from abruptlab.config import RunConfig, TrainingConfig
+from abruptlab.devices import choose_device
 from abruptlab.encoder import Encoder
-from abruptlab.errors import RunError
 from abruptlab.matrices import Batch, generator, stream
 from abruptlab.memory import keep_freed_memory
 from abruptlab.optimizers import build_optimizers
@@ -37,25 +37,6 @@ class Progress:
     loss_masked: float
     ms_per_step: float
     seconds_left: float
-
-
-def choose_device(name: str | None = None) -> torch.device:
-    """The device called `name` (cpu, cuda, cuda:1, mps), by default the fastest there is.
-
-    Raises `RunError` if this machine does not have it.
-    """
-    available = ["cpu"]
-    if torch.backends.mps.is_available():
-        available.insert(0, "mps")
-    if torch.cuda.is_available():
-        available.insert(0, "cuda")
-    wanted = name or available[0]
-    known = wanted in available or (
-        wanted.startswith("cuda:") and wanted[5:].isdecimal() and int(wanted[5:]) < torch.cuda.device_count()
-    )
-    if not known:
-        raise RunError(f"device {wanted!r}: expected one of this machine's: {', '.join(available)}")
-    return torch.device(wanted)
 
 
 def batch_sums(model: Encoder, batch: Batch) -> Float[Tensor, " sum"]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from abruptlab.paper import judge
+from abruptlab.paper import Findings, judge
 from abruptlab.presets import preset
 from abruptlab.runs import Run
 from abruptlab.training import train
@@ -16,7 +16,7 @@ def test_the_laptop_preset_drops_and_every_claim_holds(tmp_path: Path) -> None:
     run = train(preset("laptop"), tmp_path / "laptop")
     assert run.drop is not None
     assert run.drop.end is not None
-    assert [verdict.id for verdict in judge(run) if not verdict.holds] == []
+    assert [verdict.id for verdict in judge(Findings(run)) if not verdict.holds] == []
     around = [step for step in run.steps if run.drop.onset <= step <= run.drop.end]
     assert len(around) >= (run.drop.end - run.drop.onset) // 100
 

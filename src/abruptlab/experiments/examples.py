@@ -9,12 +9,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from abruptlab.errors import CheckpointError
-from abruptlab.matrices import generator, sample
+from abruptlab.experiments.evaluation import held_out
 
 if TYPE_CHECKING:
     from abruptlab.runs import Run
 
-HELD_OUT = 3  # key of the held-out stream; the training draws its batches and weights under 0, 1 and 2
 CANDIDATES = 256  # matrices of which the typical one is shown
 
 
@@ -39,10 +38,10 @@ def before_and_after(run: "Run") -> list[int]:
     moments = run.milestones
     if not moments:
         raise CheckpointError(f"{run.folder} has no checkpoint yet")
-    return sorted({moments.get("plateau", moments["start"]), moments["final"]})
+    return sorted({moments.get("before-drop", moments["start"]), moments["final"]})
 
 
-def measure_examples(run: "Run", steps: Sequence[int] | None = None) -> ExampleMatrices:
+def measure_examples(run: "Run", steps: Sequence[int] | None = None, seed: int = 0) -> ExampleMatrices:
     """Predictions of the checkpoints at `steps` (default: `before_and_after`) for one matrix no run was trained on.
 
     It is the typical one of 256: that with the median L_mask at the last of the steps, so that nobody has to choose.
@@ -50,8 +49,7 @@ def measure_examples(run: "Run", steps: Sequence[int] | None = None) -> ExampleM
     Raises `CheckpointError` for a step without a checkpoint.
     """
     steps = before_and_after(run) if steps is None else list(steps)
-    task, seed = run.config.task, generator(run.config.seed, HELD_OUT).initial_seed()
-    batch = sample(task, CANDIDATES, seed)
+    batch = held_out(run, CANDIDATES, seed)
     with torch.no_grad():
         predictions = torch.stack([run.load(step)(batch.tokens) for step in steps])  # [step, batch, pos]
     hidden = ~batch.observed
@@ -68,6 +66,6 @@ def measure_examples(run: "Run", steps: Sequence[int] | None = None) -> ExampleM
         tokens=matrix(batch.tokens[typical]),
         steps=np.array(steps),
         predictions=matrix(predictions[:, typical]),
-        decimals=task.decimals,
+        decimals=run.config.task.decimals,
         onset=None if run.drop is None else run.drop.onset,
     )

@@ -18,6 +18,6 @@ class Overview:
     curves: LossCurves
 
 
-def measure_overview(run: "Run") -> Overview:
+def measure_overview(run: "Run", seed: int = 0) -> Overview:
     """A typical held-out matrix as the last checkpoint completes it, and the loss curves (figure 1)."""
-    return Overview(measure_examples(run, before_and_after(run)[-1:]), measure_loss_curves(run))
+    return Overview(measure_examples(run, before_and_after(run)[-1:], seed), measure_loss_curves(run))

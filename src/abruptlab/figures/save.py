@@ -1,5 +1,6 @@
-"""Writing a figure together with what it takes to check it and to make it again."""
+"""Writing a figure or a table together with what it takes to check it and to make it again."""
 
+import csv
 import io
 import json
 from collections.abc import Mapping
@@ -8,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
+from tabulate import tabulate
 
+from abruptlab.devices import choose_device
 from abruptlab.figures.style import paper_style
 from abruptlab.files import write_atomically
+from abruptlab.paper.registry import Table
 from abruptlab.provenance import device_name, versions
 
 
@@ -35,13 +38,37 @@ def save_figure(
 
     Returns the four paths. The same figure and data give the same bytes. Raises `OSError` if they cannot be written.
     """
-    made_with = {"command": command, "seed": seed, "device": device_name(torch.device("cpu")), **versions()}
     contents = {
         "png": _render(figure, "png", Software=None),
         "pdf": _render(figure, "pdf", CreationDate=None),
         "npz": _pack(data),
-        "json": json.dumps(made_with, indent=1) + "\n",
+        "json": _made_with(command, seed),
     }
+    return _write(folder, name, contents)
+
+
+def save_table(table: Table, folder: Path, name: str, command: str, seed: int) -> list[Path]:
+    """Write `{name}.csv`, `.md`, `.tex` (booktabs) and `.json` (how it was made) to `folder`, each atomically.
+
+    Returns the four paths. Raises `OSError` if they cannot be written.
+    """
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([table.columns, *table.rows])
+    contents = {
+        "csv": text.getvalue(),
+        "md": tabulate(table.rows, table.columns, "github") + "\n",
+        "tex": tabulate(table.rows, table.columns, "latex_booktabs") + "\n",
+        "json": _made_with(command, seed),
+    }
+    return _write(folder, name, contents)
+
+
+def _made_with(command: str, seed: int) -> str:
+    device = device_name(choose_device())
+    return json.dumps({"command": command, "seed": seed, "device": device, **versions()}, indent=1) + "\n"
+
+
+def _write(folder: Path, name: str, contents: Mapping[str, bytes | str]) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for ending, content in contents.items():

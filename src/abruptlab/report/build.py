@@ -2,33 +2,42 @@
 
 import base64
 import shlex
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from abruptlab.errors import RunError
 from abruptlab.files import write_atomically
-from abruptlab.paper import FIGURES, judge, make_figure, writing
+from abruptlab.paper import FIGURES, Findings, judge, make_figure, writing
 from abruptlab.provenance import versions
 from abruptlab.runs import Run
 
 
-def build_report(run: Run) -> Path:
-    """Write `report.html` to the run folder, with everything it shows inside it; figures that are missing or older
-    than the run's metrics are made first.
+def build_report(found: Findings) -> Path:
+    """Write `report.html` to the folder of the findings, with everything it shows inside it; figures that are missing
+    or older than the run's metrics are made first, those that the run cannot give are named with the reason.
 
-    Raises `RunError` if the run has no metrics or no checkpoint yet, or the page cannot be written.
+    Raises `RunError` if the run has no metrics yet, or the page cannot be written.
     """
-    path = run.folder / "report.html"
-    page = render(run, {name: _picture(name, run) for name in FIGURES})
-    with writing(run):
+    path = found.folder / "report.html"
+    pictures, missing = {}, {}
+    for name in FIGURES:
+        try:
+            pictures[name] = _picture(name, found)
+        except RunError as error:
+            missing[name] = str(error)
+    page = render(found, pictures, missing)
+    with writing(found):
         write_atomically(path, page)
     return path
 
 
-def render(run: Run, pictures: dict[str, bytes]) -> str:
-    """The page as HTML, with the figures as PNG by id."""
+def render(found: Findings, pictures: Mapping[str, bytes], missing: Mapping[str, str]) -> str:
+    """The page as HTML, with the figures as PNG by id, and by id why others are missing."""
+    run = found.run
     template = files("abruptlab.report").joinpath("page.html.jinja").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(template).render(
@@ -36,7 +45,8 @@ def render(run: Run, pictures: dict[str, bytes]) -> str:
         steps=len(run.metrics["step"]),
         happened=what_happened(run),
         figures=[(FIGURES[name], base64.b64encode(picture).decode()) for name, picture in pictures.items()],
-        verdicts=judge(run),
+        missing=[(FIGURES[name], why) for name, why in missing.items()],
+        verdicts=judge(found),
         config=run.config.to_toml(),
         made_with=_made_with(run),
     )
@@ -54,10 +64,10 @@ def what_happened(run: Run) -> str:
     return f"{plateau}; by step {drop.end:,} it was 90 % of the way down to {below}."
 
 
-def _picture(figure: str, run: Run) -> bytes:
-    picture, metrics = run.folder / "figures" / f"figure_{figure}.png", run.folder / "metrics.jsonl"
+def _picture(figure: str, found: Findings) -> bytes:
+    picture, metrics = found.folder / "figures" / f"figure_{figure}.png", found.run.folder / "metrics.jsonl"
     if not picture.exists() or picture.stat().st_mtime < metrics.stat().st_mtime:
-        make_figure(figure, run, shlex.join(["abruptlab", "figure", figure, str(run.folder)]))
+        make_figure(figure, found, shlex.join(["abruptlab", "figure", figure, str(found.run.folder)]))
     return picture.read_bytes()
 
 

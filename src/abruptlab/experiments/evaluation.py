@@ -1,0 +1,126 @@
+"""What every experiment starts from: held-out matrices, a model's predictions, and means with error bars."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from abruptlab import sites
+from abruptlab.devices import choose_device
+from abruptlab.encoder import Encoder
+from abruptlab.matrices import Batch, generator, sample
+
+if TYPE_CHECKING:
+    from abruptlab.runs import Run
+
+HELD_OUT = 3  # key of the held-out stream; the training draws its batches and weights under 0, 1 and 2
+PART = 256  # matrices in one forward pass
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Means and their standard errors over matrices."""
+
+    mean: Float[np.ndarray, "*condition"]
+    error: Float[np.ndarray, "*condition"]
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Mean squared errors, for one or many conditions."""
+
+    loss: Estimate  # L, over all entries
+    loss_observed: Estimate  # L_obs
+    loss_masked: Estimate  # L_mask
+
+
+def load(run: "Run", step: int | str) -> Encoder:
+    """The model of a checkpoint (a step, or a milestone's name) on the fastest device, in evaluation mode.
+
+    Raises `CheckpointError`, listing the checkpoints there are, if this one is not there.
+    """
+    return run.load(step).to(choose_device())
+
+
+def held_out(run: "Run", matrices: int, seed: int = 0, **changes: Any) -> Batch:
+    """Matrices of the run's task that no training ever draws, on the CPU; `changes` to the task's fields are allowed.
+
+    They depend on the task and `seed` alone; of several sizes, the largest is taken. Raises `ConfigError` for changes
+    that make no sense.
+    """
+    task = run.config.task
+    largest = max(task.sizes, key=math.prod)
+    task = replace(task, **{"sizes": (largest,), **changes})
+    return sample(task, matrices, generator(seed, HELD_OUT).initial_seed())
+
+
+@torch.no_grad()
+def predict(
+    model: Encoder,
+    tokens: Int[Tensor, "matrix pos"],
+    replacements: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
+) -> Float[Tensor, "matrix pos"]:
+    """The predicted value of every token, on the CPU, with the activations at some sites replaced (`sites.replace`).
+
+    The forward passes take `PART` matrices each, which a replacement has to work for.
+    """
+    with sites.replace(model, replacements or {}):
+        return torch.cat([model(part).cpu() for _, part in parts(model, tokens)])
+
+
+def recorded(
+    model: Encoder, tokens: Int[Tensor, "matrix pos"], names: Sequence[str]
+) -> Iterator[tuple[slice, dict[str, Tensor]]]:
+    """The activations at the named sites, for `PART` matrices at a time: which matrices, and name → activation on the
+    model's device."""
+    for where, part in parts(model, tokens):
+        with torch.no_grad(), sites.record(model, names) as activations:
+            model(part)
+        yield where, activations
+
+
+def parts(model: Encoder, tokens: Int[Tensor, "matrix pos"]) -> Iterator[tuple[slice, Int[Tensor, "part pos"]]]:
+    """The tokens in parts of `PART` matrices, on the model's device, each with its place among all."""
+    device = model.readout.weight.device
+    for start in range(0, len(tokens), PART):
+        where = slice(start, start + PART)
+        yield where, tokens[where].to(device)
+
+
+def pooled(values: Float[Tensor, "*condition matrix pos"], chosen: Bool[Tensor, "matrix pos"]) -> Estimate:
+    """The mean of `values` over the chosen places of all matrices.
+
+    Its standard error takes the matrices as independent, not the places of one matrix (a ratio of two means over
+    matrices). NaN where no place is chosen, and an error of NaN for a single matrix.
+    """
+    values = values.double()
+    totals, counts = torch.where(chosen, values, 0.0).sum(-1), chosen.double().sum(-1)
+    mean = totals.sum(-1) / counts.sum()
+    spread = (totals - mean.unsqueeze(-1) * counts).square().sum(-1).sqrt() / counts.sum()
+    matrices = len(counts)
+    correction = math.sqrt(matrices / (matrices - 1)) if matrices > 1 else math.nan
+    return Estimate(mean.cpu().numpy(), (spread * correction).cpu().numpy())
+
+
+def losses(predictions: Float[Tensor, "*condition matrix pos"], batch: Batch) -> Losses:
+    """L, L_obs and L_mask of predictions, with standard errors over matrices."""
+    squared = (predictions - batch.values).square()
+    everywhere = torch.ones_like(batch.observed)
+    return Losses(pooled(squared, everywhere), pooled(squared, batch.observed), pooled(squared, ~batch.observed))
+
+
+def stack(results: Sequence[Result]) -> Result:
+    """Several results of one dataclass of arrays as one, with a new first axis on every array."""
+
+    def stacked(values: Sequence[Any]) -> Any:
+        return stack(values) if is_dataclass(values[0]) else np.stack(values)
+
+    first: Any = results[0]
+    return type(first)(**{at.name: stacked([getattr(result, at.name) for result in results]) for at in fields(first)})

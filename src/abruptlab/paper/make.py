@@ -1,0 +1,58 @@
+"""Making a figure or a table of the paper from a run."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from abruptlab.errors import ConfigError, RunError
+from abruptlab.paper.catalogue import FIGURES, TABLES
+from abruptlab.paper.registry import FigureSpec, Findings, TableSpec
+
+Spec = TypeVar("Spec", FigureSpec, TableSpec)
+
+
+def make_figure(figure: str, found: Findings, command: str) -> list[Path]:
+    """Measure, draw and save one figure of a run in the `figures` folder; `command` is noted beside it.
+
+    Returns the paths of the PNG, the PDF, the data (NPZ) and how it was made (JSON). Raises `ConfigError`, listing the
+    ids, for one that does not exist; `RunError` if the run lacks what the figure needs, or the files cannot be
+    written.
+    """
+    from abruptlab.figures.save import arrays, save_figure
+
+    spec = _known("figure", figure, FIGURES)
+    result = found.of(spec.measure)
+    drawing = spec.draw(result)
+    seed = found.options.get("seed", 0)
+    with writing(found):
+        return save_figure(drawing, found.folder / "figures", f"figure_{figure}", arrays(result), command, seed)
+
+
+def make_table(table: str, found: Findings, command: str) -> list[Path]:
+    """Measure one table of a run and write it to the `tables` folder as CSV, Markdown and LaTeX, with how it was made.
+
+    Returns the paths. Raises as `make_figure` does.
+    """
+    from abruptlab.figures.save import save_table
+
+    spec = _known("table", table, TABLES)
+    content = spec.tabulate(found.of(spec.measure))
+    seed = found.options.get("seed", 0)
+    with writing(found):
+        return save_table(content, found.folder / "tables", f"table_{table}", command, seed)
+
+
+def _known(kind: str, name: str, specs: Mapping[str, Spec]) -> Spec:
+    if name not in specs:
+        raise ConfigError(f"no {kind} {name!r}; there are: {', '.join(specs)}")
+    return specs[name]
+
+
+@contextmanager
+def writing(found: Findings) -> Iterator[None]:
+    """Turns a failure to write a run's results into a `RunError` that names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"cannot write {error.filename or found.folder}: {error.strerror or error}") from None

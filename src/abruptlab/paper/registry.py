@@ -1,0 +1,126 @@
+"""The registry's vocabulary: what a figure, a table and a claim are, and what has been measured on a run.
+
+Everything is named by module and imported when it is used: the registry itself loads neither PyTorch nor Matplotlib.
+"""
+
+import inspect
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from abruptlab.drop import Drop
+    from abruptlab.runs import Run
+
+
+@dataclass(frozen=True)
+class Later:
+    """A function of the package, imported when it is called, with some of its arguments already fixed."""
+
+    module: str  # inside abruptlab
+    name: str
+    fixed: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def _function(self) -> Callable[..., Any]:
+        return getattr(import_module(f"abruptlab.{self.module}"), self.name)
+
+    @property
+    def options(self) -> set[str]:
+        """The names of the arguments that are still open, but for the first, which is the run or the result."""
+        return set(list(inspect.signature(self._function).parameters)[1:]) - dict(self.fixed).keys()
+
+    def __call__(self, subject: Any, **options: Any) -> Any:
+        return self._function(subject, **dict(self.fixed), **options)
+
+
+def later(module: str, name: str, **fixed: Any) -> Later:
+    """`Later`, with the fixed arguments (hashable ones) as keywords."""
+    return Later(module, name, tuple(fixed.items()))
+
+
+class Findings:
+    """What is measured on a run, each measurement once, and where its figures, tables and claims are written.
+
+    `options` (step, seed, matrices) go to every measurement that has them.
+    """
+
+    def __init__(self, run: "Run", folder: Path | None = None, **options: Any) -> None:
+        self.run = run
+        self.folder = folder or run.folder
+        self.options = options
+        self._results: dict[Later, Any] = {}
+
+    def of(self, measure: Later) -> Any:
+        """The result of a measurement on the run. Raises `RunError` if the run lacks what it needs."""
+        if measure not in self._results:
+            given = {name: value for name, value in self.options.items() if name in measure.options}
+            self._results[measure] = measure(self.run, **given)
+        return self._results[measure]
+
+
+@dataclass(frozen=True)
+class FigureSpec:
+    """A figure of the paper, or one beside it."""
+
+    title: str
+    place: str  # in the paper
+    caption: str  # what to see in it
+    measure: Later  # Run → result dataclass
+    draw: Later  # result → Figure
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """A table of the paper, or one beside it."""
+
+    title: str
+    place: str
+    caption: str
+    measure: Later  # Run → result dataclass
+    tabulate: Later  # result → Table
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table, ready to be written."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str | int | float, ...], ...]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The values with which a claim holds, its ends included."""
+
+    low: float = -math.inf
+    high: float = math.inf
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        if self.low == self.high:
+            return f"exactly {self.low:g}"
+        if self.low == -math.inf:
+            return f"at most {self.high:g}"
+        return f"at least {self.low:g}" if self.high == math.inf else f"{self.low:g} to {self.high:g}"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of the paper as one number and the bound within which it holds.
+
+    The bound is fixed before any run is judged and is the same for every run; a claim that fails is reported with its
+    number.
+    """
+
+    text: str
+    place: str
+    quantity: str  # what the number is
+    bound: Bound
+    measure: "Callable[[Findings, Drop], float | None]"  # None where the run has nothing to say (yet)
+    needs_drop: bool = True  # without a drop it is not judged; else it then fails
