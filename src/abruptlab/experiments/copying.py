@@ -45,16 +45,18 @@ def measure_copying(
     tokens_of = [MASK, *Vocabulary.of(run.config.task).encode(torch.tensor(values)).tolist()]
     batches = {True: held_out(run, matrices, seed), False: full_rank(run, matrices, seed)}
     conditions, estimates = [], []
-    for step in map(run.resolve, steps):
-        model = load(run, step)
+    for at in map(run.resolve, steps):
+        model = load(run, at)
         for low_rank, batch in batches.items():
             for token, value in zip(tokens_of, (np.nan, *values), strict=True):
                 predictions = predict(model, torch.where(batch.observed, batch.tokens, token))
                 errors = losses(predictions, batch)
                 distance = (predictions - (0.0 if np.isnan(value) else value)).square()
-                conditions.append((step, low_rank, value))
+                conditions.append((at, low_rank, value))
                 estimates.append((errors.loss, errors.loss_observed, pooled(distance, ~batch.observed)))
-    return CopyingCheck(*map(np.array, zip(*conditions, strict=True)), *map(stack, zip(*estimates, strict=True)))
+    step, low_rank, value = (np.array(column) for column in zip(*conditions, strict=True))
+    loss, loss_observed, distance = (stack(column) for column in zip(*estimates, strict=True))
+    return CopyingCheck(step, low_rank, value, loss, loss_observed, distance)
 
 
 def full_rank(run: "Run", matrices: int, seed: int = 0) -> Batch:

@@ -1,8 +1,40 @@
-"""All figures, tables and claims by id, in the paper's order, each family from its own file."""
+"""All figures, tables and claims by id, each family from its own file."""
 
-from abruptlab.paper import copying, training
+from abruptlab.paper import (
+    ablation,
+    attention,
+    copying,
+    embeddings,
+    patching,
+    permutation,
+    probes,
+    progress,
+    switching,
+    training,
+)
 from abruptlab.paper.registry import Claim, FigureSpec, TableSpec
 
-FIGURES: dict[str, FigureSpec] = training.FIGURES
+FIGURES: dict[str, FigureSpec] = {
+    **training.FIGURES,
+    **attention.FIGURES,
+    **probes.FIGURES,
+    **embeddings.FIGURES,
+    **ablation.FIGURES,
+    **patching.FIGURES,
+    **switching.FIGURES,
+    **permutation.FIGURES,
+    **progress.FIGURES,
+}
 TABLES: dict[str, TableSpec] = copying.TABLES
-CLAIMS: dict[str, Claim] = training.CLAIMS | copying.CLAIMS
+CLAIMS: dict[str, Claim] = {
+    **training.CLAIMS,
+    **copying.CLAIMS,
+    **attention.CLAIMS,
+    **probes.CLAIMS,
+    **embeddings.CLAIMS,
+    **ablation.CLAIMS,
+    **patching.CLAIMS,
+    **switching.CLAIMS,
+    **permutation.CLAIMS,
+    **progress.CLAIMS,
+}
