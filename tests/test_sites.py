@@ -76,7 +76,7 @@ def test_a_second_pass_overwrites(encoder: Encoder, tokens: Tensor):
     assert len(activations["embed"]) == 2
 
 
-@pytest.mark.parametrize("head_width", [8, 64])  # narrow heads may be computed explicitly anyway, wide ones are not
+@pytest.mark.parametrize("head_width", [8, 64])  # narrow heads have an attention of their own on a CPU
 def test_explicit_attention_agrees_with_the_fused(head_width: int, tokens: Tensor):
     """Outputs and gradients with the pattern of one layer, the other, and both computed explicitly."""
     encoder = make_encoder(replace_fields(SMALL, heads=2, width=2 * head_width)).double()
