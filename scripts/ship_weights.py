@@ -11,16 +11,25 @@ from abruptlab.runs import Run
 WEIGHTS = Path(__file__).parents[1] / "src" / "abruptlab" / "weights"
 
 
-def ship(run: Run, target: Path) -> None:
-    """Copy config, metrics and the milestones' models (not the optimizer's state) to `target`, replacing it."""
+def shipped_steps(run: Run) -> list[int]:
+    """The milestones, and what shows how it came to them: after the copying was learnt, shortly before the drop, and
+    in its middle."""
     if not run.finished or run.drop is None or run.drop.end is None:
         raise SystemExit(f"{run.folder}: expected a finished run with a whole drop, got {run.drop}")
+    onset, end = run.drop.onset, run.drop.end
+    between = [min(run.steps, key=lambda at: abs(at - moment)) for moment in (512, 0.8 * onset, (onset + end) / 2)]
+    return sorted({*run.milestones.values(), *between})
+
+
+def ship(run: Run, target: Path) -> None:
+    """Copy config, metrics and some models (not the optimizer's state) to `target`, replacing it."""
+    steps = shipped_steps(run)
     partial = target.with_name(f".{target.name}.tmp")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     for name in ("config.toml", "metrics.jsonl"):
         shutil.copy(run.folder / name, partial)
-    for step in run.milestones.values():
+    for step in steps:
         run.load(step)  # raises if it is damaged
         shutil.copytree(
             checkpoint_folder(run.checkpoints, step),
