@@ -100,12 +100,32 @@ def attend(model: Encoder, layer: int, head: int, where: str) -> None:
 
 
 @torch.no_grad()
+def prefer(model: Encoder, layer: int, head: int, source: int) -> None:
+    """Let a head, besides what `attend` (called before) tells it, attend to the places where channel `source` is 1."""
+    attention = _attention(model, layer)
+    width, size = CONFIG.model.width, CONFIG.model.width // CONFIG.model.heads
+    size_of_match = math.sqrt(SHARP * math.sqrt(size))
+    query, key = ((part * width) + (head + 1) * size - 1 for part in (0, 1))  # the last one, which `attend` leaves free
+    attention.qkv.bias[query] = size_of_match
+    attention.qkv.weight[key] = size_of_match * channel(source) / 2
+
+
+@torch.no_grad()
 def carry(model: Encoder, layer: int, head: int, source: int, target: int, factor: float = 1.0) -> None:
     """Let a head add `factor` times the mean of channel `source`, over the places it attends to, to `target`."""
     attention = _attention(model, layer)
     width, size = CONFIG.model.width, CONFIG.model.width // CONFIG.model.heads
     attention.qkv.weight[2 * width + head * size] = channel(source) / 2
     attention.output.weight[:, head * size] = factor * channel(target)
+
+
+def averager(where: str) -> Encoder:
+    """A model whose prediction is the mean value, MASK as 0, over the places its one head attends to (`attend`)."""
+    model = copier()
+    attend(model, 1, 0, where)
+    carry(model, 1, 0, VALUE, FREE[0])
+    read_out(model, FREE[0])
+    return model
 
 
 def handmade_run(folder: Path, models: dict[int, Encoder], metrics: dict[str, np.ndarray] | None = None) -> Run:

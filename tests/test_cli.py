@@ -1,5 +1,6 @@
 """The command line as a user meets it: exit status, one line for each mistake, nothing lost."""
 
+import json
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ import pytest
 from abruptlab.checkpoints import checkpoint_folder
 from abruptlab.cli import main
 from abruptlab.config import RunConfig
+from abruptlab.paper import CLAIMS, FIGURES
 from abruptlab.presets import PRESETS, init_std, preset
 from abruptlab.runs import Run
 
@@ -108,6 +110,65 @@ def test_show(smoke: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "none found" in shown
 
 
+def test_a_figure_of_the_package_s_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert abruptlab("figure", "4", "laptop", "--step", "onset", "--matrices", "8", "--out", tmp_path) == (0, "")
+    written = sorted(path.name for path in (tmp_path / "figures").iterdir())
+    assert written == ["figure_4.json", "figure_4.npz", "figure_4.pdf", "figure_4.png"]
+    assert [Path(line).name for line in sorted(capsys.readouterr().out.split())] == written
+
+
+def test_a_table_of_the_package_s_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert abruptlab("table", "1", "laptop", "--matrices", "8", "--out", tmp_path) == (0, "")
+    assert (tmp_path / "tables" / "table_1.md").read_text() in capsys.readouterr().out
+
+
+def test_without_a_place_to_write_the_package_stays_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert abruptlab("table", "1", "laptop", "--matrices", "8") == (0, "")
+    assert (tmp_path / "runs" / "laptop-shipped" / "tables" / "table_1.csv").exists()
+
+
+def test_figures_names_what_a_run_cannot_give(smoke: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert abruptlab("figures", smoke, "--matrices", "32", "--out", tmp_path) == (0, "")
+    shown = capsys.readouterr().out
+    for name in FIGURES:
+        there = (tmp_path / "figures" / f"figure_{name}.png").exists()
+        assert there == (f"figure {name}: {tmp_path}" in shown)
+        assert there != (f"figure {name}: not from this run: " in shown)
+    assert (tmp_path / "figures" / "figure_4.png").exists()
+    assert "table 1: not from this run: " in shown
+
+
+def test_claims_are_judged_and_written(smoke: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert abruptlab("claims", smoke, "--out", tmp_path) == (0, "")
+    assert [verdict["id"] for verdict in json.loads((tmp_path / "claims.json").read_text())] == list(CLAIMS)
+    assert "not judged" in capsys.readouterr().out
+
+
+def test_ablating_every_head_of_the_trained_model_takes_the_completion_away(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert abruptlab("ablate", "laptop", "--with", "zero", "--matrices", "64") == (0, "")
+    rows = [line for line in capsys.readouterr().out.splitlines() if "±" in line]
+    intact, ablated, _ = (float(row.split("│")[4].split("±")[0]) for row in rows)
+    assert intact < 0.03
+    assert ablated > 0.05
+
+
+def test_patching_all_that_enters_a_layer_makes_the_prediction_that_of_x(capsys: pytest.CaptureFixture[str]) -> None:
+    assert abruptlab("patch", "laptop", "--site", "blocks.0.resid_mid", "--matrices", "16") == (0, "")
+    shown = capsys.readouterr().out
+    assert "hidden 1.000 ± 0.000, observed 1.000 ± 0.000" in shown
+    rows = [line.split("│")[2:] for line in shown.splitlines() if "±" in line and "│" in line]
+    assert rows[0] != rows[1] == rows[2]
+
+
+def test_switching_everything_gives_the_other_model(capsys: pytest.CaptureFixture[str]) -> None:
+    assert abruptlab("switch", "laptop", "--groups", "attention-qkv", "all-but-qkv", "--matrices", "16") == (0, "")
+    rows = [line.split("│")[2:] for line in capsys.readouterr().out.splitlines() if "±" in line]
+    assert rows[0] != rows[1] == rows[2]
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [
@@ -117,8 +178,22 @@ def test_show(smoke: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "smoke", "--rank", "9"], "rank: expected 1 to 3"),
         (["train", "smoke", "--heads", "3"], r"width: expected a multiple of heads \(3\), got 16"),
         (["train", "smoke", "--device", "abacus"], "device 'abacus': expected one of"),
-        (["show", "nowhere"], "nowhere is not a run folder"),
-        (["figure", "1", "nowhere"], "nowhere is not a run folder"),
+        (["show", "nowhere"], "nowhere is neither a run folder nor a run of the package; there are: laptop"),
+        (["figure", "1", "nowhere"], "nowhere is neither a run folder"),
+        (["figure", "3.5", "laptop"], r"no figure '3\.5'; there are: 1, 2, matrices"),
+        (["table", "7", "laptop"], "no table '7'; there are: 1"),
+        (["figure", "2", "laptop", "--step", "final"], "figure 2 has no --step; of these options it has: none"),
+        (["figure", "4", "laptop", "--step", "after"], r"no checkpoint 'after'; there are: start \(0\), before-drop"),
+        (["figure", "4", "laptop", "--step", "17"], "no checkpoint 17; there are: 0, "),
+        (["figure", "4", "laptop", "--matrices", "1"], "--matrices: expected at least 2, got 1"),
+        (["claims", "laptop", "--seed", "-1"], "--seed: expected 0 or more, got -1"),
+        (["ablate", "laptop", "--heads", "1"], r"--heads: expected LAYER\.HEAD, such as 1\.0, got '1'"),
+        (["ablate", "laptop", "--heads", "9.0"], r"no head 9\.0"),
+        (["patch", "laptop"], "expected either --layer NUMBER or --site NAME"),
+        (["patch", "laptop", "--layer", "9"], r"no site 'blocks\.9\.attn\.z'; this model has: embed"),
+        (["patch", "laptop", "--layer", "1", "--heads", "99"], "99"),
+        (["patch", "laptop", "--layer", "1", "--positions", "25"], "25"),
+        (["switch", "laptop", "--groups", "brains"], "no group of parameters 'brains'; there are: token-embeddings"),
         (["reproduce", "latop"], "no preset 'latop'"),
     ],
 )

@@ -102,8 +102,9 @@ def test_bounds_say_what_they_are() -> None:
 
 def test_verdicts_are_written_as_json(tmp_path: Path) -> None:
     run = make_run(tmp_path, make_metrics(), checkpoints=())
-    written = json.loads(write_claims(Findings(run)).read_text())
-    assert [Verdict(**verdict) for verdict in written] == judge(Findings(run))
+    path, verdicts = write_claims(Findings(run))
+    written = json.loads(path.read_text())
+    assert [Verdict(**verdict) for verdict in written] == verdicts == judge(Findings(run))
     assert [verdict["id"] for verdict in written] == list(ALL_CLAIMS)
     (tmp_path / "claims.json").unlink()
     (tmp_path / "claims.json").mkdir()

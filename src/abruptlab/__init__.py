@@ -11,6 +11,35 @@ if TYPE_CHECKING:
     from abruptlab.drop import Drop, find_drop
     from abruptlab.encoder import Encoder
     from abruptlab.errors import AbruptlabError
+    from abruptlab.experiments.ablation import measure_ablation, measure_greedy_ablation, measure_single_ablations
+    from abruptlab.experiments.attention import measure_attention, measure_attention_over_time
+    from abruptlab.experiments.copying import measure_copying
+    from abruptlab.experiments.embeddings import measure_embeddings, measure_embeddings_over_time
+    from abruptlab.experiments.examples import measure_examples
+    from abruptlab.experiments.losses import measure_loss_curves
+    from abruptlab.experiments.overview import measure_overview
+    from abruptlab.experiments.patching import measure_patching, measure_patching_maps
+    from abruptlab.experiments.permutation import measure_permutation
+    from abruptlab.experiments.probes import measure_probes
+    from abruptlab.experiments.progress import measure_progress
+    from abruptlab.experiments.switching import measure_switch, measure_switching
+    from abruptlab.figures.ablation import draw_greedy_ablation, draw_single_ablations
+    from abruptlab.figures.attention import (
+        draw_attention,
+        draw_attention_over_time,
+        draw_attention_to_columns,
+        draw_attention_to_rows,
+        draw_heads,
+    )
+    from abruptlab.figures.embeddings import draw_embeddings, draw_positions_over_time, draw_tokens_over_time
+    from abruptlab.figures.loss import draw_loss_curves
+    from abruptlab.figures.matrices import draw_examples
+    from abruptlab.figures.overview import draw_overview
+    from abruptlab.figures.patching import draw_patching
+    from abruptlab.figures.permutation import draw_permutation
+    from abruptlab.figures.probes import draw_probes
+    from abruptlab.figures.progress import draw_progress
+    from abruptlab.figures.switching import draw_switching
     from abruptlab.matrices import Batch, sample
     from abruptlab.presets import PRESETS, preset
     from abruptlab.pretrained import load_pretrained, pretrained_run
@@ -24,6 +53,35 @@ _HOME = {
     "drop": ("Drop", "find_drop"),
     "encoder": ("Encoder",),
     "errors": ("AbruptlabError",),
+    "experiments.ablation": ("measure_ablation", "measure_single_ablations", "measure_greedy_ablation"),
+    "experiments.attention": ("measure_attention", "measure_attention_over_time"),
+    "experiments.copying": ("measure_copying",),
+    "experiments.embeddings": ("measure_embeddings", "measure_embeddings_over_time"),
+    "experiments.examples": ("measure_examples",),
+    "experiments.losses": ("measure_loss_curves",),
+    "experiments.overview": ("measure_overview",),
+    "experiments.patching": ("measure_patching", "measure_patching_maps"),
+    "experiments.permutation": ("measure_permutation",),
+    "experiments.probes": ("measure_probes",),
+    "experiments.progress": ("measure_progress",),
+    "experiments.switching": ("measure_switching", "measure_switch"),
+    "figures.ablation": ("draw_single_ablations", "draw_greedy_ablation"),
+    "figures.attention": (
+        "draw_attention",
+        "draw_attention_to_rows",
+        "draw_attention_to_columns",
+        "draw_attention_over_time",
+        "draw_heads",
+    ),
+    "figures.embeddings": ("draw_embeddings", "draw_tokens_over_time", "draw_positions_over_time"),
+    "figures.loss": ("draw_loss_curves",),
+    "figures.matrices": ("draw_examples",),
+    "figures.overview": ("draw_overview",),
+    "figures.patching": ("draw_patching",),
+    "figures.permutation": ("draw_permutation",),
+    "figures.probes": ("draw_probes",),
+    "figures.progress": ("draw_progress",),
+    "figures.switching": ("draw_switching",),
     "matrices": ("Batch", "sample"),
     "presets": ("PRESETS", "preset"),
     "pretrained": ("load_pretrained", "pretrained_run"),
@@ -39,6 +97,30 @@ __all__ = [  # noqa: RUF022 - grouped by module
     "Drop", "find_drop",
     "Encoder",
     "AbruptlabError",
+    "measure_ablation", "measure_single_ablations", "measure_greedy_ablation",
+    "measure_attention", "measure_attention_over_time",
+    "measure_copying",
+    "measure_embeddings", "measure_embeddings_over_time",
+    "measure_examples",
+    "measure_loss_curves",
+    "measure_overview",
+    "measure_patching", "measure_patching_maps",
+    "measure_permutation",
+    "measure_probes",
+    "measure_progress",
+    "measure_switching", "measure_switch",
+    "draw_single_ablations", "draw_greedy_ablation",
+    "draw_attention", "draw_attention_to_rows", "draw_attention_to_columns", "draw_attention_over_time",
+    "draw_heads",
+    "draw_embeddings", "draw_tokens_over_time", "draw_positions_over_time",
+    "draw_loss_curves",
+    "draw_examples",
+    "draw_overview",
+    "draw_patching",
+    "draw_permutation",
+    "draw_probes",
+    "draw_progress",
+    "draw_switching",
     "Batch", "sample",
     "PRESETS", "preset",
     "load_pretrained", "pretrained_run",

@@ -25,7 +25,7 @@ PRESETS: dict[str, tuple[str, RunConfig]] = {
         "5×5 rank 1, the paper's layers at width 64, 16 heads: the drop in ten minutes on two cores",
         RunConfig(
             name="laptop",
-            seed=2,  # of seeds 0 to 4 the one with the clearest drop; all five are in docs/presets.md
+            seed=1,  # of seeds 0 to 4 the one with the shortest drop; all five are in docs/presets.md
             task=MatrixTask(sizes=((5, 5),), rank=1, limit=2.0),
             model=ModelConfig(layers=4, heads=16, width=64, mlp_width=256, init_std=init_std(64)),
             training=TrainingConfig(

@@ -10,14 +10,18 @@ from abruptlab.runs import Run
 _FOLDER = Path(str(files("abruptlab"))) / "weights"  # the package is never zipped: it holds files of megabytes
 
 
+def shipped_runs() -> list[str]:
+    """The names of the runs that come with the package."""
+    return sorted(path.parent.name for path in _FOLDER.glob("*/config.toml"))
+
+
 def pretrained_run(name: str = "laptop") -> Run:
     """The shipped run called `name`: its configuration, its metrics, and the checkpoints of `Run.milestones`.
 
     Raises `RunError`, listing the names, if there is none.
     """
-    shipped = sorted(path.parent.name for path in _FOLDER.glob("*/config.toml"))
-    if name not in shipped:
-        raise RunError(f"no shipped run {name!r}; there are: {', '.join(shipped)}")
+    if name not in shipped_runs():
+        raise RunError(f"no shipped run {name!r}; there are: {', '.join(shipped_runs())}")
     return Run(_FOLDER / name)
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from abruptlab.experiments import evaluation
-from abruptlab.experiments.evaluation import held_out, losses, pooled, predict, recorded, stack
+from abruptlab.experiments.evaluation import held_out, losses, pooled, predict, recorded, stack, unstack
 from tests.handmade import CONFIG, copier, handmade_run
 from tests.synthetic import make_metrics, make_run
 
@@ -62,3 +62,4 @@ def test_losses_of_a_copier(tmp_path: Path) -> None:
     assert measured.loss_observed.mean < 1e-6
     both = stack([measured, measured])
     np.testing.assert_array_equal(both.loss.mean, [measured.loss.mean] * 2)
+    assert unstack(both)[1] == measured

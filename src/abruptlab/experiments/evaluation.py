@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor
 from abruptlab import sites
 from abruptlab.devices import choose_device
 from abruptlab.encoder import Encoder
-from abruptlab.matrices import Batch, generator, sample
+from abruptlab.matrices import BLOCK, Batch, generator, stream
 
 if TYPE_CHECKING:
     from abruptlab.runs import Run
@@ -58,7 +59,13 @@ def held_out(run: "Run", matrices: int, seed: int = 0, **changes: Any) -> Batch:
     task = run.config.task
     largest = max(task.sizes, key=math.prod)
     task = replace(task, **{"sizes": (largest,), **changes})
-    return sample(task, matrices, generator(seed, HELD_OUT).initial_seed())
+    # the stream draws BLOCK steps at once: a little of each of them, instead of one step whole
+    steps = stream(task, math.ceil(matrices / BLOCK), generator(seed, HELD_OUT).initial_seed())
+    batches = list(islice(steps, BLOCK))
+    tokens, values, observed = (
+        torch.cat([getattr(batch, name) for batch in batches])[:matrices] for name in ("tokens", "values", "observed")
+    )
+    return Batch(tokens, values, observed, largest)
 
 
 @torch.no_grad()
@@ -116,6 +123,15 @@ def losses(predictions: Float[Tensor, "*condition matrix pos"], batch: Batch) ->
     return Losses(pooled(squared, everywhere), pooled(squared, batch.observed), pooled(squared, ~batch.observed))
 
 
+def differences(
+    predictions: Float[Tensor, "*condition matrix pos"], reference: Float[Tensor, "matrix pos"], batch: Batch
+) -> Losses:
+    """How far L, L_obs and L_mask of predictions lie above those of `reference`; the errors are those of pairs."""
+    excess = (predictions - batch.values).square() - (reference - batch.values).square()
+    everywhere = torch.ones_like(batch.observed)
+    return Losses(pooled(excess, everywhere), pooled(excess, batch.observed), pooled(excess, ~batch.observed))
+
+
 def stack(results: Sequence[Result]) -> Result:
     """Several results of one dataclass of arrays as one, with a new first axis on every array."""
 
@@ -124,3 +140,12 @@ def stack(results: Sequence[Result]) -> Result:
 
     first: Any = results[0]
     return type(first)(**{at.name: stacked([getattr(result, at.name) for result in results]) for at in fields(first)})
+
+
+def unstack(result: Result) -> list[Result]:
+    """The results that `stack` put together."""
+    parts = []
+    for at in fields(result):  # pyright: ignore[reportArgumentType]
+        value = getattr(result, at.name)
+        parts.append(unstack(value) if is_dataclass(value) else [np.asarray(part) for part in value])
+    return [type(result)(*columns) for columns in zip(*parts, strict=True)]

@@ -20,6 +20,12 @@ DROP = "#F0E442"  # the time of the drop, as a pale band
 HOLE = {"facecolor": "#E3E3E3", "edgecolor": "white", "hatch": "//////", "linewidth": 0}  # a hidden entry
 OUTLINE = {"fill": False, "edgecolor": "black", "linewidth": 0.7}  # the value at a hidden entry
 DIVERGING = "RdBu_r"  # values: red above zero, blue below
+ATTENTION = "viridis"  # shares of attention, from 0
+# the others of Okabe and Ito, for kinds of things
+GREEN = "#009E73"
+PURPLE = "#CC79A7"
+ORANGE = "#E69F00"
+SKY = "#56B4E9"
 
 _RC: dict[Any, Any] = {
     "font.family": "STIXGeneral",  # Times-like, as the paper's text, and shipped with Matplotlib

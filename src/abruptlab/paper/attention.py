@@ -1,4 +1,184 @@
-from abruptlab.paper.registry import Claim, FigureSpec
+"""Attention maps, and where each head looks (figures 4, 5, 22 and 23)."""
 
-FIGURES: dict[str, FigureSpec] = {}
-CLAIMS: dict[str, Claim] = {}
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+
+from abruptlab.paper.registry import Bound, Claim, FigureSpec, Findings, later
+
+if TYPE_CHECKING:
+    from abruptlab.experiments.attention import Attention, AttentionOverTime
+
+RANDOM = later("experiments.attention", "measure_attention", mask="random")
+ROWS = later("experiments.attention", "measure_attention", mask="rows")
+COLUMNS = later("experiments.attention", "measure_attention", mask="columns")
+SINGLE = later("experiments.attention", "measure_attention", mask="single")
+OVER_TIME = later("experiments.attention", "measure_attention_over_time")
+
+MAPS = (
+    "Mean over held-out matrices; queries go down, keys across, white lines part the rows of the matrix; the colour "
+    "scale is a square root, from 0."
+)
+LABELS = (
+    "A head is labelled by the places that get most of its attention: at least half of what uniform attention would "
+    "spend elsewhere."
+)
+STRIPS = "Hidden places are dark in the strips: over the keys below each map, over the queries at its left."
+NUMBERS = (
+    "Above each map, the shares of the head's attention on hidden places and on the only observed entries of the "
+    "hidden lines."
+)
+
+FIGURES: dict[str, FigureSpec] = {
+    "4": FigureSpec(
+        "Attention maps",
+        "figure 4",
+        f"All heads of the trained model, random masks. {MAPS} {LABELS} The number is the share of attention there "
+        "above that of uniform attention.",
+        RANDOM,
+        later("figures.attention", "draw_attention"),
+    ),
+    "5": FigureSpec(
+        "Attention maps with hidden rows",
+        "figure 5",
+        f"One mask for all matrices: two rows hidden but for one entry each. {STRIPS} {NUMBERS} {MAPS}",
+        ROWS,
+        later("figures.attention", "draw_attention_to_rows"),
+    ),
+    "5-columns": FigureSpec(
+        "Attention maps with hidden columns",
+        "figure 5",
+        f"One mask for all matrices: two columns hidden but for one entry each. {STRIPS} {NUMBERS} {MAPS}",
+        COLUMNS,
+        later("figures.attention", "draw_attention_to_columns"),
+    ),
+    "22": FigureSpec(
+        "Attention maps over training",
+        "figure 22",
+        f"All heads at several checkpoints, random masks. {MAPS} Frames are the labels. {LABELS}",
+        OVER_TIME,
+        later("figures.attention", "draw_attention_over_time"),
+    ),
+    "23": FigureSpec(
+        "Attention maps with one random mask",
+        "figure 23",
+        f"The same mask, drawn once at random, for all matrices. {STRIPS} {MAPS} Labels and numbers as in figure 4.",
+        SINGLE,
+        later("figures.attention", "draw_attention"),
+    ),
+    "heads": FigureSpec(
+        "Where each head looks",
+        "beside figure 4",
+        "The share of each head's attention on kinds of places above that of uniform attention, with random masks; "
+        "error bars are one standard error over matrices. Heads at or beyond the dashed line are labelled by that kind "
+        "(strong colour), unless a narrower one has them already.",
+        RANDOM,
+        later("figures.attention", "draw_heads"),
+    ),
+}
+
+MOST = 0.5  # of a head's attention: what "attends to" says
+APPEARED = MOST / 2  # at least half of what is asked of a head after the drop has to come with it
+ALMOST_NOTHING = 0.1  # of what uniform attention gives
+MORE = 2.0  # times: twice is more than what heads do that merely prefer some places a little
+
+
+def _share(attention: "Attention | AttentionOverTime", kind: str) -> Float[np.ndarray, "*heads"]:
+    from abruptlab.experiments.attention import KINDS
+
+    return attention.share.mean[..., KINDS.index(kind)]
+
+
+def _uniform(attention: "Attention", kind: str) -> np.floating:
+    from abruptlab.experiments.attention import KINDS
+
+    return attention.uniform[KINDS.index(kind)]
+
+
+def _on_others(attention: "Attention | AttentionOverTime", line: str) -> Float[np.ndarray, "*heads"]:
+    """The share on the other places of the query's row or column: a head that looks at the query itself attends to
+    neither."""
+    return _share(attention, line) - _share(attention, "itself")
+
+
+def _appeared(found: Findings) -> float:
+    """How much the largest such share rises from before the drop to the end."""
+    attention: AttentionOverTime = found.of(OVER_TIME)
+    largest = np.maximum(_on_others(attention, "row"), _on_others(attention, "column")).max((-2, -1))
+    before, final = (largest[attention.step == found.run.resolve(step)] for step in ("before-drop", "final"))
+    return float((final - before).item())
+
+
+def _avoidance(found: Findings) -> float:
+    """The smallest share of a head on hidden places over the uniform one, for each head with the masks where it is
+    largest; NaN if a mask hides nothing (a matrix of one row or column).
+
+    With one fixed mask alone, a head that looks at the same places whatever is hidden could seem to avoid them.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = [
+            _share(found.of(mask), "hidden") / _uniform(found.of(mask), "hidden") for mask in (ROWS, COLUMNS, RANDOM)
+        ]
+    return float(np.max(ratios, axis=0).min())
+
+
+def _preference(found: Findings) -> float:
+    """The attention of a head to the only observed entries, over that to other observed ones and over that to the same
+    places with random masks (the smaller; a head that always looks there has no preference for what is alone): the
+    largest over heads, for the mask where it is smaller. NaN if a mask has no such entries."""
+    numbers = []
+    for mask, alone, line in ((ROWS, "alone in row", 1), (COLUMNS, "alone in column", 0)):
+        attention: Attention = found.of(mask)
+        assert attention.hidden is not None
+        observed = ~attention.hidden.reshape(attention.size)
+        places = (observed & (observed.sum(line, keepdims=True) == 1)).ravel()
+        share = _share(attention, alone)
+        others = _share(attention, "observed") - share
+        at_random = found.of(RANDOM).maps.mean(-2)[..., places].sum(-1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            of_others = others / (_uniform(attention, "observed") - _uniform(attention, alone))
+            over_others = share / _uniform(attention, alone) / of_others
+            numbers.append(np.minimum(over_others, share / at_random).max())
+    return float(np.min(numbers))
+
+
+CLAIMS: dict[str, Claim] = {
+    "row-heads": Claim(
+        "After the drop, single heads attend to the query's row.",
+        "figure 4",
+        "largest share of a head's attention on the other places of the query's row",
+        Bound(low=MOST),
+        lambda found, drop: float(_on_others(found.of(RANDOM), "row").max()),
+    ),
+    "column-heads": Claim(
+        "After the drop, single heads attend to the query's column.",
+        "figure 4",
+        "largest share of a head's attention on the other places of the query's column",
+        Bound(low=MOST),
+        lambda found, drop: float(_on_others(found.of(RANDOM), "column").max()),
+    ),
+    "attention-appears": Claim(
+        "These patterns appear at the drop.",
+        "figure 22",
+        "the larger of these two shares, its rise from before the drop to the end",
+        Bound(low=APPEARED),
+        lambda found, drop: _appeared(found),
+    ),
+    "attention-avoids-hidden": Claim(
+        "Some heads put almost no weight on hidden places.",
+        "figure 5",
+        "smallest share of a head's attention on hidden places / that of uniform attention (hidden rows, hidden "
+        "columns, random masks: the largest)",
+        Bound(high=ALMOST_NOTHING),
+        lambda found, drop: _avoidance(found),
+    ),
+    "attention-finds-alone": Claim(
+        "Some heads put more weight on rows and columns with hidden entries, at their only observed element.",
+        "figure 5",
+        "largest attention of a head to such an element / to another observed one, or to the same place with random "
+        "masks (the smaller; of hidden rows and hidden columns, too)",
+        Bound(low=MORE),
+        lambda found, drop: _preference(found),
+    ),
+}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from abruptlab.errors import RunError
+from abruptlab.errors import AbruptlabError
 from abruptlab.files import write_atomically
 from abruptlab.paper.catalogue import CLAIMS
 from abruptlab.paper.make import writing
@@ -39,21 +39,21 @@ def _judge(name: str, claim: Claim, found: Findings) -> Verdict:
         return Verdict(name, claim.text, claim.place, None, expected, holds, note)
     try:
         number = claim.measure(found, drop)
-    except RunError as error:
+    except AbruptlabError as error:
         return Verdict(name, claim.text, claim.place, None, expected, None, str(error))
     if number is None or not math.isfinite(number):
         return Verdict(name, claim.text, claim.place, None, expected, None)
     return Verdict(name, claim.text, claim.place, float(f"{number:.4g}"), expected, number in claim.bound)
 
 
-def write_claims(found: Findings) -> Path:
-    """Judge every claim on a run and write the verdicts to `claims.json`.
+def write_claims(found: Findings) -> tuple[Path, list[Verdict]]:
+    """Judge every claim on a run and write the verdicts to `claims.json`; returns its path and them.
 
     Raises `RunError` if it cannot be written.
     """
     path = found.folder / "claims.json"
-    verdicts = [asdict(verdict) for verdict in judge(found)]
+    verdicts = judge(found)
     with writing(found):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, json.dumps(verdicts, indent=1) + "\n")
-    return path
+        write_atomically(path, json.dumps([asdict(verdict) for verdict in verdicts], indent=1) + "\n")
+    return path, verdicts

@@ -1,4 +1,73 @@
-from abruptlab.paper.registry import Claim, FigureSpec
+"""Representation collapse and attention progress over the training (the follow-up paper's measures)."""
 
-FIGURES: dict[str, FigureSpec] = {}
-CLAIMS: dict[str, Claim] = {}
+import math
+from typing import TYPE_CHECKING
+
+from abruptlab.errors import CheckpointError
+from abruptlab.paper.registry import Bound, Claim, FigureSpec, Findings, later
+
+if TYPE_CHECKING:
+    from abruptlab.drop import Drop
+    from abruptlab.experiments.progress import Progress
+
+PROGRESS = later("experiments.progress", "measure_progress")
+
+FIGURES: dict[str, FigureSpec] = {
+    "progress": FigureSpec(
+        "Hidden states before the drop",
+        "follow-up paper",
+        "Under L_mask (faint the value of each step, strong the running mean): representation collapse, the mean "
+        "cosine similarity of a layer's hidden states at two places of a matrix, and attention progress, the share of "
+        "attention that goes to observed places in the query's row or column other than the query itself. Coloured: "
+        "each layer (attention: mean over its heads). Black: the last layer's collapse, whose states the read-out "
+        "sees, and the attention of all layers. Bands: one standard error over matrices. A measure first moves "
+        "(dotted) at the first checkpoint after mid-plateau at which the black line has made a tenth of its largest "
+        "later change, and more than three standard errors; at the onset (dashed) L_mask has fallen by a tenth.",
+        PROGRESS,
+        later("figures.progress", "draw_progress"),
+    ),
+}
+
+WITH = 1.05  # of the onset: not after it, but for the space between two checkpoints
+ALIKE = 0.1  # of a cosine: far more than noise, far less than a full collapse
+
+
+def _first_move(found: Findings, drop: "Drop", name: str) -> float:
+    """The step of the first move, or the last step if there is none, over the onset."""
+    found.run.resolve("before-drop")  # the error says what is missing
+    progress: Progress = found.of(PROGRESS)
+    moved = float(getattr(progress, name).moved)
+    return (float(progress.step[-1]) if math.isnan(moved) else moved) / drop.onset
+
+
+def _collapse(found: Findings, at: str) -> float:
+    progress: Progress = found.of(PROGRESS)
+    step = found.run.resolve(at)
+    if step not in progress.step:
+        raise CheckpointError(f"representation collapse has not been measured at step {step}")
+    return float(progress.collapse.run.mean[progress.step == step][0])
+
+
+CLAIMS: dict[str, Claim] = {
+    "collapse-moves-first": Claim(
+        "Representation collapse begins to change before the drop, or with it.",
+        "follow-up paper",
+        "step at which it first moves (the last step if it does not) / onset",
+        Bound(high=WITH),
+        lambda found, drop: _first_move(found, drop, "collapse"),
+    ),
+    "attention-moves-first": Claim(
+        "Attention to useful places begins to change before the drop, or with it.",
+        "follow-up paper",
+        "step at which it first moves (the last step if it does not) / onset",
+        Bound(high=WITH),
+        lambda found, drop: _first_move(found, drop, "attention"),
+    ),
+    "collapsed-plateau": Claim(
+        "Hidden states are more alike on the plateau than after the drop.",
+        "follow-up paper",
+        "mean cosine similarity of the last layer's states, at mid-plateau − after the drop",
+        Bound(low=ALIKE),
+        lambda found, drop: _collapse(found, "before-drop") - _collapse(found, "after-drop"),
+    ),
+}

@@ -55,7 +55,7 @@ class Findings:
         self._results: dict[Later, Any] = {}
 
     def of(self, measure: Later) -> Any:
-        """The result of a measurement on the run. Raises `RunError` if the run lacks what it needs."""
+        """The result of a measurement on the run. Raises an `AbruptlabError` if the run cannot give it."""
         if measure not in self._results:
             given = {name: value for name, value in self.options.items() if name in measure.options}
             self._results[measure] = measure(self.run, **given)

@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from abruptlab.errors import RunError
+from abruptlab.errors import AbruptlabError, RunError
 from abruptlab.files import write_atomically
 from abruptlab.paper import FIGURES, Findings, judge, make_figure, writing
 from abruptlab.provenance import versions
@@ -22,13 +22,17 @@ def build_report(found: Findings) -> Path:
 
     Raises `RunError` if the run has no metrics yet, or the page cannot be written.
     """
+    if not len(found.run.metrics["step"]):
+        raise RunError(f"{found.run.folder} has no metrics yet")
     path = found.folder / "report.html"
     pictures, missing = {}, {}
     for name in FIGURES:
         try:
-            pictures[name] = _picture(name, found)
-        except RunError as error:
+            found.of(FIGURES[name].measure)
+        except AbruptlabError as error:
             missing[name] = str(error)
+        else:
+            pictures[name] = _picture(name, found)
     page = render(found, pictures, missing)
     with writing(found):
         write_atomically(path, page)

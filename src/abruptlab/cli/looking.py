@@ -1,0 +1,206 @@
+"""What looks at a run without training: `show`, `presets`, `figure`, `figures`, `table`, `claims`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tyro.conf import OmitArgPrefixes, Positional
+
+from abruptlab.cli.printing import print_state, print_verdicts, typed
+from abruptlab.errors import AbruptlabError, ConfigError, RunError
+from abruptlab.presets import PRESETS
+
+if TYPE_CHECKING:
+    from abruptlab.paper import FigureSpec, Findings, TableSpec
+    from abruptlab.runs import Run
+
+
+def open_run(name: str) -> "Run":
+    """The run in the folder `name`, or else the one of that name that comes with the package.
+
+    Raises `RunError` if there is neither.
+    """
+    from abruptlab.pretrained import pretrained_run, shipped_runs
+    from abruptlab.runs import Run
+
+    if _is_shipped(name):
+        return pretrained_run(name)
+    if not Path(name).exists():
+        shipped = ", ".join(shipped_runs())
+        raise RunError(f"{name} is neither a run folder nor a run of the package; there are: {shipped}")
+    return Run(name)
+
+
+def _is_shipped(name: str) -> bool:
+    from abruptlab.pretrained import shipped_runs
+
+    return name in shipped_runs() and not (Path(name) / "config.toml").exists()
+
+
+@dataclass
+class Look:
+    """What is looked at."""
+
+    run: Positional[str]
+    """Run folder, or a run that comes with the package: laptop."""
+    seed: int = 0
+    """Decides the matrices that are looked at; no training ever sees them."""
+    matrices: int | None = None
+    """How many of them (default: enough for small error bars)."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options that were given, by the names that measurements have for them."""
+        if self.seed < 0:
+            raise ConfigError(f"--seed: expected 0 or more, got {self.seed}")
+        if self.matrices is not None and self.matrices < 2:
+            raise ConfigError(f"--matrices: expected at least 2, got {self.matrices}")
+        return {"seed": self.seed} | ({} if self.matrices is None else {"matrices": self.matrices})
+
+
+@dataclass
+class LookAtStep(Look):
+    """What is looked at, and when in the training."""
+
+    step: str | None = None
+    """Which checkpoint: a step, or start, before-drop, onset, after-drop, final (default: what the paper shows)."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return super().options | ({} if self.step is None else {"step": checkpoint(self.step)})
+
+
+def checkpoint(name: str) -> int | str:
+    """A checkpoint as typed: a step, or the name of a milestone."""
+    return int(name) if name.isdecimal() else name
+
+
+@dataclass
+class LookAndWrite(LookAtStep):
+    """What is looked at, and where the result goes."""
+
+    out: Path | None = None
+    """Where to write (default: the run folder; for a run of the package, runs/NAME-shipped)."""
+
+    def findings(self) -> "Findings":
+        """The findings on the run."""
+        from abruptlab.paper import Findings
+
+        run = open_run(self.run)
+        if self.step is not None:
+            run.resolve(checkpoint(self.step))  # a mistake is said once, not by every figure
+        folder = Path("runs") / f"{self.run}-shipped" if _is_shipped(self.run) else run.folder
+        return Findings(run, self.out or folder, **self.options)
+
+
+@dataclass
+class Show:
+    """Show a run: its configuration, its drop and its last metrics."""
+
+    run: Positional[str]
+    """Run folder, or a run that comes with the package: laptop."""
+
+    def __call__(self) -> None:
+        run = open_run(self.run)
+        print(run.config.to_toml())
+        print_state(run)
+
+
+@dataclass
+class Presets:
+    """List the presets."""
+
+    def __call__(self) -> None:
+        for name, (summary, _) in PRESETS.items():
+            print(f"{name:8}  {summary}")
+
+
+@dataclass
+class Figure:
+    """Make one figure from a run: PNG, PDF, its data, and how it was made."""
+
+    id: Positional[str]
+    """Which figure, such as 4; a wrong one lists them all."""
+    look: OmitArgPrefixes[LookAndWrite]
+
+    def __call__(self) -> None:
+        from abruptlab.paper import FIGURES, make_figure
+
+        found = self.look.findings()
+        _check_options("figure", self.id, FIGURES, self.look)
+        for path in make_figure(self.id, found, typed()):
+            print(path)
+
+
+@dataclass
+class Table:
+    """Make one table from a run: CSV, Markdown, LaTeX, and how it was made."""
+
+    id: Positional[str]
+    """Which table, such as 1; a wrong one lists them all."""
+    look: OmitArgPrefixes[LookAndWrite]
+
+    def __call__(self) -> None:
+        from abruptlab.paper import TABLES, make_table
+
+        found = self.look.findings()
+        _check_options("table", self.id, TABLES, self.look)
+        paths = make_table(self.id, found, typed())
+        print(next(path for path in paths if path.suffix == ".md").read_text(encoding="utf-8"))
+        for path in paths:
+            print(path)
+
+
+@dataclass
+class Figures:
+    """Make every figure and table that a run can give."""
+
+    look: OmitArgPrefixes[LookAndWrite]
+
+    def __call__(self) -> None:
+        make_all(self.look.findings())
+
+
+@dataclass
+class Claims:
+    """Judge the claims of the paper on a run: claim, number, tolerance, holds or fails; also written to claims.json."""
+
+    look: OmitArgPrefixes[LookAndWrite]
+
+    def __call__(self) -> None:
+        from abruptlab.paper import write_claims
+
+        path, verdicts = write_claims(self.look.findings())
+        print_verdicts(verdicts)
+        print(path)
+
+
+def make_all(found: "Findings") -> None:
+    """Every figure and table that the run can give, with progress; those that it cannot give are named."""
+    from rich.progress import track
+
+    from abruptlab.paper import FIGURES, TABLES, make_figure, make_table
+
+    jobs = [("figure", name, spec, make_figure) for name, spec in FIGURES.items()]
+    jobs += [("table", name, spec, make_table) for name, spec in TABLES.items()]
+    missing = []
+    for kind, name, spec, make in track(jobs, description="figures and tables"):
+        try:
+            found.of(spec.measure)
+        except AbruptlabError as error:
+            missing.append(f"{kind} {name}: not from this run: {error}")
+        else:
+            print(f"{kind} {name}: {make(name, found, typed())[0]}")
+    print(*missing, sep="\n", end="\n" if missing else "")
+
+
+def _check_options(kind: str, name: str, specs: "Mapping[str, FigureSpec | TableSpec]", look: LookAtStep) -> None:
+    """An option that a figure has no use for is a mistake, not to be passed over."""
+    if name not in specs:
+        return
+    known = specs[name].measure.options
+    for option, value in (("step", look.step), ("matrices", look.matrices)):
+        if value is not None and option not in known:
+            has = ", ".join(f"--{other}" for other in ("step", "seed", "matrices") if other in known) or "none"
+            raise ConfigError(f"{kind} {name} has no --{option}; of these options it has: {has}")

@@ -1,0 +1,63 @@
+"""What the commands print."""
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from abruptlab.experiments.evaluation import Losses
+    from abruptlab.paper import Verdict
+    from abruptlab.runs import Run
+
+
+def typed() -> str:
+    """The command as the user typed it."""
+    return shlex.join(["abruptlab", *sys.argv[1:]])
+
+
+def print_state(run: "Run") -> None:
+    """The last metrics, the drop, and the checkpoints at the story's moments."""
+    metrics, drop = run.metrics, run.drop
+    done = len(metrics["step"])
+    print(f"run         {run.folder}: {done} of {run.config.training.steps} steps")
+    if done:
+        last = {name: values[-100:].mean() for name, values in metrics.items()}
+        print(
+            f"last        L {last['loss']:.5f}  L_obs {last['loss_observed']:.2e}  L_mask {last['loss_masked']:.5f}"
+            f"  (mean of the last {min(100, done)} steps), {metrics['elapsed_s'][-1]:.0f} s of training"
+        )
+    if drop is None:
+        print("drop        none found")
+    else:
+        end = "still falling" if drop.end is None else f"end {drop.end}"
+        print(
+            f"drop        plateau {drop.plateau:.4f}, onset {drop.onset}, {end}, {drop.depth:.1f} times lower after it"
+        )
+    print("checkpoints " + ", ".join(f"{name} {step}" for name, step in run.milestones.items()))
+
+
+def print_verdicts(verdicts: "Sequence[Verdict]") -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("claim", "measured", "expected", "verdict", title="Claims of the paper")
+    for verdict in verdicts:
+        word = {True: "holds", False: "FAILS", None: "not judged"}[verdict.holds]
+        measured = verdict.note or "–" if verdict.measured is None else f"{verdict.measured:g}"
+        table.add_row(escape(verdict.claim), escape(measured), escape(verdict.expected), word)
+    Console().print(table)
+
+
+def print_losses(title: str, rows: "Mapping[str, Losses]") -> None:
+    """Losses of some models with their standard errors."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("", "L", "L_obs", "L_mask", title=escape(title))
+    for name, row in rows.items():
+        cells = (row.loss, row.loss_observed, row.loss_masked)
+        table.add_row(escape(name), *(f"{cell.mean:.3g} ± {cell.error:.1g}" for cell in cells))
+    Console().print(table)

@@ -1,0 +1,249 @@
+"""Token and positional embeddings (figures 7, 9 and 10): norms, principal components, and clusters of positions."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+from sklearn.metrics import pairwise_distances, silhouette_score
+
+from abruptlab.errors import RunError
+from abruptlab.experiments.evaluation import stack
+from abruptlab.tokens import Vocabulary
+
+if TYPE_CHECKING:
+    from abruptlab.config import MatrixTask
+    from abruptlab.encoder import Encoder
+    from abruptlab.runs import Run
+
+SPAN = 1.5  # the paper's figures show the values from −1.5 to 1.5
+SHUFFLES = 100  # of the labels, for the silhouette that chance gives
+PERPLEXITY = 30.0  # t-SNE's usual one; of few positions, a third of the neighbours of each
+START = 1e-4  # size of a layout that t-SNE starts from, as in scikit-learn's own start
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The first two principal components of some embeddings."""
+
+    centre: Float[np.ndarray, " width"]
+    directions: Float[np.ndarray, "component=2 width"]
+
+
+@dataclass(frozen=True)
+class TokenGeometry:
+    """The embeddings of the value tokens."""
+
+    norm: Float[np.ndarray, "*step value"]  # L2
+    norm_symmetry: Float[np.ndarray, "*step"]  # correlation of the norms of x and −x over all x ≠ 0; 1 if symmetric
+    components: Float[np.ndarray, "*step value component=2"]  # along the axes
+    explained: Float[np.ndarray, "*step component=2"]  # share of the variance
+    magnitude: Float[np.ndarray, "*step component=2"]  # correlation of a component with |x|
+    sign: Float[np.ndarray, "*step component=2"]  # and with sign(x)
+
+
+@dataclass(frozen=True)
+class Silhouette:
+    """How well a grouping of the positions clusters in the full space of the embeddings: 1 if each group is one point,
+    0 or less if the groups mix."""
+
+    score: Float[np.ndarray, "*step"]  # mean over positions
+    shuffled: Float[np.ndarray, "*step"]  # the same with shuffled labels, mean
+    spread: Float[np.ndarray, "*step"]  # and standard deviation over shuffles
+
+
+@dataclass(frozen=True)
+class PositionGeometry:
+    """The learned positional embeddings."""
+
+    components: Float[np.ndarray, "*step pos component=2"]  # along the axes
+    explained: Float[np.ndarray, "*step component=2"]  # share of the variance
+    layout: Float[np.ndarray, "*step pos 2"]  # t-SNE
+    by_column: Silhouette
+    by_row: Silhouette
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """The geometry of the embeddings at a step or, with a first axis, at several."""
+
+    step: Int[np.ndarray, "*step"]
+    value: Float[np.ndarray, " value"]  # of the tokens, ascending, as many below 0 as above
+    row: Int[np.ndarray, " pos"]  # of the positions
+    column: Int[np.ndarray, " pos"]
+    tokens: TokenGeometry
+    positions: PositionGeometry
+
+
+def measure_embeddings(run: "Run", step: int | str = "final", seed: int = 0) -> Embeddings:
+    """Figure 7: the embeddings of a checkpoint, on their own principal components.
+
+    Of several sizes of matrix, positions are those of the largest. Raises `CheckpointError` for a step without a
+    checkpoint, `RunError` if there are too few rows, columns, values or dimensions for a geometry.
+    """
+    at = run.resolve(step)
+    value, row, column = _places(run)
+    model, vocabulary = run.load(at), Vocabulary.of(run.config.task)
+    tokens = token_geometry(model, vocabulary, value)
+    return Embeddings(np.array(at), value, row, column, tokens, position_geometry(model, row, column, seed=seed))
+
+
+def measure_embeddings_over_time(run: "Run", steps: Sequence[int | str] | None = None, seed: int = 0) -> Embeddings:
+    """Figures 9 and 10: the embeddings at several checkpoints (the milestones, unless told otherwise), on the final
+    principal components.
+
+    t-SNE has no axes to share: each checkpoint's starts from the final layout. Raises as `measure_embeddings` does.
+    """
+    value, row, column = _places(run)
+    final, vocabulary = run.load("final"), Vocabulary.of(run.config.task)
+    token_axes = principal_axes(embedded_tokens(final, vocabulary, value), value)
+    position_axes = principal_axes(embedded_positions(final))
+    layout = lay_out(embedded_positions(final), seed)
+    at = sorted({run.resolve(step) for step in (list(run.milestones) if steps is None else steps)})
+    tokens, positions = [], []
+    for model in map(run.load, at):
+        tokens.append(token_geometry(model, vocabulary, value, token_axes))
+        positions.append(position_geometry(model, row, column, position_axes, layout, seed))
+    return Embeddings(np.array(at), value, row, column, stack(tokens), stack(positions))
+
+
+def _places(run: "Run") -> tuple[Float[np.ndarray, " value"], Int[np.ndarray, " pos"], Int[np.ndarray, " pos"]]:
+    """The values, and the row and the column of each position, that a run's embeddings stand for."""
+    task = run.config.task
+    rows, columns = max(task.sizes, key=math.prod)
+    value = values_of(task)
+    if min(rows, columns, len(value), run.config.model.width) < 2:
+        raise RunError(
+            f"{run.folder}: a geometry of embeddings takes 2 rows, columns, values and dimensions or more, got "
+            f"{rows}, {columns}, {len(value)} and {run.config.model.width}"
+        )
+    row, column = np.divmod(np.arange(rows * columns), columns)
+    return value, row, column
+
+
+def values_of(task: "MatrixTask") -> Float[np.ndarray, " value"]:
+    """The values with a token within ±`SPAN` that matrices of the task can hold (the others are never trained).
+
+    With uniform factors of rank r, no entry exceeds r.
+    """
+    vocabulary = Vocabulary.of(task)
+    unit = vocabulary.steps_per_unit
+    largest = min(int(SPAN * unit), vocabulary.size // 2 - 1)
+    if task.factors == "uniform":
+        largest = min(largest, task.rank * unit)
+    return np.arange(-largest, largest + 1) / unit
+
+
+def embedded_tokens(
+    model: "Encoder", vocabulary: Vocabulary, value: Float[np.ndarray, " value"]
+) -> Float[np.ndarray, "value width"]:
+    """The embeddings of the tokens of these values."""
+    ids = vocabulary.encode(torch.from_numpy(value))
+    return model.token_embedding.weight.detach().cpu()[ids].double().numpy()
+
+
+def embedded_positions(model: "Encoder") -> Float[np.ndarray, "pos width"]:
+    """The learned embeddings of the positions."""
+    return model.position_embedding.weight.detach().cpu().double().numpy()
+
+
+def token_geometry(
+    model: "Encoder", vocabulary: Vocabulary, value: Float[np.ndarray, " value"], axes: Axes | None = None
+) -> TokenGeometry:
+    """Norms and components of the tokens of `value` (symmetric about 0), along `axes` or their own."""
+    embedded = embedded_tokens(model, vocabulary, value)
+    components, explained = _project(embedded, axes or principal_axes(embedded, value))
+    norm = np.linalg.norm(embedded, axis=-1)
+    return TokenGeometry(
+        norm=norm,
+        norm_symmetry=np.array(_correlation(norm[value != 0], norm[::-1][value != 0])),
+        components=components,
+        explained=explained,
+        magnitude=np.array([_correlation(scores, np.abs(value)) for scores in components.T]),
+        sign=np.array([_correlation(scores, np.sign(value)) for scores in components.T]),
+    )
+
+
+def position_geometry(
+    model: "Encoder",
+    row: Int[np.ndarray, " pos"],
+    column: Int[np.ndarray, " pos"],
+    axes: Axes | None = None,
+    start: Float[np.ndarray, "pos 2"] | None = None,
+    seed: int = 0,
+) -> PositionGeometry:
+    """Components of the positions along `axes` or their own, their t-SNE from the layout `start`, and how well columns
+    and rows cluster."""
+    embedded = embedded_positions(model)
+    components, explained = _project(embedded, axes or principal_axes(embedded))
+    return PositionGeometry(
+        components=components,
+        explained=explained,
+        layout=lay_out(embedded, seed, start),
+        by_column=silhouette(embedded, column, seed),
+        by_row=silhouette(embedded, row, seed),
+    )
+
+
+def principal_axes(points: Float[np.ndarray, "point width"], value: Float[np.ndarray, " point"] | None = None) -> Axes:
+    """The first two principal components; those of tokens turned so that each rises with |x| or sign(x), whichever it
+    follows more closely."""
+    pca = PCA(2, svd_solver="covariance_eigh").fit(points)
+    axes = Axes(pca.mean_, np.asarray(pca.components_))
+    if value is None:
+        return axes
+    turned = []
+    for direction, scores in zip(axes.directions, _project(points, axes)[0].T, strict=True):
+        closest = max((_correlation(scores, of) for of in (np.abs(value), np.sign(value))), key=abs)
+        turned.append(-direction if closest < 0 else direction)
+    return Axes(axes.centre, np.stack(turned))
+
+
+def _project(
+    points: Float[np.ndarray, "point width"], axes: Axes
+) -> tuple[Float[np.ndarray, "point component=2"], Float[np.ndarray, "component=2"]]:
+    """The points along the axes, and the share of their variance there."""
+    components = (points - axes.centre) @ axes.directions.T
+    return components, components.var(0) / points.var(0).sum()
+
+
+def lay_out(
+    points: Float[np.ndarray, "point width"], seed: int = 0, start: Float[np.ndarray, "point 2"] | None = None
+) -> Float[np.ndarray, "point 2"]:
+    """Their t-SNE, from the layout `start` or from their first two principal components."""
+    init = "pca" if start is None else (START * start / start[:, 0].std()).astype(np.float32)
+    perplexity = min(PERPLEXITY, (len(points) - 1) / 3)
+    # exact: few points, and no threads whose order could change the sums
+    return TSNE(perplexity=perplexity, init=init, method="exact", random_state=seed).fit_transform(points)
+
+
+def silhouette(
+    points: Float[np.ndarray, "point width"], labels: Int[np.ndarray, " point"], seed: int = 0
+) -> Silhouette:
+    """The silhouette of a grouping, in Euclidean distance, and what shuffled labels give."""
+    distances = pairwise_distances(points)
+    random = np.random.default_rng(seed)
+    chance = [silhouette_score(distances, random.permutation(labels), metric="precomputed") for _ in range(SHUFFLES)]
+    score = silhouette_score(distances, labels, metric="precomputed")
+    return Silhouette(np.array(float(score)), np.array(np.mean(chance)), np.array(np.std(chance)))
+
+
+def magnitude_and_sign(tokens: TokenGeometry) -> Float[np.ndarray, "*step 2"]:
+    """How closely one component follows |x| and the other sign(x): the two |correlations|, with the components assigned
+    so that the weaker one is as strong as it can be."""
+    magnitude, sign = np.abs(tokens.magnitude), np.abs(tokens.sign)
+    assignments = np.stack([magnitude, sign[..., ::-1]], -1)  # [*step, component of the magnitude, property]
+    better = assignments.min(-1).argmax(-1)
+    return np.take_along_axis(assignments, better[..., None, None], -2)[..., 0, :]
+
+
+def _correlation(first: Float[np.ndarray, " value"], second: Float[np.ndarray, " value"]) -> float:
+    """Pearson's; 0 where something does not vary: then it follows nothing."""
+    first, second = first - first.mean(), second - second.mean()
+    size = np.linalg.norm(first) * np.linalg.norm(second)
+    return float(first @ second / size) if size else 0.0

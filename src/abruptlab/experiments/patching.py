@@ -1,0 +1,210 @@
+"""Activation patching: what of the clean run on X, put into the run on −X, makes the prediction that of X again.
+
+Both inputs have the same mask. Any activation can be patched, at all or some of the heads and positions; the paper
+patches the heads' outputs z of one layer. The effect of a patch is 0 where the predictions stay those of −X and 1
+where they become those of X.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from abruptlab.encoder import Encoder
+from abruptlab.errors import SiteError
+from abruptlab.experiments.evaluation import Estimate, Losses, held_out, load, losses, predict, recorded
+from abruptlab.matrices import Batch
+from abruptlab.tokens import MASK, Vocabulary
+
+if TYPE_CHECKING:
+    from abruptlab.runs import Run
+
+HEAD_AXIS = {"pattern": 1, "z": 2}  # of the sites that have one
+POSITION_AXIS = {"pattern": 2}  # the query's; 1 at all other sites
+
+
+@dataclass(frozen=True)
+class Patch:
+    """What is taken from the clean run: the activation at a site, or that of some heads and positions alone."""
+
+    site: str
+    heads: Sequence[int] | None = None  # None: all
+    positions: Sequence[int] | None = None  # None: all
+
+
+@dataclass(frozen=True)
+class Patching:
+    """The run on −X, the same with patches, and the run on X: three conditions, in this order."""
+
+    step: int
+    to_clean: Losses  # [condition] mean squared errors against X
+    to_corrupted: Losses  # [condition] against −X
+    effect_masked: Estimate  # of the patches, at the hidden places
+    effect_observed: Estimate
+
+
+@dataclass(frozen=True)
+class PatchingMaps:
+    """The effects of single patches: of the heads' outputs z, and of one position's residual stream."""
+
+    step: int
+    size: tuple[int, int]  # rows, columns
+    head_masked: Estimate  # [layer, head] z of one head, the effect at the hidden places
+    head_observed: Estimate
+    layer_masked: Estimate  # [layer] z of all heads of the layer
+    layer_observed: Estimate
+    elsewhere: Estimate  # [layer, patched] what enters the layer at one position; the effect at all other hidden places
+    between: Estimate  # [layer, patched, read] the same at one hidden place
+
+
+def measure_patching(
+    run: "Run", patches: Sequence[Patch], step: int | str = "final", matrices: int = 256, seed: int = 0
+) -> Patching:
+    """The errors to X and to −X, hidden and observed apart, with the patches made together, and without.
+
+    Raises `SiteError` for a site, head or position and `CheckpointError` for a checkpoint that does not exist.
+    """
+    at = run.resolve(step)
+    model, batch = load(run, at), held_out(run, matrices, seed)
+    opposite = negated(run, batch)
+    clean, corrupted = predict(model, batch.tokens), predict(model, opposite.tokens)
+    (patched,) = predict_patched(model, batch.tokens, opposite.tokens, [patches])
+    conditions = torch.stack([corrupted, patched, clean])
+    return Patching(
+        at,
+        losses(conditions, batch),
+        losses(conditions, opposite),
+        effect(patched, corrupted, clean, ~batch.observed),
+        effect(patched, corrupted, clean, batch.observed),
+    )
+
+
+def measure_patching_maps(run: "Run", step: int | str = "final", matrices: int = 256, seed: int = 0) -> PatchingMaps:
+    """The effect of every single head, layer and position.
+
+    For a position, what enters a layer there is patched: all that the place knows by then. It acts on other places
+    only through the heads of that layer and of those above, so the maps show from where, and until which layer,
+    a prediction is still to be put together; z would show only what a place has fetched, not where from.
+
+    Raises `CheckpointError` for a step without a checkpoint.
+    """
+    at = run.resolve(step)
+    model, batch = load(run, at), held_out(run, matrices, seed)
+    opposite = negated(run, batch)
+    clean, corrupted = predict(model, batch.tokens), predict(model, opposite.tokens)
+    layers, heads, positions = range(model.config.layers), range(model.config.heads), range(batch.tokens.shape[1])
+    hidden = ~batch.observed
+
+    def patched(patches: list[Patch], *shape: int) -> Float[Tensor, "*shape matrix pos"]:
+        each = predict_patched(model, batch.tokens, opposite.tokens, [[patch] for patch in patches])
+        return each.unflatten(0, shape)
+
+    by_head = patched([Patch(_z(i), heads=[head]) for i in layers for head in heads], len(layers), len(heads))
+    by_layer = patched([Patch(_z(i)) for i in layers], len(layers))
+    entering = [Patch(_entering(i), positions=[place]) for i in layers for place in positions]
+    by_place = patched(entering, len(layers), len(positions))
+    return PatchingMaps(
+        at,
+        batch.size,
+        effect(by_head, corrupted, clean, hidden),
+        effect(by_head, corrupted, clean, batch.observed),
+        effect(by_layer, corrupted, clean, hidden),
+        effect(by_layer, corrupted, clean, batch.observed),
+        elsewhere=effect(by_place, corrupted, clean, hidden & ~torch.eye(len(positions), dtype=torch.bool)[:, None]),
+        between=effect(*(each.mT.unsqueeze(-1) for each in (by_place, corrupted, clean, hidden))),
+    )
+
+
+def negated(run: "Run", batch: Batch) -> Batch:
+    """The matrices −X with the masks of X."""
+    ids = Vocabulary.of(run.config.task).encode(-batch.values)
+    return Batch(torch.where(batch.observed, ids, MASK), -batch.values, batch.observed, batch.size)
+
+
+def predict_patched(
+    model: Encoder,
+    clean: Int[Tensor, "matrix pos"],
+    corrupted: Int[Tensor, "matrix pos"],
+    interventions: Sequence[Sequence[Patch]],
+) -> Float[Tensor, "intervention matrix pos"]:
+    """The predictions for the corrupted tokens with activations from the run on the clean ones.
+
+    Each intervention is a run of its own, with all its patches made together.
+
+    Raises `SiteError`, saying which there are, for a site, head or position that does not exist.
+    """
+    names = sorted({patch.site for patches in interventions for patch in patches})
+    predictions = []
+    for where, activations in recorded(model, clean, names):
+        each = [predict(model, corrupted[where], _grafts(activations, patches)) for patches in interventions]
+        predictions.append(torch.stack(each))
+    return torch.cat(predictions, dim=1)
+
+
+def _grafts(activations: dict[str, Tensor], patches: Sequence[Patch]) -> dict[str, Callable[[Tensor], Tensor]]:
+    """What `sites.replace` takes to make these patches with the clean run's activations."""
+    by_site: dict[str, list[Patch]] = {}
+    for patch in patches:
+        by_site.setdefault(patch.site, []).append(patch)
+    return {site: partial(_graft, activations[site], there) for site, there in by_site.items()}
+
+
+def _graft(clean: Tensor, patches: Sequence[Patch], corrupted: Tensor) -> Tensor:
+    for patch in patches:
+        corrupted = torch.where(_chosen(patch, clean), clean, corrupted)
+    return corrupted
+
+
+def _chosen(patch: Patch, activation: Tensor) -> Bool[Tensor, "..."]:
+    """Which of an activation's numbers a patch takes, in a shape that broadcasts to it."""
+    chosen = torch.ones([1] * activation.ndim, dtype=torch.bool, device=activation.device)
+    kind = patch.site.rpartition(".")[2]
+    for name, indices, axis in (
+        ("head", patch.heads, HEAD_AXIS.get(kind)),
+        ("position", patch.positions, POSITION_AXIS.get(kind, 1)),
+    ):
+        if indices is None:
+            continue
+        if axis is None:
+            raise SiteError(f"site {patch.site} has no heads; these have: {', '.join(HEAD_AXIS)}")
+        count = activation.shape[axis]
+        for index in indices:
+            if not 0 <= index < count:
+                raise SiteError(f"site {patch.site}: no {name} {index}; there are 0 to {count - 1}")
+        along = torch.zeros(count, dtype=torch.bool, device=activation.device)
+        along[list(indices)] = True
+        chosen = chosen & along.view([-1 if at == axis else 1 for at in range(activation.ndim)])
+    return chosen
+
+
+def effect(
+    patched: Float[Tensor, "*condition matrix pos"],
+    corrupted: Float[Tensor, "*#condition matrix pos"],
+    clean: Float[Tensor, "*#condition matrix pos"],
+    chosen: Bool[Tensor, "*#condition matrix pos"],
+) -> Estimate:
+    """How far the predictions at the chosen places went from the corrupted run's (0) to the clean run's (1).
+
+    Their change is projected on that way, Σ (patched − corrupted)(clean − corrupted) / Σ (clean − corrupted)², with a
+    standard error over matrices. NaN where the two runs agree or no place is chosen.
+    """
+    way = torch.where(chosen, (clean - corrupted).double(), 0.0)
+    gone, whole = (way * (patched - corrupted)).sum(-1), way.square().sum(-1)  # of each matrix
+    mean = gone.sum(-1) / whole.sum(-1)
+    spread = (gone - mean.unsqueeze(-1) * whole).square().sum(-1).sqrt() / whole.sum(-1)
+    matrices = gone.shape[-1]
+    correction = math.sqrt(matrices / (matrices - 1)) if matrices > 1 else math.nan
+    return Estimate(mean.numpy(), (spread * correction).numpy())
+
+
+def _z(layer: int) -> str:
+    return f"blocks.{layer}.attn.z"
+
+
+def _entering(layer: int) -> str:
+    return f"blocks.{layer - 1}.resid_post" if layer else "embed"

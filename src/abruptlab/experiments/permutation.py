@@ -1,0 +1,130 @@
+"""Positional permutation: how well the model does when its positional embeddings are shuffled.
+
+Nothing else in the encoder knows of places. So shuffling the embeddings is giving the model the matrix with its entries
+moved about and moving the predictions back: what survives a shuffle needs only what the shuffle keeps.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from abruptlab.encoder import Encoder
+from abruptlab.errors import ConfigError
+from abruptlab.experiments.evaluation import HELD_OUT, Estimate, Losses, held_out, load, losses, predict, stack
+from abruptlab.matrices import generator
+
+if TYPE_CHECKING:
+    from abruptlab.runs import Run
+
+STEPS = ("before-drop", "final")
+
+Places = Int[Tensor, "rows columns"]
+
+
+def _rows_and_columns(places: Places, random: torch.Generator) -> Places:
+    rows, columns = (torch.randperm(count, generator=random) for count in places.shape)
+    return places[rows][:, columns]
+
+
+def _within_rows(places: Places, random: torch.Generator) -> Places:
+    return places.gather(1, torch.rand(places.shape, generator=random).argsort(1))
+
+
+def _within_columns(places: Places, random: torch.Generator) -> Places:
+    return _within_rows(places.T, random).T
+
+
+def _everywhere(places: Places, random: torch.Generator) -> Places:
+    return places.flatten()[torch.randperm(places.numel(), generator=random)].view_as(places)
+
+
+KINDS: dict[str, Callable[[Places, torch.Generator], Places]] = {
+    # Whole rows change places, and whole columns do: what was a row or a column still is. Rows and columns of the
+    # task's matrices are exchangeable, so (but for a fixed mask) no model's expected losses change: a control.
+    "keep-rows-and-columns": _rows_and_columns,
+    "keep-rows": _within_rows,  # row-preserving: each row's places are shuffled by themselves
+    "keep-columns": _within_columns,  # column-preserving
+    "random": _everywhere,
+}
+
+
+@dataclass(frozen=True)
+class Permutation:
+    """The losses of some checkpoints under several permutations of each kind."""
+
+    kinds: tuple[str, ...]  # as `KINDS`
+    steps: Int[np.ndarray, " step"]
+    orders: Int[np.ndarray, "kind draw place"]  # the place whose positional embedding each place gets
+    intact: Losses  # [step]
+    permuted: Losses  # [step, kind, draw]
+    mean: Losses  # [step, kind] over the permutations, with standard errors over them
+    zero_level: float  # L_mask of predicting zero
+
+
+def measure_permutation(
+    run: "Run", steps: Sequence[int | str] = STEPS, draws: int = 8, matrices: int = 256, seed: int = 0
+) -> Permutation:
+    """`draws` permutations of each kind, the same ones for every step, none of them the identity.
+
+    Raises `CheckpointError` for a step without a checkpoint and `ConfigError` for matrices of one row or one column or
+    no draws.
+    """
+    if draws < 1:
+        raise ConfigError(f"draws: expected at least 1, got {draws}")
+    batch = held_out(run, matrices, seed)
+    random = generator(seed, HELD_OUT, 2)
+    orders = torch.stack([torch.stack([draw_order(kind, batch.size, random) for _ in range(draws)]) for kind in KINDS])
+    at = [run.resolve(step) for step in steps]
+    intact, permuted = [], []
+    for model in (load(run, step) for step in at):
+        intact.append(losses(predict(model, batch.tokens), batch))
+        predictions = [[predict(permute(model, order), batch.tokens) for order in kind] for kind in orders]
+        permuted.append(losses(torch.stack([torch.stack(kind) for kind in predictions]), batch))
+    every = stack(permuted)
+    return Permutation(
+        kinds=tuple(KINDS),
+        steps=np.array(at),
+        orders=orders.numpy(),
+        intact=stack(intact),
+        permuted=every,
+        mean=Losses(*(_over_draws(each) for each in (every.loss, every.loss_observed, every.loss_masked))),
+        zero_level=run.config.task.copying_level,
+    )
+
+
+def draw_order(kind: str, size: tuple[int, int], random: torch.Generator) -> Int[Tensor, " place"]:
+    """A permutation of the places of a matrix, not the identity, of one of the `KINDS`.
+
+    Raises `ConfigError` for a kind that does not exist and for matrices of one row or one column.
+    """
+    if kind not in KINDS:
+        raise ConfigError(f"no permutation {kind!r}; there are: {', '.join(KINDS)}")
+    if min(size) < 2:
+        raise ConfigError(f"permutations need two or more rows and columns, not {size[0]} × {size[1]}")
+    places = torch.arange(math.prod(size)).view(size)
+    while torch.equal(order := KINDS[kind](places, random), places):
+        pass
+    return order.flatten()
+
+
+@torch.no_grad()
+def permute(model: Encoder, order: Int[Tensor, " place"]) -> Encoder:
+    """A copy of the model in which each place has the positional embedding of the place `order` names."""
+    permuted = copy.deepcopy(model)
+    embeddings = model.position_embedding.weight
+    permuted.position_embedding.weight[: len(order)] = embeddings[order.to(embeddings.device)]
+    return permuted
+
+
+def _over_draws(estimate: Estimate) -> Estimate:
+    draws = estimate.mean.shape[-1]
+    mean = estimate.mean.mean(-1)
+    spread = estimate.mean.std(-1, ddof=1) if draws > 1 else np.full_like(mean, np.nan)
+    return Estimate(mean, spread / math.sqrt(draws))

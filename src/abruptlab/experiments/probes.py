@@ -1,0 +1,197 @@
+"""Linear probes (figures 6, 20, 21): what one linear map for all tokens reads off each layer's output.
+
+A token's targets are its matrix row and its column, as the model is given them (hidden entries as 0), and what is to
+be found out: its true value, and the top left singular vector of the true matrix.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor
+
+from abruptlab.encoder import Encoder
+from abruptlab.errors import ConfigError
+from abruptlab.experiments.evaluation import Estimate, held_out, load, pooled, recorded, stack
+from abruptlab.matrices import Batch
+
+if TYPE_CHECKING:
+    from abruptlab.runs import Run
+
+PLACES = ("all", "observed", "hidden")  # the kinds of places that a probe is judged on
+SHUFFLES = 8  # of the targets, for the chance level
+
+
+@dataclass(frozen=True)
+class Probe:
+    """How well one target is read off each site, on matrices that the probe was not fitted to.
+
+    Chance is the mean over probes fitted to shuffled targets, with its standard error over the shuffles.
+    """
+
+    mse: Estimate  # [site, places]
+    cosine: Estimate  # [site, places]
+    chance_mse: Estimate  # [site, places]
+    chance_cosine: Estimate  # [site, places]
+
+
+@dataclass(frozen=True)
+class Probes:
+    """The probes of one checkpoint; `places` are PLACES."""
+
+    step: int
+    sites: Shaped[np.ndarray, " site"]  # names: the embeddings, then every layer's output
+    row: Probe
+    column: Probe
+    element: Probe
+    singular_vector: Probe  # judged up to its sign
+
+
+def measure_probes(
+    run: "Run", step: int | str = "final", ridge: float = 0.0, train: int = 2048, matrices: int = 256, seed: int = 0
+) -> Probes:
+    """Figures 6, 20 and 21: probes fitted to `train` held-out matrices and judged on `matrices` others.
+
+    Both are drawn at once and then divided, so that they have no matrix in common. `ridge` as in `probe`. Raises
+    `CheckpointError` for a step without a checkpoint and `ConfigError` for a negative `ridge` or no matrices.
+    """
+    if ridge < 0 or train < 1 or matrices < 1:
+        given = f"got {ridge:g}, {train} and {matrices}"
+        raise ConfigError(f"probes: expected ridge of 0 or more, train and matrices of 1 or more, {given}")
+    at = run.resolve(step)
+    model, batch = load(run, at), held_out(run, matrices + train, seed)
+    return Probes(at, np.array(layer_outputs(model)), **probe(model, batch[matrices:], batch[:matrices], ridge))
+
+
+def layer_outputs(model: Encoder) -> list[str]:
+    """The sites that are probed: the embeddings and every layer's output."""
+    return ["embed", *(f"blocks.{layer}.resid_post" for layer in range(model.config.layers))]
+
+
+def probe(model: Encoder, training: Batch, test: Batch, ridge: float = 0.0) -> dict[str, Probe]:
+    """Probes from every layer's output to every target, fitted to `training` and judged on `test`, by target.
+
+    They are least squares without a bias, with `ridge` times the squared weights added to the mean squared error.
+    """
+    maps = _fit(model, training, ridge)
+    parts: dict[str, list[Tensor]] = {name: [] for name in maps}
+    for _, activations in recorded(model, test.tokens, [*maps]):
+        for name, activation in activations.items():
+            # [fit, part, pos, answer]; float32, as all of them are kept
+            parts[name].append((activation.cpu().double() @ maps[name].unsqueeze(1)).float())
+    predictions = torch.stack([torch.cat(of_site, 1) for of_site in parts.values()])
+    truths = targets(test)
+    each = predictions.split([truth.shape[-1] for truth in truths.values()], -1)
+    return {
+        target: _judge(predicted, truth, test.observed, signless=target == "singular_vector")
+        for (target, truth), predicted in zip(truths.items(), each, strict=True)
+    }
+
+
+def targets(batch: Batch) -> dict[str, Float[Tensor, "matrix pos _"]]:
+    """What is to be read off every token, by name; one of the two signs of the singular vector."""
+    rows, columns = batch.size
+    values = batch.values.unflatten(1, batch.size)
+    given = (batch.values * batch.observed).unflatten(1, batch.size)
+    left, _, right = torch.linalg.svd(values, full_matrices=False)
+    # The vector has to change its sign with the matrix: in hidden states that do so, a linear map finds nothing of a
+    # target that is the same for X and −X. With the sign for which the right vector's sum is positive, it does.
+    sign = torch.where(right[:, 0].sum(-1, keepdim=True) < 0, -1.0, 1.0)
+    return {
+        "row": given.repeat_interleave(columns, 1),
+        "column": given.mT.repeat(1, rows, 1),
+        "element": batch.values.unsqueeze(-1),
+        "singular_vector": (sign * left[:, :, 0]).unsqueeze(1).expand(-1, rows * columns, -1),
+    }
+
+
+def _fit(model: Encoder, batch: Batch, ridge: float) -> dict[str, Float[Tensor, "fit width answer"]]:
+    """By site, the linear map to all targets side by side; after it (fit 0), those to SHUFFLES shuffled targets.
+
+    In a shuffle, each matrix gets the targets of another one, some matrices further on: they are independent. Sums
+    over tokens are taken in float64 on the CPU, part by part: the hidden states of all tokens at once would be
+    gigabytes, and not every accelerator has float64.
+    """
+    names, width = layer_outputs(model), model.config.width
+    answers = torch.cat([*targets(batch).values()], -1)
+    squares = {name: torch.zeros(width, width, dtype=torch.float64) for name in names}
+    products = {name: torch.zeros(1 + SHUFFLES, width, answers.shape[-1], dtype=torch.float64) for name in names}
+    for where, activations in recorded(model, batch.tokens, names):
+        others = torch.arange(len(answers))[where] + torch.arange(1 + SHUFFLES).unsqueeze(1)  # [fit, part]
+        answer = answers[others % len(answers)].flatten(1, 2).double()
+        for name, activation in activations.items():
+            states = activation.cpu().double().flatten(0, 1)
+            squares[name] += states.mT @ states
+            products[name] += states.mT @ answer
+    tokens = batch.tokens.numel()
+    return {name: _solve(squares[name] / tokens, products[name] / tokens, ridge) for name in names}
+
+
+def _solve(
+    squares: Float[Tensor, "width width"], products: Float[Tensor, "fit width answer"], ridge: float
+) -> Float[Tensor, "fit width answer"]:
+    if ridge > 0:
+        return torch.linalg.solve(squares + ridge * torch.eye(len(squares), dtype=squares.dtype), products)
+    # Hidden states leave some directions empty (LayerNorm alone fixes their mean), where the normal equations divide
+    # rounding by rounding. The pseudo-inverse leaves them out and gives the least squares solution of least norm.
+    return torch.linalg.pinv(squares, hermitian=True) @ products
+
+
+def _judge(
+    predictions: Float[Tensor, "site fit matrix pos size"],
+    truth: Float[Tensor, "matrix pos size"],
+    observed: Bool[Tensor, "matrix pos"],
+    signless: bool,
+) -> Probe:
+    (mse, chance_mse), (cosine, chance_cosine) = map(_apart, score(predictions, truth, observed, signless))
+    return Probe(mse, cosine, chance_mse, chance_cosine)
+
+
+def _apart(estimate: Estimate) -> tuple[Estimate, Estimate]:
+    """An estimate [places, site, fit] as that of the probe, and the mean over the shuffles, both [site, places]."""
+    mean, error = estimate.mean.T, estimate.error.T
+    chance = Estimate(mean[1:].mean(0), mean[1:].std(0, ddof=1) / np.sqrt(SHUFFLES))
+    return Estimate(mean[0], error[0]), chance
+
+
+def score(
+    predictions: Float[Tensor, "*condition matrix pos size"],
+    truth: Float[Tensor, "matrix pos size"],
+    observed: Bool[Tensor, "matrix pos"],
+    signless: bool = False,
+) -> tuple[Estimate, Estimate]:
+    """The mean squared error and the cosine similarity, [places, *condition] each, to `truth` or, if `signless`, to the
+    nearer of ±`truth`.
+
+    The cosine is that of a token's prediction and its target, which says nothing of numbers (a target of size 1):
+    theirs is over the places of a matrix. Targets that are zero (a row without observed entries) have none.
+    """
+    if signless:
+        predictions = torch.where((predictions * truth).sum(-1, keepdim=True) < 0, -predictions, predictions)
+    squared = (predictions - truth).square().mean(-1)
+    chosen = (torch.ones_like(observed), observed, ~observed)
+    cosine = _cosine_of_numbers if truth.shape[-1] == 1 else _cosine_of_vectors
+    return (
+        stack([pooled(squared, places) for places in chosen]),
+        stack([cosine(predictions, truth, places) for places in chosen]),
+    )
+
+
+def _cosine_of_vectors(
+    predictions: Float[Tensor, "*condition matrix pos size"],
+    truth: Float[Tensor, "matrix pos size"],
+    places: Bool[Tensor, "matrix pos"],
+) -> Estimate:
+    return pooled(torch.cosine_similarity(predictions, truth, dim=-1), places & truth.any(-1))
+
+
+def _cosine_of_numbers(
+    predictions: Float[Tensor, "*condition matrix pos 1"],
+    truth: Float[Tensor, "matrix pos 1"],
+    places: Bool[Tensor, "matrix pos"],
+) -> Estimate:
+    predicted, known = (numbers.squeeze(-1) * places for numbers in (predictions, truth))
+    cosines = torch.cosine_similarity(predicted, known, dim=-1)
+    return pooled(cosines.unsqueeze(-1), known.any(-1, keepdim=True))

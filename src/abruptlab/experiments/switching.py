@@ -1,0 +1,105 @@
+"""Model switching: parts of the model before the drop in the model after it, and the other way round."""
+
+import copy
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Int
+
+from abruptlab.encoder import Encoder
+from abruptlab.errors import ConfigError
+from abruptlab.experiments.evaluation import Losses, held_out, load, losses, predict, stack
+from abruptlab.groups import GROUPS, parameters_of
+
+if TYPE_CHECKING:
+    from abruptlab.matrices import Batch
+    from abruptlab.runs import Run
+
+
+@dataclass(frozen=True)
+class Switching:
+    """Every group of parameters, single or combined, switched between two models, both ways."""
+
+    groups: tuple[str, ...]  # as `groups.GROUPS`
+    steps: Int[np.ndarray, " model"]  # the two models: before, after
+    intact: Losses  # [model]
+    switched: Losses  # [model, group] of that model with the group of the other one
+
+
+@dataclass(frozen=True)
+class Switch:
+    """Some groups of parameters of one model put into another."""
+
+    groups: tuple[str, ...]
+    into: int  # step of the model that gets them
+    source: int  # step of the model that they are from
+    intact: Losses  # [into and source]
+    switched: Losses  # of `into` with the groups of `source`
+
+
+def switch(into: Encoder, source: Encoder, groups: Iterable[str]) -> Encoder:
+    """A copy of `into` with the parameters of these groups (`groups.GROUPS`) from `source`.
+
+    Raises `ConfigError` for a group that does not exist and for models of different shapes.
+    """
+    switched, groups = copy.deepcopy(into), list(groups)
+    theirs, ours = parameters_of(source, groups), parameters_of(switched, groups)
+    if {name: new.shape for name, new in theirs.items()} != {name: old.shape for name, old in ours.items()}:
+        raise ConfigError(f"expected two models of one shape to switch {', '.join(groups)} between")
+    with torch.no_grad():
+        for name, parameter in ours.items():
+            parameter.copy_(theirs[name])
+    return switched
+
+
+def measure_switching(
+    run: "Run", before: int | str = "before-drop", after: int | str = "final", matrices: int = 512, seed: int = 0
+) -> Switching:
+    """Each group of parameters of either model put into the other (section 'model switching').
+
+    Raises `CheckpointError` for a step without a checkpoint.
+    """
+    steps = [run.resolve(before), run.resolve(after)]
+    models = [load(run, step) for step in steps]
+    batch = held_out(run, matrices, seed)
+    return Switching(
+        groups=tuple(GROUPS),
+        steps=np.array(steps),
+        intact=stack([_losses(model, batch) for model in models]),
+        switched=stack(
+            [
+                stack([_losses(switch(into, source, [group]), batch) for group in GROUPS])
+                for into, source in (models, models[::-1])
+            ]
+        ),
+    )
+
+
+def measure_switch(
+    run: "Run",
+    groups: Sequence[str],
+    source: int | str = "before-drop",
+    into: int | str = "final",
+    matrices: int = 512,
+    seed: int = 0,
+) -> Switch:
+    """These groups of parameters, together, of one checkpoint put into another.
+
+    Raises `ConfigError` for a group that does not exist and `CheckpointError` for a step without a checkpoint.
+    """
+    receiver, giver = load(run, into), load(run, source)
+    batch = held_out(run, matrices, seed)
+    return Switch(
+        groups=tuple(groups),
+        into=run.resolve(into),
+        source=run.resolve(source),
+        intact=stack([_losses(model, batch) for model in (receiver, giver)]),
+        switched=_losses(switch(receiver, giver, groups), batch),
+    )
+
+
+def _losses(model: Encoder, batch: "Batch") -> Losses:
+    return losses(predict(model, batch.tokens), batch)

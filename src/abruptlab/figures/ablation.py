@@ -1,0 +1,141 @@
+"""Heads ablated one by one and in greedy sets (figures `ablation` and `ablation-sets`)."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
+
+from abruptlab.experiments.ablation import REPLACEMENTS, TOLERATED, GreedyAblation, Removal, SingleAblations
+from abruptlab.figures.style import (
+    GREEN,
+    LOSS,
+    MASKED,
+    OBSERVED,
+    PURPLE,
+    REFERENCE,
+    SKY,
+    new_figure,
+    paper_style,
+)
+
+DASHES = (4, 3)
+LAYERS_ABREAST = 4
+STYLES = {  # of each replacement
+    "uniform": (GREEN, "o"),
+    "mean": (PURPLE, "s"),
+    "zero": (SKY, "^"),
+}
+WORDS = {"uniform": "uniform maps", "mean": "their mean maps", "zero": "zero"}
+NUMBERED = 8  # heads whose numbers fit below the panel of a layer
+NAMED = 30  # heads whose names fit below a panel of the sets
+
+
+@paper_style()
+def draw_single_ablations(single: SingleAblations) -> Figure:
+    """L_mask and L_obs with one head ablated, a panel for each layer, beside the intact model and the plateau."""
+    layers = single.ablated.loss.mean.shape[1]
+    abreast = min(layers, LAYERS_ABREAST)
+    bands = math.ceil(layers / abreast)
+    figure = new_figure(0.75 + 1.75 * bands)
+    grid = figure.subplots(2 * bands, abreast, squeeze=False, sharex=True, height_ratios=[2, 1] * bands)
+    for at, (masked, observed) in enumerate(zip(grid[::2].flat, grid[1::2].flat, strict=True)):
+        if at < layers:
+            _draw_layer(masked, observed, single, at)
+        else:
+            masked.set_axis_off()
+            observed.set_axis_off()
+    for quantity, name in enumerate((r"$L_\mathrm{mask}$", r"$L_\mathrm{obs}$")):
+        rows = grid[quantity::2]
+        _share_limits(list(rows.flat)[:layers])
+        for axes in rows[:, 0]:
+            axes.set_ylabel(name)
+        for axes in rows[:, 1:].flat:
+            axes.tick_params(labelleft=False)
+    figure.supxlabel("head", fontsize=8.5)
+    handles = grid[0, 0].get_legend_handles_labels()
+    title = f"Step {single.step:,}, attention of one head replaced by"
+    figure.legend(*handles, loc="outside upper center", ncols=5, title=title, title_fontsize=8.5)
+    return figure
+
+
+def _share_limits(panels: Sequence[Axes]) -> None:
+    """One logarithmic scale for all panels, in half decades, so that it has a labelled tick."""
+    lows, highs = zip(*(np.log10(axes.get_ylim()) for axes in panels), strict=True)
+    for axes in panels:
+        axes.set_ylim(10 ** (math.floor(2 * min(lows)) / 2), 10 ** (math.ceil(2 * max(highs)) / 2))
+
+
+def _draw_layer(masked: Axes, observed: Axes, single: SingleAblations, layer: int) -> None:
+    heads = np.arange(1, single.ablated.loss.mean.shape[2] + 1)
+    for at, name in enumerate(REPLACEMENTS):
+        colour, marker = STYLES[name]
+        for panel, estimate in ((masked, single.ablated.loss_masked), (observed, single.ablated.loss_observed)):
+            panel.errorbar(
+                heads + 0.22 * (at - 1),
+                estimate.mean[at, layer],
+                estimate.error[at, layer],
+                color=colour,
+                marker=marker,
+                markersize=2.5,
+                linestyle="none",
+                elinewidth=0.7,
+                label=name,
+            )
+    masked.axhline(single.plateau, color=REFERENCE, dashes=DASHES, linewidth=0.8, label="plateau")
+    for panel, intact in ((masked, single.intact.loss_masked), (observed, single.intact.loss_observed)):
+        panel.axhline(float(intact.mean), color=LOSS, linewidth=0.6, zorder=1, label="intact")
+        panel.set_yscale("log")
+        panel.yaxis.set_minor_formatter(NullFormatter())
+        panel.set(xticks=heads[:: math.ceil(len(heads) / NUMBERED)], xlim=(0.5, len(heads) + 0.5))
+    masked.set_title(f"Layer {layer + 1}")
+
+
+@paper_style()
+def draw_greedy_ablation(greedy: GreedyAblation) -> Figure:
+    """The losses along both greedy sequences of heads: L_mask up to the plateau, and L up to 10 % above the intact."""
+    figure = new_figure(2.6)
+    counts = [len(path.heads) + 1 for path in (greedy.harmful, greedy.harmless)]
+    share = float(np.clip(counts[0] / sum(counts), 0.3, 0.7))
+    left, right = figure.subplots(1, 2, width_ratios=[share, 1 - share])
+    for estimate, colour, name in (
+        (greedy.harmful.ablated.loss_masked, MASKED, r"$L_\mathrm{mask}$"),
+        (greedy.harmful.ablated.loss, LOSS, r"$L$"),
+        (greedy.harmful.ablated.loss_observed, OBSERVED, r"$L_\mathrm{obs}$"),
+    ):
+        _draw_path(left, greedy.harmful, estimate.mean, estimate.error, colour, name)
+    left.axhline(greedy.plateau, color=REFERENCE, dashes=DASHES, linewidth=0.8, label="plateau")
+    left.set(yscale="log", ylabel="mean squared error", title="most harmful first")
+    left.yaxis.set_minor_formatter(NullFormatter())
+    _share_limits([left])
+
+    path = greedy.harmless
+    intact = path.ablated.loss.mean[0]
+    _draw_path(right, path, path.ablated.loss.mean / intact, path.difference.loss.error / intact, LOSS, r"$L$")
+    right.axhline(TOLERATED, color=REFERENCE, dashes=DASHES, linewidth=0.8)
+    right.set(ylabel=r"$L$ / intact $L$", title="least harmful first")
+    figure.supxlabel("heads ablated, from left to right (layer.head, counted from 1)", fontsize=8.5)
+    title = f"Step {greedy.step:,}, attention of the ablated heads replaced by {WORDS[greedy.replacement]}"
+    handles = left.get_legend_handles_labels()
+    figure.legend(*handles, loc="outside upper center", ncols=4, title=title, title_fontsize=8.5)
+    return figure
+
+
+def _draw_path(
+    axes: Axes,
+    path: Removal,
+    mean: Float[np.ndarray, " sets"],
+    error: Float[np.ndarray, " sets"],
+    colour: str,
+    label: str,
+) -> None:
+    axes.errorbar(
+        np.arange(len(mean)), mean, error, color=colour, marker="o", markersize=2.5, elinewidth=0.7, label=label
+    )
+    names = ["none", *(f"{layer + 1}.{head + 1}" for layer, head in path.heads)]
+    skipped = max(1, math.ceil(len(names) / NAMED))
+    axes.set_xticks(range(0, len(names), skipped), names[::skipped], rotation=90)
+    axes.set_xlim(-0.5, len(names) - 0.5)

@@ -1,0 +1,164 @@
+"""Token and positional embeddings (figures 7, 9 and 10)."""
+
+import math
+
+import numpy as np
+from jaxtyping import Float, Int
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import PathCollection
+from matplotlib.colors import BoundaryNorm
+from matplotlib.figure import Figure, SubFigure
+
+from abruptlab.experiments.embeddings import Embeddings, Silhouette, magnitude_and_sign
+from abruptlab.figures.style import LOSS, SMALL, new_figure, paper_style
+
+VALUES = "coolwarm"  # red above zero, blue below, as everywhere; its middle is grey, which shows on white
+PLACES = "viridis"
+FRAME = "#B0B0B0"  # of a panel without axes
+ACROSS = 5  # checkpoints beside each other, at most
+WIDTH = 4.4  # inches of all of them
+LABELLED = 8  # columns or rows that are all named on the colour bar
+MINUS = "\N{MINUS SIGN}"
+
+
+@paper_style()
+def draw_embeddings(found: Embeddings) -> Figure:
+    """Figure 7: norms of the tokens, their components, and the positions by column and by row."""
+    figure = new_figure(3.75)
+    (top,), (bottom,) = figure.subfigures(2, 1, squeeze=False, height_ratios=(1.0, 0.9))
+    norms, tokens = top.subplots(1, 2, width_ratios=(1.1, 1.0))
+    norms.plot(found.value, found.tokens.norm, color=LOSS, linewidth=0.9)
+    norms.set(xlabel="value $x$ of the token", ylabel="norm of its embedding")
+    norms.set_title(f"(a) tokens: symmetry of norms {_number(found.tokens.norm_symmetry)}", loc="left")
+    points = _draw_tokens(tokens, found.tokens.components, found.value)
+    tokens.set_title("(b) tokens: PCA", loc="left")
+    for axis, at in ((tokens.xaxis, 0), (tokens.yaxis, 1)):
+        follows = f"$|x|$ {_number(found.tokens.magnitude[at])}, sign {_number(found.tokens.sign[at])}"
+        axis.set_label_text(f"PC {at + 1} ({found.tokens.explained[at]:.0%})\n{follows}", linespacing=1.15)
+    _bar(top, points, tokens, "value $x$")
+
+    panels = bottom.subplots(1, 4)
+    positions = found.positions
+    groupings = (("c", "column", found.column, positions.by_column), ("d", "row", found.row, positions.by_row))
+    for at, (letter, name, group, silhouette) in enumerate(groupings):
+        layout, components = panels[2 * at : 2 * at + 2]
+        points = _draw_positions(layout, positions.layout, group, found)
+        _draw_positions(components, positions.components, group, found)
+        layout.set_title(f"({letter}) by {name}: t-SNE", loc="left")
+        layout.set_xlabel(f"silhouette {_number(silhouette.score)}\n{_chance(silhouette)}", loc="left", linespacing=1.1)
+        components.set_title("PCA", loc="left")
+        components.set_xlabel(f"PC 1 ({positions.explained[0]:.0%})")
+        components.set_ylabel(f"PC 2 ({positions.explained[1]:.0%})", labelpad=1)
+    _bar_of_places(bottom, panels, found)
+    return figure
+
+
+@paper_style()
+def draw_tokens_over_time(found: Embeddings) -> Figure:
+    """Figure 9: the tokens of each checkpoint on the final components."""
+    count = len(found.step)
+    rows, across = _grid(count)
+    figure = new_figure(0.2 + (WIDTH / across + 0.8) * rows)
+    panels = figure.subplots(rows, across, sharex=True, sharey=True, squeeze=False)
+    for axes in panels.flat[count:]:
+        axes.set_axis_off()
+    follows, tokens = magnitude_and_sign(found.tokens), found.tokens
+    for at, axes in enumerate(panels.flat[:count]):
+        _draw_tokens(axes, tokens.components[at], found.value)
+        axes.set_title(f"step {found.step[at]:,}")
+        axes.tick_params(labelbottom=True)
+        axes.locator_params(nbins=4)
+        axes.set_box_aspect(1)
+        magnitude, sign = follows[at]
+        lines = (
+            f"$|x|$ {magnitude:.2f}, sign {sign:.2f}",
+            f"variance {tokens.explained[at].sum():.0%}",
+            f"symmetry {_number(tokens.norm_symmetry[at])}",
+        )
+        axes.set_xlabel("\n".join(lines), fontsize=SMALL, linespacing=1.2)
+    for axes in panels[:, 0]:
+        axes.set_ylabel("final PC 2")
+    figure.supxlabel("final PC 1", fontsize=8.5)
+    _bar(figure, panels[0, 0].collections[0], panels, "value $x$")
+    return figure
+
+
+@paper_style()
+def draw_positions_over_time(found: Embeddings) -> Figure:
+    """Figure 10: the t-SNE of the positions of each checkpoint, by column and by row."""
+    rows, across = _grid(len(found.step))
+    figure = new_figure((2 * WIDTH / across + 0.7) * rows)
+    panels = figure.subplots(2 * rows, across, squeeze=False)
+    for axes in panels.flat:
+        axes.set_axis_off()
+    positions = found.positions
+    for at, step in enumerate(found.step):
+        row, place = divmod(at, across)
+        groupings = (("column", found.column, positions.by_column), ("row", found.row, positions.by_row))
+        for which, (name, group, silhouette) in enumerate(groupings):
+            axes = panels[2 * row + which, place]
+            axes.set_axis_on()
+            _draw_positions(axes, positions.layout[at], group, found)
+            axes.set_xlabel(f"silhouette {_number(silhouette.score[at])}", fontsize=SMALL)
+            if place == 0:
+                axes.set_ylabel(f"by {name}")
+        panels[2 * row, place].set_title(f"step {step:,}")
+    _bar_of_places(figure, panels, found)
+    return figure
+
+
+def _grid(checkpoints: int) -> tuple[int, int]:
+    """Rows, and checkpoints in a row: three at least, so that few are not huge."""
+    across = min(ACROSS, max(3, checkpoints))
+    return math.ceil(checkpoints / across), across
+
+
+def _draw_tokens(
+    axes: Axes, components: Float[np.ndarray, "value component=2"], value: Float[np.ndarray, " value"]
+) -> PathCollection:
+    limit = value.max()
+    return axes.scatter(*components.T, c=value, cmap=VALUES, vmin=-limit, vmax=limit, s=5, linewidths=0)
+
+
+def _draw_positions(
+    axes: Axes, layout: Float[np.ndarray, "pos 2"], group: Int[np.ndarray, " pos"], found: Embeddings
+) -> PathCollection:
+    size = float(np.clip(400 / len(group), 3, 16))
+    axes.set_box_aspect(1)
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set(visible=True, color=FRAME)
+    axes.margins(0.12)
+    return axes.scatter(*layout.T, c=_scale(found).to_rgba(group + 1), s=size, edgecolors="black", linewidths=size / 60)
+
+
+def _scale(found: Embeddings) -> ScalarMappable:
+    """A colour for each column or row, numbered from one."""
+    largest = int(max(found.row.max(), found.column.max())) + 1
+    colours = colormaps[PLACES].resampled(largest)
+    return ScalarMappable(BoundaryNorm(np.arange(largest + 1) + 0.5, largest), colours)
+
+
+def _bar(figure: Figure | SubFigure, points: ScalarMappable, panels: Axes | np.ndarray, label: str) -> None:
+    bar = figure.colorbar(points, ax=panels, label=label, shrink=0.9, aspect=25, pad=0.02)
+    bar.outline.set_linewidth(0.4)
+
+
+def _bar_of_places(figure: Figure | SubFigure, panels: np.ndarray, found: Embeddings) -> None:
+    scale = _scale(found)
+    largest = scale.cmap.N
+    step = math.ceil(largest / LABELLED)
+    bar = figure.colorbar(scale, ax=panels, label="column or row", shrink=0.8, aspect=20, pad=0.02)
+    bar.set_ticks(range(1, largest + 1, step), minor=False)
+    bar.minorticks_off()
+    bar.ax.tick_params(length=0)
+    bar.outline.set_linewidth(0.4)
+
+
+def _chance(silhouette: Silhouette) -> str:
+    return rf"(shuffled {_number(silhouette.shuffled)} $\pm$ {silhouette.spread:.2f})"
+
+
+def _number(value: np.ndarray | np.floating) -> str:
+    return f"{value:z.2f}".replace("-", MINUS)

@@ -1,0 +1,42 @@
+"""Positional permutation: the losses under each kind of shuffle."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from abruptlab.experiments.evaluation import Estimate
+from abruptlab.experiments.permutation import Permutation
+from abruptlab.figures.style import MASKED, OBSERVED, REFERENCE, new_figure, paper_style
+from abruptlab.figures.switching import OTHER, draw_estimates, draw_level, name_losses, scale_errors
+
+LABELS = {  # of `experiments.permutation.KINDS`
+    "keep-rows-and-columns": "whole rows and columns",
+    "keep-rows": "within each row",
+    "keep-columns": "within each column",
+    "random": "all places",
+}
+BELOW = 0.25  # where a kind's single permutations lie, under its mean
+
+
+@paper_style()
+def draw_permutation(result: Permutation) -> Figure:
+    """L_mask and L_obs under each kind of permutation, a panel for each step, with the intact model's levels."""
+    figure = new_figure(2.0)
+    panels = figure.subplots(1, len(result.steps), sharex=True, sharey=True, squeeze=False)[0]
+    places = np.arange(len(result.kinds))
+    for at, (step, axes) in enumerate(zip(result.steps, panels, strict=True)):
+        axes.set_title(f"step {int(step):,}")
+        axes.axvline(result.zero_level, color=REFERENCE, linewidth=0.8, linestyle=OTHER, zorder=0)
+        for name, colour in (("loss_masked", MASKED), ("loss_observed", OBSERVED)):
+            intact = getattr(result.intact, name)
+            draw_level(axes, intact.mean[at], intact.error[at], colour)
+            draws = getattr(result.permuted, name).mean[at]
+            lower = np.broadcast_to(places[:, None] + BELOW, draws.shape)
+            axes.plot(draws.ravel(), lower.ravel(), "o", color=colour, markersize=2.5, alpha=0.35, markeredgewidth=0)
+            mean = getattr(result.mean, name)
+            draw_estimates(axes, Estimate(mean.mean[at], mean.error[at]), places, colour)
+        scale_errors(axes)
+    panels[0].set_yticks(places, [LABELS[kind] for kind in result.kinds])
+    panels[0].set_ylim(len(places) - 0.5, -0.5)
+    panels[0].set_ylabel("shuffled")
+    name_losses(figure, "intact", "predicting zero")
+    return figure

@@ -1,0 +1,103 @@
+"""Representation collapse and attention progress under the loss curve."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import BoundaryNorm, ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
+
+from abruptlab.experiments.evaluation import Estimate
+from abruptlab.experiments.progress import Measure, Progress
+from abruptlab.figures.style import DROP, LOSS, MASKED, PURPLE, REFERENCE, new_figure, paper_style
+
+LAYERS = "viridis"
+DARK = 0.88  # of the colour map: its yellow end is too pale for lines
+FEW = 12  # checkpoints, each of them marked
+LABELLED = 6  # layers that are all named on the colour bar
+DASHES, DOTS = (4, 3), (1, 1.5)
+
+
+@paper_style()
+def draw_progress(progress: Progress) -> Figure:
+    """L_mask, representation collapse and attention progress over the steps."""
+    figure = new_figure(4.7)
+    loss, collapse, attention = figure.subplots(3, 1, sharex=True)
+    curves = progress.curves
+    loss.plot(curves.step, curves.loss_masked, color=MASKED, alpha=0.2, linewidth=0.4, rasterized=True)
+    loss.plot(curves.step, curves.smooth_masked, color=MASKED)
+    loss.set(yscale="log", ylabel=r"$L_\mathrm{mask}$")
+    onset = "no drop" if curves.drop is None else f"onset of the drop at step {curves.drop.onset:,}"
+    loss.set_title(f"loss at hidden entries: {onset}", loc="left")
+
+    _draw_measure(collapse, progress, progress.collapse)
+    collapse.set_ylabel("cosine similarity")
+    collapse.set_title(f"representation collapse: {_moved(progress, progress.collapse)}", loc="left")
+
+    heads = progress.heads
+    layer, head = np.unravel_index(heads.mean[-1].argmax(), heads.mean[-1].shape)
+    best = Estimate(heads.mean[:, layer, head], heads.error[:, layer, head])
+    label = f"the head that ends highest: layer {layer + 1}, head {head + 1}"
+    _draw_line(attention, progress, best, color=PURPLE, linewidth=1.0, label=label)
+    attention.axhline(float(progress.uniform), color=PURPLE, dashes=DASHES, linewidth=0.8, label="uniform attention")
+    _draw_measure(attention, progress, progress.attention)
+    last = max(curves.step[-1], progress.step[-1])
+    attention.set(ylabel="share of attention", xlabel="training step", xlim=(0, last))
+    attention.set_title(f"attention progress: {_moved(progress, progress.attention)}", loc="left")
+    attention.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+
+    if curves.drop is not None:
+        for axes in (loss, collapse, attention):
+            end = last if curves.drop.end is None else curves.drop.end
+            axes.axvspan(curves.drop.onset, end, color=DROP, alpha=0.35, linewidth=0, zorder=0)
+            axes.axvline(curves.drop.onset, color=REFERENCE, dashes=DASHES, linewidth=0.8)
+    figure.legend(*attention.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    _draw_bar(figure, progress, [collapse, attention])
+    return figure
+
+
+def _draw_measure(axes: Axes, progress: Progress, measure: Measure) -> None:
+    """A line for each layer, one for the run, and where that first moves."""
+    layers = measure.layers
+    colours = _scale(progress).to_rgba(np.arange(layers.mean.shape[1]) + 1)
+    for layer, colour in enumerate(colours):
+        values = Estimate(layers.mean[:, layer], layers.error[:, layer])
+        _draw_line(axes, progress, values, color=colour, linewidth=0.9)
+    _draw_line(axes, progress, measure.run, color=LOSS, linewidth=1.6, label="last layer (above), all layers (below)")
+    if np.isfinite(measure.moved):
+        axes.axvline(float(measure.moved), color=LOSS, dashes=DOTS, linewidth=1.0, label="first moves")
+
+
+def _draw_line(axes: Axes, progress: Progress, values: Estimate, **look: Any) -> None:
+    if len(progress.step) <= FEW:
+        look |= {"marker": "o", "markersize": 2.5}
+    axes.plot(progress.step, values.mean, **look)
+    low, high = values.mean - values.error, values.mean + values.error
+    axes.fill_between(progress.step, low, high, color=look["color"], alpha=0.3, linewidth=0)
+
+
+def _scale(progress: Progress) -> ScalarMappable:
+    """A colour for each layer, numbered from one."""
+    layers = progress.collapse.layers.mean.shape[1]
+    colours = ListedColormap(colormaps[LAYERS](np.linspace(0, DARK, layers)))
+    return ScalarMappable(BoundaryNorm(np.arange(layers + 1) + 0.5, layers), colours)
+
+
+def _draw_bar(figure: Figure, progress: Progress, panels: list[Axes]) -> None:
+    scale = _scale(progress)
+    layers = scale.cmap.N
+    bar = figure.colorbar(scale, ax=panels, label="layer", shrink=0.9, aspect=30, pad=0.02)
+    bar.set_ticks(range(1, layers + 1, -(-layers // LABELLED)))
+    bar.minorticks_off()
+    bar.ax.tick_params(length=0)
+    bar.outline.set_linewidth(0.4)
+
+
+def _moved(progress: Progress, measure: Measure) -> str:
+    if progress.curves.drop is None or not np.isfinite(measure.moved):
+        return "does not move"
+    share = float(measure.moved) / progress.curves.drop.onset
+    return f"first moves at step {int(measure.moved):,}, {share:.2f} of the onset"

@@ -1,0 +1,89 @@
+"""Model switching: the losses with each group of parameters from the other model."""
+
+import numpy as np
+from jaxtyping import Int
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogFormatter
+
+from abruptlab.experiments.evaluation import Estimate
+from abruptlab.experiments.switching import Switching
+from abruptlab.figures.style import MASKED, OBSERVED, REFERENCE, new_figure, paper_style
+from abruptlab.groups import SINGLE
+
+LABELS = {  # of `groups.GROUPS`
+    "token-embeddings": "token embeddings",
+    "positional-embeddings": "positional embeddings",
+    "attention-qkv": "attention QKV",
+    "attention-output": "attention output",
+    "mlp": "MLP",
+    "layer-norms": "LayerNorms",
+    "read-out": "read-out",
+    "attention": "attention (QKV, output)",
+    "layers-but-qkv": "layers but QKV",
+    "all-but-qkv": "all but QKV",
+}
+DOT = 3.2  # points
+OTHER = (0, (4, 3))  # dashes of a level that is not the model's own
+
+
+@paper_style()
+def draw_switching(result: Switching) -> Figure:
+    """L_mask and L_obs of each model with one group of the other's parameters, and the two intact models' levels."""
+    figure = new_figure(2.75)
+    panels = figure.subplots(1, 2, sharex=True, sharey=True)
+    places = np.arange(len(result.groups))
+    for model, axes in enumerate(panels):
+        own, other = (int(result.steps[at]) for at in (model, 1 - model))
+        axes.set_title(f"model of step {own:,} with\nthe group of step {other:,}", linespacing=1.05)
+        for name, colour in (("loss_masked", MASKED), ("loss_observed", OBSERVED)):
+            intact = getattr(result.intact, name)
+            for at, line in ((model, "-"), (1 - model, OTHER)):
+                draw_level(axes, intact.mean[at], intact.error[at], colour, line)
+            switched = getattr(result.switched, name)
+            draw_estimates(axes, Estimate(switched.mean[model], switched.error[model]), places, colour)
+        axes.axhline(len(SINGLE) - 0.5, color=REFERENCE, linewidth=0.4)
+        scale_errors(axes)
+    panels[0].set_yticks(places, [LABELS[group] for group in result.groups])
+    panels[0].set_ylim(len(places) - 0.5, -0.5)
+    name_losses(figure, "this model, intact", "the other, intact")
+    return figure
+
+
+def draw_estimates(axes: Axes, estimate: Estimate, places: Int[np.ndarray, " place"], colour: str) -> None:
+    """Dots with error bars, one at each place of the vertical axis."""
+    look = {"fmt": "o", "markersize": DOT, "elinewidth": 0.9, "zorder": 3}
+    axes.errorbar(estimate.mean, places, xerr=estimate.error, color=colour, **look)
+
+
+def scale_errors(axes: Axes) -> None:
+    """A logarithmic horizontal axis of mean squared errors, legible within one decade too."""
+    axes.set(xscale="log", xlabel="mean squared error")
+    axes.xaxis.set_minor_formatter(_Short(minor_thresholds=(1, 0.4)))
+
+
+def draw_level(axes: Axes, mean: float, error: float, colour: str, line: str | tuple = "-") -> None:
+    """A level to compare with, and its standard error as a band."""
+    axes.axvline(mean, color=colour, linewidth=0.8, linestyle=line, zorder=1)
+    axes.axvspan(mean - error, mean + error, color=colour, alpha=0.15, linewidth=0, zorder=0)
+
+
+def name_losses(figure: Figure, line: str, dashes: str) -> None:
+    """The legend above the panels: the two losses, and what the lines of either kind are."""
+    dot = {"marker": "o", "markersize": DOT, "linestyle": ""}
+    level = {"color": REFERENCE, "linewidth": 0.8}
+    entries = [
+        Line2D([], [], color=MASKED, label=r"$L_\mathrm{mask}$", **dot),
+        Line2D([], [], color=OBSERVED, label=r"$L_\mathrm{obs}$", **dot),
+        Line2D([], [], label=line, **level),
+        Line2D([], [], label=dashes, linestyle=OTHER, **level),
+    ]
+    figure.legend(handles=entries, loc="outside upper center", ncols=4)
+
+
+class _Short(LogFormatter):
+    """Matplotlib's choice of ticks to name between powers of ten, as short numbers that do not overlap."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return f"{x:g}" if super().__call__(x, pos) else ""

@@ -1,0 +1,221 @@
+"""Patching of activations whose work is known."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from abruptlab.encoder import Encoder
+from abruptlab.errors import SiteError
+from abruptlab.experiments import evaluation
+from abruptlab.experiments.evaluation import held_out, pooled
+from abruptlab.experiments.patching import (
+    Patch,
+    effect,
+    measure_patching,
+    measure_patching_maps,
+    negated,
+    predict_patched,
+)
+from abruptlab.figures.patching import draw_patching
+from abruptlab.matrices import Batch, generator
+from abruptlab.paper import CLAIMS, Findings
+from abruptlab.runs import Run
+from abruptlab.tokens import Vocabulary
+from tests.handmade import CONFIG, FREE, VALUE, attend, carry, channel, copier, handmade_run, read_out
+from tests.synthetic import STEPS
+
+CLAIMED = ("patching-completes", "patching-spares-observed", "patching-row-column")
+
+
+def averaging(where: str, layer: int = 1, head: int = 2) -> Encoder:
+    """A model whose output is the mean value, MASK as 0, at the places that one head attends to."""
+    model = copier()
+    if where != "everywhere":
+        attend(model, layer, head, where)
+    carry(model, layer, head, VALUE, FREE[0])
+    read_out(model, FREE[0])
+    return model
+
+
+def run_of(folder: Path, model: Encoder) -> Run:
+    return handmade_run(folder, {STEPS: model})
+
+
+@pytest.fixture
+def batch(tmp_path: Path) -> Batch:
+    return held_out(run_of(tmp_path, copier()), 30)
+
+
+def row_means(batch: Batch) -> Tensor:
+    seen = torch.where(batch.observed, batch.values, 0.0)
+    return seen.unflatten(1, (3, 4)).mean(-1).repeat_interleave(4, dim=1)
+
+
+def patch(model: Encoder, batch: Batch, *patches: Patch) -> Tensor:
+    ids = Vocabulary.of(CONFIG.task).encode(-batch.values)
+    return predict_patched(model, batch.tokens, torch.where(batch.observed, ids, 0), [patches])[0]
+
+
+def close(actual: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(actual, expected, atol=1e-4, rtol=0)
+
+
+def test_the_opposite_matrices_have_the_same_mask(tmp_path: Path) -> None:
+    run = run_of(tmp_path, copier())
+    batch = held_out(run, 30)
+    opposite = negated(run, batch)
+    read = Vocabulary.of(CONFIG.task).decode(opposite.tokens)
+    assert torch.equal(read[batch.observed], -batch.values[batch.observed])
+    assert read[~batch.observed].isnan().all()
+    assert torch.equal(opposite.values, -batch.values)
+
+
+def test_a_head_flips_the_sign_at_the_patched_positions_alone(batch: Batch) -> None:
+    model, means = averaging("row"), row_means(batch)
+    close(patch(model, batch), -means)
+    sign = -torch.ones(12)
+    sign[[1, 6]] = 1
+    close(patch(model, batch, Patch("blocks.1.attn.z", heads=[2], positions=[1, 6])), sign * means)
+    close(patch(model, batch, Patch("blocks.1.attn.z", positions=[1, 6])), sign * means)
+    close(patch(model, batch, Patch("blocks.1.attn.z", heads=[2])), means)
+    for silent in (
+        Patch("blocks.1.attn.z", heads=[0, 1]),
+        Patch("blocks.0.attn.z"),
+        Patch("blocks.1.attn.pattern"),
+    ):
+        close(patch(model, batch, silent), -means)
+
+
+def test_patches_are_made_together(batch: Batch) -> None:
+    two = Patch("blocks.1.attn.z", [2], [1]), Patch("blocks.1.attn.z", [2], [6])
+    model = averaging("row")
+    close(patch(model, batch, *two), patch(model, batch, Patch("blocks.1.attn.z", [2], [1, 6])))
+    everything = Patch("blocks.1.attn.z", positions=range(4)), Patch("blocks.1.resid_post", positions=range(4, 12))
+    close(patch(model, batch, *everything), row_means(batch))
+
+
+def test_a_pattern_is_patched_by_head_and_query(batch: Batch) -> None:
+    """Clean and corrupted differ in their masks here, and so in where the head looks."""
+    model = averaging("seen")
+    observed, shifted = batch.observed, batch.observed.roll(1, 0)
+    tokens = torch.where(shifted, Vocabulary.of(CONFIG.task).encode(batch.values), 0)
+    seen = torch.where(shifted, batch.values, 0.0)
+    own, others = (((looks / looks.sum(1, keepdim=True)) * seen).sum(1, keepdim=True) for looks in (shifted, observed))
+    patched = predict_patched(model, batch.tokens, tokens, [[Patch("blocks.1.attn.pattern", [2], [5])]])[0]
+    close(patched, torch.where(torch.arange(12) == 5, others, own))
+
+
+def test_a_place_moves_those_that_read_it(batch: Batch) -> None:
+    means, place = row_means(batch), 6  # row 1, column 2
+    gained = torch.zeros(30, 12)
+    gained[:, 4:8] = torch.where(batch.observed[:, [place]], batch.values[:, [place]], 0.0) / 2
+    for site in ("embed", "blocks.0.resid_post"):
+        close(patch(averaging("row"), batch, Patch(site, positions=[place])), gained - means)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (Patch("blocks.2.attn.z"), r"no site 'blocks\.2\.attn\.z'; this model has: embed"),
+        (Patch("blocks.1.attn.z", heads=[3]), r"no head 3; there are 0 to 2"),
+        (Patch("blocks.1.attn.z", positions=[-1]), r"no position -1; there are 0 to 11"),
+        (Patch("embed", heads=[0]), r"site embed has no heads; these have: pattern, z"),
+    ],
+)
+def test_what_does_not_exist_is_named_with_what_does(tmp_path: Path, wrong: Patch, message: str) -> None:
+    with pytest.raises(SiteError, match=message):
+        measure_patching(run_of(tmp_path, copier()), [wrong], matrices=2)
+
+
+def test_the_error_of_an_effect_is_that_of_a_mean() -> None:
+    patched = torch.randn(3, 50, 6, generator=generator(0))
+    chosen = torch.rand(50, 6, generator=generator(1)) < 0.5
+    share, mean = effect(patched, torch.zeros(50, 6), torch.ones(50, 6), chosen), pooled(patched, chosen)
+    np.testing.assert_allclose(share.mean, mean.mean)
+    np.testing.assert_allclose(share.error, mean.error)
+    assert np.isnan(effect(patched, patched[0], patched[0], chosen).mean).all()
+
+
+def test_the_errors_to_both_matrices(tmp_path: Path) -> None:
+    run = run_of(tmp_path, averaging("row"))
+    batch = held_out(run, 64, seed=1)
+    found = measure_patching(run, [Patch("blocks.1.attn.z", heads=[2])], matrices=64, seed=1)
+    for name, places in (("loss_masked", ~batch.observed), ("loss_observed", batch.observed)):
+        right, wrong = (((row_means(batch) - x)[places] ** 2).mean().item() for x in (batch.values, -batch.values))
+        np.testing.assert_allclose(getattr(found.to_clean, name).mean, [wrong, right, right], rtol=1e-3)
+        np.testing.assert_allclose(getattr(found.to_corrupted, name).mean, [right, wrong, wrong], rtol=1e-3)
+    assert found.effect_masked.mean == pytest.approx(1, abs=1e-3)
+    assert found.effect_observed.mean == pytest.approx(1, abs=1e-3)
+
+
+def test_the_maps_show_the_right_layer_and_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = averaging("row", 0, 1)
+    attend(model, 1, 2, "column")
+    carry(model, 1, 2, VALUE, FREE[1], 3.0)
+    with torch.no_grad():
+        model.readout.weight[0] += channel(FREE[1]) / 2
+    run = run_of(tmp_path, model)
+    maps = measure_patching_maps(run, matrices=64)
+    batch = held_out(run, 64)
+    seen = torch.where(batch.observed, batch.values, 0.0).unflatten(1, (3, 4))
+    rows, columns = row_means(batch), 3 * seen.mean(1).repeat(1, 3)
+    for estimates, places in ((maps.head_masked, ~batch.observed), (maps.head_observed, batch.observed)):
+        share = ((rows * (rows + columns))[places].sum() / (rows + columns)[places].square().sum()).item()
+        np.testing.assert_allclose(estimates.mean, [[0, share, 0], [0, 0, 1 - share]], atol=1e-3)
+    np.testing.assert_allclose(maps.layer_masked.mean, maps.head_masked.mean.sum(1), atol=1e-3)
+    np.testing.assert_allclose(maps.layer_observed.mean, maps.head_observed.mean.sum(1), atol=1e-3)
+    monkeypatch.setattr(evaluation, "PART", 25)
+    again = measure_patching_maps(run, matrices=64)
+    np.testing.assert_allclose(again.between.mean, maps.between.mean, atol=1e-4)
+    other = measure_patching_maps(run, matrices=64, seed=1)
+    assert not np.allclose(other.between.mean, maps.between.mean, atol=1e-4)
+
+
+@pytest.mark.parametrize("where", ["row", "column"])
+def test_the_maps_show_from_where_and_until_when(tmp_path: Path, where: str) -> None:
+    maps = measure_patching_maps(run_of(tmp_path, averaging(where, layer=0)), matrices=64)
+    i, j = np.divmod(np.arange(12), 4)
+    line = i if where == "row" else j
+    read = (line[:, None] == line) & ~np.eye(12, dtype=bool)  # a hidden entry knows nothing of itself
+    np.testing.assert_array_equal(np.abs(maps.between.mean[0]) > 1e-3, read)
+    np.testing.assert_allclose(maps.between.mean[0][~read], 0, atol=1e-3)
+    np.testing.assert_allclose(maps.between.mean[1], np.eye(12), atol=1e-3)  # by then a place has read all it will
+    assert (maps.elsewhere.mean[0] > 1e-3).all()
+    np.testing.assert_allclose(maps.elsewhere.mean[1], 0, atol=1e-3)
+
+
+def judged(folder: Path, model: Encoder) -> list[bool]:
+    folder.mkdir()
+    run = run_of(folder, model)
+    found, drop = Findings(run, matrices=96), run.drop
+    assert drop is not None
+    return [CLAIMS[name].measure(found, drop) in CLAIMS[name].bound for name in CLAIMED]  # pyright: ignore
+
+
+def test_the_claims_hold_and_fail(tmp_path: Path) -> None:
+    completes = averaging("row")
+    with torch.no_grad():
+        completes.readout.weight[0] += 5 * channel(VALUE)  # the observed entries hardly depend on the head
+    assert judged(tmp_path / "completes", completes) == [True, True, True]
+    assert judged(tmp_path / "blind", averaging("everywhere")) == [True, False, False]
+    assert not any(judged(tmp_path / "copies", copier())[::2])  # hidden entries are 0 for X and −X alike
+
+
+def test_the_figure_draws_what_was_measured(tmp_path: Path) -> None:
+    maps = measure_patching_maps(run_of(tmp_path, averaging("row")), matrices=64)
+    upper, lower = draw_patching(maps).subfigs
+    heads, layers = upper.axes
+    np.testing.assert_array_equal(heads.images[0].get_array(), maps.head_masked.mean)
+    assert [text.get_text() for text in heads.texts] == ["0.00"] * 5 + ["1.00"]
+    widths = [bar.get_width() for bar in layers.patches]  # pyright: ignore
+    np.testing.assert_array_equal(widths, [*maps.layer_masked.mean, *maps.layer_observed.mean])
+    drawn = [axes.images[0].get_array() for axes in lower.axes if axes.images and axes.images[0].get_array().ndim == 2]  # pyright: ignore
+    own = maps.between.mean.diagonal(axis1=1, axis2=2)
+    middle = maps.between.mean[:, :, 6]  # row 1, column 2
+    expected = [*own, *maps.elsewhere.mean, *middle]
+    for values, effects in zip(drawn, expected, strict=True):
+        np.testing.assert_array_equal(values, effects.reshape(3, 4))  # pyright: ignore
+    assert [axes.get_title() for axes in lower.axes if axes.get_title()] == ["Layer 1", "Layer 2"]

@@ -1,0 +1,42 @@
+import pytest
+
+from abruptlab.config import ModelConfig
+from abruptlab.errors import ConfigError
+from abruptlab.groups import COMBINATIONS, GROUPS, SINGLE, parameters_of
+from tests.conftest import make_encoder
+
+DEEP = make_encoder(ModelConfig(layers=12, heads=1, width=8, mlp_width=8))
+
+
+@pytest.mark.parametrize("model", [make_encoder(ModelConfig(layers=1, heads=1, width=8, mlp_width=8)), DEEP])
+def test_every_parameter_belongs_to_exactly_one_single_group(model) -> None:
+    grouped = [name for group in SINGLE for name in parameters_of(model, [group])]
+    assert sorted(grouped) == sorted(name for name, _ in model.named_parameters())
+
+
+def test_what_is_in_a_group() -> None:
+    assert list(parameters_of(DEEP, ["positional-embeddings"])) == ["position_embedding.weight"]
+    assert list(parameters_of(DEEP, ["read-out"])) == ["readout.weight", "readout.bias"]
+    assert len(parameters_of(DEEP, ["attention-qkv"])) == len(parameters_of(DEEP, ["attention-output"])) == 24
+    assert len(parameters_of(DEEP, ["mlp"])) == 48
+    assert "blocks.11.attn.output.bias" in parameters_of(DEEP, ["attention-output"])
+    norms = parameters_of(DEEP, ["layer-norms"])
+    assert len(norms) == 50
+    assert all("norm" in name for name in norms)
+    assert norms["embed_norm.bias"] is DEEP.embed_norm.bias
+
+
+def test_combinations_are_unions() -> None:
+    for name, parts in COMBINATIONS.items():
+        assert parameters_of(DEEP, [name]).keys() == parameters_of(DEEP, parts).keys()
+    everything = dict(DEEP.named_parameters()).keys()
+    qkv = parameters_of(DEEP, ["attention-qkv"]).keys()
+    assert parameters_of(DEEP, ["all-but-qkv"]).keys() == everything - qkv
+    outside = parameters_of(DEEP, ["token-embeddings", "positional-embeddings", "read-out"]).keys()
+    assert parameters_of(DEEP, ["layers-but-qkv"]).keys() == everything - qkv - outside
+    assert list(parameters_of(DEEP, ["mlp", "all-but-qkv", "attention"])) == list(everything)
+
+
+def test_an_unknown_group_is_an_error_that_lists_them() -> None:
+    with pytest.raises(ConfigError, match="no group of parameters 'heads'; there are: " + ", ".join(GROUPS)):
+        parameters_of(DEEP, ["mlp", "heads"])
