@@ -25,13 +25,13 @@ class _NarrowAttention(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         parts, pattern = ctx.saved_tensors
         q, k, v = parts
         scale = q.shape[-2] ** -0.5
         z_gradient = gradients[0].permute(0, 2, 3, 1).contiguous()  # [batch, head, d_head, pos]
         pattern_gradient = z_gradient.mT @ v
-        logit_gradient = torch._softmax_backward_data(pattern_gradient, pattern, -1, pattern.dtype)
+        logit_gradient = torch.ops.aten._softmax_backward_data(pattern_gradient, pattern, -1, pattern.dtype)
         result = torch.empty_like(parts)
         torch.matmul(k * scale, logit_gradient.mT, out=result[0])
         torch.matmul(q * scale, logit_gradient, out=result[1])
@@ -44,7 +44,7 @@ def narrow_attention(
 ) -> Float[Tensor, "batch pos head d_head"]:
     """The heads' outputs of scaled dot-product attention, from query, key and value side by side.
 
-    It can be differentiated once; where second derivatives are wanted, touch the attention's pattern (`sites`), which is
-    then computed step by step.
+    It can be differentiated once; where second derivatives are wanted, touch the attention's pattern (`sites`), which
+    is then computed step by step.
     """
     return _NarrowAttention.apply(qkv, heads)  # pyright: ignore[reportReturnType]

@@ -38,6 +38,7 @@ def print_state(run: "Run") -> None:
 
 
 def print_verdicts(verdicts: "Sequence[Verdict]") -> None:
+    """The claims with their numbers and verdicts, as a table."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
