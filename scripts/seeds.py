@@ -1,7 +1,8 @@
 """Several seeds of one configuration side by side: python -m scripts.seeds OUT RUN RUN ...
 
-Writes seeds.png and .pdf (L_mask over the steps), .npz (the losses of every step), .json (command, versions) and
-seeds_table.json (for each run its drop, its final L_mask, the verdict of `completion`, device and versions).
+Writes seeds.png and .pdf (L_mask over the steps), .npz (the losses of every step), .json (command, versions);
+seeds_table.json (for each run its drop, its final L_mask, the verdict of `completion`, device and versions); and
+seeds_claims.csv, .md and .tex (every claim's number and verdict on each run, from their claims.json).
 """
 
 import json
@@ -15,10 +16,10 @@ from matplotlib.ticker import StrMethodFormatter
 
 from abruptlab.errors import AbruptlabError
 from abruptlab.experiments.losses import smooth
-from abruptlab.figures.save import save_figure
+from abruptlab.figures.save import save_figure, save_table
 from abruptlab.figures.style import REFERENCE, new_figure, paper_style
 from abruptlab.files import write_atomically
-from abruptlab.paper import CLAIMS, Findings, judge
+from abruptlab.paper import CLAIMS, Findings, Table, judge
 from abruptlab.paper.training import FALLEN
 from abruptlab.runs import Run
 
@@ -38,6 +39,21 @@ def row(run: Run) -> dict[str, object]:
         "seconds": round(float(run.metrics["elapsed_s"][-1])),
         "made_with": run.made_with,
     }
+
+
+def claims(runs: list[Run]) -> Table:
+    """Every claim's number and verdict on each run."""
+    judged = [json.loads((run.folder / "claims.json").read_text(encoding="utf-8")) for run in runs]
+    words = {True: "holds", False: "FAILS"}
+    rows = [
+        (
+            of_each[0]["claim"],
+            of_each[0]["expected"],
+            *("–" if each["holds"] is None else f"{each['measured']:.3g} {words[each['holds']]}" for each in of_each),
+        )
+        for of_each in zip(*judged, strict=True)
+    ]
+    return Table(("claim", "expected", *(f"seed {run.config.seed}" for run in runs)), tuple(rows))
 
 
 @paper_style()
@@ -66,6 +82,7 @@ def main(out: Path, runs: list[Run]) -> None:
     data = {f"seed{run.config.seed}.{name}": run.metrics[name].astype(np.float32) for run in runs for name in losses}
     command = shlex.join(["python", "-m", "scripts.seeds", *sys.argv[1:]])
     save_figure(draw(runs), out, "seeds", data, command, runs[0].config.seed)
+    save_table(claims(runs), out, "seeds_claims", command, runs[0].config.seed)
     write_atomically(out / "config.toml", runs[0].config.to_toml())
     write_atomically(out / "seeds_table.json", json.dumps([row(run) for run in runs], indent=1) + "\n")
 

@@ -134,6 +134,9 @@ def test_the_head_that_matters_is_found(tmp_path: Path, monkeypatch: pytest.Monk
     assert single.ablated.loss_masked.mean.shape == (3, 2, 3)
     changed = np.argwhere(np.abs(single.difference.loss_observed.mean) > 1e-4)
     assert changed.tolist() == [[0, 1, 2], [2, 1, 2]]  # the mean of a constant map is that map
+    for at, replacement in enumerate(REPLACEMENTS):
+        one = measure_ablation(run, [(1, 2)], replacement, matrices=50)
+        np.testing.assert_allclose(one.ablated.loss.mean, single.ablated.loss.mean[at, 1, 2], rtol=1e-5)
     monkeypatch.setattr(evaluation, "PART", 7)
     again = measure_single_ablations(run, matrices=50)
     np.testing.assert_allclose(again.ablated.loss.mean, single.ablated.loss.mean, rtol=1e-4)

@@ -18,6 +18,7 @@ from abruptlab.figures.style import (
     PURPLE,
     REFERENCE,
     SKY,
+    SMALL,
     new_figure,
     paper_style,
 )
@@ -31,7 +32,7 @@ STYLES = {  # of each replacement
 }
 WORDS = {"uniform": "uniform maps", "mean": "their mean maps", "zero": "zero"}
 NUMBERED = 8  # heads whose numbers fit below the panel of a layer
-NAMED = 30  # heads whose names fit below a panel of the sets
+NAMED = 39  # heads whose names fit below a panel of the sets
 
 
 @paper_style()
@@ -99,7 +100,7 @@ def draw_greedy_ablation(greedy: GreedyAblation) -> Figure:
     """The losses along both greedy sequences of heads: L_mask up to the plateau, and L up to 10 % above the intact."""
     figure = new_figure(2.6)
     counts = [len(path.heads) + 1 for path in (greedy.harmful, greedy.harmless)]
-    share = float(np.clip(counts[0] / sum(counts), 0.3, 0.7))
+    share = float(np.clip(counts[0] / sum(counts), 0.22, 0.78))
     left, right = figure.subplots(1, 2, width_ratios=[share, 1 - share])
     for estimate, colour, name in (
         (greedy.harmful.ablated.loss_masked, MASKED, r"$L_\mathrm{mask}$"),
@@ -137,5 +138,6 @@ def _draw_path(
     )
     names = ["none", *(f"{layer + 1}.{head + 1}" for layer, head in path.heads)]
     skipped = max(1, math.ceil(len(names) / NAMED))
-    axes.set_xticks(range(0, len(names), skipped), names[::skipped], rotation=90)
+    size = SMALL if len(names) <= NAMED * 2 / 3 else 6
+    axes.set_xticks(range(0, len(names), skipped), names[::skipped], rotation=90, fontsize=size)
     axes.set_xlim(-0.5, len(names) - 0.5)

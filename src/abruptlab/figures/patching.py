@@ -88,15 +88,17 @@ def _draw_places(figure: SubFigure, maps: PatchingMaps, cell: float) -> None:
         )
     ):
         panels = [figure.add_subplot(grid[row, 1 + layer]) for layer in range(layers)]
-        scale = ScalarMappable(Normalize(0, _top(effects)), EFFECTS)
+        norm = Normalize(0, _top(effects))
         for axes, values in zip(panels, effects, strict=True):
-            axes.imshow(values.reshape(rows, columns), cmap=scale.cmap, norm=scale.norm)
+            axes.imshow(values.reshape(rows, columns), cmap=EFFECTS, norm=norm)
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set(visible=True, linewidth=0.4)
             if name == "outlined":
                 axes.add_patch(Rectangle((columns // 2 - 0.46, rows // 2 - 0.46), 0.92, 0.92, **OUTLINE))
         panels[0].set_ylabel(name, rotation=0, ha="right", va="center")
-        bar = figure.colorbar(scale, ax=panels, aspect=9, pad=0.02, ticks=MaxNLocator(3, steps=[1, 2, 5, 10]))
+        bar = figure.colorbar(
+            ScalarMappable(norm, EFFECTS), ax=panels, aspect=9, pad=0.02, ticks=MaxNLocator(3, steps=[1, 2, 5, 10])
+        )
         bar.outline.set_linewidth(0.4)
         if row == 0:
             for layer, axes in enumerate(panels, start=1):

@@ -7,7 +7,6 @@ import numpy as np
 from abruptlab.paper.registry import Bound, Claim, Findings, Table, TableSpec, later
 
 if TYPE_CHECKING:
-    from abruptlab.drop import Drop
     from abruptlab.experiments.copying import CopyingCheck
 
 COPYING = later("experiments.copying", "measure_copying")
@@ -49,10 +48,10 @@ TABLES: dict[str, TableSpec] = {
 }
 
 
-def _worst(found: Findings, drop: "Drop", quantity: str, low_rank: bool) -> float:
-    """The largest value of the quantity before the drop, over E[x²]."""
+def _worst(found: Findings, quantity: str, low_rank: bool) -> float:
+    """The largest value of the quantity in the middle of the plateau, over E[x²]."""
     check: CopyingCheck = found.of(COPYING)
-    rows = (check.step < drop.onset) & (check.low_rank == low_rank)
+    rows = (check.step == found.run.resolve("before-drop")) & (check.low_rank == low_rank)
     return float(getattr(check, quantity).mean[rows].max()) / found.run.config.task.copying_level
 
 
@@ -62,20 +61,20 @@ CLAIMS: dict[str, Claim] = {
         "table 1",
         "largest mean squared distance to the value, MASK as 0, / E[x²]",
         Bound(high=COPIED),
-        lambda found, drop: _worst(found, drop, "distance", True),
+        lambda found, drop: _worst(found, "distance", True),
     ),
     "copies-anything": Claim(
         "Before the drop, it copies full-rank matrices and the values put into them, too.",
         "table 1",
         "largest L_obs, or mean squared distance to the value, on full-rank matrices / E[x²]",
         Bound(high=COPIED),
-        lambda found, drop: max(_worst(found, drop, name, False) for name in ("loss_observed", "distance")),
+        lambda found, drop: max(_worst(found, name, False) for name in ("loss_observed", "distance")),
     ),
     "copies-beside-values": Claim(
         "Values put at hidden places do not disturb the copying of the observed ones.",
         "table 1",
         "largest L_obs before the drop / E[x²]",
         Bound(high=COPIED),
-        lambda found, drop: _worst(found, drop, "loss_observed", True),
+        lambda found, drop: _worst(found, "loss_observed", True),
     ),
 }
