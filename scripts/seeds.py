@@ -90,5 +90,5 @@ def main(out: Path, runs: list[Run]) -> None:
 if __name__ == "__main__":
     try:
         main(Path(sys.argv[1]), [Run(folder) for folder in sys.argv[2:]])
-    except (AbruptlabError, IndexError) as error:
+    except (AbruptlabError, OSError, IndexError) as error:
         sys.exit(f"expected OUT RUN ...: {error}")
