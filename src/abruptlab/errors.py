@@ -31,5 +31,9 @@ class CheckpointError(RunError):
     """A checkpoint that is missing, truncated or altered."""
 
 
+class DataError(AbruptlabError, ValueError):
+    """Matrices to be completed that are not what they should be."""
+
+
 class DivergedError(AbruptlabError):
     """Training met a NaN or infinite loss."""
