@@ -59,7 +59,7 @@ def table(losses: Losses) -> np.ndarray:
 
 @pytest.mark.parametrize("changed", SINGLE)
 def test_the_group_that_differs_makes_the_other_model_and_no_other_group_does(tmp_path: Path, changed: str) -> None:
-    result = measure_switching(pair(tmp_path, averager("row"), DIFFERENT[changed]()), matrices=16)
+    result = measure_switching(pair(tmp_path, averager("row"), DIFFERENT[changed]()), matrices=64)
     before, after = table(result.intact)
     assert abs(before - after).min() > 1e-3
     for at, group in enumerate(result.groups):
