@@ -1,7 +1,7 @@
 """The protocol of every method that completes matrices, in scikit-learn's style."""
 
 from abc import abstractmethod
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ class Completer(TransformerMixin, BaseEstimator):
     Nothing is learnt from one matrix for another: `fit` only checks. A method is a subclass with `_estimate`.
     """
 
-    def fit(self, X: Any, y: None = None) -> Self:
+    def fit(self, X: Any, y: None = None) -> "Completer":
         """Check `X`. Raises `DataError` as `estimate` does."""
         _batch(X)
         return self
