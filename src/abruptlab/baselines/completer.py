@@ -38,15 +38,20 @@ class Completer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         Raises `DataError` if `X` is no matrix or batch of matrices of finite numbers and NaN, or if its columns are
         not those of the `X` that was given to `fit`.
         """
-        given = self._check(X)
-        values = torch.tensor(given).view(-1, *given.shape[-2:])
-        return self._estimate(values.nan_to_num(0.0), ~values.isnan()).cpu().numpy().reshape(given.shape)
+        values = self._batch(X)
+        estimates = self._estimate(values.nan_to_num(0.0), ~values.isnan()).cpu().numpy()
+        return estimates[0] if np.ndim(X) == 2 else estimates
 
     @abstractmethod
     def _estimate(
         self, values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "batch m n"]
     ) -> Float[Tensor, "batch m n"]:
         """Values for all entries, from those that are observed; `values` is zero elsewhere, in float64 on the CPU."""
+
+    def _batch(self, X: Any) -> Float[Tensor, "batch m n"]:
+        """`X` as a batch, a single matrix as a batch of one, NaN where missing. Raises `DataError` as `estimate`."""
+        values = self._check(X)
+        return torch.tensor(values).view(-1, *values.shape[-2:])
 
     def _check(self, X: Any, *, reset: bool = False) -> Float[np.ndarray, "*batch m n"]:
         """`X` as an array; its columns are compared with those of `fit`, or with `reset` noted."""
@@ -71,3 +76,11 @@ class Completer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         tags.input_tags.three_d_array = True
         tags.requires_fit = False
         return tags
+
+
+def typical_size(values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "batch m n"]) -> Float[Tensor, "batch 1 1"]:
+    """The root mean square of the observed entries; `values` are zero elsewhere."""
+    largest = values.abs().amax((1, 2), keepdim=True)
+    relative = values / torch.where(largest > 0, largest, 1.0)  # whose squares neither overflow nor vanish
+    count = observed.sum((1, 2), keepdim=True).clamp(min=1)
+    return largest * (relative.square().sum((1, 2), keepdim=True) / count).sqrt()
