@@ -16,7 +16,7 @@ from abruptlab.baselines.smc import POPULATIONS, posterior_draws
 from abruptlab.config import Factors, MatrixTask
 from abruptlab.errors import ConfigError
 
-TOGETHER = 2**18  # numbers in a tensor of all particles of the matrices that are led at once
+TOGETHER = 2**18  # numbers in a tensor of all particles of the matrices that are led at once: what a cache holds
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Posterior:
 
         The convergence check: few mean that the populations do not agree.
         """
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.nan_to_num((self.deviation**2).sum((1, 2)) / (self.error**2).sum((1, 2)), nan=np.inf, posinf=np.inf)
+        variance, between = ((each**2).sum((1, 2)) for each in (self.deviation, self.error))
+        return np.divide(variance, between, out=np.full_like(variance, np.inf), where=between > 0)
 
 
 class PosteriorMean(Completer):
@@ -83,9 +83,7 @@ class PosteriorMean(Completer):
         m, n = values.shape[1:]
         task = MatrixTask(sizes=((m, n),), rank=self.rank, factors=self.factors, decimals=self.decimals)
         share = max(1, TOGETHER // (self.particles * m * n))
-        parts = [
-            self._part(task, *part) for part in zip(values.split(share), observed.split(share), strict=True)
-        ]
+        parts = [self._part(task, *part) for part in zip(values.split(share), observed.split(share), strict=True)]
         found = Posterior(*(torch.cat(column).numpy() for column in zip(*parts, strict=True)))
         if not found.converged.all():
             warnings.warn(
