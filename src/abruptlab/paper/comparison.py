@@ -20,8 +20,8 @@ FIGURES: dict[str, FigureSpec] = {
     "3": FigureSpec(
         "BERT against nuclear-norm minimisation",
         "figure 3",
-        "L, L_mask and the mean nuclear norm of the solution over the probability of hiding an entry, for BERT, trained "
-        "at one probability (dotted), and for the matrix of least nuclear norm that has the observed entries, on the "
+        "L, L_mask and the mean nuclear norm of the solution over the probability of hiding an entry, for BERT, "
+        "trained at one probability (dotted), and for the matrix of least nuclear norm that has the observed entries, on the "
         "same matrices; bars: one standard error over matrices. Dashed: predicting zero at hidden entries; the norm of "
         "the true matrix.",
         COMPARISON,
@@ -30,8 +30,8 @@ FIGURES: dict[str, FigureSpec] = {
     "19": FigureSpec(
         "Out of distribution: other ranks and sizes",
         "figure 19",
-        "L and L_mask of BERT and of nuclear-norm minimisation on matrices of another rank, number of rows or number of "
-        "columns than in the training (dotted), on the same matrices; bars: one standard error over matrices. BERT "
+        "L and L_mask of BERT and of nuclear-norm minimisation on matrices of another rank, number of rows or number "
+        "of columns than in the training (dotted), on the same matrices; bars: one standard error over matrices. BERT "
         "takes a matrix row by row from its first position on, so that with another number of columns entries have "
         "other positions than in the training; more entries than positions there cannot be. Of a higher rank, matrices "
         "with a value that has no token are left out (in brackets the share that stays), and of the others many values "

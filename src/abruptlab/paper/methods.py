@@ -18,8 +18,8 @@ FIGURES: dict[str, FigureSpec] = {
         "What the drop gains, and what is left",
         "beside the paper",
         "L_mask and L of BERT over the training (line: running mean of the training; dots: checkpoints, ± one standard "
-        "error over matrices) and of the methods on the matrices of the dots (bands: one standard error). The posterior "
-        "mean, given the task's whole prior, is the floor: no method can be better on average. Observed entries count "
+        "error over matrices) and of the methods on the matrices of the dots (bands: one standard error). The "
+        "posterior mean, given the task's whole prior, is the floor: no method can be better on average. Observed entries count "
         "in BERT's L as it predicts them; the methods give them back.",
         METHODS,
         later("figures.methods", "draw_floor"),
@@ -28,8 +28,8 @@ FIGURES: dict[str, FigureSpec] = {
         "How close BERT's predictions are to each method's",
         "beside the paper",
         "Left: mean squared distance of BERT's predictions at hidden entries to those of each method, and to the true "
-        "matrix (dashed), over the checkpoints. Right: the share of the matrices in which each method is the nearest to "
-        "BERT. Bars: one standard error over matrices. Below: the distances between all of them, after the training.",
+        "matrix (dashed), over the checkpoints. Right: the share of the matrices in which each method is the nearest "
+        "to BERT. Bars: one standard error over matrices. Below: the distances between all of them, after the training.",
         METHODS,
         later("figures.methods", "draw_closeness"),
     ),
@@ -100,7 +100,7 @@ CLAIMS: dict[str, Claim] = {
     "predictions-not-nuclear-norm": Claim(
         "BERT's predictions are not those of nuclear-norm minimisation.",
         "figure 3",
-        "mean squared distance at hidden entries of BERT to nuclear norm / of nuclear norm to the truth (0 if they were)",
+        "mean squared distance at hidden entries BERT – nuclear norm / nuclear norm – truth (0 if they were)",
         Bound(low=APART),
         at_the_end(lambda found: _distance(found, NUCLEAR) / _own_distance(found, NUCLEAR)),
     ),
