@@ -21,9 +21,9 @@ FIGURES: dict[str, FigureSpec] = {
         "BERT against nuclear-norm minimisation",
         "figure 3",
         "L, L_mask and the mean nuclear norm of the solution over the probability of hiding an entry, for BERT, "
-        "trained at one probability (dotted), and for the matrix of least nuclear norm that has the observed entries, on the "
-        "same matrices; bars: one standard error over matrices. Dashed: predicting zero at hidden entries; the norm of "
-        "the true matrix.",
+        "trained at one probability (dotted), and for the matrix of least nuclear norm that has the observed entries, "
+        "on the same matrices; bars: one standard error over matrices. Dashed: predicting zero at hidden entries; the "
+        "norm of the true matrix.",
         COMPARISON,
         later("figures.comparison", "draw_comparison"),
     ),
@@ -33,18 +33,18 @@ FIGURES: dict[str, FigureSpec] = {
         "L and L_mask of BERT and of nuclear-norm minimisation on matrices of another rank, number of rows or number "
         "of columns than in the training (dotted), on the same matrices; bars: one standard error over matrices. BERT "
         "takes a matrix row by row from its first position on, so that with another number of columns entries have "
-        "other positions than in the training; more entries than positions there cannot be. Of a higher rank, matrices "
-        "with a value that has no token are left out (in brackets the share that stays), and of the others many values "
-        "have tokens that the training never draws.",
+        "other positions than in the training; more entries than positions there cannot be. Of a higher rank, "
+        "matrices with a value that has no token are left out (in brackets the share that stays), and of the others "
+        "many values have tokens that the training never draws.",
         OUT_OF_DISTRIBUTION,
         later("figures.comparison", "draw_out_of_distribution"),
     ),
 }
 
-SIGMAS = 3  # standard errors: no chance
+SIGMAS = 3.0  # standard errors: no chance
 APART = 1.25  # factor between two errors: more than an imperfect imitation of one method by the other would give
 APART_IN_NORM = 0.25  # of the way from the least norm to the true one: likewise
-CLOSE = 2  # factor between two errors that span decades
+CLOSE = 2.0  # factor between two errors that span decades
 
 
 def at_the_end(measure: "Callable[[Findings], float | None]") -> "Callable[[Findings, Drop], float | None]":

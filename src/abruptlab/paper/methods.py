@@ -17,10 +17,10 @@ FIGURES: dict[str, FigureSpec] = {
     "floor": FigureSpec(
         "What the drop gains, and what is left",
         "beside the paper",
-        "L_mask and L of BERT over the training (line: running mean of the training; dots: checkpoints, ± one standard "
-        "error over matrices) and of the methods on the matrices of the dots (bands: one standard error). The "
-        "posterior mean, given the task's whole prior, is the floor: no method can be better on average. Observed entries count "
-        "in BERT's L as it predicts them; the methods give them back.",
+        "L_mask and L of BERT over the training (line: running mean of the training; dots: checkpoints, ± one "
+        "standard error over matrices) and of the methods on the matrices of the dots (bands: one standard error). "
+        "The posterior mean, given the task's whole prior, is the floor: no method can be better on average. Observed "
+        "entries count in BERT's L as it predicts them; the methods give them back.",
         METHODS,
         later("figures.methods", "draw_floor"),
     ),
@@ -29,7 +29,8 @@ FIGURES: dict[str, FigureSpec] = {
         "beside the paper",
         "Left: mean squared distance of BERT's predictions at hidden entries to those of each method, and to the true "
         "matrix (dashed), over the checkpoints. Right: the share of the matrices in which each method is the nearest "
-        "to BERT. Bars: one standard error over matrices. Below: the distances between all of them, after the training.",
+        "to BERT. Bars: one standard error over matrices. Below: the distances between all of them, after the "
+        "training.",
         METHODS,
         later("figures.methods", "draw_closeness"),
     ),
