@@ -14,6 +14,7 @@ from abruptlab.errors import ConfigError
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
+Factors = Literal["uniform", "gaussian", "laplace"]
 _STRICT = {"extra": "forbid"}  # pydantic: an unknown field is an error
 
 
@@ -32,7 +33,7 @@ class MatrixTask:
     """Rows and columns; with several sizes, each step draws one of them at random."""
     rank: int = 2
     """X = U Vᵀ with `rank` columns in U and V."""
-    factors: Literal["uniform", "gaussian", "laplace"] = "uniform"
+    factors: Factors = "uniform"
     """Entries of U and V: Unif[−1, 1], N(0, 1), or Laplace(0, 1)."""
     decimals: int = 2
     """X is rounded to this many decimals, as input and as target."""

@@ -20,7 +20,7 @@ class Completer(TransformerMixin, BaseEstimator):
 
     def fit(self, X: Any, y: None = None) -> "Completer":
         """Check `X`. Raises `DataError` as `estimate` does."""
-        _batch(X)
+        batched(X)
         return self
 
     def transform(self, X: Any) -> np.ndarray:
@@ -33,7 +33,7 @@ class Completer(TransformerMixin, BaseEstimator):
 
         Raises `DataError` if `X` is no matrix or batch of matrices of finite numbers and NaN.
         """
-        values, single = _batch(X)
+        values, single = batched(X)
         observed = ~values.isnan()
         estimates = self._estimate(values.nan_to_num(0.0), observed).cpu().numpy()
         return estimates[0] if single else estimates
@@ -45,7 +45,7 @@ class Completer(TransformerMixin, BaseEstimator):
         """Values for all entries, from those that are observed; `values` is zero elsewhere, in float64 on the CPU."""
 
 
-def _batch(X: Any) -> tuple[Float[Tensor, "batch m n"], bool]:
+def batched(X: Any) -> tuple[Float[Tensor, "batch m n"], bool]:
     """`X` as a batch, and whether it was a single matrix."""
     try:
         values = np.asarray(X, dtype=np.float64)
