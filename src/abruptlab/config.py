@@ -62,7 +62,7 @@ class MatrixTask:
         smallest = min(min(size) for size in self.sizes)
         _require(1 <= self.rank <= smallest, "rank", f"1 to {smallest} (the smallest side)", self.rank)
         _require(0 <= self.decimals <= 4, "decimals", "0 to 4", self.decimals)
-        largest = min(1000, 10 ** (6 - self.decimals))  # fp32 holds every value of such a vocabulary
+        largest = self.largest_limit
         _require(0 < self.limit <= largest, "limit", f"above 0, at most {largest}", self.limit)
         _require(0 <= self.mask_probability <= 1, "mask_probability", "0 to 1", self.mask_probability)
         _require(0 <= self.coherence_fraction <= 1, "coherence_fraction", "0 to 1", self.coherence_fraction)
@@ -76,6 +76,11 @@ class MatrixTask:
             ("hidden_columns", (*self.hidden_columns, *(j for _, j in self.kept)), columns),
         ):
             _require(all(0 <= i < count for i in indices), name, f"indices 0 to {count - 1}, kept entries too", indices)
+
+    @property
+    def largest_limit(self) -> int:
+        """The largest limit there can be: fp32 holds every value of such a vocabulary."""
+        return min(1000, 10 ** (6 - self.decimals))
 
     @property
     def positions(self) -> int:
