@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
-from abruptlab.baselines.completer import Completer, batched
+from abruptlab.baselines.completer import Completer
 from abruptlab.baselines.smc import POPULATIONS, posterior_draws
 from abruptlab.config import Factors, MatrixTask
 from abruptlab.errors import ConfigError
@@ -65,7 +65,8 @@ class PosteriorMean(Completer):
 
         Raises `DataError` as `estimate` does.
         """
-        values, _ = batched(X)
+        given = self._check(X)
+        values = torch.tensor(given).view(-1, *given.shape[-2:])
         return self._posterior(values.nan_to_num(0.0), ~values.isnan())
 
     def _estimate(
