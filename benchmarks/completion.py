@@ -25,7 +25,7 @@ from abruptlab import pretrained_run
 from abruptlab.baselines.nuclear import NuclearNorm
 from abruptlab.baselines.oracle import NuclearNormOracle
 from abruptlab.config import MatrixTask
-from abruptlab.experiments.evaluation import predict
+from abruptlab.experiments.evaluation import incomplete, predict
 from abruptlab.files import write_atomically
 from abruptlab.matrices import Batch, sample
 from abruptlab.provenance import device_name, versions
@@ -100,11 +100,6 @@ def classical(rank: int) -> dict[str, Method]:
         name: lambda batch, method=method: method.estimate(incomplete(batch)) for name, method in methods.items()
     }
     return {**named, REBUILT: lambda batch: np.stack([rebuilt(matrix) for matrix in incomplete(batch)])}
-
-
-def incomplete(batch: Batch) -> np.ndarray:
-    """The matrices [batch, m, n] with NaN where an entry is hidden."""
-    return batch.values.double().where(batch.observed, torch.nan).reshape(-1, *batch.size).numpy()
 
 
 def rebuilt(matrix: np.ndarray) -> np.ndarray:

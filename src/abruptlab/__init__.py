@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     from abruptlab.errors import AbruptlabError
     from abruptlab.experiments.ablation import measure_ablation, measure_greedy_ablation, measure_single_ablations
     from abruptlab.experiments.attention import measure_attention, measure_attention_over_time
+    from abruptlab.experiments.comparison import measure_comparison
     from abruptlab.experiments.copying import measure_copying
     from abruptlab.experiments.embeddings import measure_embeddings, measure_embeddings_over_time
     from abruptlab.experiments.examples import measure_examples
     from abruptlab.experiments.losses import measure_loss_curves
+    from abruptlab.experiments.methods import measure_methods
+    from abruptlab.experiments.out_of_distribution import measure_out_of_distribution
     from abruptlab.experiments.overview import measure_overview
     from abruptlab.experiments.patching import measure_patching, measure_patching_maps
     from abruptlab.experiments.permutation import measure_permutation
@@ -31,9 +34,11 @@ if TYPE_CHECKING:
         draw_attention_to_rows,
         draw_heads,
     )
+    from abruptlab.figures.comparison import draw_comparison, draw_out_of_distribution
     from abruptlab.figures.embeddings import draw_embeddings, draw_positions_over_time, draw_tokens_over_time
     from abruptlab.figures.loss import draw_loss_curves
     from abruptlab.figures.matrices import draw_examples
+    from abruptlab.figures.methods import draw_closeness, draw_floor
     from abruptlab.figures.overview import draw_overview
     from abruptlab.figures.patching import draw_patching
     from abruptlab.figures.permutation import draw_permutation
@@ -56,10 +61,13 @@ _HOME = {
     "errors": ("AbruptlabError",),
     "experiments.ablation": ("measure_ablation", "measure_single_ablations", "measure_greedy_ablation"),
     "experiments.attention": ("measure_attention", "measure_attention_over_time"),
+    "experiments.comparison": ("measure_comparison",),
     "experiments.copying": ("measure_copying",),
     "experiments.embeddings": ("measure_embeddings", "measure_embeddings_over_time"),
     "experiments.examples": ("measure_examples",),
     "experiments.losses": ("measure_loss_curves",),
+    "experiments.methods": ("measure_methods",),
+    "experiments.out_of_distribution": ("measure_out_of_distribution",),
     "experiments.overview": ("measure_overview",),
     "experiments.patching": ("measure_patching", "measure_patching_maps"),
     "experiments.permutation": ("measure_permutation",),
@@ -74,9 +82,11 @@ _HOME = {
         "draw_attention_over_time",
         "draw_heads",
     ),
+    "figures.comparison": ("draw_comparison", "draw_out_of_distribution"),
     "figures.embeddings": ("draw_embeddings", "draw_tokens_over_time", "draw_positions_over_time"),
     "figures.loss": ("draw_loss_curves",),
     "figures.matrices": ("draw_examples",),
+    "figures.methods": ("draw_floor", "draw_closeness"),
     "figures.overview": ("draw_overview",),
     "figures.patching": ("draw_patching",),
     "figures.permutation": ("draw_permutation",),
@@ -101,10 +111,13 @@ __all__ = [  # noqa: RUF022 - grouped by module
     "AbruptlabError",
     "measure_ablation", "measure_single_ablations", "measure_greedy_ablation",
     "measure_attention", "measure_attention_over_time",
+    "measure_comparison",
     "measure_copying",
     "measure_embeddings", "measure_embeddings_over_time",
     "measure_examples",
     "measure_loss_curves",
+    "measure_methods",
+    "measure_out_of_distribution",
     "measure_overview",
     "measure_patching", "measure_patching_maps",
     "measure_permutation",
@@ -114,9 +127,11 @@ __all__ = [  # noqa: RUF022 - grouped by module
     "draw_single_ablations", "draw_greedy_ablation",
     "draw_attention", "draw_attention_to_rows", "draw_attention_to_columns", "draw_attention_over_time",
     "draw_heads",
+    "draw_comparison", "draw_out_of_distribution",
     "draw_embeddings", "draw_tokens_over_time", "draw_positions_over_time",
     "draw_loss_curves",
     "draw_examples",
+    "draw_floor", "draw_closeness",
     "draw_overview",
     "draw_patching",
     "draw_permutation",

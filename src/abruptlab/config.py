@@ -14,6 +14,7 @@ from abruptlab.errors import ConfigError
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
+Factors = Literal["uniform", "gaussian", "laplace"]
 _STRICT = {"extra": "forbid"}  # pydantic: an unknown field is an error
 
 
@@ -32,7 +33,7 @@ class MatrixTask:
     """Rows and columns; with several sizes, each step draws one of them at random."""
     rank: int = 2
     """X = U Vᵀ with `rank` columns in U and V."""
-    factors: Literal["uniform", "gaussian", "laplace"] = "uniform"
+    factors: Factors = "uniform"
     """Entries of U and V: Unif[−1, 1], N(0, 1), or Laplace(0, 1)."""
     decimals: int = 2
     """X is rounded to this many decimals, as input and as target."""
@@ -61,7 +62,7 @@ class MatrixTask:
         smallest = min(min(size) for size in self.sizes)
         _require(1 <= self.rank <= smallest, "rank", f"1 to {smallest} (the smallest side)", self.rank)
         _require(0 <= self.decimals <= 4, "decimals", "0 to 4", self.decimals)
-        largest = min(1000, 10 ** (6 - self.decimals))  # fp32 holds every value of such a vocabulary
+        largest = self.largest_limit
         _require(0 < self.limit <= largest, "limit", f"above 0, at most {largest}", self.limit)
         _require(0 <= self.mask_probability <= 1, "mask_probability", "0 to 1", self.mask_probability)
         _require(0 <= self.coherence_fraction <= 1, "coherence_fraction", "0 to 1", self.coherence_fraction)
@@ -75,6 +76,11 @@ class MatrixTask:
             ("hidden_columns", (*self.hidden_columns, *(j for _, j in self.kept)), columns),
         ):
             _require(all(0 <= i < count for i in indices), name, f"indices 0 to {count - 1}, kept entries too", indices)
+
+    @property
+    def largest_limit(self) -> int:
+        """The largest limit there can be: fp32 holds every value of such a vocabulary."""
+        return min(1000, 10 ** (6 - self.decimals))
 
     @property
     def positions(self) -> int:

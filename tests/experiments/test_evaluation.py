@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from abruptlab.errors import ConfigError
 from abruptlab.experiments import evaluation
 from abruptlab.experiments.evaluation import held_out, losses, pooled, predict, recorded, stack, unstack
 from tests.handmade import CONFIG, copier, handmade_run
@@ -51,7 +52,19 @@ def test_held_out_matrices_depend_on_the_seed_alone(tmp_path: Path) -> None:
 
 def test_of_several_sizes_the_largest_is_held_out(tmp_path: Path) -> None:
     config = replace(CONFIG, task=replace(CONFIG.task, sizes=((2, 2), (3, 4), (3, 3))))
-    assert held_out(make_run(tmp_path, make_metrics(), (), config), 2).size == (3, 4)
+    run = make_run(tmp_path, make_metrics(), (), config)
+    assert held_out(run, 2).size == (3, 4)
+    assert held_out(run, 2, rank=3).size == (3, 4)  # which the smallest could not have
+
+
+def test_a_size_that_is_asked_for_is_the_one_given(tmp_path: Path) -> None:
+    run = handmade_run(tmp_path, {0: copier()})
+    batch = held_out(run, 5, sizes=((2, 6),))
+    assert batch.size == (2, 6)
+    assert batch.tokens.shape == batch.values.shape == batch.observed.shape == (5, 12)
+    assert held_out(run, 5, sizes=((2, 2), (5, 2))).size == (5, 2)
+    with pytest.raises(ConfigError, match="sizes: expected one or more pairs of positive numbers"):
+        held_out(run, 5, sizes=())
 
 
 def test_losses_of_a_copier(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from abruptlab.encoder import Encoder
 from abruptlab.matrices import BLOCK, Batch, generator, stream
 
 if TYPE_CHECKING:
+    from abruptlab.baselines.completer import Completer
     from abruptlab.runs import Run
 
 HELD_OUT = 3  # key of the held-out stream; the training draws its batches and weights under 0, 1 and 2
@@ -57,8 +58,9 @@ def held_out(run: "Run", matrices: int, seed: int = 0, **changes: Any) -> Batch:
     that make no sense.
     """
     task = run.config.task
+    task = replace(task, **{"sizes": (max(task.sizes, key=math.prod),), **changes})
     largest = max(task.sizes, key=math.prod)
-    task = replace(task, **{"sizes": (largest,), **changes})
+    task = replace(task, sizes=(largest,))
     # the stream draws BLOCK steps at once: a little of each of them, instead of one step whole
     steps = stream(task, math.ceil(matrices / BLOCK), generator(seed, HELD_OUT).initial_seed())
     batches = list(islice(steps, BLOCK))
@@ -101,6 +103,16 @@ def parts(model: Encoder, tokens: Int[Tensor, "matrix pos"]) -> Iterator[tuple[s
         yield where, tokens[where].to(device)
 
 
+def incomplete(batch: Batch) -> Float[np.ndarray, "matrix m n"]:
+    """The matrices as a `Completer` takes them: NaN where an entry is hidden."""
+    return batch.values.double().where(batch.observed, torch.nan).unflatten(1, batch.size).numpy()
+
+
+def completed(method: "Completer", batch: Batch) -> Float[Tensor, "matrix pos"]:
+    """The matrices with their hidden entries filled in by a method; the observed ones are untouched."""
+    return torch.from_numpy(method.transform(incomplete(batch))).flatten(1).float()
+
+
 def pooled(values: Float[Tensor, "*condition matrix pos"], chosen: Bool[Tensor, "matrix pos"]) -> Estimate:
     """The mean of `values` over the chosen places of all matrices.
 
@@ -114,6 +126,11 @@ def pooled(values: Float[Tensor, "*condition matrix pos"], chosen: Bool[Tensor, 
     matrices = len(counts)
     correction = math.sqrt(matrices / (matrices - 1)) if matrices > 1 else math.nan
     return Estimate(mean.cpu().numpy(), (spread * correction).cpu().numpy())
+
+
+def over_matrices(values: Float[Tensor, "*condition matrix"]) -> Estimate:
+    """The mean of a number that each matrix has."""
+    return pooled(values.unsqueeze(-1), torch.ones(values.shape[-1], 1, dtype=torch.bool))
 
 
 def losses(predictions: Float[Tensor, "*condition matrix pos"], batch: Batch) -> Losses:

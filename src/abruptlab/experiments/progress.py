@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from abruptlab import sites
-from abruptlab.experiments.evaluation import Estimate, held_out, load, parts, pooled
+from abruptlab.experiments.evaluation import Estimate, held_out, load, over_matrices, parts
 from abruptlab.experiments.losses import LossCurves, measure_loss_curves
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def measure_progress(
         step=np.array(at),
         collapse=_measure(collapse, collapse[:, -1], at, plateau),
         attention=_measure(attention.mean(2), attention.mean((1, 2)), at, plateau),
-        heads=_over_matrices(attention),
+        heads=over_matrices(attention),
         uniform=useful_places(batch).double().mean().numpy(),
     )
 
@@ -122,10 +122,6 @@ def useful_places(batch: "Batch") -> Bool[Tensor, "matrix query key"]:
     return near & batch.observed[:, None, :]
 
 
-def _over_matrices(values: Float[Tensor, "*condition matrix"]) -> Estimate:
-    return pooled(values.unsqueeze(-1), torch.ones(values.shape[-1], 1, dtype=torch.bool))
-
-
 def _measure(
     layers: Float[Tensor, "step layer matrix"],
     run: Float[Tensor, "step matrix"],
@@ -133,12 +129,12 @@ def _measure(
     plateau: int | None,
 ) -> Measure:
     moved = np.nan if plateau is None else first_move(run[plateau:], steps[plateau:])
-    return Measure(_over_matrices(layers), _over_matrices(run), np.array(moved))
+    return Measure(over_matrices(layers), over_matrices(run), np.array(moved))
 
 
 def first_move(values: Float[Tensor, "step matrix"], steps: Sequence[int]) -> float:
     """The first step at which the mean over matrices has moved away from that of the first one; NaN if it does not."""
-    change = _over_matrices(values - values[0])  # matrix by matrix: what they share is no error
+    change = over_matrices(values - values[0])  # matrix by matrix: what they share is no error
     size = np.abs(change.mean)
     moved = (size > MOVED * size.max()) & (size > ERRORS * change.error)
     return float(steps[moved.argmax()]) if moved.any() else np.nan

@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib import rc_context, rcdefaults, rcParams
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 TEXT_WIDTH = 5.5  # inches, NeurIPS
 SMALL = 7.5  # points, the smallest print outside a matrix
@@ -26,6 +27,8 @@ GREEN = "#009E73"
 PURPLE = "#CC79A7"
 ORANGE = "#E69F00"
 SKY = "#56B4E9"
+BERT = LOSS  # the methods that complete matrices
+NUCLEAR = "#0072B2"
 
 _RC: dict[Any, Any] = {
     "font.family": "STIXGeneral",  # Times-like, as the paper's text, and shipped with Matplotlib
@@ -70,3 +73,10 @@ def paper_style() -> Iterator[None]:
 def new_figure(height: float) -> Figure:
     """An empty figure of the text's width, `height` inches high."""
     return Figure(figsize=(TEXT_WIDTH, height), layout="constrained")
+
+
+class ShortLog(LogFormatter):
+    """Matplotlib's choice of ticks to name between powers of ten, as short numbers that do not overlap."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return f"{x:g}" if super().__call__(x, pos) else ""

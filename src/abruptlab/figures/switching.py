@@ -5,11 +5,10 @@ from jaxtyping import Int
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogFormatter
 
 from abruptlab.experiments.evaluation import Estimate
 from abruptlab.experiments.switching import Switching
-from abruptlab.figures.style import MASKED, OBSERVED, REFERENCE, new_figure, paper_style
+from abruptlab.figures.style import MASKED, OBSERVED, REFERENCE, ShortLog, new_figure, paper_style
 from abruptlab.groups import SINGLE
 
 LABELS = {  # of `groups.GROUPS`
@@ -60,7 +59,7 @@ def draw_estimates(axes: Axes, estimate: Estimate, places: Int[np.ndarray, " pla
 def scale_errors(axes: Axes) -> None:
     """A logarithmic horizontal axis of mean squared errors, legible within one decade too."""
     axes.set(xscale="log", xlabel="mean squared error")
-    axes.xaxis.set_minor_formatter(_Short(minor_thresholds=(1, 0.4)))
+    axes.xaxis.set_minor_formatter(ShortLog(minor_thresholds=(1, 0.4)))
 
 
 def draw_level(axes: Axes, mean: float, error: float, colour: str, line: str | tuple = "-") -> None:
@@ -80,10 +79,3 @@ def name_losses(figure: Figure, line: str, dashes: str) -> None:
         Line2D([], [], label=dashes, linestyle=OTHER, **level),
     ]
     figure.legend(handles=entries, loc="outside upper center", ncols=4)
-
-
-class _Short(LogFormatter):
-    """Matplotlib's choice of ticks to name between powers of ten, as short numbers that do not overlap."""
-
-    def __call__(self, x: float, pos: int | None = None) -> str:
-        return f"{x:g}" if super().__call__(x, pos) else ""

@@ -3,8 +3,10 @@
 from abruptlab.paper import (
     ablation,
     attention,
+    comparison,
     copying,
     embeddings,
+    methods,
     patching,
     permutation,
     probes,
@@ -24,6 +26,8 @@ FIGURES: dict[str, FigureSpec] = {
     **switching.FIGURES,
     **permutation.FIGURES,
     **progress.FIGURES,
+    **comparison.FIGURES,
+    **methods.FIGURES,
 }
 TABLES: dict[str, TableSpec] = copying.TABLES
 CLAIMS: dict[str, Claim] = {
@@ -37,4 +41,6 @@ CLAIMS: dict[str, Claim] = {
     **switching.CLAIMS,
     **permutation.CLAIMS,
     **progress.CLAIMS,
+    **comparison.CLAIMS,
+    **methods.CLAIMS,
 }

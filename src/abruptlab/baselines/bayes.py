@@ -1,0 +1,109 @@
+"""The Bayes floor: the posterior mean, which no other method beats on average."""
+
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from sklearn.exceptions import ConvergenceWarning
+from torch import Tensor
+
+from abruptlab.baselines.completer import Completer
+from abruptlab.baselines.smc import POPULATIONS, posterior_draws
+from abruptlab.config import Factors, MatrixTask
+from abruptlab.errors import ConfigError
+
+TOGETHER = 2**18  # numbers in a tensor of all particles of the matrices that are led at once: what a cache holds
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """What is known of each entry of rounded matrices, and how well that was computed."""
+
+    mean: Float[np.ndarray, "batch m n"]
+    deviation: Float[np.ndarray, "batch m n"]  # the posterior's standard deviation; 0 where observed
+    error: Float[np.ndarray, "batch m n"]  # standard error of the mean, from its spread over independent populations
+    converged: Bool[np.ndarray, " batch"]  # False where no factors were found whose product rounds to the matrix
+
+    @property
+    def effective(self) -> Float[np.ndarray, " batch"]:
+        """How many independent draws from the posterior would give the mean as exactly; infinite where nothing varies.
+
+        The convergence check: few mean that the populations do not agree.
+        """
+        variance, between = ((each**2).sum((1, 2)) for each in (self.deviation, self.error))
+        return np.divide(variance, between, out=np.full_like(variance, np.inf), where=between > 0)
+
+
+class PosteriorMean(Completer):
+    """The mean of the rounded matrix given its observed entries: of all methods, the least expected L on the task.
+
+    The task is the paper's: X = U Vᵀ of known rank, the entries of U and V independent with the distribution `factors`
+    (Unif[−1, 1], N(0, 1) or Laplace(0, 1)), X rounded to `decimals`. It is X as rounded that is averaged, so that
+    observed entries come back untouched. `particles` factorisations are followed, in independent populations (`smc`);
+    the numbers for a matrix depend on `seed` and the matrix alone.
+
+    Raises `ConfigError` for factors that do not exist, for a rank or decimals that no task has, and for fewer than two
+    particles a population or a number that the populations cannot share. Warns (scikit-learn's `ConvergenceWarning`)
+    about matrices that are none of the task's, as far as was found: their gaussian approximation is given.
+    """
+
+    def __init__(
+        self, rank: int, factors: Factors = "uniform", decimals: int = 2, particles: int = 512, seed: int = 0
+    ) -> None:
+        self.rank = rank
+        self.factors: Factors = factors
+        self.decimals = decimals
+        self.particles = particles
+        self.seed = seed
+
+    def posterior(self, X: Any) -> Posterior:
+        """The posterior of a batch of matrices [batch, m, n], NaN where missing; a single one counts as a batch of one.
+
+        Raises `DataError` as `estimate` does.
+        """
+        given = self._check(X)
+        values = torch.tensor(given).view(-1, *given.shape[-2:])
+        return self._posterior(values.nan_to_num(0.0), ~values.isnan())
+
+    def _estimate(
+        self, values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "batch m n"]
+    ) -> Float[Tensor, "batch m n"]:
+        return torch.from_numpy(self._posterior(values, observed).mean)
+
+    def _posterior(self, values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "batch m n"]) -> Posterior:
+        if self.factors not in get_args(Factors):
+            raise ConfigError(f"factors: expected one of {', '.join(get_args(Factors))}, got {self.factors}")
+        if self.particles < 2 * POPULATIONS or self.particles % POPULATIONS:
+            raise ConfigError(
+                f"particles: expected a multiple of {POPULATIONS}, at least {2 * POPULATIONS}, got {self.particles}"
+            )
+        m, n = values.shape[1:]
+        task = MatrixTask(sizes=((m, n),), rank=self.rank, factors=self.factors, decimals=self.decimals)
+        share = max(1, TOGETHER // (self.particles * m * n))
+        parts = [self._part(task, *part) for part in zip(values.split(share), observed.split(share), strict=True)]
+        found = Posterior(*(torch.cat(column).numpy() for column in zip(*parts, strict=True)))
+        if not found.converged.all():
+            warnings.warn(
+                f"{(~found.converged).sum()} of {len(values)} matrices: found no {self.factors} factors of rank "
+                f"{self.rank} whose product rounds to the observed entries; the answer only comes near to these",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        return found
+
+    def _part(
+        self, task: MatrixTask, values: Float[Tensor, "matrix m n"], observed: Bool[Tensor, "matrix m n"]
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The fields of `Posterior`, in their order."""
+        draws, converged = posterior_draws(task, values, observed, self.particles, self.seed)
+        hidden = (~observed).double()
+        scale = 10**self.decimals
+        matrices = (draws * scale).round().div_(scale).unflatten(-1, (POPULATIONS, -1))
+        means = matrices.mean((0, -1))  # of each population
+        mean, error = means.mean(-1), means.std(-1) / math.sqrt(POPULATIONS)
+        deviation = (matrices - mean[..., None, None]).square().mean((0, -1, -2)).sqrt()
+        return torch.where(observed, values, mean), deviation * hidden, error * hidden, converged

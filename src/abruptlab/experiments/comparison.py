@@ -1,0 +1,97 @@
+"""BERT against nuclear-norm minimisation, on the same matrices (figure 3)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from abruptlab.baselines.nuclear import NuclearNorm, nuclear_norm
+from abruptlab.encoder import Encoder
+from abruptlab.errors import ConfigError
+from abruptlab.experiments.evaluation import (
+    Estimate,
+    Losses,
+    completed,
+    differences,
+    held_out,
+    load,
+    losses,
+    over_matrices,
+    predict,
+    stack,
+)
+from abruptlab.matrices import Batch
+
+if TYPE_CHECKING:
+    from abruptlab.runs import Run
+
+PROBABILITIES = tuple(round(0.05 * at, 2) for at in range(2, 13))  # the paper's: 0.10 to 0.60
+
+
+@dataclass(frozen=True)
+class Contest:
+    """BERT and nuclear-norm minimisation on the same matrices, for one or many conditions.
+
+    Norms are mean nuclear norms of whole matrices; BERT's is that of its predictions, observed entries included.
+    """
+
+    bert: Losses
+    nuclear: Losses
+    excess: Losses  # BERT's less those of nuclear norm; the errors are those of pairs
+    zero: Losses  # of predicting zero at the hidden entries
+    bert_norm: Estimate
+    nuclear_norm: Estimate
+    true_norm: Estimate
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Both methods over the share of hidden entries."""
+
+    step: int
+    trained: float  # the probability of hiding an entry that the model was trained at
+    probability: Float[np.ndarray, " probability"]
+    contest: Contest  # [probability]
+
+
+def measure_comparison(
+    run: "Run",
+    step: int | str = "final",
+    probabilities: Sequence[float] = PROBABILITIES,
+    matrices: int = 512,
+    seed: int = 0,
+) -> Comparison:
+    """Figure 3: both methods for each probability of hiding an entry, and for the one of the training.
+
+    The matrices are the same for all of them, and what is hidden at one probability is hidden at every higher one. Of a
+    run on several sizes, the largest is taken. Raises `CheckpointError` for a step without a checkpoint and
+    `ConfigError` for a probability outside 0 to 1 and for a run with a fixed mask.
+    """
+    task = run.config.task
+    if task.mask == "fixed":
+        raise ConfigError("the share of hidden entries cannot be varied: the run's mask is fixed, not random")
+    at = run.resolve(step)
+    model = load(run, at)
+    every = sorted({*probabilities, task.mask_probability})
+    contests = [compete(model, held_out(run, matrices, seed, mask_probability=share)) for share in every]
+    return Comparison(at, task.mask_probability, np.array(every), stack(contests))
+
+
+def compete(model: Encoder, batch: Batch) -> Contest:
+    """Both methods on one batch."""
+    bert, nuclear = predict(model, batch.tokens), completed(NuclearNorm(), batch)
+    norms = [_norm(entries, batch) for entries in (bert, nuclear, batch.values)]
+    return Contest(
+        losses(bert, batch),
+        losses(nuclear, batch),
+        differences(bert, nuclear, batch),
+        losses(batch.values * batch.observed, batch),
+        *norms,
+    )
+
+
+def _norm(entries: Float[Tensor, "matrix pos"], batch: Batch) -> Estimate:
+    return over_matrices(nuclear_norm(entries.double().unflatten(1, batch.size)))

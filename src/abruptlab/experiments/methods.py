@@ -1,0 +1,116 @@
+"""Every method that completes matrices on the same ones: their errors, and how close their predictions are.
+
+The floor of the errors is the posterior mean, which no method can beat on average. How close BERT's predictions at
+hidden entries are to those of a method, over the training, is the direct test of what it computes.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from abruptlab.baselines.bayes import PosteriorMean
+from abruptlab.baselines.factorisation import Factorisation
+from abruptlab.baselines.nuclear import NuclearNorm
+from abruptlab.baselines.simple import PredictZero, RowColumnMeans
+from abruptlab.config import MatrixTask
+from abruptlab.experiments.evaluation import (
+    Estimate,
+    Losses,
+    completed,
+    differences,
+    held_out,
+    load,
+    losses,
+    over_matrices,
+    pooled,
+    predict,
+    stack,
+)
+from abruptlab.experiments.losses import LossCurves, measure_loss_curves
+
+if TYPE_CHECKING:
+    from abruptlab.baselines.completer import Completer
+    from abruptlab.runs import Run
+
+ZERO, MEANS, NUCLEAR, FACTORISATION, POSTERIOR = NAMES = (
+    "predict zero",
+    "row and column means",
+    "nuclear norm",
+    "factorisation",
+    "posterior mean",
+)
+
+
+@dataclass(frozen=True)
+class Methods:
+    """The methods `names`, and BERT at every checkpoint, on the same held-out matrices.
+
+    Distances are mean squared ones between two methods' predictions at hidden entries.
+    """
+
+    names: tuple[str, ...]  # as NAMES
+    curves: LossCurves
+    step: Int[np.ndarray, " step"]
+    method: Losses  # [method]
+    method_excess: Losses  # [method], over the posterior mean; the errors are those of pairs
+    bert: Losses  # [step]
+    bert_excess: Losses  # [step], likewise
+    between: Estimate  # [method, method], the methods' distances to each other
+    distance: Estimate  # [step, method], BERT's distances to them
+    nearest: Estimate  # [step, method], share of the matrices in which BERT is nearest to the method
+
+
+def measure_methods(run: "Run", matrices: int = 1024, seed: int = 0) -> Methods:
+    """All methods, and BERT at every checkpoint, on `matrices` held-out matrices of the run's task.
+
+    The methods' errors are those at hidden entries alone, as they give the observed ones back; BERT's L has its error
+    at observed entries too. Raises `RunError` if the run has made no step yet, `CheckpointError` without a checkpoint.
+    """
+    curves = measure_loss_curves(run)
+    batch = held_out(run, matrices, seed)
+    at = run.steps or [run.resolve("final")]
+    methods = torch.stack([completed(method, batch) for method in classical(run.config.task).values()])
+    bert = torch.stack([predict(load(run, step), batch.tokens) for step in at])
+    floor = methods[NAMES.index(POSTERIOR)]
+    hidden = ~batch.observed
+
+    def distances(predictions: Iterable[Tensor]) -> Estimate:
+        return stack([pooled((methods - other).square(), hidden) for other in predictions])
+
+    return Methods(
+        names=NAMES,
+        curves=curves,
+        step=np.array(at),
+        method=losses(methods, batch),
+        method_excess=differences(methods, floor, batch),
+        bert=losses(bert, batch),
+        bert_excess=differences(bert, floor, batch),
+        between=distances(methods),
+        distance=distances(bert),
+        nearest=stack([nearest(methods, other, hidden) for other in bert]),
+    )
+
+
+def nearest(
+    methods: Float[Tensor, "method matrix pos"], bert: Float[Tensor, "matrix pos"], hidden: Bool[Tensor, "matrix pos"]
+) -> Estimate:
+    """For each method, the share of the matrices with hidden entries in which no other one is nearer to BERT."""
+    asked = hidden.any(1)
+    distance = ((methods - bert).square() * hidden).sum(-1)[:, asked]
+    return over_matrices((distance.argmin(0) == torch.arange(len(methods)).unsqueeze(1)).double())
+
+
+def classical(task: MatrixTask) -> "dict[str, Completer]":
+    """The methods by name; the last two are told the rank, the last one the whole prior."""
+    return {
+        ZERO: PredictZero(),
+        MEANS: RowColumnMeans(),
+        NUCLEAR: NuclearNorm(),
+        FACTORISATION: Factorisation(task.rank),
+        POSTERIOR: PosteriorMean(task.rank, task.factors, task.decimals),
+    }

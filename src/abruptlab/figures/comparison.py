@@ -1,0 +1,98 @@
+"""BERT against nuclear-norm minimisation: over the share of hidden entries, and out of distribution."""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Shaped
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from abruptlab.experiments.comparison import Comparison, Contest
+from abruptlab.experiments.evaluation import Estimate
+from abruptlab.experiments.out_of_distribution import OutOfDistribution, Varied
+from abruptlab.figures.style import BERT, NUCLEAR, REFERENCE, ShortLog, new_figure, paper_style
+
+ZERO, TRUTH = "predicting zero", "true matrix"  # what the methods are compared with: errors, norms
+BERT_LOOK: dict[str, Any] = {"label": "BERT", "color": BERT, "marker": "o", "markersize": 3}
+NUCLEAR_LOOK: dict[str, Any] = {"label": "nuclear norm", "color": NUCLEAR, "marker": "s", "markersize": 3}
+REFERENCE_LOOK: dict[str, Any] = {"color": REFERENCE, "dashes": (4, 3), "linewidth": 0.8}
+TRAINED_LOOK: dict[str, Any] = {"label": "as in the training", "color": REFERENCE, "dashes": (1, 1.5), "linewidth": 0.8}
+LOSSES = {"loss": "mean squared error, $L$", "loss_masked": r"at hidden entries, $L_\mathrm{mask}$"}
+
+
+@paper_style()
+def draw_comparison(comparison: Comparison) -> Figure:
+    """Figure 3: L, L_mask and the nuclear norms of the solutions over the share of hidden entries."""
+    figure = new_figure(2.2)
+    *errors, norms = figure.subplots(1, 3, sharex=True)
+    contest = comparison.contest
+    for axes, (loss, title) in zip(errors, LOSSES.items(), strict=True):
+        _draw_losses(axes, comparison.probability, contest, loss)
+        axes.set_title(title)
+    _draw_lines(norms, comparison.probability, contest.bert_norm, contest.nuclear_norm, contest.true_norm, TRUTH)
+    norms.set_title("nuclear norm of the solution")
+    for axes in (*errors, norms):
+        _mark(axes, comparison.trained)
+        axes.set_xlabel("share of hidden entries")
+    _legend(figure, f"{ZERO}; {TRUTH}")
+    return figure
+
+
+@paper_style()
+def draw_out_of_distribution(result: OutOfDistribution) -> Figure:
+    """Figure 19: L and L_mask over the rank, the number of rows and the number of columns."""
+    figure = new_figure(3.4)
+    panels = figure.subplots(2, 3, sharex="col", sharey="row")
+    for column, name in zip(panels.T, ("rank", "rows", "columns"), strict=True):
+        varied: Varied = getattr(result, name)
+        for axes, loss in zip(column, LOSSES, strict=True):
+            _draw_losses(axes, varied.value, varied.contest, loss)
+            _mark(axes, varied.trained)
+        column[1].set_xticks(varied.value, _tick_labels(varied))
+        partly = bool((varied.kept < 1).any())
+        column[1].set_xlabel(f"{name} (share of matrices kept)" if partly else name)
+    for axes, title in zip(panels[:, 0], LOSSES.values(), strict=True):
+        axes.set_ylabel(title)
+    _legend(figure, ZERO)
+    return figure
+
+
+def _tick_labels(varied: Varied) -> list[str]:
+    """The values; under them the share of matrices that are kept, where not all are."""
+    shares = ["" if kept == 1 else f"({kept:.0%})" for kept in varied.kept]
+    return [
+        f"{value}\n{share}" if any(shares) else f"{value}" for value, share in zip(varied.value, shares, strict=True)
+    ]
+
+
+def _draw_losses(axes: Axes, at: Shaped[np.ndarray, " condition"], contest: Contest, loss: str) -> None:
+    each = (getattr(losses, loss) for losses in (contest.bert, contest.nuclear, contest.zero))
+    _draw_lines(axes, at, *each, ZERO)
+
+
+def _draw_lines(
+    axes: Axes,
+    at: Shaped[np.ndarray, " condition"],
+    bert: Estimate,
+    nuclear: Estimate,
+    reference: Estimate,
+    what: str,
+) -> None:
+    """The two methods with error bars, and what they are compared with as a dashed line with a band."""
+    for values, look in ((bert, BERT_LOOK), (nuclear, NUCLEAR_LOOK)):
+        axes.errorbar(at, values.mean, values.error, **look)
+    axes.plot(at, reference.mean, label=what, **REFERENCE_LOOK)
+    low, high = reference.mean - reference.error, reference.mean + reference.error
+    axes.fill_between(at, low, high, color=REFERENCE, alpha=0.2, linewidth=0)
+    axes.set_yscale("log")
+    axes.yaxis.set_minor_formatter(ShortLog(minor_thresholds=(1, 0.4)))
+
+
+def _mark(axes: Axes, trained: float) -> None:
+    axes.axvline(trained, zorder=0, **TRAINED_LOOK)
+
+
+def _legend(figure: Figure, reference: str) -> None:
+    lines = (BERT_LOOK, NUCLEAR_LOOK, REFERENCE_LOOK | {"label": reference}, TRAINED_LOOK)
+    figure.legend(handles=[Line2D([], [], **look) for look in lines], loc="outside upper center", ncols=4)

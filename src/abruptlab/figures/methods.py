@@ -1,0 +1,103 @@
+"""Every method on the same matrices: their errors over the training, and how close BERT is to each of them."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
+
+from abruptlab.experiments.methods import FACTORISATION, MEANS, NUCLEAR, POSTERIOR, ZERO, Methods
+from abruptlab.figures import style
+from abruptlab.figures.style import BERT, DROP, SMALL, ShortLog, new_figure, paper_style
+
+COLOURS = {
+    ZERO: style.REFERENCE,
+    MEANS: style.ORANGE,
+    NUCLEAR: style.NUCLEAR,
+    FACTORISATION: style.GREEN,
+    POSTERIOR: style.PURPLE,
+}
+DASHES = (4, 3)
+DISTANCES = "viridis"
+DARK = 0.5  # of the way from the smallest to the largest distance, on the log scale: print turns white below it
+
+
+@paper_style()
+def draw_floor(result: Methods) -> Figure:
+    """L_mask and L of BERT over the steps, with each method's level and its standard error as a band."""
+    figure = new_figure(2.9)
+    panels = figure.subplots(1, 2, sharex=True)
+    curves = result.curves
+    smooth = {"loss_masked": curves.smooth_masked, "loss": curves.smooth_loss}
+    titles = {"loss_masked": r"at hidden entries, $L_\mathrm{mask}$", "loss": "over all entries, $L$"}
+    for axes, (loss, title) in zip(panels, titles.items(), strict=True):
+        levels = getattr(result.method, loss)
+        for name, mean, error in zip(result.names, levels.mean, levels.error, strict=True):
+            axes.axhline(mean, color=COLOURS[name], linewidth=1.1, label=name)
+            axes.axhspan(mean - error, mean + error, color=COLOURS[name], alpha=0.18, linewidth=0)
+        axes.plot(curves.step, smooth[loss], color=BERT, linewidth=0.7, alpha=0.45, label="BERT in training", zorder=2)
+        bert = getattr(result.bert, loss)
+        look = {"fmt": "o", "color": BERT, "markersize": 3, "elinewidth": 0.9, "zorder": 3}
+        axes.errorbar(result.step, bert.mean, bert.error, label="BERT, same matrices", **look)
+        axes.set(yscale="log", title=title)
+        axes.yaxis.set_minor_formatter(ShortLog(minor_thresholds=(1, 0.4)))
+        _over_steps(axes, result)
+    panels[0].set_ylabel("mean squared error")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    return figure
+
+
+@paper_style()
+def draw_closeness(result: Methods) -> Figure:
+    """BERT's distances to the methods and which is nearest, over the steps; all distances at the last checkpoint."""
+    figure = new_figure(5.0)
+    panels = figure.subplot_mosaic([["distance", "nearest"], ["table", "table"]], height_ratios=(1, 1.2))
+    distance, nearest = panels["distance"], panels["nearest"]
+    for at, name in enumerate(result.names):
+        look = {"color": COLOURS[name], "marker": "o", "markersize": 3, "elinewidth": 0.8}
+        distance.errorbar(result.step, result.distance.mean[:, at], result.distance.error[:, at], label=name, **look)
+        nearest.errorbar(result.step, result.nearest.mean[:, at], result.nearest.error[:, at], **look)
+    truth = result.bert.loss_masked
+    look = {"color": BERT, "dashes": DASHES, "linewidth": 0.9}
+    distance.plot(result.step, truth.mean, label="true matrix", **look)
+    distance.set(yscale="log", ylabel="mean squared distance", title="distance of BERT to each method")
+    nearest.set(ylabel="share of matrices", ylim=(-0.02, 1.02), title="which method BERT is nearest to")
+    for axes in (distance, nearest):
+        _over_steps(axes, result)
+    figure.legend(*distance.get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    _draw_table(panels["table"], result)
+    return figure
+
+
+def _draw_table(axes: Axes, result: Methods) -> None:
+    """The distances between all methods, BERT at the last checkpoint and the truth, the lower triangle of a matrix."""
+    names = ["true matrix", *reversed(result.names), "BERT"]
+    between = result.between.mean[::-1, ::-1]
+    table = np.full((len(names), len(names)), np.nan)
+    table[1:-1, 0] = result.method.loss_masked.mean[::-1]
+    table[1:-1, 1:-1] = between
+    table[-1, :-1] = [result.bert.loss_masked.mean[-1], *result.distance.mean[-1, ::-1]]
+    table[np.triu_indices(len(names))] = np.nan
+    shown = table[1:, :-1]
+    # a method's distance to itself is no part of the table; two that agree exactly have no logarithm
+    image = axes.imshow(np.log10(np.where(shown > 0, shown, np.nan)), cmap=DISTANCES, aspect="auto")
+    for i, j in np.argwhere(np.isfinite(shown)):
+        dark = image.norm(np.log10(shown[i, j])) < DARK if shown[i, j] > 0 else False
+        look = {"color": "white" if dark else "black", "fontsize": SMALL, "ha": "center", "va": "center"}
+        axes.text(j, i, _short(shown[i, j]), **look)
+    axes.set_xticks(range(len(names) - 1), names[:-1])
+    axes.set_yticks(range(len(names) - 1), names[1:])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_title(f"mean squared distance of predictions at hidden entries, step {int(result.step[-1]):,}")
+
+
+def _short(value: float) -> str:
+    return f"{value:.2g}" if value >= 0.001 or value == 0 else f"{value * 1e4:.1f}·10⁻⁴"
+
+
+def _over_steps(axes: Axes, result: Methods) -> None:
+    drop, last = result.curves.drop, max(result.curves.step[-1], result.step[-1])
+    if drop is not None:
+        axes.axvspan(drop.onset, last if drop.end is None else drop.end, color=DROP, alpha=0.35, linewidth=0, zorder=0)
+    axes.set(xlim=(-0.02 * last, 1.02 * last), xlabel="training step")
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))

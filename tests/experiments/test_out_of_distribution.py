@@ -1,0 +1,156 @@
+"""Other ranks and sizes than those of the training, for models that do something known."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from abruptlab.errors import CheckpointError, ConfigError
+from abruptlab.experiments.comparison import Contest, compete
+from abruptlab.experiments.evaluation import held_out
+from abruptlab.experiments.out_of_distribution import OutOfDistribution, Varied, measure_out_of_distribution
+from abruptlab.figures.comparison import draw_out_of_distribution
+from abruptlab.figures.save import arrays
+from abruptlab.figures.style import BERT, NUCLEAR, REFERENCE
+from abruptlab.paper import CLAIMS
+from abruptlab.paper.comparison import OUT_OF_DISTRIBUTION
+from abruptlab.runs import Run
+from tests.experiments.test_comparison import Known
+from tests.handmade import COLUMNS, CONFIG, ROWS, averager, copier, handmade_run
+from tests.synthetic import STEPS, make_metrics, make_run
+
+AXES = ("rank", "rows", "columns")
+CLAIMED = ("other-ranks-like-nuclear-norm", "other-rows-like-nuclear-norm", "other-columns-fail")
+
+
+def test_a_copier_predicts_zero_wherever_it_is_used(tmp_path: Path) -> None:
+    result = measure_out_of_distribution(handmade_run(tmp_path, {STEPS: copier()}), matrices=64)
+    assert [getattr(result, axis).value.tolist() for axis in AXES] == [[1, 2, 3], [1, 2, 3], [1, 2, 3, 4]]
+    assert [getattr(result, axis).trained for axis in AXES] == [1, ROWS, COLUMNS]
+    for axis in AXES:
+        contest = getattr(result, axis).contest
+        for name in ("loss", "loss_observed", "loss_masked"):
+            np.testing.assert_allclose(getattr(contest.bert, name).mean, getattr(contest.zero, name).mean, atol=1e-6)
+    # of a single row or column, nuclear norm too predicts zero; of more it does not
+    for varied in (result.rows, result.columns):
+        nuclear, zero = varied.contest.nuclear.loss_masked.mean, varied.contest.zero.loss_masked.mean
+        assert nuclear[0] == pytest.approx(zero[0], rel=1e-3)
+        assert (nuclear[1:] < 0.8 * zero[1:]).all()
+
+
+def test_as_in_the_training_it_is_the_run_s_own_task(tmp_path: Path) -> None:
+    run = handmade_run(tmp_path, {STEPS: averager("row")})
+    result = measure_out_of_distribution(run, matrices=32, seed=3)
+    own = arrays(compete(run.load(STEPS), held_out(run, 32, seed=3)))
+    for axis, at in (("rank", 0), ("rows", 2), ("columns", 3)):
+        of_axis = arrays(getattr(result, axis).contest)
+        for name, values in own.items():
+            np.testing.assert_array_equal(of_axis[name][at], values)
+
+
+def test_a_matrix_takes_the_first_positions_row_by_row(tmp_path: Path) -> None:
+    """To a model that averages over rows, what counts as a row are COLUMNS entries in sequence, whatever the size."""
+    run = handmade_run(tmp_path, {STEPS: averager("row")})
+    result = measure_out_of_distribution(run, ranks=[1], rows=[2], columns=[2], matrices=32)
+    for varied, size in ((result.rows, (2, COLUMNS)), (result.columns, (ROWS, 2))):
+        batch = held_out(run, 32, sizes=(size,))
+        assert batch.size == size
+        seen = (batch.values * batch.observed).split(COLUMNS, dim=1)
+        means = torch.cat([part.mean(1, keepdim=True).expand_as(part) for part in seen], 1)
+        expected = (means - batch.values).square().mean()
+        assert varied.contest.bert.loss.mean[0] == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_a_matrix_with_a_value_that_has_no_token_is_left_out(tmp_path: Path) -> None:
+    run = handmade_run(tmp_path, {STEPS: copier()})
+    varied = measure_out_of_distribution(run, matrices=256).rank
+    drawn = held_out(run, 256, rank=3, limit=10.0)
+    fits = (drawn.values.abs() <= CONFIG.task.limit).all(1)
+    assert varied.kept.tolist() == [1.0, pytest.approx(0.7, abs=0.1), fits.double().mean().item()]
+    hidden = ~drawn.observed[fits]
+    expected = drawn.values[fits][hidden].square().mean().item()
+    assert varied.contest.zero.loss_masked.mean[2] == pytest.approx(expected, rel=1e-5)
+    assert varied.contest.bert.loss_observed.mean[2] < 1e-6  # in the run's own tokens
+
+
+def test_where_no_matrix_is_left_there_is_no_number(tmp_path: Path) -> None:
+    narrow = replace(CONFIG, task=replace(CONFIG.task, limit=0.01))
+    run = make_run(tmp_path, make_metrics(), config=narrow)
+    result = measure_out_of_distribution(run, ranks=[3], rows=[3], columns=[3], matrices=8)
+    assert result.rank.kept.tolist() == [0]
+    assert np.isnan(result.rank.contest.bert.loss.mean).all()
+    draw_out_of_distribution(result)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"rows": [4]}, "4 × 4 matrices have 16 entries, but the model has 12 positions"),
+        ({"columns": [5]}, "3 × 5 matrices have 15 entries, but the model has 12 positions"),
+        ({"ranks": [4]}, r"rank: expected 1 to 3 \(the smallest side\), got 4"),
+        ({"rows": [0]}, "sizes: expected one or more pairs of positive numbers"),
+    ],
+)
+def test_what_cannot_be_is_an_error(tmp_path: Path, asked: dict[str, Any], message: str) -> None:
+    run = handmade_run(tmp_path, {STEPS: copier()})
+    with pytest.raises(ConfigError, match=message):
+        measure_out_of_distribution(run, matrices=2, **asked)
+    with pytest.raises(CheckpointError, match="no checkpoint 7"):
+        measure_out_of_distribution(run, 7)
+
+
+def test_of_several_sizes_the_largest_is_where_one_starts(tmp_path: Path) -> None:
+    config = replace(CONFIG, task=replace(CONFIG.task, sizes=((2, 2), (ROWS, COLUMNS), (3, 3))))
+    result = measure_out_of_distribution(make_run(tmp_path, make_metrics(), {STEPS: copier()}, config), matrices=8)
+    assert (result.rows.trained, result.columns.trained) == (ROWS, COLUMNS)
+
+
+def with_losses(result: OutOfDistribution, **ratios: list[float]) -> OutOfDistribution:
+    """The result with these ratios of L of BERT to that of nuclear norm."""
+
+    def changed(varied: Varied, ratio: list[float]) -> Varied:
+        contest: Contest = varied.contest
+        loss = replace(contest.bert.loss, mean=contest.nuclear.loss.mean * np.array(ratio))
+        return replace(varied, contest=replace(contest, bert=replace(contest.bert, loss=loss)))
+
+    return replace(result, **{axis: changed(getattr(result, axis), ratio) for axis, ratio in ratios.items()})
+
+
+def judged(run: Run, result: OutOfDistribution) -> list[float | None]:
+    assert run.drop is not None
+    return [CLAIMS[name].measure(Known(run, {OUT_OF_DISTRIBUTION: result}), run.drop) for name in CLAIMED]
+
+
+def test_the_claims_leave_out_what_was_trained(tmp_path: Path) -> None:
+    run = handmade_run(tmp_path, {STEPS: copier()})
+    measured = measure_out_of_distribution(run, matrices=16)
+    close = with_losses(measured, rank=[99, 1.5, 1 / 1.5], rows=[0.8, 0.8, 99], columns=[9, 4, 3, 0.01])
+    numbers = judged(run, close)
+    assert numbers == [pytest.approx(1.5), pytest.approx(1.25), pytest.approx(108 ** (1 / 3))]
+    assert [number in CLAIMS[name].bound for name, number in zip(CLAIMED, numbers, strict=True)] == [True] * 3  # pyright: ignore
+    far = with_losses(measured, rank=[1, 0.2, np.nan], rows=[3, 3, 1], columns=[0.1, 1, 1, 99])
+    numbers = judged(run, far)
+    assert numbers == [pytest.approx(5), pytest.approx(3), pytest.approx(0.1 ** (1 / 3))]
+    assert [number in CLAIMS[name].bound for name, number in zip(CLAIMED, numbers, strict=True)] == [False] * 3  # pyright: ignore
+    alone = measure_out_of_distribution(run, ranks=[1], rows=[ROWS], columns=[COLUMNS], matrices=16)
+    assert judged(run, alone) == [None] * 3
+
+
+def test_the_figure_draws_what_was_measured(tmp_path: Path) -> None:
+    result = measure_out_of_distribution(handmade_run(tmp_path, {STEPS: averager("row")}), matrices=64)
+    panels = np.reshape(np.array(draw_out_of_distribution(result).axes), (2, 3))
+    for axis, column in zip(AXES, panels.T, strict=True):
+        varied: Varied = getattr(result, axis)
+        for axes, name in zip(column, ("loss", "loss_masked"), strict=True):
+            curves = {line.get_color(): line for line in axes.lines if len(np.asarray(line.get_xdata())) > 2}
+            contest = varied.contest
+            for colour, losses in ((BERT, contest.bert), (NUCLEAR, contest.nuclear), (REFERENCE, contest.zero)):
+                np.testing.assert_array_equal(curves[colour].get_xdata(), varied.value)
+                np.testing.assert_array_equal(curves[colour].get_ydata(), getattr(losses, name).mean)
+            assert any(np.array_equal(line.get_xdata(), [varied.trained] * 2) for line in axes.lines)
+    labels = [text.get_text() for text in panels[1, 0].get_xticklabels()]
+    assert labels == ["1\n", *(f"{rank}\n({result.rank.kept[rank - 1]:.0%})" for rank in (2, 3))]
+    assert [text.get_text() for text in panels[1, 1].get_xticklabels()] == ["1", "2", "3"]
