@@ -50,6 +50,6 @@ def _rise(cells: Sequence[str]) -> bool:
 
 def _ask(place: str, what: str, cells: Sequence[str], option: str) -> None:
     raise DataError(
-        f"{place} may be {what} or entries (its numbers rise: {', '.join(cells[:RISING])} …): say --{option} or "
-        f"--no-{option}"
+        f"{place} may be {what} or entries (its numbers rise: {', '.join(cells[:RISING])} …): say "
+        f"--{option} yes or --{option} no"
     )

@@ -63,7 +63,10 @@ class ArrayTable:
         """The file with the missing entries filled in, in its own precision and order."""
         array = self.array.copy(order="K")
         missing = np.isnan(array)
-        array[missing] = completed[missing]
+        with np.errstate(over="ignore"):
+            array[missing] = completed[missing]
+        if np.isinf(array).any():
+            raise DataError(f"the completion has entries beyond the range of {array.dtype}: save the file as float64")
         buffer = io.BytesIO()
         np.save(buffer, array, allow_pickle=False)
         return buffer.getvalue()

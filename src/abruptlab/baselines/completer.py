@@ -22,7 +22,7 @@ class Completer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     `_estimate`.
     """
 
-    def fit(self, X: Any, y: None = None) -> "Completer":
+    def fit(self, X: Any, y: Any = None) -> "Completer":
         """Check `X` and note its columns. Raises `DataError` as `estimate` does."""
         self._check(X, reset=True)
         return self
@@ -38,20 +38,15 @@ class Completer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         Raises `DataError` if `X` is no matrix or batch of matrices of finite numbers and NaN, or if its columns are
         not those of the `X` that was given to `fit`.
         """
-        values = self._batch(X)
-        estimates = self._estimate(values.nan_to_num(0.0), ~values.isnan()).cpu().numpy()
-        return estimates[0] if np.ndim(X) == 2 else estimates
+        given = self._check(X)
+        values = torch.tensor(given).view(-1, *given.shape[-2:])
+        return self._estimate(values.nan_to_num(0.0), ~values.isnan()).cpu().numpy().reshape(given.shape)
 
     @abstractmethod
     def _estimate(
         self, values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "batch m n"]
     ) -> Float[Tensor, "batch m n"]:
         """Values for all entries, from those that are observed; `values` is zero elsewhere, in float64 on the CPU."""
-
-    def _batch(self, X: Any) -> Float[Tensor, "batch m n"]:
-        """`X` as a batch, a single matrix as a batch of one, NaN where missing. Raises `DataError` as `estimate`."""
-        values = self._check(X)
-        return torch.tensor(values).view(-1, *values.shape[-2:])
 
     def _check(self, X: Any, *, reset: bool = False) -> Float[np.ndarray, "*batch m n"]:
         """`X` as an array; its columns are compared with those of `fit`, or with `reset` noted."""
