@@ -157,10 +157,10 @@ def _fill(raw: str, number: str) -> str:
 
 
 def _find_separator(text: str) -> str:
-    widths = {
-        separator: [len(record.cells) for record in islice(split(text, separator), LOOKED_AT) if record.cells != [""]]
-        for separator in SEPARATORS
-    }
+    widths = {}
+    for separator in SEPARATORS:
+        some = [record.cells for record in islice(split(text, separator), LOOKED_AT)]
+        widths[separator] = [len(cells) for cells in some if "".join(cells).strip()]  # blank lines are of any width
     for separator, counts in widths.items():
         if counts and counts[0] > 1 and len(set(counts)) == 1:
             return separator

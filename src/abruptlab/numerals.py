@@ -97,4 +97,4 @@ def _refusal(cell: str, place: str, separator: str) -> str:
         return f"{place}: expected a number, got {shown(cell)}: a comma within a number needs ; or tabs between cells"
     if is_number(cell):
         return f"{place}: expected a finite number, got {shown(cell)}"
-    return f"{place}: expected a number or an empty cell, got {shown(cell)!r}"
+    return f"{place}: expected a number or an empty cell, got '{shown(cell)}'"

@@ -3,6 +3,7 @@
 import codecs
 import io
 import stat
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,35 +75,31 @@ class ArrayTable:
 
 @dataclass(frozen=True)
 class TableFile:
-    """A file with a matrix in it."""
+    """What a file with a matrix in it holds."""
 
-    path: Path
     table: TextTable | ArrayTable
     encoding: str = ""  # of text
     mark: bytes = b""  # the byte order mark that it begins with
 
-    def write(self, completed: Float[np.ndarray, "m n"], path: Path) -> None:
-        """Write the file with its missing entries filled in to `path`, whole or not at all.
-
-        All else stays as it is, byte for byte. Raises `DataError` if it cannot be written.
-        """
+    def filled(self, completed: Float[np.ndarray, "m n"]) -> bytes:
+        """The file with its missing entries filled in; all else stays as it is, byte for byte."""
         content = self.table.filled(completed)
-        data = self.mark + content.encode(self.encoding) if isinstance(content, str) else content
+        return self.mark + content.encode(self.encoding) if isinstance(content, str) else content
+
+    def write(self, completed: Float[np.ndarray, "m n"], path: Path) -> None:
+        """Write `filled` to `path`, whole or not at all. Raises `DataError` if that cannot be done."""
+        content = self.filled(completed)
         try:
-            write_atomically(path, data)
+            write_atomically(path, content)
         except OSError as error:
             raise DataError(f"cannot write {path}: {error.strerror or error}") from None
 
 
 def read_table(path: Path, header: bool | None = None, index: bool | None = None) -> TableFile:
-    """The matrix in a file, of which every row and column has an observed entry.
-
-    Text is UTF-8, or UTF-16 with a byte order mark; whether its first line and column are names is recognised unless
-    `header`, `index` say it. Raises `DataError`, in one line that says where, for anything else.
-    """
+    """The matrix in a file; see `parse_table`, whose `DataError` it begins with the path."""
     try:
         status = path.stat()
-        if stat.S_ISDIR(status.st_mode) or not stat.S_ISREG(status.st_mode):
+        if not stat.S_ISREG(status.st_mode):
             kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or device"
             raise DataError(f"{path}: expected a file, got {kind}")
         if status.st_size > LARGEST:
@@ -112,14 +109,23 @@ def read_table(path: Path, header: bool | None = None, index: bool | None = None
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from None
     try:
-        if data.startswith(NPY):
-            file = TableFile(path, _read_npy(data))
-        else:
-            text, encoding, mark = _decode(data)
-            file = TableFile(path, read_text(text, header, index), encoding, mark)
-        _check(file.table)
+        return parse_table(data, header, index)
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
+
+
+def parse_table(data: bytes, header: bool | None = None, index: bool | None = None) -> TableFile:
+    """The matrix in the bytes of a file, of which every row and column has an observed entry.
+
+    Text is UTF-8, or UTF-16 with a byte order mark; whether its first line and column are names is recognised unless
+    `header`, `index` say it. Raises `DataError`, in one line that says where, for anything else.
+    """
+    if data.startswith(NPY):
+        file = TableFile(_read_npy(data))
+    else:
+        text, encoding, mark = _decode(data)
+        file = TableFile(read_text(text, header, index), encoding, mark)
+    _check(file.table)
     return file
 
 
@@ -143,10 +149,11 @@ def _decode(data: bytes) -> tuple[str, str, bytes]:
 def _read_npy(data: bytes) -> ArrayTable:
     file = io.BytesIO(data)
     try:
-        version = np.lib.format.read_magic(file)
-        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read_header(file)
-    except (ValueError, EOFError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
+        with warnings.catch_warnings(action="ignore"):  # about headers of Python 2
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = read(file)
+    except Exception as error:  # the header is a Python literal: a damaged one raises whatever Python's parser does
         raise DataError(f"damaged NPY file: {' '.join(str(error).split())[:100]}") from None
     if dtype.kind not in "fiu":
         what = "Python objects, which are never loaded" if dtype.hasobject else f"dtype {dtype}"
