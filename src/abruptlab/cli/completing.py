@@ -56,6 +56,9 @@ class Complete:
         out = self.out or as_completed(self.file)
         if (out.suffix == ".npy") != (self.file.suffix == ".npy"):
             raise ConfigError(f"--out: expected the format of {self.file.name}, got {out.name}")
+        for path in (out, self.picture or out):  # before the work, not after it
+            if not path.parent.is_dir():
+                raise DataError(f"cannot write {path}: {path.parent} is no folder")
         completion = self._complete(file)
         file.write(completion.values, out)
         _print_filled(file, completion)
