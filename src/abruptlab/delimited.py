@@ -111,7 +111,7 @@ def read_text(text: str, header: bool | None = None, index: bool | None = None) 
     body = [row[has_index:] for row in contents[has_header:]]
     if not body or not body[0]:
         raise DataError(
-            f"expected numbers in cells separated by {', '.join(SEPARATORS.values())}, got nothing but names"
+            f"expected numbers in cells separated by {' or '.join(SEPARATORS.values())}, got nothing but names"
         )
     rows = filled[has_header:]
 
