@@ -128,7 +128,7 @@ def test_the_picture_shows_holes_and_spread(shape: tuple[int, int]) -> None:
     values, observed = random.uniform(2, 3, shape), random.random(shape) > 0.3
     figure = draw_completion(Completion(values, observed, np.where(observed, 0, 0.5), ()))
     holes, whole, spread, *_ = (axes.images[0] for axes in figure.axes[:3])
-    np.testing.assert_array_equal(np.ma.getmaskarray(holes.get_array()), ~observed)
+    np.testing.assert_array_equal(np.ma.getmaskarray(np.ma.asarray(holes.get_array())), ~observed)
     assert not np.ma.is_masked(whole.get_array())
     low, high = whole.get_clim()
     assert low == pytest.approx(values.min())
