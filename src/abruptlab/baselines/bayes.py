@@ -11,12 +11,12 @@ from jaxtyping import Bool, Float
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
-from abruptlab.baselines.completer import Completer, batched
+from abruptlab.baselines.completer import Completer
 from abruptlab.baselines.smc import POPULATIONS, posterior_draws
 from abruptlab.config import Factors, MatrixTask
 from abruptlab.errors import ConfigError
 
-TOGETHER = 2**18  # numbers in a tensor of all particles of the matrices that are led at once
+TOGETHER = 2**18  # numbers in a tensor of all particles of the matrices that are led at once: what a cache holds
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Posterior:
 
         The convergence check: few mean that the populations do not agree.
         """
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.nan_to_num((self.deviation**2).sum((1, 2)) / (self.error**2).sum((1, 2)), nan=np.inf, posinf=np.inf)
+        variance, between = ((each**2).sum((1, 2)) for each in (self.deviation, self.error))
+        return np.divide(variance, between, out=np.full_like(variance, np.inf), where=between > 0)
 
 
 class PosteriorMean(Completer):
@@ -65,7 +65,8 @@ class PosteriorMean(Completer):
 
         Raises `DataError` as `estimate` does.
         """
-        values, _ = batched(X)
+        given = self._check(X)
+        values = torch.tensor(given).view(-1, *given.shape[-2:])
         return self._posterior(values.nan_to_num(0.0), ~values.isnan())
 
     def _estimate(
@@ -83,9 +84,7 @@ class PosteriorMean(Completer):
         m, n = values.shape[1:]
         task = MatrixTask(sizes=((m, n),), rank=self.rank, factors=self.factors, decimals=self.decimals)
         share = max(1, TOGETHER // (self.particles * m * n))
-        parts = [
-            self._part(task, *part) for part in zip(values.split(share), observed.split(share), strict=True)
-        ]
+        parts = [self._part(task, *part) for part in zip(values.split(share), observed.split(share), strict=True)]
         found = Posterior(*(torch.cat(column).numpy() for column in zip(*parts, strict=True)))
         if not found.converged.all():
             warnings.warn(

@@ -96,7 +96,7 @@ def move_gauge(
     v: Float[Tensor, "matrix n rank particle"],
     random: torch.Generator,
 ) -> tuple[Float[Tensor, "matrix m rank particle"], Float[Tensor, "matrix n rank particle"]]:
-    """U A and V A⁻ᵀ, which have the same product: every column is scaled, and sheared by every other.
+    """U A and V A⁻ᵀ, which have the same product: every column is scaled, turned or not, and sheared by every other.
 
     Only the rows and columns take part that observed entries connect to one row, drawn at random: no observed entry
     changes, but a hidden one between two such parts does.
@@ -105,8 +105,9 @@ def move_gauge(
     rows, columns = _connected(target.observed[..., 0], int(torch.randint(u.shape[1], (), generator=random)))
     for k in range(u.shape[2]):
         s = _scale(target.factors, u[:, :, k] * rows, v[:, :, k] * columns, rows.sum(1) - columns.sum(1), random)
-        u[:, :, k] *= (rows * s).exp()
-        v[:, :, k] *= (-columns * s).exp()
+        sign = torch.randint(2, s.shape[1:], generator=random) * 2 - 1
+        u[:, :, k] *= torch.where(rows > 0, sign * s.exp(), 1.0)
+        v[:, :, k] *= torch.where(columns > 0, sign * (-s).exp(), 1.0)
         for other in range(u.shape[2]):
             if other != k:
                 by_u, by_v = rows * u[:, :, k], -columns * v[:, :, other]

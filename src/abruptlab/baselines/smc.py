@@ -49,10 +49,10 @@ def posterior_draws(
         e = residuals(target, u[left], v[left])
         place[left], members = _advance(e, place[left], step, random)
         target = Target(task.factors, known[left], seen[left], *_fit(place[left], step))
-        moved = [x[left].gather(3, members[:, None, None].expand(-1, *x.shape[1:3], -1)) for x in (u, v)]
+        some_u, some_v = (x[left].gather(3, members[:, None, None].expand(-1, *x.shape[1:3], -1)) for x in (u, v))
         for _ in range(SWEEPS):
-            moved = _sweep(target, *moved, random)
-        u[left], v[left] = moved
+            some_u, some_v = _sweep(target, some_u, some_v, random)
+        u[left], v[left] = some_u, some_v
         left = left[place[left] < END]
         if not len(left):
             break
