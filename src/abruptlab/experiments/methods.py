@@ -17,13 +17,13 @@ from abruptlab.baselines.bayes import PosteriorMean
 from abruptlab.baselines.factorisation import Factorisation
 from abruptlab.baselines.nuclear import NuclearNorm
 from abruptlab.baselines.simple import PredictZero, RowColumnMeans
+from abruptlab.config import MatrixTask
 from abruptlab.experiments.evaluation import (
     Estimate,
     Losses,
     completed,
     differences,
     held_out,
-    incomplete,
     load,
     losses,
     over_matrices,
@@ -34,6 +34,7 @@ from abruptlab.experiments.evaluation import (
 from abruptlab.experiments.losses import LossCurves, measure_loss_curves
 
 if TYPE_CHECKING:
+    from abruptlab.baselines.completer import Completer
     from abruptlab.runs import Run
 
 ZERO, MEANS, NUCLEAR, FACTORISATION, POSTERIOR = NAMES = (
@@ -43,7 +44,7 @@ ZERO, MEANS, NUCLEAR, FACTORISATION, POSTERIOR = NAMES = (
     "factorisation",
     "posterior mean",
 )
-PARTICLES = 128  # of the posterior mean: its own error (`floor_bias`) is far below the spread over matrices
+PARTICLES = 128  # of the posterior mean: more would serve one matrix, not the mean over many
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,6 @@ class Methods:
     step: Int[np.ndarray, " step"]
     method: Losses  # [method]
     method_excess: Losses  # [method], over the posterior mean; the errors are those of pairs
-    floor_bias: float  # by this much L_mask of the posterior mean is too high, as it is sampled
     bert: Losses  # [step]
     bert_excess: Losses  # [step], likewise
     between: Estimate  # [method, method], the methods' distances to each other
@@ -69,19 +69,15 @@ class Methods:
 def measure_methods(run: "Run", matrices: int = 512, seed: int = 0) -> Methods:
     """All methods, and BERT at every checkpoint, on `matrices` held-out matrices of the run's task.
 
-    Factorisation is told the rank, the posterior mean the whole prior. The methods err at hidden entries alone, as they
-    give the observed ones back; BERT's L has its error at observed entries too. Raises `RunError` if the run has made
-    no step yet, `CheckpointError` if it has no checkpoint.
+    The methods err at hidden entries alone, as they give the observed ones back; BERT's L has its error at observed
+    entries too. Raises `RunError` if the run has made no step yet, `CheckpointError` if it has no checkpoint.
     """
     curves = measure_loss_curves(run)
     batch = held_out(run, matrices, seed)
     at = run.steps or [run.resolve("final")]
     bert = torch.stack([predict(load(run, step), batch.tokens) for step in at])
-    task, hidden = run.config.task, ~batch.observed
-    posterior = PosteriorMean(task.rank, task.factors, task.decimals, PARTICLES).posterior(incomplete(batch))
-    floor, error = (torch.from_numpy(each).flatten(1).float() for each in (posterior.mean, posterior.error))
-    others = (PredictZero(), RowColumnMeans(), NuclearNorm(), Factorisation(task.rank))  # as NAMES
-    methods = torch.stack([*(completed(method, batch) for method in others), floor])
+    methods = torch.stack([completed(method, batch) for method in classical(run.config.task).values()])
+    floor, hidden = methods[NAMES.index(POSTERIOR)], ~batch.observed
 
     def distances(predictions: Iterable[Tensor]) -> Estimate:
         return stack([pooled((methods - other).square(), hidden) for other in predictions])
@@ -92,7 +88,6 @@ def measure_methods(run: "Run", matrices: int = 512, seed: int = 0) -> Methods:
         step=np.array(at),
         method=losses(methods, batch),
         method_excess=differences(methods, floor, batch),
-        floor_bias=float(pooled(error.square(), hidden).mean),
         bert=losses(bert, batch),
         bert_excess=differences(bert, floor, batch),
         between=distances(methods),
@@ -108,3 +103,14 @@ def nearest(
     asked = hidden.any(1)
     distance = ((methods - bert).square() * hidden).sum(-1)[:, asked]
     return over_matrices((distance.argmin(0) == torch.arange(len(methods)).unsqueeze(1)).double())
+
+
+def classical(task: MatrixTask) -> "dict[str, Completer]":
+    """The methods by name, as NAMES; factorisation is told the task's rank, the posterior mean its whole prior."""
+    return {
+        ZERO: PredictZero(),
+        MEANS: RowColumnMeans(),
+        NUCLEAR: NuclearNorm(),
+        FACTORISATION: Factorisation(task.rank),
+        POSTERIOR: PosteriorMean(task.rank, task.factors, task.decimals, PARTICLES),
+    }

@@ -18,6 +18,7 @@ COLOURS = {
     FACTORISATION: style.GREEN,
     POSTERIOR: style.PURPLE,
 }
+STYLES: dict[str, Any] = {FACTORISATION: {"dashes": (3, 2), "zorder": 2.5}}  # which often lies on the posterior mean
 DASHES = (4, 3)
 DISTANCES = "Blues_r"  # dark is close
 
@@ -33,7 +34,7 @@ def draw_floor(result: Methods) -> Figure:
     for axes, (loss, title) in zip(panels, titles.items(), strict=True):
         levels = getattr(result.method, loss)
         for name, mean, error in zip(result.names, levels.mean, levels.error, strict=True):
-            axes.axhline(mean, color=COLOURS[name], linewidth=1.1, label=name)
+            axes.axhline(mean, color=COLOURS[name], linewidth=1.1, label=name, **STYLES.get(name, {}))
             axes.axhspan(mean - error, mean + error, color=COLOURS[name], alpha=0.18, linewidth=0)
         axes.plot(curves.step, smooth[loss], color=BERT, linewidth=0.7, alpha=0.45, label="BERT in training", zorder=2)
         bert = getattr(result.bert, loss)
@@ -54,7 +55,7 @@ def draw_closeness(result: Methods) -> Figure:
     panels = figure.subplot_mosaic([["distance", "nearest"], ["table", "table"]], height_ratios=(1, 1.2))
     distance, nearest = panels["distance"], panels["nearest"]
     for at, name in enumerate(result.names):
-        look: dict[str, Any] = {"color": COLOURS[name], "marker": "o", "markersize": 3, "elinewidth": 0.8}
+        look = {"color": COLOURS[name], "marker": "o", "markersize": 3, "elinewidth": 0.8, **STYLES.get(name, {})}
         distance.errorbar(result.step, result.distance.mean[:, at], result.distance.error[:, at], label=name, **look)
         nearest.errorbar(result.step, result.nearest.mean[:, at], result.nearest.error[:, at], **look)
     truth = result.bert.loss_masked
@@ -83,7 +84,7 @@ def _draw_table(axes: Axes, result: Methods) -> None:
     for i, j in np.argwhere(np.isfinite(shown)):
         look = {"color": "white" if logs[i, j] < middle else "black", "fontsize": SMALL, "ha": "center", "va": "center"}
         axes.text(j, i, _short(float(shown[i, j])), **look)
-    axes.set_xticks(range(len(names) - 1), [name.replace(" and ", "\nand ") for name in names[:-1]])
+    axes.set_xticks(range(len(names) - 1), [name.replace("and ", "and\n") for name in names[:-1]])
     axes.set_yticks(range(len(names) - 1), names[1:])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
@@ -91,7 +92,10 @@ def _draw_table(axes: Axes, result: Methods) -> None:
 
 
 def _short(value: float) -> str:
-    return f"{value:.2g}" if value >= 0.001 or value == 0 else f"{value * 1e4:.1f}·10⁻⁴"
+    if value == 0 or value >= 0.001:
+        return f"{value:.2g}"
+    digit, power = f"{value:.0e}".split("e")
+    return rf"${digit}\cdot 10^{{{int(power)}}}$"
 
 
 def _over_steps(axes: Axes, result: Methods) -> None:
