@@ -108,8 +108,6 @@ def summarise(errors: Errors, batch: Batch) -> Floor:
         median=np.array([loss.median() for loss in losses]),
         loss_masked=stack([pooled(squared, ~batch.observed[: len(squared)]) for squared in errors.values()]),
         well_observed=stack([over_matrices(loss[well[: len(loss)]]) for loss in losses]),
-        excess=stack(
-            [over_matrices(loss[:shared] - floor[:shared]) for loss, shared in zip(losses, both, strict=True)]
-        ),
+        excess=stack([over_matrices(excess) for excess in excesses]),
         heaviest=np.array([loss.sort().values[-max(1, len(loss) // 20) :].sum() / loss.sum() for loss in losses]),
     )
