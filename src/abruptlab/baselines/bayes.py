@@ -52,7 +52,7 @@ class PosteriorMean(Completer):
     """
 
     def __init__(
-        self, rank: int, factors: Factors = "uniform", decimals: int = 2, particles: int = 512, seed: int = 0
+        self, rank: int, factors: Factors = "uniform", decimals: int = 2, particles: int = 256, seed: int = 0
     ) -> None:
         self.rank = rank
         self.factors: Factors = factors
