@@ -26,7 +26,9 @@ class Posterior:
     mean: Float[np.ndarray, "batch m n"]
     deviation: Float[np.ndarray, "batch m n"]  # the posterior's standard deviation; 0 where observed
     error: Float[np.ndarray, "batch m n"]  # standard error of the mean, from its spread over independent populations
-    converged: Bool[np.ndarray, " batch"]  # False where no factors were found whose product rounds to the matrix
+    converged: Bool[
+        np.ndarray, " batch"
+    ]  # False where a population found no factors whose product rounds to the matrix
 
     @property
     def effective(self) -> Float[np.ndarray, " batch"]:
@@ -48,7 +50,8 @@ class PosteriorMean(Completer):
 
     Raises `ConfigError` for factors that do not exist, for a rank or decimals that no task has, and for fewer than two
     particles a population or a number that the populations cannot share. Warns (scikit-learn's `ConvergenceWarning`)
-    about matrices that are none of the task's, as far as was found: their gaussian approximation is given.
+    about matrices for which some population found no factors that round to what is observed, as happens if they are
+    none of the task's: their mean is that of factors that come near to it.
     """
 
     def __init__(
@@ -88,8 +91,9 @@ class PosteriorMean(Completer):
         found = Posterior(*(torch.cat(column).numpy() for column in zip(*parts, strict=True)))
         if not found.converged.all():
             warnings.warn(
-                f"{(~found.converged).sum()} of {len(values)} matrices: found no {self.factors} factors of rank "
-                f"{self.rank} whose product rounds to the observed entries; the answer only comes near to these",
+                f"{(~found.converged).sum()} of {len(values)} matrices: not every population found {self.factors} "
+                f"factors of rank {self.rank} whose product rounds to the observed entries; either there are none, or "
+                "it takes more particles",
                 ConvergenceWarning,
                 stacklevel=2,
             )
