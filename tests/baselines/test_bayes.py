@@ -9,7 +9,7 @@ from scipy import stats
 from sklearn.exceptions import ConvergenceWarning
 
 from abruptlab.baselines import bayes, smc
-from abruptlab.baselines.bayes import PosteriorMean
+from abruptlab.baselines.bayes import Posterior, PosteriorMean
 from abruptlab.config import Factors, MatrixTask
 from abruptlab.errors import ConfigError, DataError
 from abruptlab.matrices import sample
@@ -19,7 +19,9 @@ PRIORS = {"uniform": stats.uniform(-1, 2), "gaussian": stats.norm(), "laplace": 
 FACTORS: list[Factors] = ["uniform", "gaussian", "laplace"]
 
 
-def task_matrices(side: int, rank: int, matrices: int, factors: Factors = "uniform", decimals: int = 2):
+def task_matrices(
+    side: int, rank: int, matrices: int, factors: Factors = "uniform", decimals: int = 2
+) -> tuple[np.ndarray, np.ndarray]:
     """Matrices of a task, and with NaN where an entry is hidden."""
     task = MatrixTask(sizes=((side, side),), rank=rank, factors=factors, decimals=decimals, limit=99.0)
     batch = sample(task, matrices, seed=4)
@@ -89,16 +91,20 @@ def test_three_entries_of_two_decimals_give_the_fourth_as_quadrature_does(factor
     np.testing.assert_allclose(found.deviation[0, 1, 1], (square - mean**2) ** 0.5, rtol=0.05)
 
 
-@pytest.mark.parametrize("factors", FACTORS)
-@pytest.mark.parametrize(("rank", "decimals"), [(1, 2), (2, 1)])
-def test_errors_are_as_large_as_the_posterior_says(factors: Factors, rank: int, decimals: int) -> None:
-    values, incomplete = task_matrices(3, rank, 150, factors, decimals)
-    found = PosteriorMean(rank, factors, decimals, particles=128).posterior(incomplete)
+@pytest.mark.parametrize(("rank", "factors"), [(1, "uniform"), (1, "gaussian"), (1, "laplace"), (2, "laplace")])
+def test_errors_are_as_large_as_the_posterior_says(rank: int, factors: Factors) -> None:
+    """On simulated truths; `tests/slow` has larger matrices, and more of them."""
+    values, incomplete = task_matrices(3, rank, 120, factors, decimals=1)
+    assert_calibrated(PosteriorMean(rank, factors, decimals=1, particles=128).posterior(incomplete), values, 0.1)
+
+
+def assert_calibrated(found: Posterior, values: np.ndarray, step: float) -> None:
+    """Mean squared error and posterior variance agree, and the mean is neither too high nor too low."""
     assert found.converged.all()
-    size = np.maximum(found.deviation, 10.0**-decimals).max((1, 2))  # so that no matrix outweighs the others
-    surprise = (((found.mean - values) ** 2 - found.deviation**2 - found.error**2).mean((1, 2))) / size**2
+    size = np.maximum(found.deviation, step).max((1, 2))  # so that no matrix outweighs the others
+    surprise = ((found.mean - values) ** 2 - found.deviation**2 - found.error**2).mean((1, 2)) / size**2
     assert abs(surprise.mean()) < 3.5 * surprise.std() / len(surprise) ** 0.5
-    bias = ((found.mean - values) / size[:, None, None]).mean((1, 2))
+    bias = (found.mean - values).mean((1, 2)) / size
     assert abs(bias.mean()) < 3.5 * bias.std() / len(bias) ** 0.5
 
 
@@ -110,7 +116,7 @@ def test_the_error_says_how_much_two_seeds_differ() -> None:
     size = (one.deviation**2)[doubtful]
     apart = ((one.mean - other.mean) ** 2)[doubtful] / size
     told = (one.error**2 + other.error**2)[doubtful] / size
-    assert 0.5 < apart.mean() / told.mean() < 2
+    assert 0.2 < np.median(apart / told) < 1.2  # 0.5 for a squared normal number over its estimate from six
     assert np.median(one.effective) > 64
 
 
