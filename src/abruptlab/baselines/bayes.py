@@ -94,9 +94,9 @@ class PosteriorMean(Completer):
                 getattr(found, field.name)[lost] = getattr(again, field.name)
         if not found.converged.all():
             warnings.warn(
-                f"{(~found.converged).sum()} of {len(values)} matrices: not every population found "
-                f"{self.factors} factors of rank {self.rank} whose product rounds to the observed entries; either there are none, or "
-                "it takes more particles",
+                f"{(~found.converged).sum()} of {len(values)} matrices: not every population found {self.factors} "
+                f"factors of rank {self.rank} whose product rounds to the observed entries; either there are none, "
+                "or it takes more particles",
                 ConvergenceWarning,
                 stacklevel=2,
             )
