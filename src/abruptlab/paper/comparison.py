@@ -59,7 +59,7 @@ def _advantage(found: Findings) -> float:
     return float(-excess.mean[at] / excess.error[at])
 
 
-def _error_gap(found: Findings) -> float:
+def _error_gap(found: Findings) -> float | None:
     contest = found.of(COMPARISON).contest
     return _either_way(contest.bert.loss.mean / contest.nuclear.loss.mean)
 
