@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from abruptlab.figures.probes import draw_probes
     from abruptlab.figures.progress import draw_progress
     from abruptlab.figures.switching import draw_switching
+    from abruptlab.imputer import TransformerImputer
     from abruptlab.matrices import Batch, sample
     from abruptlab.presets import PRESETS, preset
     from abruptlab.pretrained import load_pretrained, pretrained_run
@@ -94,6 +95,7 @@ _HOME = {
     "figures.probes": ("draw_probes",),
     "figures.progress": ("draw_progress",),
     "figures.switching": ("draw_switching",),
+    "imputer": ("TransformerImputer",),
     "matrices": ("Batch", "sample"),
     "presets": ("PRESETS", "preset"),
     "pretrained": ("load_pretrained", "pretrained_run"),
@@ -139,6 +141,7 @@ __all__ = [  # noqa: RUF022 - grouped by module
     "draw_probes",
     "draw_progress",
     "draw_switching",
+    "TransformerImputer",
     "Batch", "sample",
     "PRESETS", "preset",
     "load_pretrained", "pretrained_run",
