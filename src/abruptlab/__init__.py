@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from abruptlab.experiments.copying import measure_copying
     from abruptlab.experiments.embeddings import measure_embeddings, measure_embeddings_over_time
     from abruptlab.experiments.examples import measure_examples
+    from abruptlab.experiments.floor import measure_floor
     from abruptlab.experiments.losses import measure_loss_curves
     from abruptlab.experiments.methods import measure_methods
     from abruptlab.experiments.out_of_distribution import measure_out_of_distribution
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from abruptlab.figures.probes import draw_probes
     from abruptlab.figures.progress import draw_progress
     from abruptlab.figures.switching import draw_switching
+    from abruptlab.imputer import TransformerImputer
     from abruptlab.matrices import Batch, sample
     from abruptlab.presets import PRESETS, preset
     from abruptlab.pretrained import load_pretrained, pretrained_run
@@ -64,6 +66,7 @@ _HOME = {
     "experiments.copying": ("measure_copying",),
     "experiments.embeddings": ("measure_embeddings", "measure_embeddings_over_time"),
     "experiments.examples": ("measure_examples",),
+    "experiments.floor": ("measure_floor",),
     "experiments.losses": ("measure_loss_curves",),
     "experiments.methods": ("measure_methods",),
     "experiments.out_of_distribution": ("measure_out_of_distribution",),
@@ -92,6 +95,7 @@ _HOME = {
     "figures.probes": ("draw_probes",),
     "figures.progress": ("draw_progress",),
     "figures.switching": ("draw_switching",),
+    "imputer": ("TransformerImputer",),
     "matrices": ("Batch", "sample"),
     "presets": ("PRESETS", "preset"),
     "pretrained": ("load_pretrained", "pretrained_run"),
@@ -113,6 +117,7 @@ __all__ = [  # noqa: RUF022 - grouped by module
     "measure_copying",
     "measure_embeddings", "measure_embeddings_over_time",
     "measure_examples",
+    "measure_floor",
     "measure_loss_curves",
     "measure_methods",
     "measure_out_of_distribution",
@@ -136,6 +141,7 @@ __all__ = [  # noqa: RUF022 - grouped by module
     "draw_probes",
     "draw_progress",
     "draw_switching",
+    "TransformerImputer",
     "Batch", "sample",
     "PRESETS", "preset",
     "load_pretrained", "pretrained_run",

@@ -88,6 +88,11 @@ class MatrixTask:
         return max(m * n for m, n in self.sizes)
 
     @property
+    def reach(self) -> float:
+        """The largest size that an entry can have: the rank for uniform factors, else what the vocabulary covers."""
+        return min(self.limit, self.rank) if self.factors == "uniform" else self.limit
+
+    @property
     def copying_level(self) -> float:
         """E[x²] of an entry = rank · Var(u)²: the L_mask of predicting zero (r/9 for uniform factors)."""
         variance = {"uniform": 1 / 3, "gaussian": 1.0, "laplace": 2.0}[self.factors]

@@ -22,7 +22,7 @@ class Completer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     `_estimate`.
     """
 
-    def fit(self, X: Any, y: None = None) -> "Completer":
+    def fit(self, X: Any, y: Any = None) -> "Completer":
         """Check `X` and note its columns. Raises `DataError` as `estimate` does."""
         self._check(X, reset=True)
         return self
@@ -71,3 +71,11 @@ class Completer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         tags.input_tags.three_d_array = True
         tags.requires_fit = False
         return tags
+
+
+def typical_size(values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "batch m n"]) -> Float[Tensor, "batch 1 1"]:
+    """The root mean square of the observed entries; `values` are zero elsewhere."""
+    largest = values.abs().amax((1, 2), keepdim=True)
+    relative = values / torch.where(largest > 0, largest, 1.0)  # whose squares neither overflow nor vanish
+    count = observed.sum((1, 2), keepdim=True).clamp(min=1)
+    return largest * (relative.square().sum((1, 2), keepdim=True) / count).sqrt()

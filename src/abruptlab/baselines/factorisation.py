@@ -37,6 +37,8 @@ class Factorisation(Completer):
                 "factorisation: expected rank and restarts of at least 1 and a ridge above 0, "
                 f"got {self.rank}, {self.restarts} and {self.ridge}"
             )
+        if values.shape[1] < values.shape[2]:  # tall matrices, whose small V is what the solver works on
+            return self._estimate(values.mT, observed.mT).mT
         share = max(1, PART // self.restarts)
         return torch.cat([self._best(*part) for part in zip(values.split(share), observed.split(share), strict=True)])
 

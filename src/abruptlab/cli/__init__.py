@@ -10,6 +10,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import subcommand
 
+from abruptlab.cli.completing import Complete
 from abruptlab.cli.interventions import Ablate, Patch, Switch
 from abruptlab.cli.looking import Claims, Figure, Figures, Presets, Show, Table
 from abruptlab.cli.training import Reproduce, Train, base_config
@@ -33,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             | Annotated[Figures, subcommand("figures")]
             | Annotated[Table, subcommand("table")]
             | Annotated[Claims, subcommand("claims")]
+            | Annotated[Complete, subcommand("complete")]
             | Annotated[Ablate, subcommand("ablate")]
             | Annotated[Patch, subcommand("patch")]
             | Annotated[Switch, subcommand("switch")]

@@ -11,6 +11,7 @@ from abruptlab.experiments.examples import ExampleMatrices
 from abruptlab.figures.style import DIVERGING, HOLE, OUTLINE, TEXT_WIDTH, new_figure, paper_style
 
 PRINTED = 8  # numbers are printed in matrices of up to so many columns
+DRAWN_ENTRIES = 40  # a side of more entries than that is a picture, not cells with borders
 MARGINS = 1.0  # inches of the width that are colour bar and gaps
 NUMBER_WIDTH = 2.43  # of −0.00, in ems of the paper's font
 
@@ -54,23 +55,28 @@ def draw_matrix(
     print_size: float = 0.0,
     *,
     holes: bool = False,
+    centre: float = 0.0,
 ) -> AxesImage:
-    """One matrix as a heat map from −scale to scale, with numbers of `print_size` points (0: none).
+    """One matrix as a heat map from centre − scale to centre + scale, with numbers of `print_size` points (0: none).
 
-    With `holes`, hidden entries are hatched and their values not shown; without, they are outlined.
+    With `holes`, hidden entries are hatched and their values not shown; without, they are outlined. In matrices with
+    a side above `DRAWN_ENTRIES`, holes are plain grey and nothing is outlined.
     """
     shown = np.where(observed, values, np.nan) if holes else values
-    image = axes.imshow(shown, cmap=DIVERGING, vmin=-scale, vmax=scale)
+    image = axes.imshow(shown, cmap=DIVERGING, vmin=centre - scale, vmax=centre + scale)
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     rows, columns = values.shape
+    if max(rows, columns) > DRAWN_ENTRIES:
+        axes.set_facecolor(HOLE["facecolor"])
+        return image
     axes.hlines(np.arange(rows + 1) - 0.5, -0.5, columns - 0.5, color="white", linewidth=0.6)
     axes.vlines(np.arange(columns + 1) - 0.5, -0.5, rows - 0.5, color="white", linewidth=0.6)
     for (i, j), value in np.ndenumerate(shown):
         if not observed[i, j]:
             axes.add_patch(Rectangle((j - 0.46, i - 0.46), 0.92, 0.92, **(HOLE if holes else OUTLINE)))
         if print_size and np.isfinite(value):
-            ink = "white" if abs(value) > 0.6 * scale else "black"
+            ink = "white" if abs(value - centre) > 0.6 * scale else "black"
             number = f"{value:z.{decimals}f}".replace("-", "\N{MINUS SIGN}")
             axes.text(j, i, number, ha="center", va="center_baseline", fontsize=print_size, color=ink)
     return image

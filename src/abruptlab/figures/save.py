@@ -39,8 +39,8 @@ def save_figure(
     Returns the four paths. The same figure and data give the same bytes. Raises `OSError` if they cannot be written.
     """
     contents = {
-        "png": _render(figure, "png", Software=None),
-        "pdf": _render(figure, "pdf", CreationDate=None),
+        "png": render(figure, "png"),
+        "pdf": render(figure, "pdf"),
         "npz": _pack(data),
         "json": _made_with(command, seed),
     }
@@ -77,7 +77,9 @@ def _write(folder: Path, name: str, contents: Mapping[str, bytes | str]) -> list
     return paths
 
 
-def _render(figure: Figure, ending: str, **metadata: None) -> bytes:
+def render(figure: Figure, ending: str) -> bytes:
+    """A figure as PNG or PDF, without what differs from one time to the next."""
+    metadata: dict[str, Any] = {"Software": None} if ending == "png" else {"CreationDate": None}
     buffer = io.BytesIO()
     with paper_style():  # ticks are made when the figure is rendered
         figure.savefig(buffer, format=ending, metadata=metadata)

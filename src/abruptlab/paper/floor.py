@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 def tabulate_floor(floor: "Floor") -> Table:
     """A row for each method, and for what is known of the posterior mean without the truth."""
+    from abruptlab.experiments.floor import MONTE_CARLO
+
     named = (
         ("L", floor.loss.mean),
         ("±", floor.loss.error),
@@ -23,13 +25,12 @@ def tabulate_floor(floor: "Floor") -> Table:
         ("±", floor.excess.error),
     )
     columns, numbers = zip(*named, strict=True)
-    return Table(
-        ("method", "matrices", *columns),
-        tuple(
-            (name, int(floor.matrices[at]), *(float(f"{column[at]:.3g}") for column in numbers))
-            for at, name in enumerate(floor.names)
-        ),
-    )
+    rows = []
+    for at, name in enumerate(floor.names):
+        rounded = [float(f"{column[at]:.3g}") for column in numbers]
+        above = ["–", "–"] if name == MONTE_CARLO else rounded[-2:]  # a part of a method's L lies above nothing
+        rows.append((name, int(floor.matrices[at]), *rounded[:-2], *above))
+    return Table(("method", "matrices", *columns), tuple(rows))
 
 
 TABLES: dict[str, TableSpec] = {

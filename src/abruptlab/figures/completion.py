@@ -1,0 +1,43 @@
+"""A matrix of a person's with holes, as completed, and how sure the method is of each entry."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from abruptlab.completion import Completion
+from abruptlab.figures.matrices import draw_matrix
+from abruptlab.figures.style import TEXT_WIDTH, new_figure, paper_style
+
+TALLEST = 7.0  # inches, of a panel
+BESIDES = 0.65  # of the height that are title and colour bar
+SPREAD = "Greys"
+
+
+@paper_style()
+def draw_completion(completion: Completion) -> Figure:
+    """The input with its missing entries left out, the completed matrix, and the spread where there is one.
+
+    Colours of entries of both signs are centred at 0, of others in the middle of their range.
+    """
+    values, observed = completion.values, completion.observed
+    rows, columns = values.shape
+    panels = 2 if completion.spread is None else 3
+    figure = new_figure(min(TALLEST, (TEXT_WIDTH / panels) * rows / columns) + BESIDES)
+    axes = figure.subplots(1, panels)
+    low, high = values.min(), values.max()
+    centre = 0.0 if low < 0 < high else float((low + high) / 2)
+    scale = float(np.abs(values - centre).max()) or 1.0
+    draw_matrix(axes[0], values, observed, scale, holes=True, centre=centre)
+    image = draw_matrix(axes[1], values, observed, scale, centre=centre)
+    axes[0].set_title(f"input, {(~observed).sum():,} of {values.size:,} missing")
+    axes[1].set_title("completed")
+    bars = [figure.colorbar(image, ax=axes[:2], location="bottom", aspect=40, shrink=0.6, pad=0.03)]
+    if completion.spread is not None:
+        largest = float(completion.spread.max()) or 1.0
+        image = draw_matrix(axes[2], completion.spread, observed, largest)
+        image.set(cmap=SPREAD, clim=(0, largest))
+        axes[2].set_title("spread of what is filled in")
+        bars.append(figure.colorbar(image, ax=axes[2], location="bottom", aspect=20, shrink=0.9, pad=0.03))
+        bars[1].ax.locator_params(nbins=4)
+    for bar in bars:
+        bar.outline.set_linewidth(0.4)
+    return figure
