@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from abruptlab.experiments.copying import measure_copying
     from abruptlab.experiments.embeddings import measure_embeddings, measure_embeddings_over_time
     from abruptlab.experiments.examples import measure_examples
+    from abruptlab.experiments.floor import measure_floor
     from abruptlab.experiments.losses import measure_loss_curves
     from abruptlab.experiments.methods import measure_methods
     from abruptlab.experiments.out_of_distribution import measure_out_of_distribution
@@ -65,6 +66,7 @@ _HOME = {
     "experiments.copying": ("measure_copying",),
     "experiments.embeddings": ("measure_embeddings", "measure_embeddings_over_time"),
     "experiments.examples": ("measure_examples",),
+    "experiments.floor": ("measure_floor",),
     "experiments.losses": ("measure_loss_curves",),
     "experiments.methods": ("measure_methods",),
     "experiments.out_of_distribution": ("measure_out_of_distribution",),
@@ -115,6 +117,7 @@ __all__ = [  # noqa: RUF022 - grouped by module
     "measure_copying",
     "measure_embeddings", "measure_embeddings_over_time",
     "measure_examples",
+    "measure_floor",
     "measure_loss_curves",
     "measure_methods",
     "measure_out_of_distribution",

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from abruptlab.baselines.simple import RowColumnMeans
 from abruptlab.errors import CheckpointError, ConfigError
 from abruptlab.experiments import evaluation
-from abruptlab.experiments.comparison import PROBABILITIES, Comparison, measure_comparison
+from abruptlab.experiments.comparison import PROBABILITIES, Comparison, Contest, measure_comparison
 from abruptlab.experiments.evaluation import Estimate, Losses, completed, held_out, incomplete
 from abruptlab.figures.comparison import draw_comparison
 from abruptlab.figures.save import arrays
@@ -67,8 +68,6 @@ def test_matrices_stay_and_more_of_the_same_entries_are_hidden(run: Run) -> None
 
 
 def test_what_a_method_is_given_and_what_it_gives_back(run: Run) -> None:
-    from abruptlab.baselines.simple import RowColumnMeans
-
     batch = held_out(run, 8)
     given = incomplete(batch)
     assert given.shape == (8, ROWS, COLUMNS)
@@ -118,37 +117,36 @@ def judged(run: Run, result: Comparison) -> dict[str, float | None]:
     return {name: CLAIMS[name].measure(Known(run, {COMPARISON: result}), run.drop) for name in CLAIMED}
 
 
-def made_up(bert: list[float], nuclear: list[float], **norms: list[float]) -> Comparison:
+def made_up(losses: tuple[list[float], list[float]], norms: tuple[list[float], list[float], list[float]]) -> Comparison:
+    """L of BERT and of nuclear norm, and the norms of BERT's solution, the least and the true one, at 0.2 and 0.3."""
+
     def known(values: list[float]) -> Estimate:
-        return Estimate(np.array(values), np.full(len(values), 0.01))
+        return Estimate(np.array(values), np.full(2, 0.01))
 
-    bert_losses, nuclear_losses = (Losses(known(each), known(each), known(each)) for each in (bert, nuclear))
-    excess = known([b - n for b, n in zip(bert, nuclear, strict=True)])
-    contest = evaluation.Losses(excess, excess, excess)
-    from abruptlab.experiments.comparison import Contest
-
-    each = (known(norms[name]) for name in ("bert", "least", "true"))
-    return Comparison(
-        STEPS, 0.3, np.array([0.2, 0.3]), Contest(bert_losses, nuclear_losses, contest, bert_losses, *each)
-    )
+    bert, nuclear = losses
+    excess = [ours - theirs for ours, theirs in zip(bert, nuclear, strict=True)]
+    each = [Losses(*[known(values)] * 3) for values in (bert, nuclear, excess, bert)]
+    contest = Contest(*each, *map(known, norms))  # pyright: ignore[reportArgumentType]
+    return Comparison(STEPS, 0.3, np.array([0.2, 0.3]), contest)
 
 
 def test_the_claims_are_numbers_of_the_two_curves(run: Run) -> None:
-    same = made_up([0.02, 0.04], [0.02, 0.04], bert=[1.0, 1.0], least=[1.0, 1.0], true=[1.2, 1.6])
+    same = made_up(([0.02, 0.04], [0.02, 0.04]), ([1.0, 1.0], [1.0, 1.0], [1.2, 1.6]))
     assert judged(run, same) == {
         "beats-nuclear-norm": pytest.approx(0),
         "not-nuclear-norm-in-error": pytest.approx(1),
         "not-nuclear-norm-in-norm": pytest.approx(0),
     }
     # half of the error at one probability, twice at the other: no less a difference
-    apart = made_up([0.04, 0.02], [0.02, 0.06], bert=[0.9, 1.3], least=[1.0, 1.0], true=[1.2, 1.6])
+    apart = made_up(([0.04, 0.02], [0.02, 0.06]), ([0.9, 1.3], [1.0, 1.0], [1.2, 1.6]))
     assert judged(run, apart) == {
         "beats-nuclear-norm": pytest.approx(4),
         "not-nuclear-norm-in-error": pytest.approx(6**0.5),
         "not-nuclear-norm-in-norm": pytest.approx(0.5),
     }
-    assert [same_holds in CLAIMS[name].bound for name, same_holds in judged(run, same).items()] == [False] * 3  # pyright: ignore
-    assert [apart_holds in CLAIMS[name].bound for name, apart_holds in judged(run, apart).items()] == [True] * 3  # pyright: ignore
+    for result, holds in ((same, False), (apart, True)):
+        numbers = judged(run, result)
+        assert [numbers[name] in CLAIMS[name].bound for name in CLAIMED] == [holds] * 3  # pyright: ignore
 
 
 def test_a_copier_does_not_beat_nuclear_norm_and_a_falling_run_is_not_judged(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_a_copier_predicts_zero_wherever_it_is_used(tmp_path: Path) -> None:
     for varied in (result.rows, result.columns):
         nuclear, zero = varied.contest.nuclear.loss_masked.mean, varied.contest.zero.loss_masked.mean
         assert nuclear[0] == pytest.approx(zero[0], rel=1e-3)
-        assert (nuclear[1:] < 0.8 * zero[1:]).all()
+        assert (nuclear[1:] < 0.9 * zero[1:]).all()
 
 
 def test_as_in_the_training_it_is_the_run_s_own_task(tmp_path: Path) -> None:
@@ -124,17 +124,21 @@ def judged(run: Run, result: OutOfDistribution) -> list[float | None]:
     return [CLAIMS[name].measure(Known(run, {OUT_OF_DISTRIBUTION: result}), run.drop) for name in CLAIMED]
 
 
+def verdicts(numbers: list[float | None]) -> list[bool]:
+    return [number in CLAIMS[name].bound for name, number in zip(CLAIMED, numbers, strict=True)]  # pyright: ignore
+
+
 def test_the_claims_leave_out_what_was_trained(tmp_path: Path) -> None:
     run = handmade_run(tmp_path, {STEPS: copier()})
     measured = measure_out_of_distribution(run, matrices=16)
     close = with_losses(measured, rank=[99, 1.5, 1 / 1.5], rows=[0.8, 0.8, 99], columns=[9, 4, 3, 0.01])
     numbers = judged(run, close)
     assert numbers == [pytest.approx(1.5), pytest.approx(1.25), pytest.approx(108 ** (1 / 3))]
-    assert [number in CLAIMS[name].bound for name, number in zip(CLAIMED, numbers, strict=True)] == [True] * 3  # pyright: ignore
+    assert verdicts(numbers) == [True] * 3
     far = with_losses(measured, rank=[1, 0.2, np.nan], rows=[3, 3, 1], columns=[0.1, 1, 1, 99])
     numbers = judged(run, far)
     assert numbers == [pytest.approx(5), pytest.approx(3), pytest.approx(0.1 ** (1 / 3))]
-    assert [number in CLAIMS[name].bound for name, number in zip(CLAIMED, numbers, strict=True)] == [False] * 3  # pyright: ignore
+    assert verdicts(numbers) == [False] * 3
     alone = measure_out_of_distribution(run, ranks=[1], rows=[ROWS], columns=[COLUMNS], matrices=16)
     assert judged(run, alone) == [None] * 3
 

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, get_args
 
 import numpy as np
@@ -18,6 +18,8 @@ from abruptlab.errors import ConfigError
 
 TOGETHER = 2**18  # numbers in a tensor of all particles of the matrices that are led at once: what a cache holds
 
+AGAIN = 4  # times the particles, for matrices that some population finds no way to: it is small ones that get lost
+
 
 @dataclass(frozen=True)
 class Posterior:
@@ -26,7 +28,9 @@ class Posterior:
     mean: Float[np.ndarray, "batch m n"]
     deviation: Float[np.ndarray, "batch m n"]  # the posterior's standard deviation; 0 where observed
     error: Float[np.ndarray, "batch m n"]  # standard error of the mean, from its spread over independent populations
-    converged: Bool[np.ndarray, " batch"]  # False where no factors were found whose product rounds to the matrix
+    converged: Bool[
+        np.ndarray, " batch"
+    ]  # False where a population found no factors whose product rounds to the matrix
 
     @property
     def effective(self) -> Float[np.ndarray, " batch"]:
@@ -48,11 +52,12 @@ class PosteriorMean(Completer):
 
     Raises `ConfigError` for factors that do not exist, for a rank or decimals that no task has, and for fewer than two
     particles a population or a number that the populations cannot share. Warns (scikit-learn's `ConvergenceWarning`)
-    about matrices that are none of the task's, as far as was found: their gaussian approximation is given.
+    about matrices for which, even with four times the particles, some population found no factors that round to what is
+    observed, as happens if they are none of the task's: their mean is that of factors that come near to it.
     """
 
     def __init__(
-        self, rank: int, factors: Factors = "uniform", decimals: int = 2, particles: int = 512, seed: int = 0
+        self, rank: int, factors: Factors = "uniform", decimals: int = 2, particles: int = 256, seed: int = 0
     ) -> None:
         self.rank = rank
         self.factors: Factors = factors
@@ -81,29 +86,36 @@ class PosteriorMean(Completer):
             raise ConfigError(
                 f"particles: expected a multiple of {POPULATIONS}, at least {2 * POPULATIONS}, got {self.particles}"
             )
-        m, n = values.shape[1:]
-        task = MatrixTask(sizes=((m, n),), rank=self.rank, factors=self.factors, decimals=self.decimals)
-        share = max(1, TOGETHER // (self.particles * m * n))
-        parts = [self._part(task, *part) for part in zip(values.split(share), observed.split(share), strict=True)]
-        found = Posterior(*(torch.cat(column).numpy() for column in zip(*parts, strict=True)))
+        found = self._solve(values, observed, self.particles)
+        lost = torch.from_numpy(~found.converged)
+        if lost.any():
+            again = self._solve(values[lost], observed[lost], AGAIN * self.particles)
+            for field in fields(Posterior):
+                getattr(found, field.name)[lost] = getattr(again, field.name)
         if not found.converged.all():
             warnings.warn(
-                f"{(~found.converged).sum()} of {len(values)} matrices: found no {self.factors} factors of rank "
-                f"{self.rank} whose product rounds to the observed entries; the answer only comes near to these",
+                f"{(~found.converged).sum()} of {len(values)} matrices: not every population found {self.factors} "
+                f"factors of rank {self.rank} whose product rounds to the observed entries; either there are none, "
+                "or it takes more particles",
                 ConvergenceWarning,
                 stacklevel=2,
             )
         return found
 
-    def _part(
-        self, task: MatrixTask, values: Float[Tensor, "matrix m n"], observed: Bool[Tensor, "matrix m n"]
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The fields of `Posterior`, in their order."""
-        draws, converged = posterior_draws(task, values, observed, self.particles, self.seed)
-        hidden = (~observed).double()
+    def _solve(
+        self, values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "batch m n"], particles: int
+    ) -> Posterior:
+        """The posterior by so many particles, for some of the matrices at a time."""
+        m, n = values.shape[1:]
+        task = MatrixTask(sizes=((m, n),), rank=self.rank, factors=self.factors, decimals=self.decimals)
+        share = max(1, TOGETHER // (particles * m * n))
         scale = 10**self.decimals
-        matrices = (draws * scale).round().div_(scale).unflatten(-1, (POPULATIONS, -1))
-        means = matrices.mean((0, -1))  # of each population
-        mean, error = means.mean(-1), means.std(-1) / math.sqrt(POPULATIONS)
-        deviation = (matrices - mean[..., None, None]).square().mean((0, -1, -2)).sqrt()
-        return torch.where(observed, values, mean), deviation * hidden, error * hidden, converged
+        parts = []
+        for known, seen in zip(values.split(share), observed.split(share), strict=True):
+            draws, converged = posterior_draws(task, known, seen, particles, self.seed)
+            rounded = (draws * scale).round().div_(scale).unflatten(-1, (POPULATIONS, -1))
+            means = rounded.mean((0, -1))  # of each population
+            mean, error = means.mean(-1), means.std(-1) / math.sqrt(POPULATIONS)
+            deviation = (rounded - mean[..., None, None]).square().mean((0, -1, -2)).sqrt()
+            parts.append((torch.where(seen, known, mean), deviation * ~seen, error * ~seen, converged))
+        return Posterior(*(torch.cat(column).numpy() for column in zip(*parts, strict=True)))

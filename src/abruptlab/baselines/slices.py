@@ -33,7 +33,7 @@ class Target:
     @property
     def variance(self) -> Float[Tensor, "matrix 1 1"]:
         """About that of an error: the gaussian's and the box's precisions added."""
-        return 1 / (self.precision + 3 / self.width.square())[:, 0]
+        return 1 / (self.precision + 3 / self.width.square()).clamp(min=TINY)[:, 0]
 
     @property
     def transposed(self) -> "Target":

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from abruptlab import sites
+from abruptlab.config import MatrixTask
 from abruptlab.devices import choose_device
 from abruptlab.encoder import Encoder
 from abruptlab.matrices import BLOCK, Batch, generator, stream
@@ -58,7 +59,11 @@ def held_out(run: "Run", matrices: int, seed: int = 0, **changes: Any) -> Batch:
     that make no sense.
     """
     task = run.config.task
-    task = replace(task, **{"sizes": (max(task.sizes, key=math.prod),), **changes})
+    return held_out_of(replace(task, **{"sizes": (max(task.sizes, key=math.prod),), **changes}), matrices, seed)
+
+
+def held_out_of(task: MatrixTask, matrices: int, seed: int = 0) -> Batch:
+    """The same for a task that need not be a run's."""
     largest = max(task.sizes, key=math.prod)
     task = replace(task, sizes=(largest,))
     # the stream draws BLOCK steps at once: a little of each of them, instead of one step whole

@@ -44,6 +44,7 @@ ZERO, MEANS, NUCLEAR, FACTORISATION, POSTERIOR = NAMES = (
     "factorisation",
     "posterior mean",
 )
+PARTICLES = 128  # of the posterior mean: more would serve one matrix, not the mean over many
 
 
 @dataclass(frozen=True)
@@ -65,19 +66,18 @@ class Methods:
     nearest: Estimate  # [step, method], share of the matrices in which BERT is nearest to the method
 
 
-def measure_methods(run: "Run", matrices: int = 1024, seed: int = 0) -> Methods:
+def measure_methods(run: "Run", matrices: int = 512, seed: int = 0) -> Methods:
     """All methods, and BERT at every checkpoint, on `matrices` held-out matrices of the run's task.
 
-    The methods' errors are those at hidden entries alone, as they give the observed ones back; BERT's L has its error
-    at observed entries too. Raises `RunError` if the run has made no step yet, `CheckpointError` without a checkpoint.
+    The methods err at hidden entries alone, as they give the observed ones back; BERT's L has its error at observed
+    entries too. Raises `RunError` if the run has made no step yet, `CheckpointError` if it has no checkpoint.
     """
     curves = measure_loss_curves(run)
     batch = held_out(run, matrices, seed)
     at = run.steps or [run.resolve("final")]
-    methods = torch.stack([completed(method, batch) for method in classical(run.config.task).values()])
     bert = torch.stack([predict(load(run, step), batch.tokens) for step in at])
-    floor = methods[NAMES.index(POSTERIOR)]
-    hidden = ~batch.observed
+    methods = torch.stack([completed(method, batch) for method in classical(run.config.task).values()])
+    floor, hidden = methods[NAMES.index(POSTERIOR)], ~batch.observed
 
     def distances(predictions: Iterable[Tensor]) -> Estimate:
         return stack([pooled((methods - other).square(), hidden) for other in predictions])
@@ -106,11 +106,11 @@ def nearest(
 
 
 def classical(task: MatrixTask) -> "dict[str, Completer]":
-    """The methods by name; the last two are told the rank, the last one the whole prior."""
+    """The methods by name, as NAMES; factorisation is told the task's rank, the posterior mean its whole prior."""
     return {
         ZERO: PredictZero(),
         MEANS: RowColumnMeans(),
         NUCLEAR: NuclearNorm(),
         FACTORISATION: Factorisation(task.rank),
-        POSTERIOR: PosteriorMean(task.rank, task.factors, task.decimals),
+        POSTERIOR: PosteriorMean(task.rank, task.factors, task.decimals, PARTICLES),
     }

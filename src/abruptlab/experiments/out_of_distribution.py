@@ -90,15 +90,16 @@ def _measure(run: "Run", model: Encoder, m: int, n: int, rank: int, matrices: in
     batch, fits = _expressible(run, m, n, rank, matrices, seed)
     if len(batch.values) > 1:
         return fits, compete(model, batch)
-    unknown = Estimate(np.array(np.nan), np.array(np.nan))
-    return fits, Contest(*[Losses(unknown, unknown, unknown)] * 4, *[unknown] * 3)
+    norm = Estimate(np.array(np.nan), np.array(np.nan))
+    loss = Losses(norm, norm, norm)
+    return fits, Contest(loss, loss, loss, loss, norm, norm, norm)
 
 
 def _expressible(run: "Run", m: int, n: int, rank: int, matrices: int, seed: int) -> tuple[Batch, float]:
     """Held-out matrices in the run's own tokens, without those that have a value beyond the vocabulary; the share of
     those that stay."""
     task = run.config.task
-    drawn = held_out(run, matrices, seed, sizes=((m, n),), rank=rank, limit=task.largest_limit)
+    drawn = held_out(run, matrices, seed, sizes=((m, n),), rank=rank, limit=float(task.largest_limit))
     vocabulary = Vocabulary.of(task)
     fits = (drawn.values.abs() <= vocabulary.limit).all(1)
     values, observed = drawn.values[fits], drawn.observed[fits]

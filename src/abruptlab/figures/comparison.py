@@ -67,8 +67,8 @@ def _tick_labels(varied: Varied) -> list[str]:
 
 
 def _draw_losses(axes: Axes, at: Shaped[np.ndarray, " condition"], contest: Contest, loss: str) -> None:
-    each = (getattr(losses, loss) for losses in (contest.bert, contest.nuclear, contest.zero))
-    _draw_lines(axes, at, *each, ZERO)
+    bert, nuclear, zero = (getattr(losses, loss) for losses in (contest.bert, contest.nuclear, contest.zero))
+    _draw_lines(axes, at, bert, nuclear, zero, ZERO)
 
 
 def _draw_lines(
@@ -89,10 +89,10 @@ def _draw_lines(
     axes.yaxis.set_minor_formatter(ShortLog(minor_thresholds=(1, 0.4)))
 
 
-def _mark(axes: Axes, trained: float) -> None:
+def _mark(axes: Axes, trained: int | float) -> None:
     axes.axvline(trained, zorder=0, **TRAINED_LOOK)
 
 
 def _legend(figure: Figure, reference: str) -> None:
-    lines = (BERT_LOOK, NUCLEAR_LOOK, REFERENCE_LOOK | {"label": reference}, TRAINED_LOOK)
-    figure.legend(handles=[Line2D([], [], **look) for look in lines], loc="outside upper center", ncols=4)
+    looks: list[dict[str, Any]] = [BERT_LOOK, NUCLEAR_LOOK, {**REFERENCE_LOOK, "label": reference}, TRAINED_LOOK]
+    figure.legend(handles=[Line2D([], [], **look) for look in looks], loc="outside upper center", ncols=4)

@@ -1,5 +1,7 @@
 """Every method on the same matrices: their errors over the training, and how close BERT is to each of them."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,9 +18,9 @@ COLOURS = {
     FACTORISATION: style.GREEN,
     POSTERIOR: style.PURPLE,
 }
+STYLES: dict[str, Any] = {FACTORISATION: {"dashes": (3, 2), "zorder": 2.5}}  # which often lies on the posterior mean
 DASHES = (4, 3)
-DISTANCES = "viridis"
-DARK = 0.5  # of the way from the smallest to the largest distance, on the log scale: print turns white below it
+DISTANCES = "Blues_r"  # dark is close
 
 
 @paper_style()
@@ -32,11 +34,11 @@ def draw_floor(result: Methods) -> Figure:
     for axes, (loss, title) in zip(panels, titles.items(), strict=True):
         levels = getattr(result.method, loss)
         for name, mean, error in zip(result.names, levels.mean, levels.error, strict=True):
-            axes.axhline(mean, color=COLOURS[name], linewidth=1.1, label=name)
+            axes.axhline(mean, color=COLOURS[name], linewidth=1.1, label=name, **STYLES.get(name, {}))
             axes.axhspan(mean - error, mean + error, color=COLOURS[name], alpha=0.18, linewidth=0)
         axes.plot(curves.step, smooth[loss], color=BERT, linewidth=0.7, alpha=0.45, label="BERT in training", zorder=2)
         bert = getattr(result.bert, loss)
-        look = {"fmt": "o", "color": BERT, "markersize": 3, "elinewidth": 0.9, "zorder": 3}
+        look: dict[str, Any] = {"fmt": "o", "color": BERT, "markersize": 3, "elinewidth": 0.9, "zorder": 3}
         axes.errorbar(result.step, bert.mean, bert.error, label="BERT, same matrices", **look)
         axes.set(yscale="log", title=title)
         axes.yaxis.set_minor_formatter(ShortLog(minor_thresholds=(1, 0.4)))
@@ -53,12 +55,11 @@ def draw_closeness(result: Methods) -> Figure:
     panels = figure.subplot_mosaic([["distance", "nearest"], ["table", "table"]], height_ratios=(1, 1.2))
     distance, nearest = panels["distance"], panels["nearest"]
     for at, name in enumerate(result.names):
-        look = {"color": COLOURS[name], "marker": "o", "markersize": 3, "elinewidth": 0.8}
+        look = {"color": COLOURS[name], "marker": "o", "markersize": 3, "elinewidth": 0.8, **STYLES.get(name, {})}
         distance.errorbar(result.step, result.distance.mean[:, at], result.distance.error[:, at], label=name, **look)
         nearest.errorbar(result.step, result.nearest.mean[:, at], result.nearest.error[:, at], **look)
     truth = result.bert.loss_masked
-    look = {"color": BERT, "dashes": DASHES, "linewidth": 0.9}
-    distance.plot(result.step, truth.mean, label="true matrix", **look)
+    distance.plot(result.step, truth.mean, color=BERT, dashes=DASHES, linewidth=0.9, label="true matrix")
     distance.set(yscale="log", ylabel="mean squared distance", title="distance of BERT to each method")
     nearest.set(ylabel="share of matrices", ylim=(-0.02, 1.02), title="which method BERT is nearest to")
     for axes in (distance, nearest):
@@ -71,20 +72,19 @@ def draw_closeness(result: Methods) -> Figure:
 def _draw_table(axes: Axes, result: Methods) -> None:
     """The distances between all methods, BERT at the last checkpoint and the truth, the lower triangle of a matrix."""
     names = ["true matrix", *reversed(result.names), "BERT"]
-    between = result.between.mean[::-1, ::-1]
     table = np.full((len(names), len(names)), np.nan)
     table[1:-1, 0] = result.method.loss_masked.mean[::-1]
-    table[1:-1, 1:-1] = between
+    table[1:-1, 1:-1] = result.between.mean[::-1, ::-1]
     table[-1, :-1] = [result.bert.loss_masked.mean[-1], *result.distance.mean[-1, ::-1]]
     table[np.triu_indices(len(names))] = np.nan
     shown = table[1:, :-1]
-    # a method's distance to itself is no part of the table; two that agree exactly have no logarithm
-    image = axes.imshow(np.log10(np.where(shown > 0, shown, np.nan)), cmap=DISTANCES, aspect="auto")
+    logs = np.log10(np.where(shown > 0, shown, np.nan))  # two methods that agree exactly have no logarithm
+    axes.imshow(logs, cmap=DISTANCES, aspect="auto")
+    middle = (np.nanmin(logs) + np.nanmax(logs)) / 2
     for i, j in np.argwhere(np.isfinite(shown)):
-        dark = image.norm(np.log10(shown[i, j])) < DARK if shown[i, j] > 0 else False
-        look = {"color": "white" if dark else "black", "fontsize": SMALL, "ha": "center", "va": "center"}
-        axes.text(j, i, _short(shown[i, j]), **look)
-    axes.set_xticks(range(len(names) - 1), names[:-1])
+        look = {"color": "white" if logs[i, j] < middle else "black", "fontsize": SMALL, "ha": "center", "va": "center"}
+        axes.text(j, i, _short(float(shown[i, j])), **look)
+    axes.set_xticks(range(len(names) - 1), [name.replace("and ", "and\n") for name in names[:-1]])
     axes.set_yticks(range(len(names) - 1), names[1:])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
@@ -92,7 +92,10 @@ def _draw_table(axes: Axes, result: Methods) -> None:
 
 
 def _short(value: float) -> str:
-    return f"{value:.2g}" if value >= 0.001 or value == 0 else f"{value * 1e4:.1f}·10⁻⁴"
+    if value == 0 or value >= 0.001:
+        return f"{value:.2g}"
+    digit, power = f"{value:.0e}".split("e")
+    return rf"${digit}\cdot 10^{{{int(power)}}}$"
 
 
 def _over_steps(axes: Axes, result: Methods) -> None:

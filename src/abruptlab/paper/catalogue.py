@@ -6,6 +6,7 @@ from abruptlab.paper import (
     comparison,
     copying,
     embeddings,
+    floor,
     methods,
     patching,
     permutation,
@@ -29,7 +30,7 @@ FIGURES: dict[str, FigureSpec] = {
     **comparison.FIGURES,
     **methods.FIGURES,
 }
-TABLES: dict[str, TableSpec] = copying.TABLES
+TABLES: dict[str, TableSpec] = {**copying.TABLES, **floor.TABLES}
 CLAIMS: dict[str, Claim] = {
     **training.CLAIMS,
     **copying.CLAIMS,
