@@ -168,6 +168,26 @@ def test_a_row_with_nothing_observed_is_zero_with_the_prior_s_spread() -> None:
     assert 0.4 < ratio[0] < 0.65
 
 
+def test_a_matrix_that_a_population_gets_lost_on_is_tried_again_with_more_particles(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, incomplete = task_matrices(3, 1, 3, decimals=1)
+    few, many = (PosteriorMean(1, decimals=1, particles=count).posterior(incomplete) for count in (64, 256))
+    draws = bayes.posterior_draws
+
+    def losing_the_second(
+        task: MatrixTask, values: torch.Tensor, observed: torch.Tensor, particles: int, seed: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        found, converged = draws(task, values, observed, particles, seed)
+        return found, converged & ((particles > 64) | (torch.arange(len(values)) != 1))
+
+    monkeypatch.setattr(bayes, "posterior_draws", losing_the_second)
+    found = PosteriorMean(1, decimals=1, particles=64).posterior(incomplete)
+    assert found.converged.all()
+    np.testing.assert_array_equal(found.mean, [few.mean[0], many.mean[1], few.mean[2]])
+    np.testing.assert_array_equal(found.error, [few.error[0], many.error[1], few.error[2]])
+
+
 def test_a_matrix_that_is_none_of_the_task_s_is_said_to_be_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(smc, "LEVELS", 40)
     good = [[0.5, 0.2], [0.2, NAN]]
