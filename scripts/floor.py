@@ -33,7 +33,9 @@ TASKS = {
     "7x7-rank-2": MatrixTask(),
     "7x7-rank-1": MatrixTask(sizes=((7, 7),), rank=1),
 }
-PARTS = 32  # of each method's matrices
+# so many matrices for the posterior mean as about ten minutes of a core suffice for
+POSTERIOR_MATRICES = {"5x5-rank-1": 6144, "7x7-rank-2": 2112, "7x7-rank-1": 3072}
+PART, POSTERIOR_PART = 640, 192  # matrices whose errors are kept together
 # L measured elsewhere, by other code on other matrices, and its standard error
 REFERENCES = {
     "7x7-rank-2": {
@@ -71,11 +73,10 @@ def measure(name: str, batch: Batch, posterior: int, parts: Path) -> Floor:
     runs = [run for run in map(pretrained_run, shipped_runs()) if run.config.task == task]
     errors: dict[str, Tensor] = {}
     for method, squared_errors in competitors(task, runs[0].load("final") if runs else None).items():
-        matrices = posterior if method == POSTERIOR else len(batch.values)
-        size = math.ceil(matrices / PARTS)
+        matrices, size = (posterior, POSTERIOR_PART) if method == POSTERIOR else (len(batch.values), PART)
         pieces = []
         for start in track(range(0, matrices, size), description=f"{name}: {method}"):
-            path = parts / name / f"{method}, {start} of {matrices}.npz"
+            path = parts / name / f"{method} {start}.npz"
             if not path.exists():
                 found = squared_errors(batch[start : min(start + size, matrices)])
                 _save(path, {key: value.numpy() for key, value in found.items()})
@@ -92,20 +93,21 @@ def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
     write_atomically(path, buffer.getvalue())
 
 
-def main(out: Path, matrices: int = 20480, posterior: int = 6144, seed: int = 0) -> None:
+def main(out: Path, matrices: int = 20480, seed: int = 0) -> None:
     """Measure all methods on the three tasks and write the tables.
 
     Args:
         out: Folder for the tables.
         matrices: Held-out matrices of each task.
-        posterior: How many of them the posterior mean gets.
         seed: Decides the matrices.
     """
     torch.set_num_threads(1)
     command = shlex.join(["python", "-m", "scripts.floor", *sys.argv[1:]])
+    parts = Path("runs/floor") / f"{matrices} matrices, seed {seed}"
     floors = {}
     for name, task in TASKS.items():
-        floors[name] = measure(name, held_out_of(task, matrices, seed), posterior, Path("runs/floor") / f"seed{seed}")
+        posterior = min(matrices, POSTERIOR_MATRICES[name])
+        floors[name] = measure(name, held_out_of(task, matrices, seed), posterior, parts)
         save_table(tabulate_floor(floors[name]), out, f"methods-{name}", command, seed)
     save_table(compare(floors), out, "references", command, seed)
     print((out / "references.md").read_text(encoding="utf-8"))

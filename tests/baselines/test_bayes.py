@@ -124,8 +124,8 @@ def test_the_error_says_how_much_two_seeds_differ() -> None:
 def test_a_matrix_is_completed_alike_alone_and_in_a_batch_and_whatever_the_global_seed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    _, incomplete = task_matrices(3, 2, 12, decimals=1)
-    method = PosteriorMean(2, decimals=1, particles=64)
+    _, incomplete = task_matrices(3, 1, 12, decimals=1)
+    method = PosteriorMean(1, decimals=1, particles=64)
     torch.manual_seed(1)
     filled = method.fit_transform(incomplete)
     torch.manual_seed(2)
@@ -134,7 +134,7 @@ def test_a_matrix_is_completed_alike_alone_and_in_a_batch_and_whatever_the_globa
     np.testing.assert_array_equal(method.transform(incomplete), filled)
     seen = ~np.isnan(incomplete)
     np.testing.assert_array_equal(filled[seen], incomplete[seen])
-    assert not np.array_equal(PosteriorMean(2, decimals=1, particles=64, seed=1).transform(incomplete), filled)
+    assert not np.array_equal(PosteriorMean(1, decimals=1, particles=64, seed=1).transform(incomplete), filled)
 
 
 @pytest.mark.parametrize("change", [lambda x: -x, lambda x: x.swapaxes(1, 2), lambda x: x[:, ::-1, [2, 0, 3, 1]]])
@@ -166,6 +166,26 @@ def test_a_row_with_nothing_observed_is_zero_with_the_prior_s_spread() -> None:
     ratio = found.deviation[0, 1] / np.abs([0.9, 0.4, -0.7])  # u ~ Unif[−1, 1] has deviation 1/√3, v ≤ 1 is in doubt
     np.testing.assert_allclose(ratio / ratio[0], 1, rtol=0.03)
     assert 0.4 < ratio[0] < 0.65
+
+
+def test_a_matrix_that_a_population_gets_lost_on_is_tried_again_with_more_particles(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, incomplete = task_matrices(3, 1, 3, decimals=1)
+    few, many = (PosteriorMean(1, decimals=1, particles=count).posterior(incomplete) for count in (64, 256))
+    draws = bayes.posterior_draws
+
+    def losing_the_second(
+        task: MatrixTask, values: torch.Tensor, observed: torch.Tensor, particles: int, seed: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        found, converged = draws(task, values, observed, particles, seed)
+        return found, converged & ((particles > 64) | (torch.arange(len(values)) != 1))
+
+    monkeypatch.setattr(bayes, "posterior_draws", losing_the_second)
+    found = PosteriorMean(1, decimals=1, particles=64).posterior(incomplete)
+    assert found.converged.all()
+    np.testing.assert_array_equal(found.mean, [few.mean[0], many.mean[1], few.mean[2]])
+    np.testing.assert_array_equal(found.error, [few.error[0], many.error[1], few.error[2]])
 
 
 def test_a_matrix_that_is_none_of_the_task_s_is_said_to_be_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,11 +61,12 @@ def test_every_method_and_the_model_are_measured_on_held_out_matrices(
 
 def test_the_script_goes_on_where_it_was_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PARTICLES", 32)
-    monkeypatch.setattr(script, "PARTS", 2)
+    monkeypatch.setattr(script, "PART", 4)
+    monkeypatch.setattr(script, "POSTERIOR_PART", 3)
     monkeypatch.setitem(script.TASKS, "small", MatrixTask(sizes=((3, 3),), rank=1, decimals=1))
     batch = held_out_of(script.TASKS["small"], 8)
     first = script.measure("small", batch, 4, tmp_path)
-    [middle] = tmp_path.glob("small/nuclear norm, 4 of 8.npz")
+    [middle] = tmp_path.glob("small/nuclear norm 4.npz")
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("small/*")}
     middle.unlink()
     again = script.measure("small", batch, 4, tmp_path)
