@@ -21,7 +21,7 @@ def verdicts(folder: Path, metrics: Metrics) -> dict[str, Verdict]:
 
 def judged(run: Run) -> dict[str, Verdict]:
     """The verdicts on the claims about training."""
-    return {verdict.id: verdict for verdict in judge(Findings(run)) if verdict.id in CLAIMS}
+    return {verdict.id: verdict for verdict in judge(Findings(run), CLAIMS)}
 
 
 def changed(name: str, change: Any) -> Metrics:
