@@ -4,12 +4,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from abruptlab.paper.registry import Bound, Claim, FigureSpec, Findings, later
+from abruptlab.paper.registry import Bound, Claim, FigureSpec, Findings, at_the_end, later
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from abruptlab.drop import Drop
     from abruptlab.experiments.comparison import Comparison
     from abruptlab.experiments.out_of_distribution import OutOfDistribution, Varied
 
@@ -45,11 +42,6 @@ SIGMAS = 3.0  # standard errors: no chance
 APART = 1.25  # factor between two errors: more than an imperfect imitation of one method by the other would give
 APART_IN_NORM = 0.25  # of the way from the least norm to the true one: likewise
 CLOSE = 2.0  # factor between two errors that span decades
-
-
-def at_the_end(measure: "Callable[[Findings], float | None]") -> "Callable[[Findings, Drop], float | None]":
-    """A number of the final model; none for a run that has been stopped while it falls."""
-    return lambda found, drop: None if drop.end is None and not found.run.finished else measure(found)
 
 
 def _advantage(found: Findings) -> float:

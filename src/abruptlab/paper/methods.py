@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from abruptlab.paper.comparison import SIGMAS, at_the_end
-from abruptlab.paper.registry import Bound, Claim, FigureSpec, Findings, later
+from abruptlab.paper.comparison import SIGMAS
+from abruptlab.paper.registry import Bound, Claim, FigureSpec, Findings, at_the_end, later
 
 if TYPE_CHECKING:
     from abruptlab.experiments.methods import Methods

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from abruptlab.paper.registry import Bound, Claim, FigureSpec, Findings, later
+from abruptlab.paper.registry import Bound, Claim, FigureSpec, Findings, at_the_end, later
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,8 +54,8 @@ ALL, HIDDEN = 0, 2  # in experiments.probes.PLACES
 
 
 def _of_probes(number: "Callable[[Probes], float | None]") -> "Callable[[Findings, Drop], float | None]":
-    """A number of the final model's probes; none for a run that has been stopped while it falls."""
-    return lambda found, drop: None if drop.end is None and not found.run.finished else number(found.of(PROBES))
+    """A number of the final model's probes."""
+    return at_the_end(lambda found: number(found.of(PROBES)))
 
 
 def _late_and_early(values: np.ndarray) -> tuple[float, float]:

@@ -124,3 +124,8 @@ class Claim:
     bound: Bound
     measure: "Callable[[Findings, Drop], float | None]"  # None where the run has nothing to say (yet)
     needs_drop: bool = True  # without a drop it is not judged; else it then fails
+
+
+def at_the_end(measure: Callable[[Findings], float | None]) -> "Callable[[Findings, Drop], float | None]":
+    """A claim's measure of the final model; None for a run that has been stopped while it falls."""
+    return lambda found, drop: None if drop.end is None and not found.run.finished else measure(found)
