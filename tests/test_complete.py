@@ -1,6 +1,7 @@
 """Completing a person's matrix: the methods on known answers, and `abruptlab complete` as a user meets it."""
 
 import re
+import shutil
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -127,7 +128,7 @@ def test_the_picture_shows_holes_and_spread(shape: tuple[int, int]) -> None:
     values, observed = random.uniform(2, 3, shape), random.random(shape) > 0.3
     figure = draw_completion(Completion(values, observed, np.where(observed, 0, 0.5), ()))
     holes, whole, spread, *_ = (axes.images[0] for axes in figure.axes[:3])
-    np.testing.assert_array_equal(np.ma.getmaskarray(holes.get_array()), ~observed)
+    np.testing.assert_array_equal(np.ma.getmaskarray(np.ma.asarray(holes.get_array())), ~observed)
     assert not np.ma.is_masked(whole.get_array())
     low, high = whole.get_clim()
     assert low == pytest.approx(values.min())
@@ -158,6 +159,18 @@ def test_a_file_is_completed(table: Path, capsys: pytest.CaptureFixture[str]) ->
     assert shown.endswith("t.completed.csv\nt.png\n")
     assert imread("t.png").std() > 0.1
     assert {path.name for path in Path().iterdir()} == {"t.csv", "t.completed.csv", "t.png"}
+
+
+def test_the_page_shows_what_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    docs = Path(__file__).parents[1] / "docs"
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(docs / "sales.csv", tmp_path)
+    assert abruptlab("complete", "sales.csv", "--picture", "sales.png") == (0, "")
+    page = (docs / "complete.md").read_text()
+    for text in (capsys.readouterr().out, (docs / "sales.csv").read_text()):
+        assert "".join(f"    {line}\n" for line in text.splitlines()) in page
 
 
 def test_the_spread_is_printed(table: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,8 @@ def check(command: str, folder: Path) -> None:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.name)
 def test_commands(page: Path, tmp_path: Path) -> None:
+    for example in page.parent.glob("*.csv"):
+        shutil.copy(example, tmp_path)
     for command in commands(page):
         check(command, tmp_path)
 

@@ -213,7 +213,8 @@ def test_copies_of_it_do_the_same() -> None:
     _, given = task_matrices(1)
     imputer = TransformerImputer(pretrained_run(), rescale=True).fit(given[0])
     expected = imputer.transform(given[0])
-    for copy in (clone(imputer), pickle.loads(pickle.dumps(imputer))):
+    copies: list[Any] = [clone(imputer), pickle.loads(pickle.dumps(imputer))]
+    for copy in copies:
         np.testing.assert_array_equal(copy.transform(given[0]), expected)
 
 
@@ -222,7 +223,7 @@ def test_in_a_pipeline_and_with_names() -> None:
     pipeline = make_pipeline(FunctionTransformer(lambda x: x / 2), TransformerImputer())
     assert np.isfinite(pipeline.fit_transform(given[0])).all()
     names = np.array(list("abcde"), dtype=object)
-    assert list(TransformerImputer().fit(given[0]).get_feature_names_out(names)) == list("abcde")
+    np.testing.assert_array_equal(TransformerImputer().fit(given[0]).get_feature_names_out(names), names)
     with pytest.raises(DataError, match="X has 4 features, but TransformerImputer is expecting 5"):
         TransformerImputer().fit(given[0]).transform(given[0][:, :4])
 
@@ -249,5 +250,5 @@ def test_what_is_no_matrix_of_numbers_is_one_line(given: Any, line: str) -> None
 def test_a_batch_does_not_disturb_the_columns_of_fit() -> None:
     _, given = task_matrices(6)
     imputer = TransformerImputer().fit(given)
-    assert imputer.n_features_in_ == 5
+    assert vars(imputer)["n_features_in_"] == 5
     np.testing.assert_allclose(imputer.transform(given[2]), imputer.transform(given)[2], atol=1e-6)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from sklearn.base import clone
 
 from abruptlab.baselines.bayes import PosteriorMean
 from abruptlab.baselines.completer import Completer, typical_size
@@ -130,5 +129,6 @@ def _posterior(
         )
     seen = given[~np.isnan(given)]
     decimals = next((some for some in range(PRIOR_DECIMALS) if (seen.round(some) == seen).all()), PRIOR_DECIMALS)
-    posterior = clone(method).set_params(decimals=decimals).posterior(given.round(decimals))
+    parameters: dict[str, Any] = method.get_params() | {"decimals": decimals}
+    posterior = PosteriorMean(**parameters).posterior(given.round(decimals))
     return np.where(np.isnan(given), posterior.mean[0], given), posterior.deviation[0]

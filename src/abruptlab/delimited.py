@@ -82,10 +82,10 @@ class TextTable:
     def filled(self, completed: Float[np.ndarray, "m n"]) -> str:
         """The text with the missing cells filled in."""
         cells = [record.cells for record in self.records]
-        for i in np.isnan(self.values).any(1).nonzero()[0].tolist():
-            row = cells[self.rows[i]] = list(cells[self.rows[i]])
-            for j in np.isnan(self.values[i]).nonzero()[0].tolist():
-                row[self.index + j] = _fill(row[self.index + j], self.number(completed[i, j]))
+        for at, values, numbers in zip(self.rows, self.values, completed, strict=True):
+            cells[at] = list(cells[at])
+            for j in np.isnan(values).nonzero()[0].tolist():
+                cells[at][self.index + j] = _fill(cells[at][self.index + j], self.number(float(numbers[j])))
         return "".join(self.separator.join(row) + record.end for row, record in zip(cells, self.records, strict=True))
 
 
@@ -111,7 +111,7 @@ def read_text(text: str, header: bool | None = None, index: bool | None = None) 
     body = [row[has_index:] for row in contents[has_header:]]
     if not body or not body[0]:
         raise DataError(
-            f"expected numbers in cells separated by {', '.join(SEPARATORS.values())}, got nothing but names"
+            f"expected numbers in cells separated by {' or '.join(SEPARATORS.values())}, got nothing but names"
         )
     rows = filled[has_header:]
 

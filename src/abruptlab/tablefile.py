@@ -135,14 +135,14 @@ def _decode(data: bytes) -> tuple[str, str, bytes]:
         if data.startswith(beginning):
             raise DataError(f"expected text or NPY, got {what}")
     mark, encoding = next(((mark, name) for mark, name in _MARKS.items() if data.startswith(mark)), (b"", "utf-8"))
+    if encoding == "utf-8" and b"\0" in data:
+        raise DataError("expected text or NPY, got a binary file (it has NUL bytes)")
     try:
         text = data[len(mark) :].decode(encoding)
     except UnicodeDecodeError as error:
         at = len(mark) + error.start
         line = data.count(b"\n", 0, at) + 1
         raise DataError(f"line {line}: expected text in UTF-8, got byte 0x{data[at]:02x}: save it as UTF-8") from None
-    if "\0" in text:
-        raise DataError("expected text or NPY, got a binary file (it has NUL bytes)")
     return text, encoding, mark
 
 
@@ -173,7 +173,7 @@ def _check(table: TextTable | ArrayTable) -> None:
     """Nothing can tell the values of a row or column of which none is known."""
     missing = np.isnan(table.values)
     if missing.all():
-        raise DataError("expected some observed entries, got missing ones only")
+        raise DataError(f"expected some observed entries, got missing ones only ({table.layout})")
     for what, blank, place in (
         ("row", missing.all(1), table.row_place),
         ("column", missing.all(0), table.column_place),

@@ -55,7 +55,7 @@ class Completer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             if len(shape) not in (2, 3):
                 came = f"expected a matrix [m, n] or a batch [batch, m, n], got shape {[*shape]}. Reshape your data"
                 raise DataError(came)
-            rows = X if len(shape) == 2 else np.reshape(X, (shape[0] * shape[1], shape[2]))
+            rows: Any = X if len(shape) == 2 else np.reshape(X, (shape[0] * shape[1], shape[2]))
             options: dict[str, Any] = {"dtype": np.float64, "ensure_all_finite": "allow-nan"}
             if reset or hasattr(self, "n_features_in_"):
                 return np.reshape(validate_data(self, rows, reset=reset, **options), shape)

@@ -92,9 +92,9 @@ def _print_filled(file: "TableFile", completion: "Completion") -> None:
     table, places = file.table, (~completion.observed).nonzero()
     lines = []
     for i, j in list(zip(*(side.tolist() for side in places), strict=True))[:LISTED]:
-        line = [shown(table.row_names[i]), shown(table.column_names[j]), table.number(completion.values[i, j])]
+        line = [shown(table.row_names[i]), shown(table.column_names[j]), table.number(float(completion.values[i, j]))]
         if completion.spread is not None:
-            line += ["±", table.number(completion.spread[i, j])]
+            line += ["±", table.number(float(completion.spread[i, j]))]
         lines.append(line)
     heads = ["row", "column", "value", "", "spread"][: len(lines[0])]
     alignment = ["left", "left", "decimal", "left", "decimal"][: len(heads)]
