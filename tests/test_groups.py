@@ -1,8 +1,9 @@
 import pytest
+import torch
 
 from abruptlab.config import ModelConfig
 from abruptlab.errors import ConfigError
-from abruptlab.groups import COMBINATIONS, GROUPS, SINGLE, parameters_of
+from abruptlab.groups import COMBINATIONS, GROUPS, SINGLE, parameters_of, transplant
 from tests.conftest import make_encoder
 
 DEEP = make_encoder(ModelConfig(layers=12, heads=1, width=8, mlp_width=8))
@@ -40,3 +41,22 @@ def test_combinations_are_unions() -> None:
 def test_an_unknown_group_is_an_error_that_lists_them() -> None:
     with pytest.raises(ConfigError, match="no group of parameters 'heads'; there are: " + ", ".join(GROUPS)):
         parameters_of(DEEP, ["mlp", "heads"])
+
+
+def test_a_transplant_leaves_only_the_chosen_groups_to_be_trained() -> None:
+    fresh, finished = make_encoder(DEEP.config), make_encoder(DEEP.config)
+    with torch.no_grad():
+        for parameter in finished.parameters():
+            parameter += 1
+    start = {name: parameter.clone() for name, parameter in fresh.named_parameters()}
+    transplant(fresh, finished, ["mlp", "read-out"])
+    trained = {name for name, parameter in fresh.named_parameters() if parameter.requires_grad}
+    assert trained == parameters_of(DEEP, ["mlp", "read-out"]).keys()
+    for name, parameter in fresh.named_parameters():
+        assert torch.equal(parameter, start[name] if name in trained else finished.get_parameter(name)), name
+
+
+def test_a_transplant_needs_equal_sizes() -> None:
+    small = make_encoder(ModelConfig(layers=1, heads=1, width=8, mlp_width=8))
+    with pytest.raises(ConfigError, match="expected a finished run whose model has the sizes of this one"):
+        transplant(small, DEEP, ["mlp"])

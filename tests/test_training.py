@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from abruptlab.checkpoints import checkpoint_folder, load_checkpoint
-from abruptlab.config import ConfigError, RunConfig
+from abruptlab.config import ConfigError, RunConfig, StartConfig
 from abruptlab.devices import choose_device
 from abruptlab.errors import DivergedError, RunError, VocabularyError
+from abruptlab.groups import parameters_of
 from abruptlab.matrices import sample
 from abruptlab.optimizers import build_optimizers
 from abruptlab.presets import preset
@@ -303,3 +304,25 @@ def test_cuda_follows_the_cpu_loop_and_resumes(tmp_path: Path, changes: dict) ->
         train(config, tmp_path / "broken", device="cuda", report=interrupt_at(33))
     resumed = train(config, tmp_path / "broken", resume=True, device="cuda")
     np.testing.assert_allclose(resumed.metrics["loss"], straight.metrics["loss"], rtol=0.05)
+
+
+def test_parts_of_a_finished_run_are_trained_alone(whole: Run, tmp_path: Path) -> None:
+    start = StartConfig(run=str(whole.folder), trained=("mlp",))
+    config = replace(with_training(SMOKE, steps=8), seed=5, start=start)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "run", device="cpu", report=interrupt_at(3))
+    run = train(config, tmp_path / "run", resume=True, device="cpu")
+    assert_same_run(train(config, tmp_path / "straight", device="cpu"), run)
+    final = whole.load("final")
+    fresh = initial_model(replace(config, start=StartConfig()))
+    mlp = parameters_of(final, ["mlp"])
+    for name, parameter in run.load(0).named_parameters():
+        assert torch.equal(parameter, (fresh if name in mlp else final).get_parameter(name)), name
+    for name, parameter in run.load(8).named_parameters():
+        assert torch.equal(parameter, run.load(0).get_parameter(name)) != (name in mlp), name
+
+
+def test_a_start_without_its_run_is_one_line(tmp_path: Path) -> None:
+    config = replace(SMOKE, start=StartConfig(run="nowhere", trained=("mlp",)))
+    with pytest.raises(RunError, match="nowhere is neither a run folder nor a run of the package"):
+        train(config, tmp_path / "run", device="cpu")

@@ -73,6 +73,20 @@ class Block(nn.Module):
         return self.resid_post(self.mlp_norm(x + self.mlp(x)))
 
 
+class RowColumnEmbedding(nn.Module):
+    """Structured positional embeddings: the sum of one for the place's row and one for its column."""
+
+    def __init__(self, rows: int, columns: int, width: int) -> None:
+        super().__init__()
+        self.rows = nn.Embedding(rows, width)
+        self.columns = nn.Embedding(columns, width)
+
+    @property
+    def weight(self) -> Float[Tensor, "pos width"]:
+        """The embedding of every place, row by row."""
+        return (self.rows.weight.unsqueeze(1) + self.columns.weight).flatten(0, 1)
+
+
 class Encoder(nn.Module):
     """The transformer of the paper (section 3): masked tokens in, one predicted value per token out.
 
@@ -80,12 +94,16 @@ class Encoder(nn.Module):
     `.resid_post`; their shapes stand beside their declarations.
     """
 
-    def __init__(self, config: ModelConfig, vocabulary_size: int, positions: int) -> None:
+    def __init__(self, config: ModelConfig, vocabulary_size: int, positions: int, columns: int = 1) -> None:
+        """`columns` are those of the matrices, which positional embeddings of rows and columns have to know."""
         super().__init__()
         self.config = config
         frozen = MASK if config.mask_embedding == "zero" else None
         self.token_embedding = nn.Embedding(vocabulary_size, config.width, padding_idx=frozen)
-        self.position_embedding = nn.Embedding(positions, config.width)
+        if config.positions == "free":
+            self.position_embedding = nn.Embedding(positions, config.width)
+        else:
+            self.position_embedding = RowColumnEmbedding(positions // columns, columns, config.width)
         self.embed_norm = nn.LayerNorm(config.width, eps=LAYER_NORM_EPS)
         self.embed = Site()  # [batch, pos, width], after the norm
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))

@@ -48,6 +48,23 @@ def parameters_of(model: "Encoder", names: Iterable[str]) -> "dict[str, Paramete
     }
 
 
+def transplant(model: "Encoder", finished: "Encoder", trained: Iterable[str]) -> None:
+    """Put all parameters of `finished` but those of the groups `trained` into `model`, and freeze them there
+    (figure 8).
+
+    Raises `ConfigError` for models of different shapes and for a group that does not exist.
+    """
+    kept = parameters_of(model, trained)
+    theirs = dict(finished.named_parameters())
+    ours = dict(model.named_parameters())
+    if {name: parameter.shape for name, parameter in ours.items()} != {name: old.shape for name, old in theirs.items()}:
+        raise ConfigError("start: expected a finished run whose model has the sizes of this one")
+    for name, parameter in ours.items():
+        if name not in kept:
+            parameter.data.copy_(theirs[name].data)
+            parameter.requires_grad_(False)
+
+
 def _modules(group: str) -> tuple[str, ...]:
     if group not in GROUPS:
         raise ConfigError(f"no group of parameters {group!r}; there are: {', '.join(GROUPS)}")

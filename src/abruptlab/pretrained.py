@@ -25,6 +25,25 @@ def pretrained_run(name: str = "laptop") -> Run:
     return Run(_FOLDER / name)
 
 
+def is_shipped(name: str) -> bool:
+    """Whether `name` means a run of the package: a run folder of that name goes first."""
+    return name in shipped_runs() and not (Path(name) / "config.toml").exists()
+
+
+def find_run(name: Path | str) -> Run:
+    """The run in the folder `name`, or else the one of that name that comes with the package.
+
+    Raises `RunError` if there is neither.
+    """
+    if is_shipped(str(name)):
+        return pretrained_run(str(name))
+    if not Path(name).exists():
+        raise RunError(
+            f"{name} is neither a run folder nor a run of the package; there are: {', '.join(shipped_runs())}"
+        )
+    return Run(name)
+
+
 def load_pretrained(name: str = "laptop", step: int | str = "final") -> Encoder:
     """A shipped model after `step` updates, or at one of `start`, `before-drop`, `onset`, `after-drop`, `final`.
 

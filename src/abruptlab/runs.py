@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -15,7 +16,11 @@ from abruptlab.encoder import Encoder
 from abruptlab.errors import CheckpointError, RunError
 from abruptlab.tokens import Vocabulary
 
-METRICS = ("loss", "loss_observed", "loss_masked", "mean_abs_masked", "learning_rate", "elapsed_s")
+METRICS: dict[str, tuple[str, ...]] = {  # of a model's kind, what is measured on every batch
+    "encoder": ("loss", "loss_observed", "loss_masked", "mean_abs_masked"),
+}
+DROPS: dict[str, str] = {"encoder": "loss_masked"}  # of them, the one whose drop is looked for
+ALWAYS = ("learning_rate", "elapsed_s")
 
 
 class Run:
@@ -37,21 +42,22 @@ class Run:
 
     @cached_property
     def metrics(self) -> dict[str, Shaped[np.ndarray, " time"]]:
-        """`step` and the METRICS, a row for each training step so far.
+        """`step`, the METRICS of the model's kind, and ALWAYS: a row for each training step so far.
 
         The row of step k is the weights after k updates on the batch of step k, which they have never seen: training
         loss is test loss. `loss`, `loss_observed`, `loss_masked` are mean squared errors over all, the observed and
         the hidden entries; `mean_abs_masked` is the mean |prediction| at hidden entries; `elapsed_s` are seconds of
         training until then.
         """
-        rows = read_metrics(self.folder / "metrics.jsonl")
-        table = {name: np.array([row[name] for row in rows], dtype=np.float64) for name in METRICS}
+        names = (*METRICS[self.config.model.kind], *ALWAYS)
+        rows = read_metrics(self.folder / "metrics.jsonl", names)
+        table = {name: np.array([row[name] for row in rows], dtype=np.float64) for name in names}
         return {"step": np.array([row["step"] for row in rows], dtype=np.int64), **table}
 
     @cached_property
     def drop(self) -> Drop | None:
-        """The plateau and the drop of L_mask, or None if there is none."""
-        return find_drop(self.metrics["step"], self.metrics["loss_masked"])
+        """The plateau and the drop of L_mask (of what `DROPS` names for the model's kind), or None if there is none."""
+        return find_drop(self.metrics["step"], self.metrics[DROPS[self.config.model.kind]])
 
     @property
     def steps(self) -> list[int]:
@@ -116,11 +122,13 @@ class Run:
 
 def new_encoder(config: RunConfig) -> Encoder:
     """The model of a configuration, its weights not yet initialised."""
-    return Encoder(config.model, Vocabulary.of(config.task).size, config.task.positions)
+    task = config.task
+    return Encoder(config.model, Vocabulary.of(task).size, task.positions, columns=task.sizes[0][1])
 
 
-def read_metrics(path: Path) -> list[dict]:
-    """The rows of a metrics file, up to the first that is not whole (a killed run may end in half a line).
+def read_metrics(path: Path, names: Sequence[str]) -> list[dict]:
+    """The rows of a metrics file with these metrics, up to the first that is not whole (a killed run may end in half a
+    line).
 
     Raises `RunError` if the file cannot be read; a missing file is a run without steps.
     """
@@ -136,7 +144,7 @@ def read_metrics(path: Path) -> list[dict]:
             row = json.loads(line)
         except ValueError:
             break
-        if not isinstance(row, dict) or not row.keys() >= {"step", *METRICS}:
+        if not isinstance(row, dict) or not row.keys() >= {"step", *names}:
             break
         rows.append({name: math.nan if value is None else value for name, value in row.items()})
     return rows

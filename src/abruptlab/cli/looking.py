@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tyro.conf import OmitArgPrefixes, Positional
 
 from abruptlab.cli.printing import print_state, print_verdicts, typed
-from abruptlab.errors import AbruptlabError, ConfigError, RunError
+from abruptlab.errors import AbruptlabError, ConfigError
 from abruptlab.presets import PRESETS
 
 if TYPE_CHECKING:
@@ -17,25 +17,10 @@ if TYPE_CHECKING:
 
 
 def open_run(name: str) -> "Run":
-    """The run in the folder `name`, or else the one of that name that comes with the package.
+    """`pretrained.find_run`, imported when it is needed."""
+    from abruptlab.pretrained import find_run
 
-    Raises `RunError` if there is neither.
-    """
-    from abruptlab.pretrained import pretrained_run, shipped_runs
-    from abruptlab.runs import Run
-
-    if _is_shipped(name):
-        return pretrained_run(name)
-    if not Path(name).exists():
-        shipped = ", ".join(shipped_runs())
-        raise RunError(f"{name} is neither a run folder nor a run of the package; there are: {shipped}")
-    return Run(name)
-
-
-def _is_shipped(name: str) -> bool:
-    from abruptlab.pretrained import shipped_runs
-
-    return name in shipped_runs() and not (Path(name) / "config.toml").exists()
+    return find_run(name)
 
 
 @dataclass
@@ -86,11 +71,12 @@ class LookAndWrite(LookAtStep):
     def findings(self) -> "Findings":
         """The findings on the run."""
         from abruptlab.paper import Findings
+        from abruptlab.pretrained import is_shipped
 
         run = open_run(self.run)
         if self.step is not None:
             run.resolve(checkpoint(self.step))  # a mistake is said once, not by every figure
-        folder = Path("runs") / f"{self.run}-shipped" if _is_shipped(self.run) else run.folder
+        folder = Path("runs") / f"{self.run}-shipped" if is_shipped(self.run) else run.folder
         return Findings(run, self.out or folder, **self.options)
 
 
