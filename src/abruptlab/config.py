@@ -107,7 +107,7 @@ class ModelConfig:
     init_std: float = 0.02
     """Linear and embedding weights start as N(0, init_std²)."""
     mask_embedding: Literal["zero", "trained"] = "zero"
-    """MASK's embedding: zero and never trained, as in the paper, or trained like the others."""
+    """MASK's embedding: zero and never trained, as in the paper's BERT, or trained like the others, as in its GPT."""
     positions: Literal["free", "row+column"] = "free"
     """encoder: an embedding for every place, as in the paper, or the sum of one for its row and one for its column."""
     attention: Literal["softmax", "linear"] = "softmax"
@@ -118,6 +118,12 @@ class ModelConfig:
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         _require(self.width % self.heads == 0, "width", f"a multiple of heads ({self.heads})", self.width)
         _require(self.init_std > 0, "init_std", "above 0", self.init_std)
+        _require(
+            self.kind == "encoder" or self.mask_embedding == "trained",
+            "mask_embedding",
+            "trained (a decoder's read-out shares the embeddings, MASK's too)",
+            self.mask_embedding,
+        )
         only = {"positions": ("free", "encoder"), "attention": ("softmax", "decoder")}
         for name, (usual, kind) in only.items():
             _require(
@@ -216,6 +222,11 @@ class RunConfig:
         if self.model.positions == "row+column" or self.model.kind == "decoder":
             what = f"model.kind {self.model.kind}, model.positions {self.model.positions}"
             _require(len(self.task.sizes) == 1, "task.sizes", f"one size with {what}", self.task.sizes)
+
+    @property
+    def places(self) -> int:
+        """How many tokens the model sees at most: the largest matrix's; a decoder, [masked X, SEP, X]."""
+        return self.task.positions if self.model.kind == "encoder" else 2 * self.task.positions + 1
 
     def to_toml(self) -> str:
         """The whole configuration as TOML; `from_toml` reads it back equal."""

@@ -5,6 +5,7 @@ It is `BertModel` without token types, pooler and dropout, plus a linear read-ou
 """
 
 import math
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -44,16 +45,17 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """The position-wise network: width → mlp_width, exact GELU, → width."""
+    """The position-wise network: width → mlp_width, GELU (exact, or GPT-2's approximation with tanh), → width."""
 
-    def __init__(self, width: int, mlp_width: int) -> None:
+    def __init__(self, width: int, mlp_width: int, gelu: Literal["none", "tanh"] = "none") -> None:
         super().__init__()
+        self.gelu = gelu
         self.input = nn.Linear(width, mlp_width)
         self.output = nn.Linear(mlp_width, width)
         self.post = Site()  # [batch, pos, mlp_width], after the GELU
 
     def forward(self, x: Float[Tensor, "batch pos width"]) -> Float[Tensor, "batch pos width"]:
-        return self.output(self.post(F.gelu(self.input(x))))
+        return self.output(self.post(F.gelu(self.input(x), approximate=self.gelu)))
 
 
 class Block(nn.Module):

@@ -4,11 +4,11 @@ import torch
 from torch import Tensor
 
 from abruptlab.config import TrainingConfig
-from abruptlab.encoder import Encoder
 from abruptlab.errors import CheckpointError, ConfigError
+from abruptlab.models import Model
 
 
-def build_optimizers(config: TrainingConfig, model: Encoder) -> list[torch.optim.Optimizer]:
+def build_optimizers(config: TrainingConfig, model: Model) -> list[torch.optim.Optimizer]:
     """The optimisers that together train `model`: one, or for Muon two (it takes the layers' matrices only).
 
     Raises `ConfigError` if this PyTorch has no Muon (it came with 2.9).

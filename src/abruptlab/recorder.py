@@ -12,12 +12,11 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from abruptlab.checkpoints import delete_checkpoint, load_checkpoint, save_checkpoint, saved_steps
 from abruptlab.config import RunConfig
 from abruptlab.drop import find_drop
-from abruptlab.encoder import Encoder
 from abruptlab.errors import CheckpointError, DivergedError, RunError
 from abruptlab.files import write_atomically
 from abruptlab.optimizers import optimizer_tensors, restore_optimizers
@@ -97,7 +96,7 @@ class Recorder:
             safe = f"; the run is safe up to step {saved[-1]}" if saved else ""
             raise RunError(f"cannot write {error.filename or self.folder}: {error.strerror or error}{safe}") from None
 
-    def restore(self, model: Encoder, optimizers: list[torch.optim.Optimizer], warn: Callable[[str], None]) -> int:
+    def restore(self, model: nn.Module, optimizers: list[torch.optim.Optimizer], warn: Callable[[str], None]) -> int:
         """Put the newest intact checkpoint into `model` and `optimizers` and forget the metrics after it.
 
         Returns its step, or 0 with everything as it was if there is none; each damaged checkpoint is passed over with
@@ -167,7 +166,7 @@ class Recorder:
         last = f"the last good checkpoint is that of step {saved[-1]}" if saved else "there is no good checkpoint"
         raise DivergedError(f"the loss is {loss} at step {step}; {last}")
 
-    def save(self, step: int, model: Encoder, optimizers: list[torch.optim.Optimizer]) -> None:
+    def save(self, step: int, model: nn.Module, optimizers: list[torch.optim.Optimizer]) -> None:
         """Flush the metrics, write the checkpoint of `step` if it is not there, delete the ones that may go."""
         self.flush()
         if step in saved_steps(self.checkpoints):

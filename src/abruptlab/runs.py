@@ -5,21 +5,25 @@ import math
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from jaxtyping import Shaped
 
 from abruptlab.checkpoints import load_checkpoint, read_meta, saved_steps
 from abruptlab.config import RunConfig
+from abruptlab.decoder import Decoder
 from abruptlab.drop import Drop, find_drop
 from abruptlab.encoder import Encoder
 from abruptlab.errors import CheckpointError, RunError
-from abruptlab.tokens import Vocabulary
+from abruptlab.models import Model, new_model
 
 METRICS: dict[str, tuple[str, ...]] = {  # of a model's kind, what is measured on every batch
     "encoder": ("loss", "loss_observed", "loss_masked", "mean_abs_masked"),
+    "decoder": ("loss", "loss_prompt", "loss_observed", "loss_masked", "accuracy_observed", "accuracy_masked"),
 }
-DROPS: dict[str, str] = {"encoder": "loss_masked"}  # of them, the one whose drop is looked for
+# of them, the one whose drop is looked for: a BERT's is the completion, a GPT's the copying of what is observed
+DROPS: dict[str, str] = {"encoder": "loss_masked", "decoder": "loss_observed"}
 ALWAYS = ("learning_rate", "elapsed_s")
 
 
@@ -45,9 +49,7 @@ class Run:
         """`step`, the METRICS of the model's kind, and ALWAYS: a row for each training step so far.
 
         The row of step k is the weights after k updates on the batch of step k, which they have never seen: training
-        loss is test loss. `loss`, `loss_observed`, `loss_masked` are mean squared errors over all, the observed and
-        the hidden entries; `mean_abs_masked` is the mean |prediction| at hidden entries; `elapsed_s` are seconds of
-        training until then.
+        loss is test loss. `objectives` says what the metrics are; `elapsed_s` are seconds of training until then.
         """
         names = (*METRICS[self.config.model.kind], *ALWAYS)
         rows = read_metrics(self.folder / "metrics.jsonl", names)
@@ -110,20 +112,31 @@ class Run:
         why = ", as it has no drop" if isinstance(step, str) and self.steps and self.drop is None else ""
         raise CheckpointError(f"{self.folder} has no checkpoint {step!r}{why}; there are: {', '.join(known) or 'none'}")
 
-    def load(self, step: int | str) -> Encoder:
+    def require(self, kind: str) -> None:
+        """Raises `RunError` unless the run's model is of that kind."""
+        if self.config.model.kind != kind:
+            article = {"encoder": "an encoder", "decoder": "a decoder"}
+            came = article[self.config.model.kind]
+            raise RunError(f"this needs {article[kind]}; the model of {self.folder} is {came}")
+
+    def load(self, step: int | str) -> Model:
         """The model after `step` updates (or at a milestone, by name), on the CPU, in evaluation mode.
 
         Raises `CheckpointError` if there is no such checkpoint (the message lists those there are) or it is damaged.
         """
-        model = new_encoder(self.config)
+        model = new_model(self.config)
         model.load_state_dict(load_checkpoint(self.checkpoints, self.resolve(step)))
         return model.eval()
 
+    def load_encoder(self, step: int | str) -> Encoder:
+        """`load` of a run whose model is an encoder. Raises `RunError` for a decoder."""
+        self.require("encoder")
+        return cast(Encoder, self.load(step))
 
-def new_encoder(config: RunConfig) -> Encoder:
-    """The model of a configuration, its weights not yet initialised."""
-    task = config.task
-    return Encoder(config.model, Vocabulary.of(task).size, task.positions, columns=task.sizes[0][1])
+    def load_decoder(self, step: int | str) -> Decoder:
+        """`load` of a run whose model is a decoder. Raises `RunError` for an encoder."""
+        self.require("decoder")
+        return cast(Decoder, self.load(step))
 
 
 def read_metrics(path: Path, names: Sequence[str]) -> list[dict]:

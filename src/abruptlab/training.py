@@ -12,16 +12,16 @@ from torch import Tensor
 
 from abruptlab.config import RunConfig, TrainingConfig
 from abruptlab.devices import choose_device
-from abruptlab.encoder import Encoder
 from abruptlab.groups import transplant
 from abruptlab.matrices import Batch, generator, stream
 from abruptlab.memory import keep_freed_memory
-from abruptlab.objectives import OBJECTIVES
+from abruptlab.models import Model, new_model
+from abruptlab.objectives import objective_of
 from abruptlab.optimizers import build_optimizers
 from abruptlab.pretrained import find_run
 from abruptlab.provenance import device_name, versions
 from abruptlab.recorder import Recorder
-from abruptlab.runs import Run, new_encoder
+from abruptlab.runs import Run
 from abruptlab.schedules import is_checkpoint, learning_rate
 from abruptlab.signals import finish_on_interrupt
 
@@ -50,19 +50,19 @@ def part_size(config: RunConfig, device: torch.device) -> int:
         return training.micro_batch
     if device.type != "cpu":
         return training.batch
-    most = max(1, CPU_PART_BYTES // (4 * config.task.positions * config.model.mlp_width))
+    most = max(1, CPU_PART_BYTES // (4 * config.places * config.model.mlp_width))
     return max(part for part in range(1, training.batch + 1) if training.batch % part == 0 and part <= most)
 
 
 def train_step(
-    model: Encoder, optimizers: list[torch.optim.Optimizer], config: RunConfig, batch: Batch
+    model: Model, optimizers: list[torch.optim.Optimizer], config: RunConfig, batch: Batch
 ) -> Float[Tensor, " metric"]:
     """One update on `batch`, in parts of `part_size` matrices whose gradients add up to the batch's.
 
     Returns the metrics of the model's kind (`runs.METRICS`) *before* the update, on the device: nothing here waits for
     it. A batch that hides no entry (or observes none) has NaN for the metrics of those.
     """
-    objective = OBJECTIVES[config.model.kind]
+    objective = objective_of(config)
     part = part_size(config, batch.tokens.device)
     autocast = torch.autocast(batch.tokens.device.type, torch.bfloat16, enabled=config.training.precision == "bf16")
     counts = objective.counts(batch)
@@ -79,12 +79,12 @@ def train_step(
     return sums / counts
 
 
-def initial_model(config: RunConfig, device: torch.device | str = "cpu") -> Encoder:
+def initial_model(config: RunConfig, device: torch.device | str = "cpu") -> Model:
     """The run's model at step 0. The weights are drawn on the CPU: every device starts from the same ones.
 
     Raises `RunError`, `CheckpointError` or `ConfigError` for a `start` whose run, checkpoint or sizes are not there.
     """
-    model = new_encoder(config)
+    model = new_model(config)
     model.initialise(generator(config.seed, 2))
     start = config.start
     if start.run:
@@ -98,7 +98,7 @@ def compiles(config: TrainingConfig, device: torch.device) -> bool:
     return config.compile == "yes" or (config.compile == "auto" and device.type == "cuda")
 
 
-def compile_layers(model: Encoder) -> None:
+def compile_layers(model: Model) -> None:
     """Compile the transformer layers, in place: one compilation serves all. The embeddings stay outside, since their
     compiled gradient adds in an order that varies between runs."""
     for block in model.blocks:

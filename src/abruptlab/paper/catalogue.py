@@ -5,6 +5,7 @@ from abruptlab.paper import (
     attention,
     copying,
     embeddings,
+    gpt,
     patching,
     permutation,
     probes,
@@ -24,6 +25,7 @@ FIGURES: dict[str, FigureSpec] = {
     **switching.FIGURES,
     **permutation.FIGURES,
     **progress.FIGURES,
+    **gpt.FIGURES,
 }
 TABLES: dict[str, TableSpec] = copying.TABLES
 CLAIMS: dict[str, Claim] = {
@@ -37,4 +39,5 @@ CLAIMS: dict[str, Claim] = {
     **switching.CLAIMS,
     **permutation.CLAIMS,
     **progress.CLAIMS,
+    **gpt.CLAIMS,
 }

@@ -123,4 +123,5 @@ class Claim:
     quantity: str  # what the number is
     bound: Bound
     measure: "Callable[[Findings, Drop], float | None]"  # None where the run has nothing to say (yet)
+    kind: str = "encoder"  # of the model that it is about
     needs_drop: bool = True  # without a drop it is not judged; else it then fails
