@@ -99,7 +99,7 @@ class Presets:
 
     def __call__(self) -> None:
         for name, (summary, _) in PRESETS.items():
-            print(f"{name:8}  {summary}")
+            print(f"{name:10}  {summary}")
 
 
 @dataclass

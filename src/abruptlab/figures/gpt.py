@@ -81,14 +81,13 @@ def draw_sequence_attention(attention: SequenceAttention) -> Figure:
     grid = figure.subplots(steps, layers * heads, squeeze=False)
     norm, colours = _scale(attention.maps)
     small = width < 0.9
-    for (at, layer, head), values in np.ndenumerate(np.zeros((steps, layers, heads))):
-        del values
-        axes = grid[at, layer * heads + head]
-        _draw_map(axes, attention.maps[at, layer, head], attention.entries, norm, colours)
-        name = f"{layer + 1}.{head + 1}" if small else f"layer {layer + 1}, head {head + 1}"
-        axes.set_title(f"{name}\n{attention.copying.mean[at, layer, head]:.2f}", fontsize=SMALL)
-    for row, step in zip(grid, attention.step, strict=True):
-        row[0].set_ylabel(f"after {step:,} steps")
+    for at, step in enumerate(attention.step):
+        for head, axes in enumerate(grid[at]):
+            where = at, *divmod(head, heads)
+            _draw_map(axes, attention.maps[where], attention.entries, norm, colours)
+            name = f"{where[1] + 1}.{where[2] + 1}" if small else f"layer {where[1] + 1}, head {where[2] + 1}"
+            axes.set_title(f"{name}\n{attention.copying.mean[where]:.2f}", fontsize=SMALL)
+        grid[at, 0].set_ylabel(f"after {step:,} steps")
     bar = figure.colorbar(ScalarMappable(norm, colours), ax=grid, fraction=0.03, aspect=30, label="mean attention")
     bar.outline.set_linewidth(0.4)
     return figure
