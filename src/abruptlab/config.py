@@ -118,12 +118,6 @@ class ModelConfig:
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         _require(self.width % self.heads == 0, "width", f"a multiple of heads ({self.heads})", self.width)
         _require(self.init_std > 0, "init_std", "above 0", self.init_std)
-        _require(
-            self.kind == "encoder" or self.mask_embedding == "trained",
-            "mask_embedding",
-            "trained (a decoder's read-out shares the embeddings, MASK's too)",
-            self.mask_embedding,
-        )
         only = {"positions": ("free", "encoder"), "attention": ("softmax", "decoder")}
         for name, (usual, kind) in only.items():
             _require(
@@ -132,6 +126,12 @@ class ModelConfig:
                 f"{usual} ({kind}s alone have others)",
                 getattr(self, name),
             )
+        _require(
+            self.kind == "encoder" or self.mask_embedding == "trained",
+            "mask_embedding",
+            "trained (a decoder's read-out shares the embeddings, MASK's too)",
+            self.mask_embedding,
+        )
 
 
 @dataclass(frozen=True)

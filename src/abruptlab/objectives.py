@@ -1,12 +1,11 @@
 """What is minimised and measured on every batch, for each kind of model.
 
-A metric is a sum over a batch divided by a count; the first one is the loss. The sums of a batch's parts add up to the
-batch's, so a step may go through its batch in parts.
+A metric is a sum over a batch, of one forward pass (`sums`), divided by how much it is over (`counts`). They are named
+and ordered as `runs.METRICS` has them; the first one is the loss. The sums of a batch's parts add up to the batch's, so
+a step may go through its batch in parts.
 """
 
-from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -17,18 +16,6 @@ from abruptlab.config import RunConfig
 from abruptlab.matrices import Batch
 from abruptlab.sequences import sequences
 from abruptlab.tokens import Vocabulary
-
-
-class Objective(Protocol):
-    """The metrics of one kind of model, named and ordered as `runs.METRICS` has them."""
-
-    @abstractmethod
-    def sums(self, model: nn.Module, batch: Batch) -> Float[Tensor, " metric"]:
-        """One forward pass, summed for each metric over what `counts` counts."""
-
-    @abstractmethod
-    def counts(self, batch: Batch) -> Float[Tensor, " metric"]:
-        """Over how much each metric is a mean."""
 
 
 class Regression:
@@ -85,6 +72,6 @@ class NextToken:
         return torch.stack([2 * entries, entries, observed, entries - observed, observed, entries - observed])
 
 
-def objective_of(config: RunConfig) -> Objective:
+def objective_of(config: RunConfig) -> Regression | NextToken:
     """The objective of a run."""
     return Regression() if config.model.kind == "encoder" else NextToken(Vocabulary.of(config.task))

@@ -73,7 +73,7 @@ PRESETS: dict[str, tuple[str, RunConfig]] = {
             name="gpt-laptop",
             task=MatrixTask(sizes=((5, 5),), rank=1, limit=1.0),
             model=_gpt(64),
-            training=TrainingConfig(steps=1500, batch=64, learning_rate=1e-3, checkpoint_every=250, rolling_every=10),
+            training=TrainingConfig(steps=1200, batch=64, learning_rate=5e-4, checkpoint_every=200, rolling_every=10),
         ),
     ),
 }

@@ -173,7 +173,7 @@ def make_all(found: "Findings") -> None:
     missing = []
     for kind, name, spec, make in track(jobs, description="figures and tables"):
         try:
-            found.of(spec.measure)
+            found.shown_in(spec)
         except AbruptlabError as error:
             missing.append(f"{kind} {name}: not from this run: {error}")
         else:

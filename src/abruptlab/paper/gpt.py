@@ -30,6 +30,7 @@ FIGURES: dict[str, FigureSpec] = {
         "held-out matrices); dashed the error of writing 0. The yellow band is the drop.",
         LEARNING,
         later("figures.gpt", "draw_gpt_learning"),
+        kind="decoder",
     ),
     "12": FigureSpec(
         "A GPT's attention before and after the drop",
@@ -39,6 +40,7 @@ FIGURES: dict[str, FigureSpec] = {
         "an observed entry is written next, on that entry in the prompt.",
         ATTENTION,
         later("figures.gpt", "draw_sequence_attention"),
+        kind="decoder",
     ),
 }
 
