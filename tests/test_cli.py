@@ -164,14 +164,14 @@ def test_a_decoder_s_run_from_training_to_claims(tmp_path: Path, capsys: pytest.
     assert re.search(r"step 4/4 100% 0:00:00 left  loss [\d.]+ L_obs [\d.e+]+ L_mask [\d.]+", shown.err)
     for name in FIGURES:
         assert (f"figure {name}: {run}" in shown.out) == (name in ("11", "12"))
-    assert re.search(r"figure 4: not from this run: this needs an encoder; the model of .* is a decoder", shown.out)
+    assert re.search(r"figure 4: not from this run: this needs an encoder, and the run's model is a decoder", shown.out)
     assert "table 1: not from this run: this needs an encoder" in shown.out
     page = (run / "report.html").read_text(encoding="utf-8")
     assert page.count("<img") == 2
     assert "decoder of 2 layers" in page
     assert abruptlab("show", run) == (0, "")
     assert "4 of 4 steps" in capsys.readouterr().out
-    line = rf"^abruptlab: this needs an encoder; the model of {run} is a decoder$"
+    line = "^abruptlab: this needs an encoder, and the run's model is a decoder$"
     for words in (["ablate"], ["patch", "--layer", "0"], ["switch", "--groups", "mlp", "--source", "0"]):
         status, said = abruptlab(words[0], run, *words[1:], "--matrices", "8")
         assert status == 1

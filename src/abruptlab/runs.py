@@ -115,9 +115,8 @@ class Run:
     def require(self, kind: str) -> None:
         """Raises `RunError` unless the run's model is of that kind."""
         if self.config.model.kind != kind:
-            article = {"encoder": "an encoder", "decoder": "a decoder"}
-            came = article[self.config.model.kind]
-            raise RunError(f"this needs {article[kind]}; the model of {self.folder} is {came}")
+            named = {"encoder": "an encoder", "decoder": "a decoder"}
+            raise RunError(f"this needs {named[kind]}, and the run's model is {named[self.config.model.kind]}")
 
     def load(self, step: int | str) -> Model:
         """The model after `step` updates (or at a milestone, by name), on the CPU, in evaluation mode.

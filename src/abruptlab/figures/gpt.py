@@ -30,7 +30,14 @@ LOOKS = {  # name, colour
     "observed": ("answer, observed entries", OBSERVED),
     "masked": ("answer, hidden entries", MASKED),
 }
-HEADINGS = 0.45  # inches, for the names above a row of maps
+UNTRAINED = 0.02  # of the steps: before them the error is that of chance, several times what it is later
+ABREAST = 8  # so many maps of a checkpoint stand in one row; of more, each layer has a row of its own
+
+# inches
+HEADINGS = 0.5  # names above and below a row of maps
+MARGINS = 1.4  # beside them, with the colour bar
+LARGEST = 1.6  # side of a map
+WORDS = 0.8  # a map this wide has room for its full name
 
 
 @paper_style()
@@ -51,8 +58,11 @@ def draw_gpt_learning(learning: GptLearning) -> Figure:
     _draw_checkpoints(error, learning, written.error_observed, "observed")
     _draw_checkpoints(error, learning, written.error_masked, "masked")
     error.axhline(learning.copying_level, color=REFERENCE, dashes=(4, 3), linewidth=0.8, label="writing 0")
-    error.set(ylabel="their mean squared error", ylim=(0, None))
     steps = len(learning.step)
+    trained = learning.checkpoint >= min(UNTRAINED * steps, learning.checkpoint[-1])
+    errors = np.stack([written.error_observed.mean, written.error_masked.mean])[:, trained]
+    highest = np.nanmax([learning.copying_level, *errors.ravel()])
+    error.set(ylabel="mean squared error", ylim=(0, 1.1 * highest))
     for axes in (losses, accuracy, error):
         if learning.drop is not None:
             end = steps if learning.drop.end is None else learning.drop.end
@@ -75,19 +85,18 @@ def _draw_checkpoints(axes: Axes, learning: GptLearning, values: Estimate, part:
 @paper_style()
 def draw_sequence_attention(attention: SequenceAttention) -> Figure:
     """Figure 12: the map of every head, a row for each checkpoint."""
-    steps, layers, heads = attention.maps.shape[:3]
-    width = (TEXT_WIDTH - 0.6) / (layers * heads)
-    figure = new_figure(steps * (min(width, 2.0) + HEADINGS) + 0.2)
-    grid = figure.subplots(steps, layers * heads, squeeze=False)
+    steps, layers, heads = shape = attention.maps.shape[:3]
+    columns = layers * heads if layers * heads <= ABREAST else heads
+    rows, width = steps * layers * heads // columns, (TEXT_WIDTH - MARGINS) / columns
+    figure = new_figure(rows * (min(width, LARGEST) + HEADINGS))
+    grid = np.reshape(figure.subplots(rows, columns, squeeze=False), shape)
     norm, colours = _scale(attention.maps)
-    small = width < 0.9
-    for at, step in enumerate(attention.step):
-        for head, axes in enumerate(grid[at]):
-            where = at, *divmod(head, heads)
-            _draw_map(axes, attention.maps[where], attention.entries, norm, colours)
-            name = f"{where[1] + 1}.{where[2] + 1}" if small else f"layer {where[1] + 1}, head {where[2] + 1}"
-            axes.set_title(f"{name}\n{attention.copying.mean[where]:.2f}", fontsize=SMALL)
-        grid[at, 0].set_ylabel(f"after {step:,} steps")
+    for (at, layer, head), axes in np.ndenumerate(grid):
+        _draw_map(axes, attention.maps[at, layer, head], attention.entries, norm, colours)
+        name = f"layer {layer + 1}, head {head + 1}" if width > WORDS else f"{layer + 1}.{head + 1}"
+        axes.set_title(f"{name}\n{attention.copying.mean[at, layer, head]:.2f}", fontsize=SMALL)
+        if layer == head == 0:
+            axes.set_ylabel(f"after {attention.step[at]:,} steps")
     bar = figure.colorbar(ScalarMappable(norm, colours), ax=grid, fraction=0.03, aspect=30, label="mean attention")
     bar.outline.set_linewidth(0.4)
     return figure

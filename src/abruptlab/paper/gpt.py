@@ -27,7 +27,7 @@ FIGURES: dict[str, FigureSpec] = {
         "prompt [masked X, SEP], and of the observed and the hidden entries of the answer X, each given the true ones "
         "before it. Below, the matrices that the model writes by itself from the prompt, at checkpoints: the share of "
         "entries that are right to the last decimal, and their mean squared error (bars: one standard error over "
-        "held-out matrices); dashed the error of writing 0. The yellow band is the drop.",
+        "held-out matrices; untrained, beyond the axes); dashed the error of writing 0. The yellow band is the drop.",
         LEARNING,
         later("figures.gpt", "draw_gpt_learning"),
         kind="decoder",

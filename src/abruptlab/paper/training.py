@@ -74,6 +74,14 @@ def _level(found: Findings) -> float:
     return found.run.config.task.copying_level
 
 
+def _fallen(found: Findings, drop: "Drop") -> float | None:
+    """How much is left at the end of the metric whose drop is looked for."""
+    from abruptlab.runs import DROPS
+
+    metric = DROPS[found.run.config.model.kind]
+    return _over(_final(found, drop, metric), plateau_level(found, drop, metric))
+
+
 def _plateau_loss(found: Findings, drop: "Drop") -> float | None:
     zero = loss_of_zero(found.run.config.task)
     return plateau_level(found, drop, "loss") / zero if zero else None
@@ -160,7 +168,7 @@ CLAIMS: dict[str, Claim] = {
         "figure 2",
         "final L_mask / plateau",
         Bound(high=FALLEN),
-        lambda found, drop: _over(_final(found, drop, "loss_masked"), plateau_level(found, drop, "loss_masked")),
+        _fallen,
     ),
     "predictions-appear": Claim(
         "After the drop, predictions at hidden entries are of the entries' size.",
