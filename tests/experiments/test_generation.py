@@ -189,4 +189,4 @@ def test_negative_attention_has_a_scale_around_zero(run: Run) -> None:
     attention = measure_sequence_attention(run, matrices=4)
     maps = attention.maps * np.where(np.arange(2 * ENTRIES) % 2, 1, -2)
     norm = draw_sequence_attention(replace(attention, maps=maps)).axes[0].images[0].norm
-    np.testing.assert_array_equal(norm(np.array([0.0, -np.abs(maps).max()])), [0.5, 0])
+    np.testing.assert_array_equal(norm(np.abs(maps).max() * np.array([-1, -0.25, 0, 0.25])), [0, 0.25, 0.5, 0.75])

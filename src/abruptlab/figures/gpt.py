@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import CenteredNorm, Colormap, Normalize, PowerNorm
+from matplotlib.colors import FuncNorm, Normalize, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
@@ -102,15 +102,17 @@ def draw_sequence_attention(attention: SequenceAttention) -> Figure:
     return figure
 
 
-def _scale(maps: Float[np.ndarray, "*map query key"]) -> tuple[Normalize, str | Colormap]:
-    """A square root from 0, as other maps have; linear attention may be negative, and has a scale around 0."""
+def _scale(maps: Float[np.ndarray, "*map query key"]) -> tuple[Normalize, str]:
+    """A square root from 0, as other maps have; linear attention may be negative, and has one to both sides of 0."""
     highest = float(np.abs(maps).max())
-    return (CenteredNorm(0, highest), DIVERGING) if maps.min() < 0 else (PowerNorm(0.5, 0, highest), ATTENTION)
+    if maps.min() >= 0:
+        return PowerNorm(0.5, 0, highest), ATTENTION
+    return FuncNorm(
+        (lambda x: np.sign(x) * np.abs(x) ** 0.5, lambda y: np.sign(y) * y**2), -highest, highest
+    ), DIVERGING
 
 
-def _draw_map(
-    axes: Axes, values: Float[np.ndarray, "query key"], entries: int, norm: Normalize, colours: str | Colormap
-) -> None:
+def _draw_map(axes: Axes, values: Float[np.ndarray, "query key"], entries: int, norm: Normalize, colours: str) -> None:
     axes.imshow(values, cmap=colours, norm=norm, interpolation="none")
     line = {"color": "white" if colours == ATTENTION else "black", "linewidth": 0.4}
     for at in (entries - 0.5, entries + 0.5):
