@@ -107,9 +107,8 @@ def _scale(maps: Float[np.ndarray, "*map query key"]) -> tuple[Normalize, str]:
     highest = float(np.abs(maps).max())
     if maps.min() >= 0:
         return PowerNorm(0.5, 0, highest), ATTENTION
-    return FuncNorm(
-        (lambda x: np.sign(x) * np.abs(x) ** 0.5, lambda y: np.sign(y) * y**2), -highest, highest
-    ), DIVERGING
+    root = (lambda x: np.sign(x) * np.abs(x) ** 0.5, lambda y: np.sign(y) * y**2)  # and its inverse
+    return FuncNorm(root, -highest, highest), DIVERGING
 
 
 def _draw_map(axes: Axes, values: Float[np.ndarray, "query key"], entries: int, norm: Normalize, colours: str) -> None:

@@ -35,9 +35,9 @@ FIGURES: dict[str, FigureSpec] = {
     "12": FigureSpec(
         "A GPT's attention before and after the drop",
         "figure 12",
-        "All heads over [masked X, SEP, X], mean over held-out matrices; queries go down, keys across, white lines "
-        "part the prompt from the answer. The number above a map is the share of the attention, from the places where "
-        "an observed entry is written next, on that entry in the prompt.",
+        "All heads over [masked X, SEP, X], mean over held-out matrices; queries go down, keys across, lines part "
+        "the prompt from the answer. The number above a map is the share of the attention, from the places where an "
+        "observed entry is written next, on that entry in the prompt.",
         ATTENTION,
         later("figures.gpt", "draw_sequence_attention"),
         kind="decoder",
