@@ -72,7 +72,7 @@ def main(out: Path, matrices: int = 4096, rounds: int = 5, seed: int = 0) -> Non
         seed: Decides the matrices.
     """
     run = pretrained_run("laptop")
-    model = run.load("final")
+    model = run.load_encoder("final")
     five, seven = run.config.task, MatrixTask()
     bert: Method = lambda batch: predict(model, batch.tokens).double().numpy().reshape(-1, *batch.size)  # noqa: E731
     measured = {

@@ -8,6 +8,8 @@ of principle (loops over entries, say) this one is not: drawing and tokenising a
 The authors patched the token types out of `BertModel`; here one zeroed token type stays, which is one addition.
 """
 
+from typing import cast
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -17,6 +19,7 @@ from torch import Tensor
 from transformers import BertModel
 
 from abruptlab.config import RunConfig
+from abruptlab.encoder import Encoder
 from abruptlab.interop import to_huggingface
 from abruptlab.tokens import MASK
 from abruptlab.training import initial_model
@@ -32,7 +35,7 @@ class Reference:
         self.config = config
         self.device = device
         self.bert: BertModel
-        self.bert, self.readout = to_huggingface(initial_model(config, device))
+        self.bert, self.readout = to_huggingface(cast(Encoder, initial_model(config, device)))
         self.bert.set_attn_implementation("eager")
         parameters = [*self.bert.parameters(), *self.readout.parameters()]
         self.optimizer = torch.optim.Adam(parameters, lr=config.training.learning_rate)

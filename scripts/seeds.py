@@ -1,13 +1,15 @@
 """Several seeds of one configuration side by side: python -m scripts.seeds OUT RUN RUN ...
 
-Writes seeds.png and .pdf (L_mask over the steps), .npz (the losses of every step), .json (command, versions);
-seeds_table.json (for each run its drop, its final L_mask, the verdict of `completion`, device and versions); and
+Writes seeds.png and .pdf (over the steps L_mask, or a decoder's loss at observed entries), .npz (the losses of every
+step), .json (command, versions); seeds_table.json (for each run its drop, how much of the plateau is left at the end,
+whether that is below a fifth, device and versions); and
 seeds_claims.csv, .md and .tex (every claim's number and verdict on each run, from their claims.json).
 """
 
 import json
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +23,13 @@ from abruptlab.figures.style import REFERENCE, new_figure, paper_style
 from abruptlab.files import write_atomically
 from abruptlab.paper import CLAIMS, Findings, Table, judge
 from abruptlab.paper.training import FALLEN
-from abruptlab.runs import Run
+from abruptlab.runs import DROPS, METRICS, Run
 
 
 def row(run: Run) -> dict[str, object]:
     """A run's line of the table."""
-    [completion] = judge(Findings(run), {"completion": CLAIMS["completion"]})
+    completed = replace(CLAIMS["completion"], kind=run.config.model.kind)  # its number is of whatever drops
+    [completion] = judge(Findings(run), {"completion": completed})
     drop = run.drop
     return {
         "seed": run.config.seed,
@@ -58,19 +61,23 @@ def claims(runs: list[Run]) -> Table:
 
 @paper_style()
 def draw(runs: list[Run]) -> Figure:
-    """L_mask of every run, on linear and on logarithmic axes; dashed the level of predicting zero, dotted a fifth."""
+    """The falling loss of every run, on linear and on logarithmic axes; dashed the level of predicting zero (a
+    decoder's: the plateau), dotted a fifth of it."""
     figure = new_figure(2.35)
     linear, logarithmic = figure.subplots(1, 2)
-    level = runs[0].config.task.copying_level
+    falling = DROPS[runs[0].config.model.kind]
+    names = {"loss_masked": r"$L_\mathrm{mask}$", "loss_observed": "loss at observed entries (nats)"}
+    plateaus = [run.drop.plateau for run in runs if run.drop is not None]
+    level = runs[0].config.task.copying_level if falling == "loss_masked" else float(np.median(plateaus))
     for axes in (linear, logarithmic):
         for run in runs:
             metrics = run.metrics
-            axes.plot(metrics["step"], smooth(metrics["loss_masked"]), linewidth=0.9, label=f"seed {run.config.seed}")
+            axes.plot(metrics["step"], smooth(metrics[falling]), linewidth=0.9, label=f"seed {run.config.seed}")
         axes.axhline(level, color=REFERENCE, dashes=(4, 3), linewidth=0.8)
         axes.axhline(FALLEN * level, color=REFERENCE, dashes=(1, 2), linewidth=0.8)
         axes.set(xlim=(0, len(runs[0].metrics["step"])), xlabel="training step")
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    linear.set(ylim=(0, 1.5 * level), ylabel=r"$L_\mathrm{mask}$")
+    linear.set(ylim=(0, 1.5 * level), ylabel=names[falling])
     logarithmic.set(yscale="log", ylim=(None, 1.5 * level))
     figure.legend(*linear.get_legend_handles_labels(), loc="outside upper center", ncols=len(runs))
     return figure
@@ -78,7 +85,7 @@ def draw(runs: list[Run]) -> Figure:
 
 def main(out: Path, runs: list[Run]) -> None:
     """Write everything to `out`."""
-    losses = ("loss", "loss_observed", "loss_masked")
+    losses = [name for name in METRICS[runs[0].config.model.kind] if name.startswith("loss")]
     data = {f"seed{run.config.seed}.{name}": run.metrics[name].astype(np.float32) for run in runs for name in losses}
     command = shlex.join(["python", "-m", "scripts.seeds", *sys.argv[1:]])
     save_figure(draw(runs), out, "seeds", data, command, runs[0].config.seed)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from abruptlab.config import MatrixTask, ModelConfig, RunConfig, TrainingConfig
 from abruptlab.encoder import Attention, Encoder
-from abruptlab.runs import Run, new_encoder
+from abruptlab.runs import Run
 from abruptlab.tokens import MASK, Vocabulary
 from tests.synthetic import STEPS, make_metrics, make_run
 
@@ -47,7 +47,7 @@ def channel(at: int) -> Tensor:
 @torch.no_grad()
 def copier() -> Encoder:
     """A model that gives back the value at every place, and 0 for MASK."""
-    model = new_encoder(CONFIG).eval()
+    model = Encoder(CONFIG.model, Vocabulary.of(CONFIG.task).size, ROWS * COLUMNS).eval()
     for name, parameter in model.named_parameters():
         parameter.zero_()
         if "norm" in name and name.endswith("weight"):

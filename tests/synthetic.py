@@ -8,7 +8,7 @@ import numpy as np
 
 from abruptlab.checkpoints import save_checkpoint
 from abruptlab.config import MatrixTask, ModelConfig, RunConfig, TrainingConfig
-from abruptlab.encoder import Encoder
+from abruptlab.models import Model
 from abruptlab.runs import Run
 from abruptlab.training import initial_model
 
@@ -46,7 +46,7 @@ def make_metrics(
 def make_run(
     folder: Path,
     metrics: dict[str, np.ndarray],
-    checkpoints: Iterable[int] | Mapping[int, Encoder] = (0, 1000, STEPS),
+    checkpoints: Iterable[int] | Mapping[int, Model] = (0, 1000, STEPS),
     config: RunConfig = CONFIG,
 ) -> Run:
     """A run folder with these metrics; its checkpoints hold the given models, or all the initial weights."""

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -78,9 +79,19 @@ def test_presets_keep_the_science(name: str) -> None:
     config = preset(name)
     assert config.name == name
     assert config.model.init_std == init_std(config.model.width)
-    assert config.model.mask_embedding == "zero"
+    assert config.model.mask_embedding == {"encoder": "zero", "decoder": "trained"}[config.model.kind]
     assert (config.training.optimizer, config.training.schedule) == ("adam", "constant")
     assert (config.task.factors, config.task.mask, config.task.mask_probability) == ("uniform", "random", 0.3)
+
+
+def test_the_gpt_preset_is_the_papers() -> None:
+    config = preset("gpt")
+    model, paper = config.model, preset("paper")
+    assert (model.kind, model.layers, model.heads, model.width, model.mlp_width) == ("decoder", 2, 2, 256, 1024)
+    assert (model.attention, model.mask_embedding, config.places) == ("softmax", "trained", 99)
+    assert config.task == replace(paper.task, limit=2.0)
+    training = replace(paper.training, steps=5000, checkpoint_every=500, rolling_every=20)
+    assert config.training == training
 
 
 def test_progress_says_all_there_is_to_say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -143,6 +154,28 @@ def test_claims_are_judged_and_written(smoke: Path, tmp_path: Path, capsys: pyte
     assert abruptlab("claims", smoke, "--out", tmp_path) == (0, "")
     assert [verdict["id"] for verdict in json.loads((tmp_path / "claims.json").read_text())] == list(CLAIMS)
     assert "not judged" in capsys.readouterr().out
+
+
+def test_a_decoder_s_run_from_training_to_claims(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    small = ["--steps", "4", "--batch", "4", "--width", "16", "--mlp-width", "32"]
+    assert abruptlab("reproduce", "gpt-laptop", "--out", run, *small) == (0, "")
+    shown = capsys.readouterr()
+    assert re.search(r"step 4/4 100% 0:00:00 left  loss [\d.]+ L_obs [\d.e+]+ L_mask [\d.]+", shown.err)
+    for name in FIGURES:
+        assert (f"figure {name}: {run}" in shown.out) == (name in ("11", "12"))
+    assert re.search(r"figure 4: not from this run: this needs an encoder, and the run's model is a decoder", shown.out)
+    assert "table 1: not from this run: this needs an encoder" in shown.out
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert page.count("<img") == 2
+    assert "decoder of 2 layers" in page
+    assert abruptlab("show", run) == (0, "")
+    assert "4 of 4 steps" in capsys.readouterr().out
+    line = "^abruptlab: this needs an encoder, and the run's model is a decoder$"
+    for words in (["ablate"], ["patch", "--layer", "0"], ["switch", "--groups", "mlp", "--source", "0"]):
+        status, said = abruptlab(words[0], run, *words[1:], "--matrices", "8")
+        assert status == 1
+        assert re.match(line, said), said
 
 
 def test_ablating_every_head_of_the_trained_model_takes_the_completion_away(

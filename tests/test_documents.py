@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-LONG = ("abruptlab reproduce", "abruptlab train laptop", "abruptlab train paper", "abruptlab train base")
+LONG = ("abruptlab reproduce", *(f"abruptlab train {preset}" for preset in ("laptop", "paper", "base", "gpt")))
 
 
 def blocks(page: Path, language: str) -> list[str]:

@@ -101,3 +101,17 @@ def test_mask_embedding_through_training(mask_embedding, tokens: Tensor):
     else:
         assert (start[MASK] != 0).all()
         assert (row - start[MASK]).abs().min() > 1e-3
+
+
+def test_row_and_column_embeddings_are_shared_by_the_places_of_a_row_and_a_column() -> None:
+    model = Encoder(replace(SMALL, positions="row+column"), vocabulary_size=20, positions=12, columns=4)
+    model.initialise(generator(0))
+    table = model.position_embedding.weight.unflatten(0, (3, 4))
+    torch.testing.assert_close(table[1, 2] - table[1, 0], table[2, 2] - table[2, 0])
+    torch.testing.assert_close(table[2, 3] - table[0, 3], table[2, 1] - table[0, 1])
+    assert table.std() > 0
+    tokens = torch.randint(20, (5, 12), generator=generator(2))
+    model(tokens).sum().backward()
+    gradients = {name: p.grad for name, p in model.named_parameters() if name.startswith("position_embedding")}
+    assert len(gradients) == 2
+    assert all(gradient is not None and gradient.any() for gradient in gradients.values())

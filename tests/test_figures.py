@@ -21,6 +21,7 @@ from abruptlab.figures.save import arrays
 from abruptlab.figures.style import paper_style
 from abruptlab.paper import FIGURES, Findings, make_figure
 from abruptlab.runs import Run
+from tests.handmade_gpt import gpt_run
 from tests.synthetic import STEPS, make_metrics, make_run
 
 
@@ -50,7 +51,10 @@ def make_example(rows: int, columns: int) -> ExampleMatrices:
 
 
 @pytest.mark.parametrize("figure", FIGURES)
-def test_a_figure_is_saved_with_its_data_and_how_it_was_made(run: Run, figure: str) -> None:
+def test_a_figure_is_saved_with_its_data_and_how_it_was_made(run: Run, tmp_path: Path, figure: str) -> None:
+    if FIGURES[figure].kind == "decoder":
+        (tmp_path / "gpt").mkdir()
+        run = gpt_run(tmp_path / "gpt")
     found = Findings(run, matrices=32)
     picture, pdf, data, made = make_figure(figure, found, "abruptlab figure")
     assert [path.name for path in (picture, pdf, data, made)] == [

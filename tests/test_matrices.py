@@ -9,7 +9,7 @@ from torch import Tensor
 
 from abruptlab.config import MatrixTask
 from abruptlab.errors import VocabularyError
-from abruptlab.matrices import BLOCK, Batch, generator, local_coherence, sample, sample_factors, stream
+from abruptlab.matrices import BLOCK, Batch, generator, local_coherence, sample, sample_factors, size_choices, stream
 from abruptlab.tokens import MASK, Vocabulary
 
 
@@ -201,7 +201,10 @@ def test_a_stream_depends_on_seed_and_key_alone():
 def test_a_mixture_draws_each_size_equally_often_and_each_step_one():
     sizes = ((5, 5), (7, 7), (9, 9))
     total = 16 * BLOCK
-    batches = steps(MatrixTask(sizes=sizes, rank=1), 2, count=total)
+    task = MatrixTask(sizes=sizes, rank=1)
+    batches = steps(task, 2, count=total)
+    chosen = torch.cat([size_choices(task, seed=0, block=block) for block in range(-(-total // BLOCK))])
+    assert [batch.size for batch in batches] == [sizes[at] for at in chosen[:total]]
     for size in sizes:
         count = sum(batch.size == size for batch in batches)
         assert abs(count - total / 3) < 5 * math.sqrt(total * 2 / 9)

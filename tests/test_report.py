@@ -13,6 +13,7 @@ from abruptlab.paper import Findings, Verdict, judge
 from abruptlab.paper.training import CLAIMS, FIGURES
 from abruptlab.report import build, build_report
 from abruptlab.report.build import render, what_happened
+from tests.handmade_gpt import gpt_run
 from tests.synthetic import make_metrics, make_run
 
 VOID = {"meta", "img", "br", "link", "hr"}
@@ -98,6 +99,15 @@ def test_a_claim_that_fails_is_shown_failing_with_its_number(tmp_path: Path) -> 
     page = render(Findings(make_run(tmp_path, make_metrics(final=0.3))), {}, {})
     assert page.count("✗ fails") == 1
     assert re.search(r"hidden entries are completed.*?>0\.3\d*<.*?✗ fails", page, re.DOTALL)
+
+
+def test_the_page_of_a_decoder_speaks_of_its_own_drop(tmp_path: Path) -> None:
+    run = gpt_run(tmp_path)
+    assert what_happened(run).startswith("The loss at observed entries stayed on a plateau at 4.9")
+    page = render(Findings(run), {}, {})
+    assert "The loss at observed entries: plateau" in page
+    assert ">predicting zero</th>" not in page
+    assert "decoder of 1 layers" in page
 
 
 def test_without_a_drop_the_page_says_so(tmp_path: Path) -> None:

@@ -10,14 +10,17 @@ import pytest
 import torch
 
 from abruptlab.checkpoints import checkpoint_folder, load_checkpoint
-from abruptlab.config import ConfigError, RunConfig
+from abruptlab.config import ConfigError, RunConfig, StartConfig
 from abruptlab.devices import choose_device
 from abruptlab.errors import DivergedError, RunError, VocabularyError
+from abruptlab.groups import parameters_of
 from abruptlab.matrices import sample
 from abruptlab.optimizers import build_optimizers
 from abruptlab.presets import preset
 from abruptlab.recorder import Recorder
 from abruptlab.runs import Run
+from abruptlab.sequences import sequences
+from abruptlab.tokens import Vocabulary
 from abruptlab.training import Progress, initial_model, part_size, train, train_step
 
 SMOKE = preset("smoke")
@@ -303,3 +306,68 @@ def test_cuda_follows_the_cpu_loop_and_resumes(tmp_path: Path, changes: dict) ->
         train(config, tmp_path / "broken", device="cuda", report=interrupt_at(33))
     resumed = train(config, tmp_path / "broken", resume=True, device="cuda")
     np.testing.assert_allclose(resumed.metrics["loss"], straight.metrics["loss"], rtol=0.05)
+
+
+def test_parts_of_a_finished_run_are_trained_alone(whole: Run, tmp_path: Path) -> None:
+    start = StartConfig(run=str(whole.folder), trained=("mlp",))
+    config = replace(with_training(SMOKE, steps=8), seed=5, start=start)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "run", device="cpu", report=interrupt_at(3))
+    run = train(config, tmp_path / "run", resume=True, device="cpu")
+    assert_same_run(train(config, tmp_path / "straight", device="cpu"), run)
+    final = whole.load("final")
+    fresh = initial_model(replace(config, start=StartConfig()))
+    mlp = parameters_of(final, ["mlp"])
+    for name, parameter in run.load(0).named_parameters():
+        assert torch.equal(parameter, (fresh if name in mlp else final).get_parameter(name)), name
+    for name, parameter in run.load(8).named_parameters():
+        assert torch.equal(parameter, run.load(0).get_parameter(name)) != (name in mlp), name
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"model": {"attention": "linear"}}, {"optimizer": "muon"}, {"micro_batch": 4}, {"precision": "bf16"}],
+    ids=lambda changes: "-".join(map(str, changes.values())) or "adam",
+)
+def test_a_decoder_s_run_is_exact_too(tmp_path: Path, changes: dict) -> None:
+    model = replace(preset("gpt-laptop").model, width=16, mlp_width=32, **changes.pop("model", {}))
+    config = replace(with_training(SMOKE, **changes, steps=24), model=model)
+    straight = train(config, tmp_path / "straight", device="cpu")
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "broken", device="cpu", report=interrupt_at(13))
+    assert_same_run(straight, train(config, tmp_path / "broken", resume=True, device="cpu"))
+    metrics = straight.metrics
+    assert metrics["loss"][-4:].mean() < metrics["loss"][:4].mean()
+    np.testing.assert_allclose(metrics["loss_prompt"][0], np.log(205), rtol=0.02)  # nothing known yet
+    batch, vocabulary = sample(config.task, config.training.batch, config.seed, 16), Vocabulary.of(config.task)
+    tokens = sequences(batch, vocabulary)
+    with torch.no_grad():
+        logits = straight.load(16)(tokens[:, :-1])
+    loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
+    assert metrics["loss"][16] == pytest.approx(loss.item(), rel=1e-5 if config.training.precision == "fp32" else 0.05)
+    right = (logits[:, 9:].argmax(-1) == tokens[:, 10:])[batch.observed]
+    if config.training.precision == "fp32":
+        assert metrics["accuracy_observed"][16] == pytest.approx(right.float().mean().item())
+
+
+def test_a_decoder_that_diverges_stops(tmp_path: Path) -> None:
+    config = replace(with_training(SMOKE, optimizer="sgd", learning_rate=1e30), model=preset("gpt-laptop").model)
+    with pytest.raises(DivergedError, match="the last good checkpoint is that of step"):
+        train(config, tmp_path, device="cpu")
+
+
+def test_muon_takes_the_matrices_of_a_decoder_s_layers() -> None:
+    config = with_training(preset("gpt-laptop"), optimizer="muon")
+    model = initial_model(config)
+    muon, adam = build_optimizers(config.training, model)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    taken = [names[id(parameter)] for group in muon.param_groups for parameter in group["params"]]
+    matrices = ("attn.qkv", "attn.output", "mlp.input", "mlp.output")
+    assert sorted(taken) == sorted(f"blocks.{layer}.{matrix}.weight" for layer in range(2) for matrix in matrices)
+    assert sum(len(group["params"]) for group in adam.param_groups) + len(taken) == len(names)
+
+
+def test_a_start_without_its_run_is_one_line(tmp_path: Path) -> None:
+    config = replace(SMOKE, start=StartConfig(run="nowhere", trained=("mlp",)))
+    with pytest.raises(RunError, match="nowhere is neither a run folder nor a run of the package"):
+        train(config, tmp_path / "run", device="cpu")

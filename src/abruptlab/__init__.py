@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from abruptlab.config import MatrixTask, ModelConfig, RunConfig, TrainingConfig
+    from abruptlab.decoder import Decoder
     from abruptlab.drop import Drop, find_drop
     from abruptlab.encoder import Encoder
     from abruptlab.errors import AbruptlabError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from abruptlab.experiments.embeddings import measure_embeddings, measure_embeddings_over_time
     from abruptlab.experiments.examples import measure_examples
     from abruptlab.experiments.floor import measure_floor
+    from abruptlab.experiments.generation import measure_generation, measure_gpt_learning
     from abruptlab.experiments.losses import measure_loss_curves
     from abruptlab.experiments.methods import measure_methods
     from abruptlab.experiments.out_of_distribution import measure_out_of_distribution
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from abruptlab.experiments.permutation import measure_permutation
     from abruptlab.experiments.probes import measure_probes
     from abruptlab.experiments.progress import measure_progress
+    from abruptlab.experiments.sequence_attention import measure_sequence_attention
     from abruptlab.experiments.switching import measure_switch, measure_switching
     from abruptlab.figures.ablation import draw_greedy_ablation, draw_single_ablations
     from abruptlab.figures.attention import (
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     )
     from abruptlab.figures.comparison import draw_comparison, draw_out_of_distribution
     from abruptlab.figures.embeddings import draw_embeddings, draw_positions_over_time, draw_tokens_over_time
+    from abruptlab.figures.gpt import draw_gpt_learning, draw_sequence_attention
     from abruptlab.figures.loss import draw_loss_curves
     from abruptlab.figures.matrices import draw_examples
     from abruptlab.figures.methods import draw_closeness, draw_floor
@@ -51,12 +55,14 @@ if TYPE_CHECKING:
     from abruptlab.presets import PRESETS, preset
     from abruptlab.pretrained import load_pretrained, pretrained_run
     from abruptlab.runs import Run
+    from abruptlab.sequences import generate, prompts, sequences
     from abruptlab.sites import record, replace, site_names
     from abruptlab.tokens import MASK, Vocabulary
     from abruptlab.training import train
 
 _HOME = {
     "config": ("MatrixTask", "ModelConfig", "RunConfig", "TrainingConfig"),
+    "decoder": ("Decoder",),
     "drop": ("Drop", "find_drop"),
     "encoder": ("Encoder",),
     "errors": ("AbruptlabError",),
@@ -67,6 +73,7 @@ _HOME = {
     "experiments.embeddings": ("measure_embeddings", "measure_embeddings_over_time"),
     "experiments.examples": ("measure_examples",),
     "experiments.floor": ("measure_floor",),
+    "experiments.generation": ("measure_generation", "measure_gpt_learning"),
     "experiments.losses": ("measure_loss_curves",),
     "experiments.methods": ("measure_methods",),
     "experiments.out_of_distribution": ("measure_out_of_distribution",),
@@ -75,6 +82,7 @@ _HOME = {
     "experiments.permutation": ("measure_permutation",),
     "experiments.probes": ("measure_probes",),
     "experiments.progress": ("measure_progress",),
+    "experiments.sequence_attention": ("measure_sequence_attention",),
     "experiments.switching": ("measure_switching", "measure_switch"),
     "figures.ablation": ("draw_single_ablations", "draw_greedy_ablation"),
     "figures.attention": (
@@ -86,6 +94,7 @@ _HOME = {
     ),
     "figures.comparison": ("draw_comparison", "draw_out_of_distribution"),
     "figures.embeddings": ("draw_embeddings", "draw_tokens_over_time", "draw_positions_over_time"),
+    "figures.gpt": ("draw_gpt_learning", "draw_sequence_attention"),
     "figures.loss": ("draw_loss_curves",),
     "figures.matrices": ("draw_examples",),
     "figures.methods": ("draw_floor", "draw_closeness"),
@@ -100,6 +109,7 @@ _HOME = {
     "presets": ("PRESETS", "preset"),
     "pretrained": ("load_pretrained", "pretrained_run"),
     "runs": ("Run",),
+    "sequences": ("generate", "prompts", "sequences"),
     "sites": ("record", "replace", "site_names"),
     "tokens": ("MASK", "Vocabulary"),
     "training": ("train",),
@@ -108,6 +118,7 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - grouped by module
     "MatrixTask", "ModelConfig", "RunConfig", "TrainingConfig",
+    "Decoder",
     "Drop", "find_drop",
     "Encoder",
     "AbruptlabError",
@@ -118,6 +129,7 @@ __all__ = [  # noqa: RUF022 - grouped by module
     "measure_embeddings", "measure_embeddings_over_time",
     "measure_examples",
     "measure_floor",
+    "measure_generation", "measure_gpt_learning",
     "measure_loss_curves",
     "measure_methods",
     "measure_out_of_distribution",
@@ -126,12 +138,14 @@ __all__ = [  # noqa: RUF022 - grouped by module
     "measure_permutation",
     "measure_probes",
     "measure_progress",
+    "measure_sequence_attention",
     "measure_switching", "measure_switch",
     "draw_single_ablations", "draw_greedy_ablation",
     "draw_attention", "draw_attention_to_rows", "draw_attention_to_columns", "draw_attention_over_time",
     "draw_heads",
     "draw_comparison", "draw_out_of_distribution",
     "draw_embeddings", "draw_tokens_over_time", "draw_positions_over_time",
+    "draw_gpt_learning", "draw_sequence_attention",
     "draw_loss_curves",
     "draw_examples",
     "draw_floor", "draw_closeness",
@@ -146,6 +160,7 @@ __all__ = [  # noqa: RUF022 - grouped by module
     "PRESETS", "preset",
     "load_pretrained", "pretrained_run",
     "Run",
+    "generate", "prompts", "sequences",
     "record", "replace", "site_names",
     "MASK", "Vocabulary",
     "train",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 Factors = Literal["uniform", "gaussian", "laplace"]
-_STRICT = {"extra": "forbid"}  # pydantic: an unknown field is an error
+STRICT = {"extra": "forbid"}  # pydantic: an unknown field is an error
 
 
 def _require(holds: bool, field_name: str, expected: str, came: object) -> None:
@@ -27,7 +27,7 @@ def _require(holds: bool, field_name: str, expected: str, came: object) -> None:
 class MatrixTask:
     """Which matrices are drawn and which of their entries are hidden."""
 
-    __pydantic_config__: ClassVar = _STRICT
+    __pydantic_config__: ClassVar = STRICT
 
     sizes: tuple[tuple[int, int], ...] = ((7, 7),)
     """Rows and columns; with several sizes, each step draws one of them at random."""
@@ -101,10 +101,12 @@ class MatrixTask:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The transformer encoder."""
+    """The transformer."""
 
-    __pydantic_config__: ClassVar = _STRICT
+    __pydantic_config__: ClassVar = STRICT
 
+    kind: Literal["encoder", "decoder"] = "encoder"
+    """encoder: the paper's BERT, which reads a value off every token; decoder: its GPT, which predicts the next one."""
     layers: int = 4
     """Number of transformer layers."""
     heads: int = 8
@@ -116,20 +118,38 @@ class ModelConfig:
     init_std: float = 0.02
     """Linear and embedding weights start as N(0, init_std²)."""
     mask_embedding: Literal["zero", "trained"] = "zero"
-    """MASK's embedding: zero and never trained, as in the paper, or trained like the others."""
+    """MASK's embedding: zero and never trained, as in the paper's BERT, or trained like the others, as in its GPT."""
+    positions: Literal["free", "row+column"] = "free"
+    """encoder: an embedding for every place, as in the paper, or the sum of one for its row and one for its column."""
+    attention: Literal["softmax", "linear"] = "softmax"
+    """decoder: softmax attention, or linear attention (the same scores without the softmax)."""
 
     def __post_init__(self) -> None:
         for name in ("layers", "heads", "width", "mlp_width"):
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         _require(self.width % self.heads == 0, "width", f"a multiple of heads ({self.heads})", self.width)
         _require(self.init_std > 0, "init_std", "above 0", self.init_std)
+        only = {"positions": ("free", "encoder"), "attention": ("softmax", "decoder")}
+        for name, (usual, kind) in only.items():
+            _require(
+                self.kind == kind or getattr(self, name) == usual,
+                name,
+                f"{usual} ({kind}s alone have others)",
+                getattr(self, name),
+            )
+        _require(
+            self.kind == "encoder" or self.mask_embedding == "trained",
+            "mask_embedding",
+            "trained (a decoder's read-out shares the embeddings, MASK's too)",
+            self.mask_embedding,
+        )
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
     """The optimisation. Data are fresh at every step."""
 
-    __pydantic_config__: ClassVar = _STRICT
+    __pydantic_config__: ClassVar = STRICT
 
     steps: int = 50_000
     """Optimiser steps."""
@@ -172,10 +192,31 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True)
+class StartConfig:
+    """Training some parts of a finished model anew, the others as they ended and frozen (figure 8)."""
+
+    __pydantic_config__: ClassVar = STRICT
+
+    run: str = ""
+    """The finished run: its folder, or the name of one that comes with the package; none: all parts start afresh."""
+    step: str = "final"
+    """Its checkpoint: a step, or the name of a milestone."""
+    trained: tuple[str, ...] = ()
+    """The groups of parameters that are trained from scratch (`abruptlab.groups.GROUPS`)."""
+
+    def __post_init__(self) -> None:
+        from abruptlab.groups import GROUPS
+
+        _require(bool(self.run) == bool(self.trained), "start", "run and trained together, or neither", self.trained)
+        for group in self.trained:
+            _require(group in GROUPS, "start.trained", f"some of {', '.join(GROUPS)}", group)
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """Everything that defines a run's numbers, apart from the kind of device it runs on."""
 
-    __pydantic_config__: ClassVar = _STRICT
+    __pydantic_config__: ClassVar = STRICT
 
     name: str = "custom"
     """What the run is called: its preset, or a name of yours."""
@@ -184,10 +225,19 @@ class RunConfig:
     task: MatrixTask = field(default_factory=MatrixTask)
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    start: StartConfig = field(default_factory=StartConfig)
 
     def __post_init__(self) -> None:
         _require(self.name.replace("-", "").replace("_", "").isalnum(), "name", "letters, digits, - and _", self.name)
         _require(0 <= self.seed < 2**63, "seed", "0 to 2⁶³ − 1", self.seed)
+        if self.model.positions == "row+column" or self.model.kind == "decoder":
+            what = f"model.kind {self.model.kind}, model.positions {self.model.positions}"
+            _require(len(self.task.sizes) == 1, "task.sizes", f"one size with {what}", self.task.sizes)
+
+    @property
+    def places(self) -> int:
+        """How many tokens the model sees at most: the largest matrix's; a decoder, [masked X, SEP, X]."""
+        return self.task.positions if self.model.kind == "encoder" else 2 * self.task.positions + 1
 
     def to_toml(self) -> str:
         """The whole configuration as TOML; `from_toml` reads it back equal."""
@@ -201,16 +251,22 @@ class RunConfig:
 
         Raises `ConfigError`, starting with `source`, for TOML that does not parse, an unknown field, or a bad value.
         """
+        try:
+            return RunConfig.from_table(tomllib.loads(text))
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{source} is not TOML: {error}") from None
+        except ConfigError as error:
+            raise ConfigError(f"{source}: {error}") from None
+
+    @staticmethod
+    def from_table(table: dict) -> "RunConfig":
+        """A configuration from nested dictionaries, as TOML has them. Raises `ConfigError` as `from_toml`."""
         from pydantic import TypeAdapter, ValidationError
 
         try:
-            return TypeAdapter(RunConfig).validate_python(tomllib.loads(text))
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigError(f"{source} is not TOML: {error}") from None
+            return TypeAdapter(RunConfig).validate_python(table)
         except ValidationError as error:
-            raise ConfigError(f"{source}: {_first_mistake(error)}") from None
-        except ConfigError as error:  # from a __post_init__
-            raise ConfigError(f"{source}: {error}") from None
+            raise ConfigError(_mistake_in_run(error)) from None
 
     @staticmethod
     def read(path: Path) -> "RunConfig":
@@ -230,11 +286,17 @@ def _without_none(table: dict) -> dict:
     }
 
 
-def _first_mistake(error: "ValidationError") -> str:
+def _mistake_in_run(error: "ValidationError") -> str:
+    unknown = error.errors()[0]["type"] == "unexpected_keyword_argument"
+    return first_mistake(error) + (f"; there are: {', '.join(_field_names())}" if unknown else "")
+
+
+def first_mistake(error: "ValidationError") -> str:
+    """The first of pydantic's complaints, in a line."""
     mistake = error.errors()[0]
     where = ".".join(str(part) for part in mistake["loc"])
     if mistake["type"] == "unexpected_keyword_argument":
-        return f"unknown field {where}; there are: {', '.join(_field_names())}"
+        return f"unknown field {where}"
     return f"{where}: {mistake['msg'][0].lower()}{mistake['msg'][1:]}, got {mistake['input']!r}"
 
 

@@ -5,6 +5,7 @@ It is `BertModel` without token types, pooler and dropout, plus a linear read-ou
 """
 
 import math
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -44,16 +45,17 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """The position-wise network: width → mlp_width, exact GELU, → width."""
+    """The position-wise network: width → mlp_width, GELU (exact, or GPT-2's approximation with tanh), → width."""
 
-    def __init__(self, width: int, mlp_width: int) -> None:
+    def __init__(self, width: int, mlp_width: int, gelu: Literal["none", "tanh"] = "none") -> None:
         super().__init__()
+        self.gelu = gelu
         self.input = nn.Linear(width, mlp_width)
         self.output = nn.Linear(mlp_width, width)
         self.post = Site()  # [batch, pos, mlp_width], after the GELU
 
     def forward(self, x: Float[Tensor, "batch pos width"]) -> Float[Tensor, "batch pos width"]:
-        return self.output(self.post(F.gelu(self.input(x))))
+        return self.output(self.post(F.gelu(self.input(x), approximate=self.gelu)))
 
 
 class Block(nn.Module):
@@ -73,6 +75,20 @@ class Block(nn.Module):
         return self.resid_post(self.mlp_norm(x + self.mlp(x)))
 
 
+class RowColumnEmbedding(nn.Module):
+    """Structured positional embeddings: the sum of one for the place's row and one for its column."""
+
+    def __init__(self, rows: int, columns: int, width: int) -> None:
+        super().__init__()
+        self.rows = nn.Embedding(rows, width)
+        self.columns = nn.Embedding(columns, width)
+
+    @property
+    def weight(self) -> Float[Tensor, "pos width"]:
+        """The embedding of every place, row by row."""
+        return (self.rows.weight.unsqueeze(1) + self.columns.weight).flatten(0, 1)
+
+
 class Encoder(nn.Module):
     """The transformer of the paper (section 3): masked tokens in, one predicted value per token out.
 
@@ -80,12 +96,16 @@ class Encoder(nn.Module):
     `.resid_post`; their shapes stand beside their declarations.
     """
 
-    def __init__(self, config: ModelConfig, vocabulary_size: int, positions: int) -> None:
+    def __init__(self, config: ModelConfig, vocabulary_size: int, positions: int, columns: int = 1) -> None:
+        """`columns` are those of the matrices, which positional embeddings of rows and columns have to know."""
         super().__init__()
         self.config = config
         frozen = MASK if config.mask_embedding == "zero" else None
         self.token_embedding = nn.Embedding(vocabulary_size, config.width, padding_idx=frozen)
-        self.position_embedding = nn.Embedding(positions, config.width)
+        if config.positions == "free":
+            self.position_embedding = nn.Embedding(positions, config.width)
+        else:
+            self.position_embedding = RowColumnEmbedding(positions // columns, columns, config.width)
         self.embed_norm = nn.LayerNorm(config.width, eps=LAYER_NORM_EPS)
         self.embed = Site()  # [batch, pos, width], after the norm
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))

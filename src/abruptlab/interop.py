@@ -46,10 +46,13 @@ def to_huggingface(encoder: Encoder) -> tuple["transformers.BertModel", nn.Linea
 
     `readout(bert(tokens).last_hidden_state).squeeze(-1)` is `encoder(tokens)`. The one token type is zero.
 
-    Raises `AbruptlabError` if transformers is not installed.
+    Raises `AbruptlabError` if transformers is not installed, and `ConfigError` for positional embeddings that BERT does
+    not have.
     """
     transformers = _transformers()
     config = encoder.config
+    if config.positions != "free":
+        raise ConfigError(f"BERT has free positional embeddings, not {config.positions}")
     bert = transformers.BertModel(
         transformers.BertConfig(
             vocab_size=encoder.token_embedding.num_embeddings,

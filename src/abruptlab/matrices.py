@@ -117,11 +117,15 @@ def sample(task: MatrixTask, batch: int, seed: int, step: int = 0, device: torch
     return next(stream(task, batch, seed, step, device))
 
 
+def size_choices(task: MatrixTask, seed: int, block: int) -> Int[Tensor, " step"]:
+    """Which of the task's sizes each step of a block of `BLOCK` steps has, known without drawing the matrices."""
+    return torch.randint(len(task.sizes), (BLOCK,), generator=generator(seed, 1, block))
+
+
 def _sample_block(task: MatrixTask, batch: int, seed: int, block: int, device: torch.device | str) -> list[Batch]:
     vocabulary = Vocabulary.of(task)
     random = generator(seed, 0, block, device=device)
-    # Which size a step has must be known on the host without waiting for the device.
-    choice = torch.randint(len(task.sizes), (BLOCK,), generator=generator(seed, 1, block))
+    choice = size_choices(task, seed, block)  # on the host, which must not wait for the device
     batches: list[Batch | None] = [None] * BLOCK
     for index, (m, n) in enumerate(task.sizes):
         chosen = (choice == index).nonzero().flatten().tolist()

@@ -4,16 +4,16 @@ import torch
 from torch import Tensor
 
 from abruptlab.config import TrainingConfig
-from abruptlab.encoder import Encoder
 from abruptlab.errors import CheckpointError, ConfigError
+from abruptlab.models import Model
 
 
-def build_optimizers(config: TrainingConfig, model: Encoder) -> list[torch.optim.Optimizer]:
+def build_optimizers(config: TrainingConfig, model: Model) -> list[torch.optim.Optimizer]:
     """The optimisers that together train `model`: one, or for Muon two (it takes the layers' matrices only).
 
     Raises `ConfigError` if this PyTorch has no Muon (it came with 2.9).
     """
-    every = list(model.parameters())
+    every = [parameter for parameter in model.parameters() if parameter.requires_grad]
     rate, decay = config.learning_rate, config.weight_decay
     if config.optimizer == "sgd":
         return [torch.optim.SGD(every, lr=rate, momentum=config.momentum, fused=True)]
@@ -23,13 +23,15 @@ def build_optimizers(config: TrainingConfig, model: Encoder) -> list[torch.optim
         return [torch.optim.Adam(every, lr=rate, fused=True)]
     if not hasattr(torch.optim, "Muon"):
         raise ConfigError(f"optimizer muon: expected PyTorch 2.9 or later, got {torch.__version__}")
-    matrices = [parameter for parameter in model.blocks.parameters() if parameter.ndim == 2]
+    matrices = [parameter for parameter in model.blocks.parameters() if parameter.ndim == 2 and parameter.requires_grad]
     chosen = {id(parameter) for parameter in matrices}
     others = [parameter for parameter in every if id(parameter) not in chosen]
-    return [
-        torch.optim.Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.Adam(others, lr=rate, fused=True),
-    ]
+    built: list[torch.optim.Optimizer] = []
+    if matrices:
+        built.append(torch.optim.Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
+    if others:
+        built.append(torch.optim.Adam(others, lr=rate, fused=True))
+    return built
 
 
 def optimizer_tensors(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:

@@ -11,6 +11,19 @@ def init_std(width: int) -> float:
     return round(0.02 * math.sqrt(768 / width), 4)
 
 
+def _gpt(width: int) -> ModelConfig:
+    """The paper's GPT at some width."""
+    return ModelConfig(
+        kind="decoder",
+        layers=2,
+        heads=2,
+        width=width,
+        mlp_width=4 * width,
+        init_std=init_std(width),
+        mask_embedding="trained",
+    )
+
+
 PRESETS: dict[str, tuple[str, RunConfig]] = {
     "smoke": (
         "3×3 rank 1, width 16, 60 steps: everything once, in seconds; no drop",
@@ -44,6 +57,24 @@ PRESETS: dict[str, tuple[str, RunConfig]] = {
     "paper": (
         "7×7 rank 2, width 768, 50,000 steps: the paper's main run",
         RunConfig(name="paper", training=TrainingConfig(checkpoint_every=2000)),
+    ),
+    "gpt": (
+        "7×7 rank 2, 2 layers, 2 heads, width 256: the paper's GPT",
+        RunConfig(
+            name="gpt",
+            task=MatrixTask(limit=2.0),  # no entry of rank 2 exceeds 2: 405 ids
+            model=_gpt(256),
+            training=TrainingConfig(steps=5000, checkpoint_every=500, rolling_every=20),
+        ),
+    ),
+    "gpt-laptop": (
+        "5×5 rank 1, the paper's GPT at width 64: its drop in a few minutes on one core",
+        RunConfig(
+            name="gpt-laptop",
+            task=MatrixTask(sizes=((5, 5),), rank=1, limit=1.0),
+            model=_gpt(64),
+            training=TrainingConfig(steps=1200, batch=64, learning_rate=5e-4, checkpoint_every=200, rolling_every=10),
+        ),
     ),
 }
 

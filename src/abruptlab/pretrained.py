@@ -50,4 +50,4 @@ def load_pretrained(name: str = "laptop", step: int | str = "final") -> Encoder:
     Raises `RunError` for a name that does not exist and `CheckpointError` for a step that was not shipped, each
     listing those there are.
     """
-    return pretrained_run(name).load(step)
+    return pretrained_run(name).load_encoder(step)

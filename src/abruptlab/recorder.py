@@ -12,16 +12,15 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from abruptlab.checkpoints import delete_checkpoint, load_checkpoint, save_checkpoint, saved_steps
 from abruptlab.config import RunConfig
 from abruptlab.drop import find_drop
-from abruptlab.encoder import Encoder
 from abruptlab.errors import CheckpointError, DivergedError, RunError
 from abruptlab.files import write_atomically
 from abruptlab.optimizers import optimizer_tensors, restore_optimizers
-from abruptlab.runs import read_metrics
+from abruptlab.runs import ALWAYS, DROPS, METRICS, read_metrics
 from abruptlab.schedules import outdated
 
 Row = dict[str, int | float]
@@ -40,6 +39,7 @@ class Recorder:
         self.resume = resume
         self.made_with = made_with
         self.rows: list[Row] = []
+        self._names = METRICS[config.model.kind]
         self._waiting: list[tuple[int, Float[Tensor, " metric"], float, float]] = []
         self._lock = FileLock(folder / ".lock", blocking=False)
         self._seconds_before = 0.0
@@ -96,7 +96,7 @@ class Recorder:
             safe = f"; the run is safe up to step {saved[-1]}" if saved else ""
             raise RunError(f"cannot write {error.filename or self.folder}: {error.strerror or error}{safe}") from None
 
-    def restore(self, model: Encoder, optimizers: list[torch.optim.Optimizer], warn: Callable[[str], None]) -> int:
+    def restore(self, model: nn.Module, optimizers: list[torch.optim.Optimizer], warn: Callable[[str], None]) -> int:
         """Put the newest intact checkpoint into `model` and `optimizers` and forget the metrics after it.
 
         Returns its step, or 0 with everything as it was if there is none; each damaged checkpoint is passed over with
@@ -114,7 +114,7 @@ class Recorder:
             restore_optimizers(optimizers, state)
             start = step
             break
-        rows = read_metrics(self.metrics_file)
+        rows = read_metrics(self.metrics_file, (*self._names, *ALWAYS))
         self.rows = [row for row in rows if row["step"] < start]
         with self._writing():
             write_atomically(self.metrics_file, "".join(_line(row) for row in self.rows))
@@ -145,7 +145,7 @@ class Recorder:
             return []
         table = torch.stack([metrics for _, metrics, _, _ in self._waiting]).cpu().numpy()
         rows = [
-            _row(step, values, rate, elapsed)
+            self._row(step, values, rate, elapsed)
             for (step, _, rate, elapsed), values in zip(self._waiting, table, strict=True)
         ]
         self._waiting.clear()
@@ -166,7 +166,7 @@ class Recorder:
         last = f"the last good checkpoint is that of step {saved[-1]}" if saved else "there is no good checkpoint"
         raise DivergedError(f"the loss is {loss} at step {step}; {last}")
 
-    def save(self, step: int, model: Encoder, optimizers: list[torch.optim.Optimizer]) -> None:
+    def save(self, step: int, model: nn.Module, optimizers: list[torch.optim.Optimizer]) -> None:
         """Flush the metrics, write the checkpoint of `step` if it is not there, delete the ones that may go."""
         self.flush()
         if step in saved_steps(self.checkpoints):
@@ -174,23 +174,16 @@ class Recorder:
         with self._writing():
             save_checkpoint(self.checkpoints, step, model.state_dict(), optimizer_tensors(optimizers), self.made_with)
             steps = np.array([row["step"] for row in self.rows], dtype=np.int64)
-            masked = np.array([row["loss_masked"] for row in self.rows], dtype=np.float64)
-            for old in outdated(self.config.training, saved_steps(self.checkpoints), find_drop(steps, masked)):
+            falling = DROPS[self.config.model.kind]
+            losses = np.array([row[falling] for row in self.rows], dtype=np.float64)
+            for old in outdated(self.config.training, saved_steps(self.checkpoints), find_drop(steps, losses)):
                 delete_checkpoint(self.checkpoints, old)
 
-
-def _row(step: int, metrics: Float[np.ndarray, " metric"], rate: float, elapsed: float) -> Row:
-    # A 32-bit float's shortest text loses nothing, so equal files mean equal bits.
-    loss, observed, masked, abs_masked = (float(str(value)) for value in metrics.astype(np.float32))
-    return {
-        "step": step,
-        "loss": loss,
-        "loss_observed": observed,
-        "loss_masked": masked,
-        "mean_abs_masked": abs_masked,
-        "learning_rate": rate,
-        "elapsed_s": round(elapsed, 3),
-    }
+    def _row(self, step: int, metrics: Float[np.ndarray, " metric"], rate: float, elapsed: float) -> Row:
+        # A 32-bit float's shortest text loses nothing, so equal files mean equal bits.
+        values = (float(str(value)) for value in metrics.astype(np.float32))
+        named = dict(zip(self._names, values, strict=True))
+        return {"step": step, **named, "learning_rate": rate, "elapsed_s": round(elapsed, 3)}
 
 
 def _line(row: Row) -> str:

@@ -2,20 +2,29 @@
 
 import json
 import math
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from jaxtyping import Shaped
 
 from abruptlab.checkpoints import load_checkpoint, read_meta, saved_steps
 from abruptlab.config import RunConfig
+from abruptlab.decoder import Decoder
 from abruptlab.drop import Drop, find_drop
 from abruptlab.encoder import Encoder
 from abruptlab.errors import CheckpointError, RunError
-from abruptlab.tokens import Vocabulary
+from abruptlab.models import Model, new_model
 
-METRICS = ("loss", "loss_observed", "loss_masked", "mean_abs_masked", "learning_rate", "elapsed_s")
+METRICS: dict[str, tuple[str, ...]] = {  # of a model's kind, what is measured on every batch
+    "encoder": ("loss", "loss_observed", "loss_masked", "mean_abs_masked"),
+    "decoder": ("loss", "loss_prompt", "loss_observed", "loss_masked", "accuracy_observed", "accuracy_masked"),
+}
+# of them, the one whose drop is looked for: a BERT's is the completion, a GPT's the copying of what is observed
+DROPS: dict[str, str] = {"encoder": "loss_masked", "decoder": "loss_observed"}
+ALWAYS = ("learning_rate", "elapsed_s")
 
 
 class Run:
@@ -37,21 +46,20 @@ class Run:
 
     @cached_property
     def metrics(self) -> dict[str, Shaped[np.ndarray, " time"]]:
-        """`step` and the METRICS, a row for each training step so far.
+        """`step`, the METRICS of the model's kind, and ALWAYS: a row for each training step so far.
 
         The row of step k is the weights after k updates on the batch of step k, which they have never seen: training
-        loss is test loss. `loss`, `loss_observed`, `loss_masked` are mean squared errors over all, the observed and
-        the hidden entries; `mean_abs_masked` is the mean |prediction| at hidden entries; `elapsed_s` are seconds of
-        training until then.
+        loss is test loss. `objectives` says what the metrics are; `elapsed_s` are seconds of training until then.
         """
-        rows = read_metrics(self.folder / "metrics.jsonl")
-        table = {name: np.array([row[name] for row in rows], dtype=np.float64) for name in METRICS}
+        names = (*METRICS[self.config.model.kind], *ALWAYS)
+        rows = read_metrics(self.folder / "metrics.jsonl", names)
+        table = {name: np.array([row[name] for row in rows], dtype=np.float64) for name in names}
         return {"step": np.array([row["step"] for row in rows], dtype=np.int64), **table}
 
     @cached_property
     def drop(self) -> Drop | None:
-        """The plateau and the drop of L_mask, or None if there is none."""
-        return find_drop(self.metrics["step"], self.metrics["loss_masked"])
+        """The plateau and the drop of L_mask (of what `DROPS` names for the model's kind), or None if there is none."""
+        return find_drop(self.metrics["step"], self.metrics[DROPS[self.config.model.kind]])
 
     @property
     def steps(self) -> list[int]:
@@ -104,23 +112,35 @@ class Run:
         why = ", as it has no drop" if isinstance(step, str) and self.steps and self.drop is None else ""
         raise CheckpointError(f"{self.folder} has no checkpoint {step!r}{why}; there are: {', '.join(known) or 'none'}")
 
-    def load(self, step: int | str) -> Encoder:
+    def require(self, kind: str) -> None:
+        """Raises `RunError` unless the run's model is of that kind."""
+        if self.config.model.kind != kind:
+            named = {"encoder": "an encoder", "decoder": "a decoder"}
+            raise RunError(f"this needs {named[kind]}, and the run's model is {named[self.config.model.kind]}")
+
+    def load(self, step: int | str) -> Model:
         """The model after `step` updates (or at a milestone, by name), on the CPU, in evaluation mode.
 
         Raises `CheckpointError` if there is no such checkpoint (the message lists those there are) or it is damaged.
         """
-        model = new_encoder(self.config)
+        model = new_model(self.config)
         model.load_state_dict(load_checkpoint(self.checkpoints, self.resolve(step)))
         return model.eval()
 
+    def load_encoder(self, step: int | str) -> Encoder:
+        """`load` of a run whose model is an encoder. Raises `RunError` for a decoder."""
+        self.require("encoder")
+        return cast(Encoder, self.load(step))
 
-def new_encoder(config: RunConfig) -> Encoder:
-    """The model of a configuration, its weights not yet initialised."""
-    return Encoder(config.model, Vocabulary.of(config.task).size, config.task.positions)
+    def load_decoder(self, step: int | str) -> Decoder:
+        """`load` of a run whose model is a decoder. Raises `RunError` for an encoder."""
+        self.require("decoder")
+        return cast(Decoder, self.load(step))
 
 
-def read_metrics(path: Path) -> list[dict]:
-    """The rows of a metrics file, up to the first that is not whole (a killed run may end in half a line).
+def read_metrics(path: Path, names: Sequence[str]) -> list[dict]:
+    """The rows of a metrics file with these metrics, up to the first that is not whole (a killed run may end in half a
+    line).
 
     Raises `RunError` if the file cannot be read; a missing file is a run without steps.
     """
@@ -136,7 +156,7 @@ def read_metrics(path: Path) -> list[dict]:
             row = json.loads(line)
         except ValueError:
             break
-        if not isinstance(row, dict) or not row.keys() >= {"step", *METRICS}:
+        if not isinstance(row, dict) or not row.keys() >= {"step", *names}:
             break
         rows.append({name: math.nan if value is None else value for name, value in row.items()})
     return rows

@@ -38,20 +38,34 @@ class Vocabulary:
         """How many ids there are, MASK included."""
         return 2 * self._zero
 
+    @property
+    def separator(self) -> int:
+        """The id of SEP, which decoders have besides."""
+        return self.size
+
+    @property
+    def decoder_size(self) -> int:
+        """How many ids a decoder has: these, SEP, and two that never occur. They are the paper's, which counts 405 for
+        limit 2, and are kept since each of them takes part in the softmax over the next token."""
+        return self.size + 3
+
     def encode(self, values: Float[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
         """The id of each value, after rounding to the vocabulary's decimals (half to even).
 
         Raises `VocabularyError`, naming the value and the limits, if one lies outside or is not finite.
         """
-        steps = (values * self.steps_per_unit).round()
-        outside = ~(steps.abs() < self._zero)  # written so that NaN counts as outside
+        outside = ~((values * self.steps_per_unit).round().abs() < self._zero)  # so that NaN counts as outside
         if outside.any():
             worst = values[outside][0].item()
             raise VocabularyError(
                 f"value {worst:.{self.decimals}f} has no token: the vocabulary covers "
                 f"{-self.limit:.{self.decimals}f} to {self.limit:.{self.decimals}f} (the task's limit)"
             )
-        return steps.long() + self._zero
+        return self.encode_known(values)
+
+    def encode_known(self, values: Float[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
+        """`encode` of values that are known to have an id: unchecked, so that nothing waits for the device."""
+        return (values * self.steps_per_unit).round().long() + self._zero
 
     def decode(self, ids: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """The value of each id; NaN for MASK.

@@ -12,13 +12,16 @@ from torch import Tensor
 
 from abruptlab.config import RunConfig, TrainingConfig
 from abruptlab.devices import choose_device
-from abruptlab.encoder import Encoder
+from abruptlab.groups import transplant
 from abruptlab.matrices import Batch, generator, stream
 from abruptlab.memory import keep_freed_memory
+from abruptlab.models import Model, new_model
+from abruptlab.objectives import objective_of
 from abruptlab.optimizers import build_optimizers
+from abruptlab.pretrained import find_run
 from abruptlab.provenance import device_name, versions
 from abruptlab.recorder import Recorder
-from abruptlab.runs import Run, new_encoder
+from abruptlab.runs import Run
 from abruptlab.schedules import is_checkpoint, learning_rate
 from abruptlab.signals import finish_on_interrupt
 
@@ -39,23 +42,6 @@ class Progress:
     seconds_left: float
 
 
-def batch_sums(model: Encoder, batch: Batch) -> Float[Tensor, " sum"]:
-    """One forward pass, reduced to sums over the batch's entries: squared error over all, the same over the observed
-    ones, |prediction| over the hidden ones, the number of observed entries. Their ratios are the losses and metrics.
-    """
-    predictions = model(batch.tokens).float()
-    squared = (predictions - batch.values).square()
-    observed = batch.observed.float()
-    return torch.stack(
-        [
-            squared.sum(),
-            (squared * observed).sum(),
-            (predictions.abs() * (1 - observed)).sum(),
-            observed.sum(),
-        ]
-    )
-
-
 def part_size(config: RunConfig, device: torch.device) -> int:
     """Matrices in memory at once: `micro_batch`; by default the batch, or on a CPU its largest divisor whose MLP
     activations stay within CPU_PART_BYTES."""
@@ -64,47 +50,46 @@ def part_size(config: RunConfig, device: torch.device) -> int:
         return training.micro_batch
     if device.type != "cpu":
         return training.batch
-    most = max(1, CPU_PART_BYTES // (4 * config.task.positions * config.model.mlp_width))
+    most = max(1, CPU_PART_BYTES // (4 * config.places * config.model.mlp_width))
     return max(part for part in range(1, training.batch + 1) if training.batch % part == 0 and part <= most)
 
 
 def train_step(
-    model: Encoder, optimizers: list[torch.optim.Optimizer], config: RunConfig, batch: Batch
+    model: Model, optimizers: list[torch.optim.Optimizer], config: RunConfig, batch: Batch
 ) -> Float[Tensor, " metric"]:
     """One update on `batch`, in parts of `part_size` matrices whose gradients add up to the batch's.
 
-    Returns loss, loss_observed, loss_masked and mean_abs_masked *before* the update, on the device: nothing here
-    waits for it. A batch that hides no entry (or observes none) has NaN for the metrics of those.
+    Returns the metrics of the model's kind (`runs.METRICS`) *before* the update, on the device: nothing here waits for
+    it. A batch that hides no entry (or observes none) has NaN for the metrics of those.
     """
-    size, positions = batch.tokens.shape
+    objective = objective_of(config)
     part = part_size(config, batch.tokens.device)
     autocast = torch.autocast(batch.tokens.device.type, torch.bfloat16, enabled=config.training.precision == "bf16")
-    sums = torch.zeros(4, device=batch.tokens.device)
+    counts = objective.counts(batch)
+    sums = torch.zeros_like(counts)
     for optimizer in optimizers:
         optimizer.zero_grad(set_to_none=True)
-    for first in range(0, size, part):
+    for first in range(0, len(batch.tokens), part):
         with autocast:
-            part_sums = batch_sums(model, batch[first : first + part])
-        (part_sums[0] / (size * positions)).backward()
+            part_sums = objective.sums(model, batch[first : first + part])
+        (part_sums[0] / counts[0]).backward()
         sums += part_sums.detach()
     for optimizer in optimizers:
         optimizer.step()
-    squared, squared_observed, abs_masked, observed = sums.unbind()
-    masked = size * positions - observed
-    return torch.stack(
-        [
-            squared / (size * positions),
-            squared_observed / observed,
-            (squared - squared_observed) / masked,
-            abs_masked / masked,
-        ]
-    )
+    return sums / counts
 
 
-def initial_model(config: RunConfig, device: torch.device | str = "cpu") -> Encoder:
-    """The run's model at step 0. The weights are drawn on the CPU: every device starts from the same ones."""
-    model = new_encoder(config)
+def initial_model(config: RunConfig, device: torch.device | str = "cpu") -> Model:
+    """The run's model at step 0. The weights are drawn on the CPU: every device starts from the same ones.
+
+    Raises `RunError`, `CheckpointError` or `ConfigError` for a `start` whose run, checkpoint or sizes are not there.
+    """
+    model = new_model(config)
     model.initialise(generator(config.seed, 2))
+    start = config.start
+    if start.run:
+        step = int(start.step) if start.step.isdecimal() else start.step
+        transplant(model, find_run(start.run).load(step), start.trained)
     return model.to(device)
 
 
@@ -113,7 +98,7 @@ def compiles(config: TrainingConfig, device: torch.device) -> bool:
     return config.compile == "yes" or (config.compile == "auto" and device.type == "cuda")
 
 
-def compile_layers(model: Encoder) -> None:
+def compile_layers(model: Model) -> None:
     """Compile the transformer layers, in place: one compilation serves all. The embeddings stay outside, since their
     compiled gradient adds in an order that varies between runs."""
     for block in model.blocks:
@@ -137,15 +122,16 @@ def train(
 
     On Ctrl-C (SIGINT) or SIGTERM the step is finished and a checkpoint saved before `KeyboardInterrupt` is raised.
 
-    Raises `RunError` if the folder holds another run, or this one without `resume`, or cannot be written;
+    Raises `RunError` if the folder holds another run, or this one without `resume`, or cannot be written, and what
+    `initial_model` raises;
     `DivergedError` at a NaN or infinite loss; `VocabularyError` at a value without a token.
     """
     where = choose_device(device)
     recorder = Recorder(config, Path(folder), resume=resume, made_with=versions() | {"device": device_name(where)})
     steps = config.training.steps
     keep_freed_memory()
+    model = initial_model(config, where)
     with recorder, finish_on_interrupt() as interrupted:
-        model = initial_model(config, where)
         optimizers = build_optimizers(config.training, model)
         start = recorder.restore(model, optimizers, warn)
         if compiles(config.training, where):

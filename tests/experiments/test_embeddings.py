@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -60,7 +61,7 @@ def structured(by: str = "column") -> Encoder:
 
 
 def unstructured() -> Encoder:
-    return initial_model(CONFIG)
+    return cast(Encoder, initial_model(CONFIG))
 
 
 def test_tokens_of_magnitude_and_sign(tmp_path: Path) -> None:

@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 
+from abruptlab.encoder import Encoder
 from abruptlab.errors import CheckpointError, ConfigError
 from abruptlab.experiments import evaluation
 from abruptlab.experiments.evaluation import Estimate, Losses, held_out, predict
@@ -57,7 +58,7 @@ def test_every_kind_moves_all_it_may_and_is_never_the_identity() -> None:
 
 
 def test_shuffling_the_embeddings_is_moving_the_entries(tmp_path: Path) -> None:
-    model = initial_model(CONFIG).eval()
+    model = cast(Encoder, initial_model(CONFIG).eval())
     tokens = held_out(handmade_run(tmp_path, {0: model}), 20).tokens
     order = draw_order("random", (ROWS, COLUMNS), generator(0))
     moved = tokens[:, order.argsort()]  # the token of each place goes where the embedding was

@@ -128,7 +128,7 @@ def test_a_value_is_known_where_it_is_observed(tmp_path: Path) -> None:
 def test_probes_are_judged_on_matrices_they_have_not_seen(tmp_path: Path) -> None:
     """Random embeddings of width 72 tell 24 tokens apart: of two matrices, a probe learns the rows by heart."""
     run = make_run(tmp_path, make_metrics(), (STEPS,), CONFIG)
-    model, batch = run.load(STEPS), held_out(run, 4)
+    model, batch = run.load_encoder(STEPS), held_out(run, 4)
     np.testing.assert_allclose(probe(model, batch[:2], batch[:2])["row"].mse.mean[0, OBSERVED], 0, atol=1e-6)
     assert (measure_probes(run, train=2, matrices=2).row.mse.mean[0, OBSERVED] > 1e-3).all()
 

@@ -99,7 +99,7 @@ class Presets:
 
     def __call__(self) -> None:
         for name, (summary, _) in PRESETS.items():
-            print(f"{name:8}  {summary}")
+            print(f"{name:10}  {summary}")
 
 
 @dataclass
@@ -173,7 +173,7 @@ def make_all(found: "Findings") -> None:
     missing = []
     for kind, name, spec, make in track(jobs, description="figures and tables"):
         try:
-            found.of(spec.measure)
+            found.shown_in(spec)
         except AbruptlabError as error:
             missing.append(f"{kind} {name}: not from this run: {error}")
         else:

@@ -88,7 +88,7 @@ def measure_embeddings(run: "Run", step: int | str = "final", seed: int = 0) -> 
     """
     at = run.resolve(step)
     value, row, column = _places(run)
-    model, vocabulary = run.load(at), Vocabulary.of(run.config.task)
+    model, vocabulary = run.load_encoder(at), Vocabulary.of(run.config.task)
     tokens = token_geometry(model, vocabulary, value)
     return Embeddings(np.array(at), value, row, column, tokens, position_geometry(model, row, column, seed=seed))
 
@@ -100,13 +100,13 @@ def measure_embeddings_over_time(run: "Run", steps: Sequence[int | str] | None =
     t-SNE has no axes to share: each checkpoint's starts from the final layout. Raises as `measure_embeddings` does.
     """
     value, row, column = _places(run)
-    final, vocabulary = run.load("final"), Vocabulary.of(run.config.task)
+    final, vocabulary = run.load_encoder("final"), Vocabulary.of(run.config.task)
     token_axes = principal_axes(embedded_tokens(final, vocabulary, value), value)
     position_axes = principal_axes(embedded_positions(final))
     layout = lay_out(embedded_positions(final), seed)
     at = sorted({run.resolve(step) for step in (list(run.milestones) if steps is None else steps)})
     tokens, positions = [], []
-    for model in map(run.load, at):
+    for model in map(run.load_encoder, at):
         tokens.append(token_geometry(model, vocabulary, value, token_axes))
         positions.append(position_geometry(model, row, column, position_axes, layout, seed))
     return Embeddings(np.array(at), value, row, column, stack(tokens), stack(positions))

@@ -16,6 +16,7 @@ from abruptlab.config import MatrixTask
 from abruptlab.devices import choose_device
 from abruptlab.encoder import Encoder
 from abruptlab.matrices import BLOCK, Batch, generator, stream
+from abruptlab.models import Model
 
 if TYPE_CHECKING:
     from abruptlab.baselines.completer import Completer
@@ -45,11 +46,8 @@ class Losses:
 
 
 def load(run: "Run", step: int | str) -> Encoder:
-    """The model of a checkpoint (a step, or a milestone's name) on the fastest device, in evaluation mode.
-
-    Raises `CheckpointError`, listing the checkpoints there are, if this one is not there.
-    """
-    return run.load(step).to(choose_device())
+    """`Run.load_encoder`, on the fastest device."""
+    return run.load_encoder(step).to(choose_device())
 
 
 def held_out(run: "Run", matrices: int, seed: int = 0, **changes: Any) -> Batch:
@@ -90,7 +88,7 @@ def predict(
 
 
 def recorded(
-    model: Encoder, tokens: Int[Tensor, "matrix pos"], names: Sequence[str]
+    model: Model, tokens: Int[Tensor, "matrix pos"], names: Sequence[str]
 ) -> Iterator[tuple[slice, dict[str, Tensor]]]:
     """The activations at the named sites, for `PART` matrices at a time: which matrices, and name → activation on the
     model's device."""
@@ -100,9 +98,9 @@ def recorded(
         yield where, activations
 
 
-def parts(model: Encoder, tokens: Int[Tensor, "matrix pos"]) -> Iterator[tuple[slice, Int[Tensor, "part pos"]]]:
+def parts(model: Model, tokens: Int[Tensor, "matrix pos"]) -> Iterator[tuple[slice, Int[Tensor, "part pos"]]]:
     """The tokens in parts of `PART` matrices, on the model's device, each with its place among all."""
-    device = model.readout.weight.device
+    device = model.token_embedding.weight.device
     for start in range(0, len(tokens), PART):
         where = slice(start, start + PART)
         yield where, tokens[where].to(device)

@@ -51,7 +51,7 @@ def measure_examples(run: "Run", steps: Sequence[int] | None = None, seed: int =
     steps = before_and_after(run) if steps is None else list(steps)
     batch = held_out(run, CANDIDATES, seed)
     with torch.no_grad():
-        predictions = torch.stack([run.load(step)(batch.tokens) for step in steps])  # [step, batch, pos]
+        predictions = torch.stack([run.load_encoder(step)(batch.tokens) for step in steps])  # [step, batch, pos]
     hidden = ~batch.observed
     error = ((predictions[-1] - batch.values) ** 2 * hidden).sum(-1) / hidden.sum(-1)  # NaN, sorted last: none hidden
     some_hidden = int(hidden.any(-1).sum())

@@ -36,8 +36,9 @@ class LossCurves:
 def measure_loss_curves(run: "Run") -> LossCurves:
     """L, L_obs and L_mask over the steps of a run, raw and smoothed (figures 1B and 2).
 
-    Raises `RunError` if the run has made no step yet.
+    Raises `RunError` if the run has made no step yet, or its model is a decoder.
     """
+    run.require("encoder")
     metrics = run.metrics
     if not len(metrics["step"]):
         raise RunError(f"{run.folder} has no metrics yet")

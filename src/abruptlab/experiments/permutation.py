@@ -116,7 +116,12 @@ def draw_order(kind: str, size: tuple[int, int], random: torch.Generator) -> Int
 
 @torch.no_grad()
 def permute(model: Encoder, order: Int[Tensor, " place"]) -> Encoder:
-    """A copy of the model in which each place has the positional embedding of the place `order` names."""
+    """A copy of the model in which each place has the positional embedding of the place `order` names.
+
+    Raises `ConfigError` for a model whose places share their embeddings.
+    """
+    if model.config.positions != "free":
+        raise ConfigError(f"permutations need free positional embeddings, not {model.config.positions}")
     permuted = copy.deepcopy(model)
     embeddings = model.position_embedding.weight
     permuted.position_embedding.weight[: len(order)] = embeddings[order.to(embeddings.device)]

@@ -8,6 +8,7 @@ from abruptlab.paper import (
     embeddings,
     floor,
     methods,
+    gpt,
     patching,
     permutation,
     probes,
@@ -29,6 +30,7 @@ FIGURES: dict[str, FigureSpec] = {
     **progress.FIGURES,
     **comparison.FIGURES,
     **methods.FIGURES,
+    **gpt.FIGURES,
 }
 TABLES: dict[str, TableSpec] = {**copying.TABLES, **floor.TABLES}
 CLAIMS: dict[str, Claim] = {
@@ -44,4 +46,5 @@ CLAIMS: dict[str, Claim] = {
     **progress.CLAIMS,
     **comparison.CLAIMS,
     **methods.CLAIMS,
+    **gpt.CLAIMS,
 }

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from abruptlab.errors import AbruptlabError
+from abruptlab.errors import AbruptlabError, RunError
 from abruptlab.files import write_atomically
 from abruptlab.paper.catalogue import CLAIMS
 from abruptlab.paper.make import writing
@@ -33,6 +33,10 @@ def judge(found: Findings, claims: Mapping[str, Claim] = CLAIMS) -> list[Verdict
 
 def _judge(name: str, claim: Claim, found: Findings) -> Verdict:
     expected = f"{claim.quantity}: {claim.bound}"
+    try:
+        found.run.require(claim.kind)
+    except RunError as error:
+        return Verdict(name, claim.text, claim.place, None, expected, None, str(error))
     drop = found.run.drop
     if drop is None:
         holds, note = (None, "the run has no drop") if claim.needs_drop else (False, "")

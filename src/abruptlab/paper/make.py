@@ -22,7 +22,7 @@ def make_figure(figure: str, found: Findings, command: str) -> list[Path]:
     from abruptlab.figures.save import arrays, save_figure
 
     spec = _known("figure", figure, FIGURES)
-    result = found.of(spec.measure)
+    result = found.shown_in(spec)
     drawing = spec.draw(result)
     seed = found.options.get("seed", 0)
     with writing(found):
@@ -37,7 +37,7 @@ def make_table(table: str, found: Findings, command: str) -> list[Path]:
     from abruptlab.figures.save import save_table
 
     spec = _known("table", table, TABLES)
-    content = spec.tabulate(found.of(spec.measure))
+    content = spec.tabulate(found.shown_in(spec))
     seed = found.options.get("seed", 0)
     with writing(found):
         return save_table(content, found.folder / "tables", f"table_{table}", command, seed)

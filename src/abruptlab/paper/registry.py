@@ -61,6 +61,11 @@ class Findings:
             self._results[measure] = measure(self.run, **given)
         return self._results[measure]
 
+    def shown_in(self, spec: "FigureSpec | TableSpec") -> Any:
+        """What a figure or a table shows. Raises as `of` does, and `RunError` if it is about another kind of model."""
+        self.run.require(spec.kind)
+        return self.of(spec.measure)
+
 
 @dataclass(frozen=True)
 class FigureSpec:
@@ -71,6 +76,7 @@ class FigureSpec:
     caption: str  # what to see in it
     measure: Later  # Run → result dataclass
     draw: Later  # result → Figure
+    kind: str = "encoder"  # of the model that it is about
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,7 @@ class TableSpec:
     caption: str
     measure: Later  # Run → result dataclass
     tabulate: Later  # result → Table
+    kind: str = "encoder"
 
 
 @dataclass(frozen=True)
@@ -123,6 +130,7 @@ class Claim:
     quantity: str  # what the number is
     bound: Bound
     measure: "Callable[[Findings, Drop], float | None]"  # None where the run has nothing to say (yet)
+    kind: str = "encoder"  # of the model that it is about
     needs_drop: bool = True  # without a drop it is not judged; else it then fails
 
 

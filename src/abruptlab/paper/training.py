@@ -53,7 +53,7 @@ APPEARED = 0.5  # of √E[x²]: most of the mean |x|, which is 0.75 of it at ran
 LATE = 0.05  # share of the run, at its end, over which the final values are read
 
 
-def _plateau(found: Findings, drop: "Drop", metric: str) -> float:
+def plateau_level(found: Findings, drop: "Drop", metric: str) -> float:
     """Median over the last half of the steps before the onset."""
     steps = found.run.metrics["step"]
     return float(np.nanmedian(found.run.metrics[metric][(steps >= drop.onset / 2) & (steps < drop.onset)]))
@@ -74,9 +74,17 @@ def _level(found: Findings) -> float:
     return found.run.config.task.copying_level
 
 
+def _fallen(found: Findings, drop: "Drop") -> float | None:
+    """How much is left at the end of the metric whose drop is looked for."""
+    from abruptlab.runs import DROPS
+
+    metric = DROPS[found.run.config.model.kind]
+    return _over(_final(found, drop, metric), plateau_level(found, drop, metric))
+
+
 def _plateau_loss(found: Findings, drop: "Drop") -> float | None:
     zero = loss_of_zero(found.run.config.task)
-    return _plateau(found, drop, "loss") / zero if zero else None
+    return plateau_level(found, drop, "loss") / zero if zero else None
 
 
 def _copied_at(found: Findings, drop: "Drop") -> float:
@@ -87,7 +95,7 @@ def _copied_at(found: Findings, drop: "Drop") -> float:
 
 def _masked_halfway(found: Findings, drop: "Drop") -> float:
     halfway = np.searchsorted(found.run.metrics["step"], drop.onset / 2)
-    return float(smooth(found.run.metrics["loss_masked"])[halfway]) / _plateau(found, drop, "loss_masked")
+    return float(smooth(found.run.metrics["loss_masked"])[halfway]) / plateau_level(found, drop, "loss_masked")
 
 
 def _rate_change(found: Findings, drop: "Drop") -> float:
@@ -118,21 +126,21 @@ CLAIMS: dict[str, Claim] = {
         "text, figure 2",
         "L_obs on the plateau / E[x²]",
         Bound(high=COPIED),
-        lambda found, drop: _plateau(found, drop, "loss_observed") / _level(found),
+        lambda found, drop: plateau_level(found, drop, "loss_observed") / _level(found),
     ),
     "zero-level": Claim(
         "On the plateau, L_mask is that of predicting zero.",
         "text, figure 2",
         "L_mask on the plateau / E[x²]",
         Bound(1 - SAME, 1 + SAME),
-        lambda found, drop: _plateau(found, drop, "loss_masked") / _level(found),
+        lambda found, drop: plateau_level(found, drop, "loss_masked") / _level(found),
     ),
     "zero-predictions": Claim(
         "On the plateau, hidden entries are predicted as about zero.",
         "text, table 1",
         "mean |prediction| at hidden entries on the plateau / √E[x²]",
         Bound(high=ZERO),
-        lambda found, drop: _plateau(found, drop, "mean_abs_masked") / math.sqrt(_level(found)),
+        lambda found, drop: plateau_level(found, drop, "mean_abs_masked") / math.sqrt(_level(found)),
     ),
     "plateau-loss": Claim(
         "On the plateau, L is p_mask times L_mask.",
@@ -160,7 +168,7 @@ CLAIMS: dict[str, Claim] = {
         "figure 2",
         "final L_mask / plateau",
         Bound(high=FALLEN),
-        lambda found, drop: _over(_final(found, drop, "loss_masked"), _plateau(found, drop, "loss_masked")),
+        _fallen,
     ),
     "predictions-appear": Claim(
         "After the drop, predictions at hidden entries are of the entries' size.",

@@ -15,6 +15,8 @@ from abruptlab.paper import FIGURES, Findings, judge, make_figure, writing
 from abruptlab.provenance import versions
 from abruptlab.runs import Run
 
+FALLING = {"encoder": "L_mask", "decoder": "The loss at observed entries"}  # the metric whose drop is looked for
+
 
 def build_report(found: Findings) -> Path:
     """Write `report.html` to the folder of the findings, with everything it shows inside it; figures that are missing
@@ -28,7 +30,7 @@ def build_report(found: Findings) -> Path:
     pictures, missing = {}, {}
     for name in FIGURES:
         try:
-            found.of(FIGURES[name].measure)
+            found.shown_in(FIGURES[name])
         except AbruptlabError as error:
             missing[name] = str(error)
         else:
@@ -48,6 +50,7 @@ def render(found: Findings, pictures: Mapping[str, bytes], missing: Mapping[str,
         run=run,
         steps=len(run.metrics["step"]),
         happened=what_happened(run),
+        falling=FALLING[run.config.model.kind],
         figures=[(FIGURES[name], base64.b64encode(picture).decode()) for name, picture in pictures.items()],
         missing=[(FIGURES[name], why) for name, why in missing.items()],
         verdicts=judge(found),
@@ -61,7 +64,8 @@ def what_happened(run: Run) -> str:
     done, drop = len(run.metrics["step"]), run.drop
     if drop is None:
         return f"No drop was found in the {done:,} steps of this run."
-    plateau = f"L_mask stayed on a plateau at {drop.plateau:.3g} and began to drop at step {drop.onset:,}"
+    falling = FALLING[run.config.model.kind]
+    plateau = f"{falling} stayed on a plateau at {drop.plateau:.3g} and began to drop at step {drop.onset:,}"
     if drop.end is None:
         return f"{plateau}; after {done:,} steps the fall is still under way, at {drop.final:.2g}."
     below = f"{drop.final:.2g}, {drop.depth:.3g} times lower"

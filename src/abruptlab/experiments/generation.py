@@ -1,0 +1,126 @@
+"""What a decoder writes when it is given a masked matrix, beside its losses (figure 11)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from abruptlab.devices import choose_device
+from abruptlab.errors import RunError
+from abruptlab.experiments.evaluation import Estimate, held_out, load, losses, parts, pooled, predict, stack
+from abruptlab.experiments.losses import smooth
+from abruptlab.matrices import Batch
+from abruptlab.pretrained import pretrained_run
+from abruptlab.sequences import generate, prompts
+from abruptlab.tokens import MASK, Vocabulary
+
+if TYPE_CHECKING:
+    from abruptlab.decoder import Decoder
+    from abruptlab.drop import Drop
+    from abruptlab.runs import Run
+
+PARTS = ("prompt", "observed", "masked")  # of the sequence: the prompt, and the answer's observed and hidden entries
+
+
+@dataclass(frozen=True)
+class Generation:
+    """How good the matrices are that a decoder writes, for one or many checkpoints.
+
+    An id that is no value (MASK, SEP, the two without meaning) is never right, and counts as the value 0 in the error,
+    as MASK does for the encoder.
+    """
+
+    accuracy_observed: Estimate  # share of entries that are right to the last decimal
+    accuracy_masked: Estimate
+    error_observed: Estimate  # mean squared error
+    error_masked: Estimate
+    no_value: Estimate  # share of ids that are no value
+
+
+@dataclass(frozen=True)
+class GptLearning:
+    """The losses of a decoder's training, and what its checkpoints write."""
+
+    step: Int[np.ndarray, " step"]
+    loss: Float[np.ndarray, "part step"]  # cross-entropy of the next token in nats, of each of PARTS
+    smooth: Float[np.ndarray, "part step"]  # running means of it
+    checkpoint: Int[np.ndarray, " checkpoint"]
+    generation: Generation  # [checkpoint]
+    copying_level: float  # mean squared error of writing 0
+    drop: "Drop | None"  # of the observed part
+
+
+def measure_gpt_learning(
+    run: "Run", steps: Sequence[int | str] | None = None, matrices: int = 256, seed: int = 0
+) -> GptLearning:
+    """The losses over the steps of a decoder's run, and what it writes at the given checkpoints (default: all) for
+    held-out matrices, always the same (figure 11).
+
+    Raises `RunError` if the run's model is an encoder or has made no step yet, and `CheckpointError` for a step without
+    a checkpoint.
+    """
+    run.require("decoder")
+    metrics = run.metrics
+    if not len(metrics["step"]):
+        raise RunError(f"{run.folder} has no metrics yet")
+    at = sorted({run.resolve(step) for step in (run.steps or ["final"] if steps is None else steps)})
+    each = [metrics[f"loss_{part}"] for part in PARTS]
+    return GptLearning(
+        step=metrics["step"],
+        loss=np.stack(each),
+        smooth=np.stack([smooth(values) for values in each]),
+        checkpoint=np.array(at),
+        generation=stack([measure_generation(run, step, matrices, seed) for step in at]),
+        copying_level=run.config.task.copying_level,
+        drop=run.drop,
+    )
+
+
+def measure_generation(run: "Run", step: int | str = "final", matrices: int = 256, seed: int = 0) -> Generation:
+    """What the decoder of a checkpoint writes for held-out matrices.
+
+    Raises `RunError` if the run's model is an encoder, and `CheckpointError` for a step without a checkpoint.
+    """
+    model, batch = run.load_decoder(step).to(choose_device()), held_out(run, matrices, seed)
+    vocabulary = Vocabulary.of(run.config.task)
+    return assess(write(model, batch, vocabulary), batch, vocabulary)
+
+
+def write(model: "Decoder", batch: Batch, vocabulary: Vocabulary) -> Int[Tensor, "matrix pos"]:
+    """The ids that a decoder writes for each matrix, on the CPU."""
+    return torch.cat([generate(model, part).cpu() for _, part in parts(model, prompts(batch, vocabulary))])
+
+
+def assess(ids: Int[Tensor, "matrix pos"], batch: Batch, vocabulary: Vocabulary) -> Generation:
+    """How far written ids are from the entries of a batch."""
+    no_value = (ids == MASK) | (ids >= vocabulary.size)
+    values = torch.where(no_value, 0.0, vocabulary.decode(ids.masked_fill(no_value, MASK)))
+    right = (ids == vocabulary.encode(batch.values)).float()
+    squared = (values - batch.values).square()
+
+    def over(chosen: Bool[Tensor, "matrix pos"]) -> tuple[Estimate, Estimate]:
+        return pooled(right, chosen), pooled(squared, chosen)
+
+    (accuracy_observed, error_observed), (accuracy_masked, error_masked) = over(batch.observed), over(~batch.observed)
+    everywhere = torch.ones_like(batch.observed)
+    return Generation(
+        accuracy_observed, accuracy_masked, error_observed, error_masked, pooled(no_value.float(), everywhere)
+    )
+
+
+def measure_encoder_error(run: "Run", matrices: int = 256, seed: int = 0) -> Estimate:
+    """L_mask of the encoder that comes with the package, on the held-out matrices of a decoder's run.
+
+    Raises `RunError` if the two have learnt different tasks; how far the vocabulary reaches makes no difference.
+    """
+    encoder = pretrained_run("laptop")
+    theirs = encoder.config.task
+    if replace(run.config.task, limit=theirs.limit) != theirs:
+        raise RunError(f"no encoder of the package has learnt the task of {run.folder}")
+    batch = held_out(run, matrices, seed)
+    tokens = torch.where(batch.observed, Vocabulary.of(theirs).encode(batch.values), MASK)
+    return losses(predict(load(encoder, "final"), tokens), batch).loss_masked

@@ -1,0 +1,123 @@
+"""A decoder's losses, what it writes, and its attention maps (figures 11 and 12)."""
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import FuncNorm, Normalize, PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
+
+from abruptlab.experiments.evaluation import Estimate
+from abruptlab.experiments.generation import PARTS, GptLearning
+from abruptlab.experiments.sequence_attention import SequenceAttention
+from abruptlab.figures.style import (
+    ATTENTION,
+    DIVERGING,
+    DROP,
+    GREEN,
+    MASKED,
+    OBSERVED,
+    REFERENCE,
+    SMALL,
+    TEXT_WIDTH,
+    new_figure,
+    paper_style,
+)
+
+LOOKS = {  # name, colour
+    "prompt": ("prompt", GREEN),
+    "observed": ("answer, observed entries", OBSERVED),
+    "masked": ("answer, hidden entries", MASKED),
+}
+UNTRAINED = 0.02  # of the steps: before them the error is that of chance, several times what it is later
+ABREAST = 8  # so many maps of a checkpoint stand in one row; of more, each layer has a row of its own
+
+# inches
+HEADINGS = 0.5  # names above and below a row of maps
+MARGINS = 1.4  # beside them, with the colour bar
+LARGEST = 1.6  # side of a map
+WORDS = 0.8  # a map this wide has room for its full name
+
+
+@paper_style()
+def draw_gpt_learning(learning: GptLearning) -> Figure:
+    """Figure 11: the losses over the steps; accuracy and error of what the checkpoints write."""
+    figure = new_figure(2.25)
+    losses, accuracy, error = figure.subplots(1, 3)
+    for part, raw, smooth in zip(PARTS, learning.loss, learning.smooth, strict=True):
+        label, colour = LOOKS[part]
+        losses.plot(learning.step, raw, color=colour, alpha=0.2, linewidth=0.4, rasterized=True)
+        losses.plot(learning.step, smooth, color=colour, label=label)
+    losses.set(ylabel="cross-entropy (nats)", ylim=(0, None))
+    written = learning.generation
+    _draw_checkpoints(accuracy, learning, written.accuracy_observed, "observed")
+    _draw_checkpoints(accuracy, learning, written.accuracy_masked, "masked")
+    accuracy.set(ylabel="written entries that are right", ylim=(-0.03, 1.03))
+    accuracy.yaxis.set_major_formatter(PercentFormatter(1))
+    _draw_checkpoints(error, learning, written.error_observed, "observed")
+    _draw_checkpoints(error, learning, written.error_masked, "masked")
+    error.axhline(learning.copying_level, color=REFERENCE, dashes=(4, 3), linewidth=0.8, label="writing 0")
+    steps = len(learning.step)
+    trained = learning.checkpoint >= min(UNTRAINED * steps, learning.checkpoint[-1])
+    errors = np.stack([written.error_observed.mean, written.error_masked.mean])[:, trained]
+    highest = np.nanmax([learning.copying_level, *errors.ravel()])
+    error.set(ylabel="mean squared error", ylim=(0, 1.1 * highest))
+    for axes in (losses, accuracy, error):
+        if learning.drop is not None:
+            end = steps if learning.drop.end is None else learning.drop.end
+            axes.axvspan(learning.drop.onset, end, color=DROP, alpha=0.35, linewidth=0, zorder=0)
+        axes.set(xlim=(0, steps), xlabel="training step")
+        axes.xaxis.set_major_locator(MaxNLocator(3))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    handles = dict(zip(*reversed(losses.get_legend_handles_labels()), strict=True))
+    handles |= dict(zip(*reversed(error.get_legend_handles_labels()), strict=True))
+    figure.legend(list(handles.values()), list(handles), loc="outside upper center", ncols=4)
+    return figure
+
+
+def _draw_checkpoints(axes: Axes, learning: GptLearning, values: Estimate, part: str) -> None:
+    axes.errorbar(
+        learning.checkpoint, values.mean, values.error, color=LOOKS[part][1], marker="o", markersize=2, linewidth=0.9
+    )
+
+
+@paper_style()
+def draw_sequence_attention(attention: SequenceAttention) -> Figure:
+    """Figure 12: the map of every head, a row for each checkpoint."""
+    steps, layers, heads = shape = attention.maps.shape[:3]
+    columns = layers * heads if layers * heads <= ABREAST else heads
+    rows, width = steps * layers * heads // columns, (TEXT_WIDTH - MARGINS) / columns
+    figure = new_figure(rows * (min(width, LARGEST) + HEADINGS))
+    grid = np.reshape(figure.subplots(rows, columns, squeeze=False), shape)
+    norm, colours = _scale(attention.maps)
+    for (at, layer, head), axes in np.ndenumerate(grid):
+        _draw_map(axes, attention.maps[at, layer, head], attention.entries, norm, colours)
+        name = f"layer {layer + 1}, head {head + 1}" if width > WORDS else f"{layer + 1}.{head + 1}"
+        axes.set_title(f"{name}\n{attention.copying.mean[at, layer, head]:.2f}", fontsize=SMALL)
+        if layer == head == 0:
+            axes.set_ylabel(f"after {attention.step[at]:,} steps")
+    bar = figure.colorbar(ScalarMappable(norm, colours), ax=grid, fraction=0.03, aspect=30, label="mean attention")
+    bar.outline.set_linewidth(0.4)
+    return figure
+
+
+def _scale(maps: Float[np.ndarray, "*map query key"]) -> tuple[Normalize, str]:
+    """A square root from 0, as other maps have; linear attention may be negative, and has one to both sides of 0."""
+    highest = float(np.abs(maps).max())
+    if maps.min() >= 0:
+        return PowerNorm(0.5, 0, highest), ATTENTION
+    root = (lambda x: np.sign(x) * np.abs(x) ** 0.5, lambda y: np.sign(y) * y**2)  # and its inverse
+    return FuncNorm(root, -highest, highest), DIVERGING
+
+
+def _draw_map(axes: Axes, values: Float[np.ndarray, "query key"], entries: int, norm: Normalize, colours: str) -> None:
+    axes.imshow(values, cmap=colours, norm=norm, interpolation="none")
+    line = {"color": "white" if colours == ATTENTION else "black", "linewidth": 0.4}
+    for at in (entries - 0.5, entries + 0.5):
+        axes.axhline(at, **line)
+        axes.axvline(at, **line)
+    parts = [(entries - 1) / 2, entries + entries / 2]
+    axes.set_xticks(parts, ["masked X", "X"])
+    axes.set_yticks(parts, ["masked X", "X"], rotation=90, va="center")
+    axes.tick_params(length=0, labelsize=6.5)
