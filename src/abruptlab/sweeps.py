@@ -9,14 +9,18 @@ of the seeds:
     overrides.training.steps = 8000    # for every run
     grid.training.batch = [64, 128]
     [[variants]]
+    family = "width"                   # variants that one figure compares; may be left out
     label = "32"                       # of the picture's legend; else made of what the variant changes
     model = { width = 32, mlp_width = 128 }
+
+Families may share a run: the same settings in two of them are trained once, in one folder.
 """
 
 import hashlib
 import itertools
+import json
 import tomllib
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -37,12 +41,18 @@ class Point:
 
     label: str  # its variant: what it changes, but for the seed
     config: RunConfig
+    family: str = ""  # the variants it is compared with
 
     @property
     def key(self) -> str:
-        """The name of its folder: a hash of all that defines its numbers."""
-        content = replace(self.config, name="sweep").to_toml()
-        return hashlib.sha256(content.encode()).hexdigest()[:12]
+        """The name of its folder: a hash of all that defines its numbers.
+
+        Only fields that are not at their defaults enter, so that a field yet to be invented changes no old run's key.
+        """
+        usual = _flat(asdict(RunConfig()))
+        content = {name: value for name, value in _flat(asdict(self.config)).items() if value != usual[name]}
+        content.pop("name", None)
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -82,23 +92,24 @@ class SweepConfig:
     def points(self, beside: Path = Path()) -> list[Point]:
         """All runs, seed by seed, so that a sweep cut short has whole seeds; a `base` file is looked for `beside`.
 
-        Raises `ConfigError` for a field that does not exist, a bad value, or two runs that are the same.
+        Raises `ConfigError` for a field that does not exist, a bad value, or two runs of a family that are the same.
         """
         base = preset(self.base) if self.base in PRESETS else RunConfig.read(beside / self.base)
         common = _flat(self.overrides)
-        found: dict[str, Point] = {}
+        found: dict[tuple[str, str], Point] = {}
         for seed, combination, variant in itertools.product(self.seeds, self._combinations(), self.variants or ({},)):
-            changes = combination | _flat({name: value for name, value in variant.items() if name != "label"})
-            named = variant.get("label")
+            settings = dict(variant)
+            family, named = str(settings.pop("family", "")), settings.pop("label", None)
+            changes = combination | _flat(settings)
             parts = [
                 f"{name.rpartition('.')[2]} {value}" for name, value in (combination if named else changes).items()
             ]
             label = ", ".join([*([str(named)] if named else []), *parts]) or self.base
             config = _changed(base, common | changes | {"seed": seed, "name": self.name})
-            point = Point(label, config)
-            if point.key in found:
-                raise ConfigError(f"runs {found[point.key].label!r} and {label!r} with seed {seed} are the same")
-            found[point.key] = point
+            point = Point(label, config, family)
+            if twin := found.get((family, point.key)):
+                raise ConfigError(f"runs {twin.label!r} and {label!r} with seed {seed} are the same")
+            found[family, point.key] = point
         if not found:
             raise ConfigError("expected at least one seed, one variant and one value of the grid")
         return list(found.values())
@@ -127,15 +138,28 @@ class Sweep:
         return self.config.points(self.folder)
 
     @property
-    def runs(self) -> dict[str, list["Run"]]:
-        """By label, the runs that are finished, by seed."""
+    def families(self) -> list[str]:
+        """The families of its variants; "" is that of those which name none."""
+        return list(dict.fromkeys(point.family for point in self.points))
+
+    def runs(self, family: str = "") -> dict[str, list["Run"]]:
+        """Of one family, by label, the runs that are finished, by seed.
+
+        Raises `ConfigError`, listing the families, for one that the sweep does not have.
+        """
         from abruptlab.runs import Run
 
-        found: dict[str, list[Run]] = {point.label: [] for point in self.points}
+        if family not in self.families:
+            raise ConfigError(
+                f"{self.folder} has no family {family!r}; there are: {', '.join(map(repr, self.families))}"
+            )
+        found: dict[str, list[Run]] = {}
         for point in self.points:
-            folder = self.folder / point.key
-            if (folder / "config.toml").is_file() and (run := Run(folder)).finished:
-                found[point.label].append(run)
+            if point.family == family:
+                runs = found.setdefault(point.label, [])
+                folder = self.folder / point.key
+                if (folder / "config.toml").is_file() and (run := Run(folder)).finished:
+                    runs.append(run)
         return found
 
 
