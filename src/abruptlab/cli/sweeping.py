@@ -1,5 +1,6 @@
 """`sweep`: many runs around one configuration, on this machine or on a Ray cluster."""
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -114,6 +115,7 @@ class _Display:
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
         self._said: set[str] = set()
         self._last_line = 0.0
+        self._most = 0
 
     def __enter__(self) -> Self:
         if self._live:
@@ -126,13 +128,12 @@ class _Display:
 
     def report(self, states: "Sequence[RunState]", running: set[str]) -> None:
         """Called about twice a second."""
-        import time
-
         for state in states:
             if state.state in ("done", "failed") and state.name not in self._said:
                 self._said.add(state.name)
                 self._console.print(_line(state), highlight=False, markup=False, soft_wrap=True)
-        title = _title(states, running)
+        self._most = max(self._most, len(running))  # also while some of them are only starting
+        title = _title(states, len(running), self._most)
         if self._live:
             active = [state for state in states if state.point.key in running]
             self._live.update(_table(active, title), refresh=True)
@@ -141,13 +142,13 @@ class _Display:
             self._console.print(title, highlight=False, soft_wrap=True)
 
 
-def _title(states: "Sequence[RunState]", running: set[str]) -> str:
+def _title(states: "Sequence[RunState]", running: int, at_a_time: int) -> str:
     from abruptlab.sweeping import seconds_left
 
     count = Counter(state.state for state in states)
-    left = seconds_left(states, len(running))
+    left = seconds_left(states, at_a_time)
     return (
-        f"{count['done']} of {len(states)} runs done, {len(running)} running, {count['failed']} failed, "
+        f"{count['done']} of {len(states)} runs done, {running} running, {count['failed']} failed, "
         f"{'time left unknown' if left is None else f'{hours(left)} left'}"
     )
 

@@ -42,7 +42,7 @@ class RayCluster:
             ray.shutdown()
             raise RunError(f"a run is to have {cpus:g} CPU and {gpus:g} GPU; no node of the cluster has: {has}")
         self._work = ray.remote(work).options(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)
-        self._pending: dict["ObjectRef", Task] = {}
+        self._pending: dict[ObjectRef, Task] = {}
 
     def submit(self, task: Task) -> None:
         """Give a run to the cluster, which starts it when its share of a node is free."""
