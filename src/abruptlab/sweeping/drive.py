@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from filelock import FileLock, Timeout
 
@@ -22,6 +22,7 @@ POLL_S = 0.5
 QUIET_S = 60.0  # without new metrics, and a run counts as waiting
 
 
+@runtime_checkable
 class Workers(Protocol):
     """Those who train the runs: each in a process of its own, by `worker.work`."""
 

@@ -100,7 +100,7 @@ def seconds_left(states: Sequence[RunState], running: int) -> float | None:
     return max([sum(left) / max(1, running), *left]) if left else 0.0
 
 
-def _last_row(metrics: Path) -> dict[str, float]:
+def _last_row(metrics: Path) -> dict[str, int | float]:
     """The last whole row of a metrics file; a missing or empty one has none."""
     try:
         with metrics.open("rb") as file:
