@@ -52,7 +52,9 @@ def kill(process: subprocess.Popen[str]) -> None:
     """kill -9 of a node: its processes form a group; those of its tasks see that it is gone, and end."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
 
 
 def start_sweep(folder: Path, address: str, *options: str) -> subprocess.Popen[str]:

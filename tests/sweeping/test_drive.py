@@ -175,7 +175,7 @@ def test_two_drivers_are_kept_apart(tmp_path: Path) -> None:
 
 
 def test_a_family_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no family 'size' in the sweep; there are: 'width', 'depth'"):
+    with pytest.raises(ConfigError, match="the sweep has no family 'size'; there are: 'width', 'depth'"):
         run_sweep(make(tmp_path, GOOD), Inline(), only=["size"])
 
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
@@ -47,14 +47,16 @@ class Sweep:
         from rich.console import Console
 
         from abruptlab.sweeping import prepare, run_sweep
-        from abruptlab.sweeps import SweepConfig, find_sweep
+        from abruptlab.sweeps import SweepConfig, find_sweep, of_families
 
         self._check()
         file = find_sweep(self.sweep)
         config = SweepConfig.read(file)
         folder = self.out or Path("runs") / "sweeps" / config.name
         console = Console(stderr=True)
-        workers, threads, where = self._workers(len({point.key for point in config.points(file.parent)}))
+        points = config.points(file.parent)
+        of_families(points, self.only)  # a mistake is said before anything is made
+        workers, threads, where = self._workers(len({point.key for point in points}))
         try:
             sweep = prepare(file, folder)
             console.print(f"sweep {config.name} in {folder}, {where}", highlight=False, soft_wrap=True)
@@ -117,7 +119,7 @@ class _Display:
         self._last_line = 0.0
         self._most = 0
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "_Display":
         if self._live:
             self._live.start()
         return self

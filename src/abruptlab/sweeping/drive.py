@@ -10,13 +10,13 @@ from typing import Protocol, runtime_checkable
 
 from filelock import FileLock, Timeout
 
-from abruptlab.errors import ConfigError, RunError
+from abruptlab.errors import RunError
 from abruptlab.files import write_atomically
 from abruptlab.presets import PRESETS
 from abruptlab.signals import finish_on_interrupt
 from abruptlab.sweeping.state import RunState, read_state, write_index
 from abruptlab.sweeping.worker import Task
-from abruptlab.sweeps import Sweep, SweepConfig
+from abruptlab.sweeps import Sweep, SweepConfig, of_families
 
 POLL_S = 0.5
 QUIET_S = 60.0  # without new metrics, and a run counts as waiting
@@ -81,9 +81,7 @@ def run_sweep(
     On Ctrl-C (SIGINT) or SIGTERM every run in progress is saved before `KeyboardInterrupt` is raised. Raises
     `ConfigError` for a family that the sweep does not have, `RunError` if another process runs the sweep.
     """
-    for family in only:
-        if family not in sweep.families:
-            raise ConfigError(f"no family {family!r} in the sweep; there are: {', '.join(map(repr, sweep.families))}")
+    chosen = of_families(sweep.points, only)
     folder = sweep.folder.resolve()
     lock = FileLock(folder / ".lock", blocking=False)
     try:
@@ -91,7 +89,6 @@ def run_sweep(
     except Timeout:
         raise RunError(f"{sweep.folder} is being run by another process") from None
     with lock, finish_on_interrupt() as interrupted:
-        chosen = [point for point in sweep.points if not only or point.family in only]
         tasks = {point.key: Task(point.config, folder / point.key, Path.cwd(), device, threads) for point in chosen}
         for task in tasks.values():
             task.note.unlink(missing_ok=True)  # it is tried again
