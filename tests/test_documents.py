@@ -10,9 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from abruptlab.sweeps import SweepConfig
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-LONG = ("abruptlab reproduce", *(f"abruptlab train {preset}" for preset in ("laptop", "paper", "base", "gpt")))
+LONG = (
+    "abruptlab reproduce",
+    *(f"abruptlab train {preset}" for preset in ("laptop", "paper", "base", "gpt")),
+    *("abruptlab sweep width.toml", "abruptlab sweep smoke --jobs"),
+)
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -26,6 +32,9 @@ def commands(page: Path) -> list[str]:
 def check(command: str, folder: Path) -> None:
     """Run a command of a page; what would take minutes is only parsed, what sets the project up only looked up."""
     program, *words = shlex.split(command, comments=True)
+    long = command.startswith(LONG) or "--ray" in words
+    if program == "torchrun":  # what each of its processes is to do
+        program, words, long = "abruptlab", words[words.index("abruptlab") + 1 :], True
     if program == "make":
         run = ["make", "--dry-run", *words]
         folder = ROOT
@@ -35,9 +44,9 @@ def check(command: str, folder: Path) -> None:
         run = [sys.executable, *words, "--help"]
         folder = ROOT
     elif program == "abruptlab":
-        run = [sys.executable, "-m", "abruptlab", *words, *(["--help"] if command.startswith(LONG) else [])]
+        run = [sys.executable, "-m", "abruptlab", *words, *(["--help"] if long else [])]
     else:
-        assert program in ("git", "cd", "pip"), f"a command that no test knows: {command}"
+        assert program in ("git", "cd", "pip", "ray", "pkill"), f"a command that no test knows: {command}"
         return
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run(run, cwd=folder, env=environment, capture_output=True, text=True, check=False)
@@ -50,6 +59,13 @@ def test_commands(page: Path, tmp_path: Path) -> None:
         shutil.copy(example, tmp_path)
     for command in commands(page):
         check(command, tmp_path)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "toml")], ids=lambda page: page.name)
+def test_sweeps(page: Path, tmp_path: Path) -> None:
+    for block in blocks(page, "toml"):
+        (tmp_path / "sweep.toml").write_text(block)
+        assert SweepConfig.read(tmp_path / "sweep.toml").points()
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name)

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from abruptlab.config import RunConfig
 from abruptlab.errors import ConfigError
 from abruptlab.presets import preset
 from abruptlab.sweeps import Point, Sweep, SweepConfig
@@ -51,6 +52,7 @@ def test_a_folder_s_name_is_what_defines_the_numbers() -> None:
     point = Point("a", preset("smoke"))
     assert point.key == Point("b", replace(point.config, name="else")).key
     assert point.key != Point("a", replace(point.config, seed=1)).key
+    assert Point("a", RunConfig(seed=3)).key == "1391dc1f10fa"  # what runs are found by may never change
 
 
 def test_a_base_may_be_a_file_beside_the_sweep(tmp_path: Path) -> None:
@@ -88,9 +90,42 @@ def test_a_folder_has_the_finished_runs_by_label(tmp_path: Path) -> None:
     for point, checkpoints in ((sweep.points[0], (0, 8)), (sweep.points[1], (0,)), (sweep.points[4], (8,))):
         (tmp_path / point.key).mkdir()
         make_run(tmp_path / point.key, make_metrics(steps=8), checkpoints, point.config)
-    runs = sweep.runs
+    runs = sweep.runs()
     assert list(runs) == [point.label for point in sweep.points[:4]]
     assert [[run.config.seed for run in of_label] for of_label in runs.values()] == [[0, 3], [], [], []]
+
+
+FAMILIES = """
+name = "changes"
+base = "smoke"
+[[variants]]
+family = "width"
+label = "32"
+model.width = 32
+[[variants]]
+family = "depth"
+label = "2"
+model.layers = 2
+[[variants]]
+family = "depth"
+label = "4"
+model.layers = 4
+"""
+
+
+def test_families_share_labels_and_runs(tmp_path: Path) -> None:
+    same = f'[[variants]]\nfamily = "width"\nlabel = "4"\nmodel.layers = {preset("smoke").model.layers}\n'
+    write(tmp_path, FAMILIES.replace("layers = 4", f"layers = {preset('smoke').model.layers}") + same)
+    sweep = Sweep(tmp_path)
+    assert sweep.families == ["width", "depth"]
+    base = sweep.points[-1]
+    (tmp_path / base.key).mkdir()
+    make_run(tmp_path / base.key, make_metrics(steps=8), (60,), base.config)
+    for family, labels in (("width", ["32", "4"]), ("depth", ["2", "4"])):
+        assert list(sweep.runs(family)) == labels
+        assert [run.folder.name for run in sweep.runs(family)["4"]] == [base.key]
+    with pytest.raises(ConfigError, match="the sweep has no family 'size'; there are: 'width', 'depth'"):
+        sweep.runs("size")
 
 
 def test_no_sweep_is_one_line(tmp_path: Path) -> None:

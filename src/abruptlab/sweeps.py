@@ -4,19 +4,24 @@ A sweep is a TOML file. Its runs are all combinations of the values under `grid`
 of the seeds:
 
     name = "width"
-    base = "laptop"                    # a preset, or a configuration file
+    base = "laptop"                    # a preset, or the name of a configuration file beside this one
     seeds = [0, 1, 2]
     overrides.training.steps = 8000    # for every run
     grid.training.batch = [64, 128]
     [[variants]]
+    family = "width"                   # variants that one figure compares; may be left out
     label = "32"                       # of the picture's legend; else made of what the variant changes
     model = { width = 32, mlp_width = 128 }
+
+Families may share a run: the same settings in two of them are trained once, in one folder.
 """
 
 import hashlib
 import itertools
+import json
 import tomllib
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Collection, Iterable
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -29,6 +34,19 @@ if TYPE_CHECKING:
     from abruptlab.runs import Run
 
 Settings = dict[str, Any]  # dotted name of a field → its value
+SHIPPED = Path(__file__).parent / "paper" / "sweeps"
+
+
+def find_sweep(name: str) -> Path:
+    """The file of a sweep, given as that file or as the name of a sweep that comes with the package.
+
+    Raises `ConfigError`, listing those of the package, if it is neither.
+    """
+    for path in (Path(name), SHIPPED / f"{name}.toml"):
+        if path.is_file():
+            return path
+    shipped = ", ".join(sorted(path.stem for path in SHIPPED.glob("*.toml")))
+    raise ConfigError(f"{name} is neither a sweep's file nor a sweep of the package; there are: {shipped}")
 
 
 @dataclass(frozen=True)
@@ -37,12 +55,18 @@ class Point:
 
     label: str  # its variant: what it changes, but for the seed
     config: RunConfig
+    family: str = ""  # the variants it is compared with
 
     @property
     def key(self) -> str:
-        """The name of its folder: a hash of all that defines its numbers."""
-        content = replace(self.config, name="sweep").to_toml()
-        return hashlib.sha256(content.encode()).hexdigest()[:12]
+        """The name of its folder: a hash of all that defines its numbers.
+
+        Only fields that are not at their defaults enter, so that a field yet to be invented changes no old run's key.
+        """
+        usual = _flat(asdict(RunConfig()))
+        content = {name: value for name, value in _flat(asdict(self.config)).items() if value != usual[name]}
+        content.pop("name", None)
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -82,23 +106,26 @@ class SweepConfig:
     def points(self, beside: Path = Path()) -> list[Point]:
         """All runs, seed by seed, so that a sweep cut short has whole seeds; a `base` file is looked for `beside`.
 
-        Raises `ConfigError` for a field that does not exist, a bad value, or two runs that are the same.
+        Raises `ConfigError` for a field that does not exist, a bad value, or two runs of a family that are the same.
         """
+        if Path(self.base).name != self.base:  # it moves into the sweep's folder with the sweep
+            raise ConfigError(f"base: expected a preset or a file beside the sweep's, got {self.base!r}")
         base = preset(self.base) if self.base in PRESETS else RunConfig.read(beside / self.base)
         common = _flat(self.overrides)
-        found: dict[str, Point] = {}
+        found: dict[tuple[str, str], Point] = {}
         for seed, combination, variant in itertools.product(self.seeds, self._combinations(), self.variants or ({},)):
-            changes = combination | _flat({name: value for name, value in variant.items() if name != "label"})
-            named = variant.get("label")
+            settings = dict(variant)
+            family, named = str(settings.pop("family", "")), settings.pop("label", None)
+            changes = combination | _flat(settings)
             parts = [
                 f"{name.rpartition('.')[2]} {value}" for name, value in (combination if named else changes).items()
             ]
             label = ", ".join([*([str(named)] if named else []), *parts]) or self.base
             config = _changed(base, common | changes | {"seed": seed, "name": self.name})
-            point = Point(label, config)
-            if point.key in found:
-                raise ConfigError(f"runs {found[point.key].label!r} and {label!r} with seed {seed} are the same")
-            found[point.key] = point
+            point = Point(label, config, family)
+            if twin := found.get((family, point.key)):
+                raise ConfigError(f"runs {twin.label!r} and {label!r} with seed {seed} are the same")
+            found[family, point.key] = point
         if not found:
             raise ConfigError("expected at least one seed, one variant and one value of the grid")
         return list(found.values())
@@ -109,6 +136,19 @@ class SweepConfig:
             if not isinstance(values, list):
                 raise ConfigError(f"grid.{name}: expected a list of values, got {values!r}")
         return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+
+
+def of_families(points: Iterable[Point], families: Collection[str]) -> list[Point]:
+    """The points of some families; of all, if none is named.
+
+    Raises `ConfigError`, listing the families, for one that there is not.
+    """
+    points = list(points)
+    there = dict.fromkeys(point.family for point in points)
+    for family in families:
+        if family not in there:
+            raise ConfigError(f"the sweep has no family {family!r}; there are: {', '.join(map(repr, there))}")
+    return [point for point in points if not families or point.family in families]
 
 
 class Sweep:
@@ -127,15 +167,23 @@ class Sweep:
         return self.config.points(self.folder)
 
     @property
-    def runs(self) -> dict[str, list["Run"]]:
-        """By label, the runs that are finished, by seed."""
+    def families(self) -> list[str]:
+        """The families of its variants; "" is that of those which name none."""
+        return list(dict.fromkeys(point.family for point in self.points))
+
+    def runs(self, family: str = "") -> dict[str, list["Run"]]:
+        """Of one family, by label, the runs that are finished, by seed.
+
+        Raises `ConfigError`, listing the families, for one that the sweep does not have.
+        """
         from abruptlab.runs import Run
 
-        found: dict[str, list[Run]] = {point.label: [] for point in self.points}
-        for point in self.points:
+        found: dict[str, list[Run]] = {}
+        for point in of_families(self.points, [family]):
+            runs = found.setdefault(point.label, [])
             folder = self.folder / point.key
             if (folder / "config.toml").is_file() and (run := Run(folder)).finished:
-                found[point.label].append(run)
+                runs.append(run)
         return found
 
 

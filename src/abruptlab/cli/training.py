@@ -1,14 +1,14 @@
 """`train` and `reproduce`."""
 
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from abruptlab.cli.looking import make_all
-from abruptlab.cli.printing import print_state, print_verdicts
+from abruptlab.cli.printing import hours, print_state, print_verdicts
 from abruptlab.config import RunConfig
 from abruptlab.errors import ConfigError
 from abruptlab.presets import PRESETS, preset
@@ -44,7 +44,10 @@ class Train(_Training):
     """Go on where the run in the folder stopped."""
 
     def __call__(self) -> None:
-        _train(self, resume=self.resume)
+        from abruptlab.ranks import torchrun
+
+        with torchrun(self.device) as device:
+            _train(replace(self, device=device), resume=self.resume)
 
 
 @dataclass
@@ -78,8 +81,10 @@ def base_config(words: list[str]) -> RunConfig:
 def _train(options: _Training, *, resume: bool) -> "Run":
     from rich.console import Console
 
+    from abruptlab.ranks import Ranks
     from abruptlab.training import train
 
+    ranks = Ranks()
     config, folder = options.run, options.folder
     console = Console(stderr=True)
 
@@ -97,21 +102,20 @@ def _train(options: _Training, *, resume: bool) -> "Run":
     try:
         run = train(config, folder, resume=resume, device=options.device, report=report, warn=warn)
     except KeyboardInterrupt:
-        command = shlex.join(
-            ["abruptlab", "train", "--config", f"{folder}/config.toml", "--out", str(folder), "--resume"]
-        )
-        console.print(f"\nstopped; to go on: {command}", highlight=False, soft_wrap=True)
+        if ranks.leads:
+            words = ["train", "--config", f"{folder}/config.toml", "--out", str(folder), "--resume"]
+            command = shlex.join([*ranks.program, *words])
+            console.print(f"\nstopped; to go on: {command}", highlight=False, soft_wrap=True)
         raise
-    console.print()
-    print_state(run)
+    if ranks.leads:
+        console.print()
+        print_state(run)
     return run
 
 
 def _status_line(progress: "Progress") -> str:
-    minutes, seconds = divmod(round(progress.seconds_left), 60)
-    hours, minutes = divmod(minutes, 60)
     return (
         f"step {progress.step}/{progress.steps} {progress.step / progress.steps:.0%} "
-        f"{hours}:{minutes:02}:{seconds:02} left  loss {progress.loss:.4f} L_obs {progress.loss_observed:.1e} "
+        f"{hours(progress.seconds_left)} left  loss {progress.loss:.4f} L_obs {progress.loss_observed:.1e} "
         f"L_mask {progress.loss_masked:.4f} {progress.ms_per_step:.3g} ms/step"
     )
