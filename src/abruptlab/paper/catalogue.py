@@ -3,6 +3,7 @@
 from abruptlab.paper import (
     ablation,
     attention,
+    components,
     copying,
     embeddings,
     patching,
@@ -11,8 +12,9 @@ from abruptlab.paper import (
     progress,
     switching,
     training,
+    variants,
 )
-from abruptlab.paper.registry import Claim, FigureSpec, TableSpec
+from abruptlab.paper.registry import Claim, FigureSpec, SweepClaim, TableSpec
 
 FIGURES: dict[str, FigureSpec] = {
     **training.FIGURES,
@@ -24,9 +26,11 @@ FIGURES: dict[str, FigureSpec] = {
     **switching.FIGURES,
     **permutation.FIGURES,
     **progress.FIGURES,
+    **variants.FIGURES,
+    **components.FIGURES,
 }
-TABLES: dict[str, TableSpec] = copying.TABLES
-CLAIMS: dict[str, Claim] = {
+TABLES: dict[str, TableSpec] = {**copying.TABLES, **variants.TABLES}
+CLAIMS: dict[str, Claim | SweepClaim] = {
     **training.CLAIMS,
     **copying.CLAIMS,
     **attention.CLAIMS,
@@ -37,4 +41,6 @@ CLAIMS: dict[str, Claim] = {
     **switching.CLAIMS,
     **permutation.CLAIMS,
     **progress.CLAIMS,
+    **variants.CLAIMS,
+    **components.CLAIMS,
 }

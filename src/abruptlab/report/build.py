@@ -26,9 +26,11 @@ def build_report(found: Findings) -> Path:
         raise RunError(f"{found.run.folder} has no metrics yet")
     path = found.folder / "report.html"
     pictures, missing = {}, {}
-    for name in FIGURES:
+    for name, spec in FIGURES.items():
+        if not found.suit(spec):
+            continue
         try:
-            found.of(FIGURES[name].measure)
+            found.of(spec.measure)
         except AbruptlabError as error:
             missing[name] = str(error)
         else:
