@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,7 +50,7 @@ class Series:
     level: float  # L_mask of predicting zero
     loss_of_zero: float | None  # L of copying what is observed and predicting zero elsewhere
 
-    @property
+    @cached_property
     def drop(self) -> Drop | None:
         """Its drop of L_mask, if there is one."""
         return find_drop(self.step, self.loss_masked)
@@ -130,22 +131,22 @@ def zero_level(run: "Run") -> float:
 def side_by_side(found: Mapping[str, Sequence[Series]], planned: Mapping[str, int]) -> Variants:
     """Series by label, and the number planned for each, as one table. At least one series has to be there."""
     runs = max(planned.values())
-    drops = {label: [each.drop for each in of_label] for label, of_label in found.items()}
 
-    def table(values: Mapping[str, Sequence[float]]) -> Float[np.ndarray, "label run"]:
-        return np.array([[*of_label, *[np.nan] * (runs - len(of_label))] for of_label in values.values()])
+    def table(number: Callable[[Series], float]) -> Float[np.ndarray, "label run"]:
+        rows = [[float(number(each)) for each in of_label] for of_label in found.values()]
+        return np.array([row + [np.nan] * (runs - len(row)) for row in rows])
 
-    def measured(number: Callable[[Series], float]) -> OverSeeds:
-        return over_seeds(table({label: [number(each) for each in of_label] for label, of_label in found.items()}))
+    def of_runs(number: Callable[[Series], float]) -> OverSeeds:
+        return over_seeds(table(number))
 
-    def of_drop(number: Callable[[Drop], float | None], without: float) -> OverSeeds:
-        def value(drop: Drop | None) -> float:
-            known = None if drop is None else number(drop)
+    def of_drops(number: Callable[[Drop], float | None], without: float) -> OverSeeds:
+        def value(each: Series) -> float:
+            known = None if each.drop is None else number(each.drop)
             return without if known is None else float(known)
 
-        return over_seeds(table({label: [value(drop) for drop in of_label] for label, of_label in drops.items()}))
+        return of_runs(value)
 
-    def first(number: Callable[[Series], float | None]) -> Float[np.ndarray, " label"]:
+    def of_first(number: Callable[[Series], float | None]) -> Float[np.ndarray, " label"]:
         known = [number(of_label[0]) if of_label else None for of_label in found.values()]
         return np.array([np.nan if value is None else value for value in known])
 
@@ -159,21 +160,21 @@ def side_by_side(found: Mapping[str, Sequence[Series]], planned: Mapping[str, in
     return Variants(
         labels=np.array([*found]),
         planned=np.array([planned[label] for label in found]),
-        seed=table({label: [each.seed for each in of_label] for label, of_label in found.items()}),
-        level=first(lambda each: each.level),
-        loss_of_zero=first(lambda each: each.loss_of_zero),
+        seed=table(lambda each: each.seed),
+        level=of_first(lambda each: each.level),
+        loss_of_zero=of_first(lambda each: each.loss_of_zero),
         step=step,
         loss=loss,
         loss_masked=loss_masked,
-        onset=of_drop(lambda drop: drop.onset, np.inf),
-        end=of_drop(lambda drop: drop.end, np.inf),
-        width=of_drop(lambda drop: drop.width, np.inf),
-        depth=of_drop(lambda drop: drop.depth, 1.0),
-        halved=measured(_halved),
-        final_loss=measured(lambda each: final_value(each.loss)),
-        final_observed=measured(lambda each: final_value(each.loss_observed)),
-        final_masked=measured(lambda each: final_value(each.loss_masked)),
-        final_over_level=measured(lambda each: final_value(each.loss_masked) / each.level),
+        onset=of_drops(lambda drop: drop.onset, np.inf),
+        end=of_drops(lambda drop: drop.end, np.inf),
+        width=of_drops(lambda drop: drop.width, np.inf),
+        depth=of_drops(lambda drop: drop.depth, 1.0),
+        halved=of_runs(_halved),
+        final_loss=of_runs(lambda each: final_value(each.loss)),
+        final_observed=of_runs(lambda each: final_value(each.loss_observed)),
+        final_masked=of_runs(lambda each: final_value(each.loss_masked)),
+        final_over_level=of_runs(lambda each: final_value(each.loss_masked) / each.level),
     )
 
 

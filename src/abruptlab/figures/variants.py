@@ -91,7 +91,8 @@ def _draw_seeds(axes: Axes, variants: Variants, numbers: OverSeeds, last: float)
         low, median, high = (min(each[row], last) for each in (numbers.low, numbers.median, numbers.high))
         axes.plot([low, high], [row, row], color=colour, linewidth=0.8)
         axes.plot([median], [row], color=colour, marker="|", markersize=9, markeredgewidth=1.2)
-        for value, onset in zip(numbers.each[row], variants.onset.each[row], strict=True):
+        finished = slice(variants.finished[row])
+        for value, onset in zip(numbers.each[row, finished], variants.onset.each[row, finished], strict=True):
             face = colour if np.isfinite(onset) else "white"
             dot = {"color": colour, "markerfacecolor": face, "markersize": 3.5, "markeredgewidth": 0.8}
             axes.plot([min(value, last)], [row], marker="o", linestyle="", clip_on=False, **dot)
