@@ -13,16 +13,19 @@ if TYPE_CHECKING:
     from abruptlab.errors import AbruptlabError
     from abruptlab.experiments.ablation import measure_ablation, measure_greedy_ablation, measure_single_ablations
     from abruptlab.experiments.attention import measure_attention, measure_attention_over_time
+    from abruptlab.experiments.components import measure_components
     from abruptlab.experiments.copying import measure_copying
     from abruptlab.experiments.embeddings import measure_embeddings, measure_embeddings_over_time
     from abruptlab.experiments.examples import measure_examples
     from abruptlab.experiments.losses import measure_loss_curves
+    from abruptlab.experiments.mixture import measure_mixture
     from abruptlab.experiments.overview import measure_overview
     from abruptlab.experiments.patching import measure_patching, measure_patching_maps
     from abruptlab.experiments.permutation import measure_permutation
     from abruptlab.experiments.probes import measure_probes
     from abruptlab.experiments.progress import measure_progress
     from abruptlab.experiments.switching import measure_switch, measure_switching
+    from abruptlab.experiments.variants import measure_variants
     from abruptlab.figures.ablation import draw_greedy_ablation, draw_single_ablations
     from abruptlab.figures.attention import (
         draw_attention,
@@ -40,11 +43,13 @@ if TYPE_CHECKING:
     from abruptlab.figures.probes import draw_probes
     from abruptlab.figures.progress import draw_progress
     from abruptlab.figures.switching import draw_switching
+    from abruptlab.figures.variants import draw_mixture, draw_variants
     from abruptlab.matrices import Batch, sample
     from abruptlab.presets import PRESETS, preset
     from abruptlab.pretrained import load_pretrained, pretrained_run
     from abruptlab.runs import Run
     from abruptlab.sites import record, replace, site_names
+    from abruptlab.sweeps import Sweep
     from abruptlab.tokens import MASK, Vocabulary
     from abruptlab.training import train
 
@@ -55,16 +60,19 @@ _HOME = {
     "errors": ("AbruptlabError",),
     "experiments.ablation": ("measure_ablation", "measure_single_ablations", "measure_greedy_ablation"),
     "experiments.attention": ("measure_attention", "measure_attention_over_time"),
+    "experiments.components": ("measure_components",),
     "experiments.copying": ("measure_copying",),
     "experiments.embeddings": ("measure_embeddings", "measure_embeddings_over_time"),
     "experiments.examples": ("measure_examples",),
     "experiments.losses": ("measure_loss_curves",),
+    "experiments.mixture": ("measure_mixture",),
     "experiments.overview": ("measure_overview",),
     "experiments.patching": ("measure_patching", "measure_patching_maps"),
     "experiments.permutation": ("measure_permutation",),
     "experiments.probes": ("measure_probes",),
     "experiments.progress": ("measure_progress",),
     "experiments.switching": ("measure_switching", "measure_switch"),
+    "experiments.variants": ("measure_variants",),
     "figures.ablation": ("draw_single_ablations", "draw_greedy_ablation"),
     "figures.attention": (
         "draw_attention",
@@ -82,11 +90,13 @@ _HOME = {
     "figures.probes": ("draw_probes",),
     "figures.progress": ("draw_progress",),
     "figures.switching": ("draw_switching",),
+    "figures.variants": ("draw_variants", "draw_mixture"),
     "matrices": ("Batch", "sample"),
     "presets": ("PRESETS", "preset"),
     "pretrained": ("load_pretrained", "pretrained_run"),
     "runs": ("Run",),
     "sites": ("record", "replace", "site_names"),
+    "sweeps": ("Sweep",),
     "tokens": ("MASK", "Vocabulary"),
     "training": ("train",),
 }
@@ -109,6 +119,7 @@ __all__ = [  # noqa: RUF022 - grouped by module
     "measure_probes",
     "measure_progress",
     "measure_switching", "measure_switch",
+    "measure_variants", "measure_mixture", "measure_components",
     "draw_single_ablations", "draw_greedy_ablation",
     "draw_attention", "draw_attention_to_rows", "draw_attention_to_columns", "draw_attention_over_time",
     "draw_heads",
@@ -121,11 +132,13 @@ __all__ = [  # noqa: RUF022 - grouped by module
     "draw_probes",
     "draw_progress",
     "draw_switching",
+    "draw_variants", "draw_mixture",
     "Batch", "sample",
     "PRESETS", "preset",
     "load_pretrained", "pretrained_run",
     "Run",
     "record", "replace", "site_names",
+    "Sweep",
     "MASK", "Vocabulary",
     "train",
 ]  # fmt: skip

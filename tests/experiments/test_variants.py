@@ -232,7 +232,7 @@ def test_the_figure_shows_every_seed_and_says_what_is_missing(tmp_path: Path) ->
     figure = draw_variants(measure_variants(make_sweep(tmp_path, FACTORS, of_factors), "factors"))
     curves, when, _ = figure.axes
     assert len(curves.lines) == 3 + 1 + 3 + 1 + 1 + 1  # seeds and median of each, of Laplace one; predicting zero
-    assert [text.get_text() for text in when.get_yticklabels()] == ["uniform", "Gaussian", "Laplace (1 of 3)"]
+    assert [text.get_text() for text in when.get_yticklabels()] == ["uniform", "Gaussian", "Laplace\n1 of 3 seeds"]
     dots = [line for line in when.lines if line.get_marker() == "o"]
     assert sum(line.get_markerfacecolor() == "white" for line in dots) == 2
     without = [line.get_xdata() for line in dots if line.get_markerfacecolor() == "white"]

@@ -1,5 +1,7 @@
 """Variants side by side (figures 8 and 13 to 18): their curves, and their drops over seeds."""
 
+from itertools import cycle
+
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
@@ -24,14 +26,14 @@ from abruptlab.figures.style import (
 COLOURS = (OBSERVED, MASKED, GREEN, PURPLE, ORANGE, SKY, LOSS)  # of the labels, in their order
 DASHES = (4, 3)
 RELATIVE = r"$L_\mathrm{mask}$ / predict zero"
-MOMENTS = {"onset": "onset of the drop", "halved": "first step below half"}
+MOMENTS = {"onset": "onset", "halved": "first step below half"}
 
 
 @paper_style()
 def draw_variants(variants: Variants, moment: str = "onset") -> Figure:
     """Figures 8, 13 to 15, 17 and 18: L_mask over that of predicting zero, and beside it the step of a `moment` and
     the final level of each variant."""
-    figure = new_figure(1.5 + 0.16 * max(5, len(variants.labels)))
+    figure = new_figure(1.5 + 0.18 * max(5, len(variants.labels)))
     curves, when, final = figure.subplots(1, 3, width_ratios=(2, 1, 1))
     _draw_curves(curves, variants, variants.loss_masked / variants.level[:, None, None], RELATIVE)
     curves.axhline(1, color=REFERENCE, dashes=DASHES, linewidth=0.8)
@@ -56,7 +58,7 @@ def draw_mixture(mixture: Mixture) -> Figure:
 
 def _draw_curves(axes: Axes, variants: Variants, curves: Float[np.ndarray, "label run point"], name: str) -> None:
     """Thin the curve of each run, bold the median over the runs."""
-    for row, colour in zip(range(len(variants.labels)), COLOURS, strict=False):
+    for row, colour in zip(range(len(variants.labels)), cycle(COLOURS), strict=False):
         of_label = curves[row, : variants.finished[row]]
         if len(of_label) > 1:
             axes.plot(variants.step[row], of_label.T, color=colour, linewidth=0.4, alpha=0.6)
@@ -73,10 +75,10 @@ def _draw_numbers(when: Axes, final: Axes, variants: Variants, moment: str) -> N
     _draw_seeds(final, variants, variants.final_over_level, np.inf)
     when.set(xlim=(0, 1.06 * last), xlabel=MOMENTS[moment])
     _count_steps(when)
-    final.set(xscale="log", xlabel=f"final {RELATIVE}")
+    final.set(xscale="log", xlabel="final level")
     final.axvline(1, color=REFERENCE, dashes=DASHES, linewidth=0.8)
     when.set_yticks(range(len(variants.labels)), [_named(variants, row) for row in range(len(variants.labels))])
-    for text, colour in zip(when.get_yticklabels(), COLOURS, strict=False):
+    for text, colour in zip(when.get_yticklabels(), cycle(COLOURS), strict=False):
         text.set_color(colour)
     final.set_yticks(range(len(variants.labels)), [])
     for axes in (when, final):
@@ -87,7 +89,7 @@ def _draw_numbers(when: Axes, final: Axes, variants: Variants, moment: str) -> N
 def _draw_seeds(axes: Axes, variants: Variants, numbers: OverSeeds, last: float) -> None:
     """Dots for the runs (open: no drop), a bar from the smallest to the largest, a tick at the median; what never came
     is at the last step."""
-    for row, colour in zip(range(len(variants.labels)), COLOURS, strict=False):
+    for row, colour in zip(range(len(variants.labels)), cycle(COLOURS), strict=False):
         low, median, high = (min(each[row], last) for each in (numbers.low, numbers.median, numbers.high))
         axes.plot([low, high], [row, row], color=colour, linewidth=0.8)
         axes.plot([median], [row], color=colour, marker="|", markersize=9, markeredgewidth=1.2)
@@ -101,7 +103,7 @@ def _draw_seeds(axes: Axes, variants: Variants, numbers: OverSeeds, last: float)
 def _named(variants: Variants, row: int) -> str:
     """The label, and how many of its runs are finished if not all are."""
     finished, planned = variants.finished[row], variants.planned[row]
-    return str(variants.labels[row]) + ("" if finished == planned else f" ({finished} of {planned})")
+    return str(variants.labels[row]) + ("" if finished == planned else f"\n{finished} of {planned} seeds")
 
 
 def _count_steps(axes: Axes) -> None:

@@ -49,8 +49,9 @@ def measure(family: str) -> Later:
 DRAW = later("figures.variants", "draw_variants")
 READING = (
     "Left: L_mask (running mean) over that of predicting zero (dashed); thin each seed, bold their median. Right, for "
-    "each variant: the onset of the drop, and the L_mask of the last steps over that of predicting zero; dots are "
-    "seeds, open ones without a drop, the tick is their median and the bar reaches from the smallest to the largest."
+    "each variant: the step at which the drop begins (the last step without one), and the final level of that ratio; "
+    "dots are seeds, open ones without a drop, the tick is their median and the bar reaches from the smallest to the "
+    "largest."
 )
 
 
