@@ -4,7 +4,7 @@ A sweep is a TOML file. Its runs are all combinations of the values under `grid`
 of the seeds:
 
     name = "width"
-    base = "laptop"                    # a preset, or a configuration file
+    base = "laptop"                    # a preset, or the name of a configuration file beside this one
     seeds = [0, 1, 2]
     overrides.training.steps = 8000    # for every run
     grid.training.batch = [64, 128]
@@ -33,6 +33,19 @@ if TYPE_CHECKING:
     from abruptlab.runs import Run
 
 Settings = dict[str, Any]  # dotted name of a field → its value
+SHIPPED = Path(__file__).parent / "paper" / "sweeps"
+
+
+def find_sweep(name: str) -> Path:
+    """The file of a sweep, given as that file or as the name of a sweep that comes with the package.
+
+    Raises `ConfigError`, listing those of the package, if it is neither.
+    """
+    for path in (Path(name), SHIPPED / f"{name}.toml"):
+        if path.is_file():
+            return path
+    shipped = ", ".join(sorted(path.stem for path in SHIPPED.glob("*.toml")))
+    raise ConfigError(f"{name} is neither a sweep's file nor a sweep of the package; there are: {shipped}")
 
 
 @dataclass(frozen=True)
@@ -94,6 +107,8 @@ class SweepConfig:
 
         Raises `ConfigError` for a field that does not exist, a bad value, or two runs of a family that are the same.
         """
+        if Path(self.base).name != self.base:  # it moves into the sweep's folder with the sweep
+            raise ConfigError(f"base: expected a preset or a file beside the sweep's, got {self.base!r}")
         base = preset(self.base) if self.base in PRESETS else RunConfig.read(beside / self.base)
         common = _flat(self.overrides)
         found: dict[tuple[str, str], Point] = {}

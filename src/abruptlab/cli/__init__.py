@@ -12,6 +12,7 @@ from tyro.conf import subcommand
 
 from abruptlab.cli.interventions import Ablate, Patch, Switch
 from abruptlab.cli.looking import Claims, Figure, Figures, Presets, Show, Table
+from abruptlab.cli.sweeping import Sweep
 from abruptlab.cli.training import Reproduce, Train, base_config
 from abruptlab.errors import AbruptlabError
 
@@ -27,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         commands = (
             Annotated[Train, subcommand("train", default=Train(run=base))]
             | Annotated[Reproduce, subcommand("reproduce", default=Reproduce(run=base))]
+            | Annotated[Sweep, subcommand("sweep")]
             | Annotated[Show, subcommand("show")]
             | Annotated[Presets, subcommand("presets")]
             | Annotated[Figure, subcommand("figure")]

@@ -16,6 +16,12 @@ def typed() -> str:
     return shlex.join(["abruptlab", *sys.argv[1:]])
 
 
+def hours(seconds: float) -> str:
+    """A duration as 0:00:00."""
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
+
+
 def print_state(run: "Run") -> None:
     """The last metrics, the drop, and the checkpoints at the story's moments."""
     metrics, drop = run.metrics, run.drop

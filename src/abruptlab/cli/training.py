@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from abruptlab.cli.looking import make_all
-from abruptlab.cli.printing import print_state, print_verdicts
+from abruptlab.cli.printing import hours, print_state, print_verdicts
 from abruptlab.config import RunConfig
 from abruptlab.errors import ConfigError
 from abruptlab.presets import PRESETS, preset
@@ -108,10 +108,8 @@ def _train(options: _Training, *, resume: bool) -> "Run":
 
 
 def _status_line(progress: "Progress") -> str:
-    minutes, seconds = divmod(round(progress.seconds_left), 60)
-    hours, minutes = divmod(minutes, 60)
     return (
         f"step {progress.step}/{progress.steps} {progress.step / progress.steps:.0%} "
-        f"{hours}:{minutes:02}:{seconds:02} left  loss {progress.loss:.4f} L_obs {progress.loss_observed:.1e} "
+        f"{hours(progress.seconds_left)} left  loss {progress.loss:.4f} L_obs {progress.loss_observed:.1e} "
         f"L_mask {progress.loss_masked:.4f} {progress.ms_per_step:.3g} ms/step"
     )

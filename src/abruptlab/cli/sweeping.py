@@ -1,0 +1,177 @@
+"""`sweep`: many runs around one configuration, on this machine or on a Ray cluster."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from tyro.conf import Positional
+
+from abruptlab.cli.printing import hours, typed
+from abruptlab.errors import ConfigError, RunError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from abruptlab.sweeping import RunState, Workers
+
+LINE_EVERY_S = 30.0  # where there is no terminal
+
+
+@dataclass
+class Sweep:
+    """Train all runs of a sweep that are not done, each in a folder of its own; go on with those that were begun."""
+
+    sweep: Positional[str]
+    """TOML file of the sweep, or the name of one that comes with the package."""
+    out: Path | None = None
+    """The sweep's folder (default: runs/sweeps/NAME)."""
+    only: tuple[str, ...] = ()
+    """Only the runs of these families."""
+    jobs: int | None = None
+    """Runs at a time on this machine (default: one for each core, or each GPU). The cores are shared out among them,
+    and with the number of threads the last bits of the numbers change."""
+    device: str | None = None
+    """cpu, cuda, cuda:N or mps (default: the fastest there is; the runs take turns with several GPUs)."""
+    ray: str | None = None
+    """Train on the Ray cluster at this address instead; auto: the one that this machine is part of."""
+    cpus_per_run: float | None = None
+    """With --ray: processors, and so threads, of each run (default: 1)."""
+    gpus_per_run: float | None = None
+    """With --ray: GPUs of each run (default: 0); several small runs share one by a fraction such as 0.25."""
+
+    def __call__(self) -> None:
+        from rich.console import Console
+
+        from abruptlab.sweeping import prepare, run_sweep
+        from abruptlab.sweeps import SweepConfig, find_sweep
+
+        self._check()
+        file = find_sweep(self.sweep)
+        config = SweepConfig.read(file)
+        folder = self.out or Path("runs") / "sweeps" / config.name
+        console = Console(stderr=True)
+        workers, threads, where = self._workers(len({point.key for point in config.points(file.parent)}))
+        try:
+            sweep = prepare(file, folder)
+            console.print(f"sweep {config.name} in {folder}, {where}", highlight=False, soft_wrap=True)
+            with _Display(console) as display:
+                states = run_sweep(
+                    sweep, workers, only=self.only, device=self.device, threads=threads, report=display.report
+                )
+        except KeyboardInterrupt:
+            console.print(f"stopped, every run is saved; to go on: {typed()}", highlight=False, soft_wrap=True)
+            raise
+        finally:
+            workers.stop()
+        Console().print(_table(states, "Runs of the sweep"))
+        failed = {state.point.key for state in states if state.state == "failed"}
+        if failed:
+            raise RunError(f"{len(failed)} of the runs failed, as said above; to try them again: {typed()}")
+
+    def _check(self) -> None:
+        if self.ray is None and (self.cpus_per_run or self.gpus_per_run) is not None:
+            raise ConfigError(
+                "--cpus-per-run, --gpus-per-run: expected with --ray only; on one machine there is --jobs"
+            )
+        if self.ray is not None and self.jobs is not None:
+            raise ConfigError("--jobs: expected without --ray only; there, the share of a run decides how many fit")
+        if self.jobs is not None and self.jobs < 1:
+            raise ConfigError(f"--jobs: expected at least 1, got {self.jobs}")
+
+    def _workers(self, runs: int) -> tuple["Workers", int, str]:
+        """Who trains, with how many threads each, and that in words."""
+        import torch
+
+        from abruptlab.devices import choose_device
+
+        if self.ray is not None:
+            from abruptlab.sweeping.cluster import RayCluster
+
+            cpus, gpus = self.cpus_per_run or 1.0, self.gpus_per_run or 0.0
+            threads = max(1, int(cpus))
+            return RayCluster(self.ray, cpus, gpus), threads, f"each run on {cpus:g} CPU, {gpus:g} GPU of the cluster"
+        from abruptlab.sweeping.local import LocalProcesses
+
+        device = choose_device(self.device)
+        gpus = [f"cuda:{at}" for at in range(torch.cuda.device_count())] if str(device) == "cuda" else []
+        cores = torch.get_num_threads()
+        jobs = self.jobs or min(runs, len(gpus) or cores)
+        threads = max(1, cores // jobs)
+        words = f"{jobs} at a time, {threads} {'thread' if threads == 1 else 'threads'} each"
+        return LocalProcesses(jobs, gpus), threads, words
+
+
+class _Display:
+    """All runs in one table that is kept up to date; where there is no terminal, a line for each event."""
+
+    def __init__(self, console: "Console") -> None:
+        from rich.live import Live
+
+        self._console = console
+        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+        self._said: set[str] = set()
+        self._last_line = 0.0
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def report(self, states: "Sequence[RunState]", running: set[str]) -> None:
+        """Called about twice a second."""
+        import time
+
+        for state in states:
+            if state.state in ("done", "failed") and state.name not in self._said:
+                self._said.add(state.name)
+                self._console.print(_line(state), highlight=False, markup=False, soft_wrap=True)
+        title = _title(states, running)
+        if self._live:
+            active = [state for state in states if state.point.key in running]
+            self._live.update(_table(active, title), refresh=True)
+        elif time.monotonic() - self._last_line >= LINE_EVERY_S:
+            self._last_line = time.monotonic()
+            self._console.print(title, highlight=False, soft_wrap=True)
+
+
+def _title(states: "Sequence[RunState]", running: set[str]) -> str:
+    from abruptlab.sweeping import seconds_left
+
+    count = Counter(state.state for state in states)
+    left = seconds_left(states, len(running))
+    return (
+        f"{count['done']} of {len(states)} runs done, {len(running)} running, {count['failed']} failed, "
+        f"{'time left unknown' if left is None else f'{hours(left)} left'}"
+    )
+
+
+def _line(state: "RunState") -> str:
+    what = state.error if state.state == "failed" else f"{state.steps} steps in {hours(state.seconds)}"
+    return f"{state.state}: {state.name}, {what}"
+
+
+def _table(states: "Sequence[RunState]", title: str) -> "Table":
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("family", "run", "seed", "state", "step", "loss that drops", "drop", "folder", title=title)
+    for state in states:
+        point, drop = state.point, state.drop
+        table.add_row(
+            escape(point.family),
+            escape(point.label),
+            str(point.config.seed),
+            state.state,
+            f"{state.step}/{state.steps}",
+            "" if state.falling is None else f"{state.falling:.4f}",
+            "" if drop is None else f"{drop.onset}–{drop.end or ''}",
+            point.key,
+        )
+    return table
