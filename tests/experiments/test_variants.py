@@ -132,7 +132,7 @@ def test_a_row_a_variant(tmp_path: Path) -> None:
     ]
     onset, gaussian = table.rows[0][4], table.rows[1][4]
     assert re.fullmatch(r"14\d\d \(10\d\d to 18\d\d\)", str(onset))
-    assert re.fullmatch(r"never \(10\d\d to never\)", str(gaussian))
+    assert re.fullmatch(r"none \(10\d\d to none\)", str(gaussian))
 
 
 EVERYTHING = HEAD + "".join(

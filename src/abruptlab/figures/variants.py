@@ -5,8 +5,9 @@ from itertools import cycle
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
 from abruptlab.experiments.mixture import Mixture
 from abruptlab.experiments.variants import OverSeeds, Variants
@@ -25,6 +26,7 @@ from abruptlab.figures.style import (
 
 COLOURS = (OBSERVED, MASKED, GREEN, PURPLE, ORANGE, SKY, LOSS)  # of the labels, in their order
 DASHES = (4, 3)
+SETTLED = 1 / 50  # share of the steps
 RELATIVE = r"$L_\mathrm{mask}$ / predict zero"
 MOMENTS = {"onset": "onset", "halved": "first step below half"}
 
@@ -64,7 +66,11 @@ def _draw_curves(axes: Axes, variants: Variants, curves: Float[np.ndarray, "labe
             axes.plot(variants.step[row], of_label.T, color=colour, linewidth=0.4, alpha=0.6)
         if len(of_label):
             axes.plot(variants.step[row], np.median(of_label, 0), color=colour)
-    axes.set(yscale="log", xlim=(0, np.nanmax(variants.step)), xlabel="training step", ylabel=name)
+    # the first steps, before zero is predicted, would take half of the room
+    settled = curves[np.broadcast_to(variants.step[:, None, :] > SETTLED * np.nanmax(variants.step), curves.shape)]
+    axes.set(yscale="log", ylim=(None, 1.3 * np.nanmax(settled)))
+    axes.set(xlim=(0, np.nanmax(variants.step)), xlabel="training step", ylabel=name)
+    _plain_levels(axes.yaxis, (1, 2, 5))
     _count_steps(axes)
 
 
@@ -75,7 +81,10 @@ def _draw_numbers(when: Axes, final: Axes, variants: Variants, moment: str) -> N
     _draw_seeds(final, variants, variants.final_over_level, np.inf)
     when.set(xlim=(0, 1.06 * last), xlabel=MOMENTS[moment])
     _count_steps(when)
-    final.set(xscale="log", xlabel="final level")
+    least = np.nanmin(variants.final_over_level.low)
+    final.set(xscale="log", xlim=(least / 1.5, 1.5 * max(1, np.nanmax(variants.final_over_level.high))))
+    final.set_xlabel("final level")
+    _plain_levels(final.xaxis, (1, 3))
     final.axvline(1, color=REFERENCE, dashes=DASHES, linewidth=0.8)
     when.set_yticks(range(len(variants.labels)), [_named(variants, row) for row in range(len(variants.labels))])
     for text, colour in zip(when.get_yticklabels(), cycle(COLOURS), strict=False):
@@ -104,6 +113,13 @@ def _named(variants: Variants, row: int) -> str:
     """The label, and how many of its runs are finished if not all are."""
     finished, planned = variants.finished[row], variants.planned[row]
     return str(variants.labels[row]) + ("" if finished == planned else f"\n{finished} of {planned} seeds")
+
+
+def _plain_levels(axis: Axis, within_decade: tuple[int, ...]) -> None:
+    """Ticks of a logarithmic axis as plain numbers, at some multiples of the powers of ten."""
+    axis.set_major_locator(LogLocator(subs=within_decade, numticks=12))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def _count_steps(axes: Axes) -> None:

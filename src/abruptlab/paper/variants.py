@@ -144,7 +144,7 @@ def tabulate_families(families: "dict[str, Variants]") -> Table:
 
 def _interval(numbers: "OverSeeds", row: int) -> str:
     low, median, high = (
-        "–" if np.isnan(value) else "never" if np.isinf(value) else f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+        "–" if np.isnan(value) else "none" if np.isinf(value) else f"{value:.0f}" if value >= 100 else f"{value:.3g}"
         for value in (numbers.low[row], numbers.median[row], numbers.high[row])
     )
     return median if low == high else f"{median} ({low} to {high})"
