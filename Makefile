@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 
-.PHONY: reproduce test test-slow lint benchmark seeds weights clean
+.PHONY: reproduce test test-slow lint benchmark seeds variants weights clean
 
 reproduce: $(VENV)/installed  ## train the laptop preset, catch the drop, make every figure, judge every claim
 	$(VENV)/bin/abruptlab reproduce laptop --out runs/laptop
@@ -26,6 +26,16 @@ seeds: $(VENV)/installed  ## the five seeds of the laptop preset (an hour and a 
 	for seed in 0 1 2 3 4; do $(VENV)/bin/abruptlab reproduce laptop --seed $$seed; done
 	$(RUN) scripts.seeds results/laptop runs/laptop-seed0 runs/laptop-seed1 runs/laptop-seed2 runs/laptop-seed3 runs/laptop-seed4
 	cd runs/laptop-seed1 && cp -r figures tables claims.json report.html ../../results/laptop/
+
+variants: $(VENV)/installed  ## 66 runs of variants and 18 of components (hours; goes on where it stopped), and results/pocket
+	$(VENV)/bin/abruptlab sweep variants
+	$(VENV)/bin/abruptlab figures runs/sweeps/variants --out results/pocket
+	$(VENV)/bin/abruptlab claims runs/sweeps/variants --out results/pocket
+	cp runs/sweeps/variants/sweep.toml results/pocket/
+	$(VENV)/bin/abruptlab sweep components
+	$(VENV)/bin/abruptlab figures runs/sweeps/components --out results/pocket/components
+	$(VENV)/bin/abruptlab claims runs/sweeps/components --out results/pocket/components
+	cp runs/sweeps/components/sweep.toml results/pocket/components/
 
 weights: $(VENV)/installed  ## rebuild the weights that come with the package from runs/laptop
 	$(RUN) scripts.ship_weights runs/laptop

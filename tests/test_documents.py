@@ -11,7 +11,15 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-LONG = ("abruptlab reproduce", "abruptlab train laptop", "abruptlab train paper", "abruptlab train base")
+LONG = (
+    "abruptlab reproduce",
+    "abruptlab train laptop",
+    "abruptlab train paper",
+    "abruptlab train base",
+    "abruptlab sweep variants",
+    "abruptlab sweep components",
+)
+LEFT_BEHIND = ("runs/sweeps/variants", "runs/sweeps/components")  # what those would have left behind
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -34,7 +42,8 @@ def check(command: str, folder: Path) -> None:
         run = [sys.executable, *words, "--help"]
         folder = ROOT
     elif program == "abruptlab":
-        run = [sys.executable, "-m", "abruptlab", *words, *(["--help"] if command.startswith(LONG) else [])]
+        only_parsed = command.startswith(LONG) or command.endswith(LEFT_BEHIND)
+        run = [sys.executable, "-m", "abruptlab", *words, *(["--help"] if only_parsed else [])]
     else:
         assert program in ("git", "cd", "pip"), f"a command that no test knows: {command}"
         return
