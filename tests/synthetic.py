@@ -1,7 +1,7 @@
 """Runs whose curves are made up, so that what must be found in them is known."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from abruptlab.checkpoints import save_checkpoint
 from abruptlab.config import MatrixTask, ModelConfig, RunConfig, TrainingConfig
 from abruptlab.models import Model
 from abruptlab.runs import Run
+from abruptlab.sweeps import Point, Sweep
 from abruptlab.training import initial_model
 
 STEPS, ONSET, END = 4000, 1500, 2000
@@ -58,3 +59,16 @@ def make_run(
         made_with = {"torch": "1.2.3", "device": "an abacus"}
         save_checkpoint(folder / "checkpoints", step, model.state_dict(), {}, made_with)
     return Run(folder)
+
+
+def make_sweep(folder: Path, text: str, curves: Callable[[Point], dict[str, np.ndarray] | None]) -> Sweep:
+    """A sweep around CONFIG ("base.toml"), each run finished with these metrics; None: it has not begun."""
+    (folder / "base.toml").write_text(CONFIG.to_toml())
+    (folder / "sweep.toml").write_text(text)
+    sweep = Sweep(folder)
+    for point in sweep.points:
+        run, metrics = folder / point.key, curves(point)
+        if metrics is not None and not run.exists():
+            run.mkdir()
+            make_run(run, metrics, (point.config.training.steps,), point.config)
+    return sweep

@@ -1,5 +1,6 @@
 """The command line as a user meets it: exit status, one line for each mistake, nothing lost."""
 
+import csv
 import json
 import os
 import re
@@ -18,6 +19,7 @@ from abruptlab.config import RunConfig
 from abruptlab.paper import CLAIMS, FIGURES
 from abruptlab.presets import PRESETS, init_std, preset
 from abruptlab.runs import Run
+from tests.synthetic import STEPS, make_metrics, make_sweep
 
 COMMAND = [sys.executable, "-m", "abruptlab"]
 
@@ -142,7 +144,7 @@ def test_without_a_place_to_write_the_package_stays_as_it_is(tmp_path: Path, mon
 def test_figures_names_what_a_run_cannot_give(smoke: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert abruptlab("figures", smoke, "--matrices", "32", "--out", tmp_path) == (0, "")
     shown = capsys.readouterr().out
-    for name in FIGURES:
+    for name in (name for name, spec in FIGURES.items() if not spec.sweep):
         there = (tmp_path / "figures" / f"figure_{name}.png").exists()
         assert there == (f"figure {name}: {tmp_path}" in shown)
         assert there != (f"figure {name}: not from this run: " in shown)
@@ -152,7 +154,8 @@ def test_figures_names_what_a_run_cannot_give(smoke: Path, tmp_path: Path, capsy
 
 def test_claims_are_judged_and_written(smoke: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert abruptlab("claims", smoke, "--out", tmp_path) == (0, "")
-    assert [verdict["id"] for verdict in json.loads((tmp_path / "claims.json").read_text())] == list(CLAIMS)
+    of_a_run = [name for name, claim in CLAIMS.items() if not claim.sweep]
+    assert [verdict["id"] for verdict in json.loads((tmp_path / "claims.json").read_text())] == of_a_run
     assert "not judged" in capsys.readouterr().out
 
 
@@ -205,7 +208,7 @@ def test_switching_everything_gives_the_other_model(capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["train", "latop"], r"no preset 'latop'; there are: smoke, laptop"),
+        (["train", "latop"], r"no preset 'latop'; there are: smoke, pocket, laptop"),
         (["train"], "expected a preset .* or --config FILE"),
         (["train", "--config", "none.toml"], "cannot read none.toml"),
         (["train", "smoke", "--rank", "9"], "rank: expected 1 to 3"),
@@ -234,6 +237,12 @@ def test_switching_everything_gives_the_other_model(capsys: pytest.CaptureFixtur
         (["sweep", "smoke", "--gpus-per-run", "1"], "--gpus-per-run: expected with --ray only"),
         (["sweep", "smoke", "--ray", "auto", "--jobs", "2"], "--jobs: expected without --ray only"),
         (["reproduce", "latop"], "no preset 'latop'"),
+        (
+            ["figure", "13", "laptop"],
+            r"figure 13 is of the sweep variants \(make it: abruptlab sweep variants\); .* a run$",
+        ),
+        (["figure", "sweep", "laptop"], r"is of a sweep \(make one: abruptlab sweep FILE\.toml\); .* is a run$"),
+        (["table", "variants", "laptop"], r"table variants is of a sweep"),
     ],
 )
 def test_a_mistake_is_one_line(words: list[str], line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,6 +253,48 @@ def test_a_mistake_is_one_line(words: list[str], line: str, tmp_path: Path, monk
     assert "\n" not in said
     assert re.search(line, said), said
     assert not list(tmp_path.iterdir())  # nothing half made
+
+
+WIDTHS = """
+name = "mine"
+base = "base.toml"
+[[variants]]
+label = "12"
+model.width = 12
+[[variants]]
+label = "16"
+"""
+
+
+def test_a_sweep_is_looked_at_as_a_run_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_sweep(tmp_path, WIDTHS, lambda point: make_metrics(onset=1000 if point.label == "16" else 9 * STEPS))
+    assert abruptlab("figures", tmp_path) == (0, "")
+    shown = capsys.readouterr().out
+    assert f"figure sweep: {tmp_path / 'figures' / 'figure_sweep.png'}" in shown
+    assert f"table variants: {tmp_path / 'tables' / 'table_variants.csv'}" in shown
+    assert "figure 4" not in shown
+    rows = csv.reader((tmp_path / "tables" / "table_variants.csv").read_text().splitlines())
+    assert [row[1:4] for row in rows][1:] == [
+        ["12", "1 of 1", "0"],
+        ["16", "1 of 1", "1"],
+    ]
+    assert abruptlab("figure", "4", tmp_path)[1].endswith(
+        f"figure 4 is of one run, such as those in the sweep's folders; {tmp_path} is the sweep mine"
+    )
+    assert "figure 13 is of the sweep variants (make it: " in abruptlab("figure", "13", tmp_path)[1]
+    assert "--step: expected a run to look at" in abruptlab("figures", tmp_path, "--step", "final")[1]
+
+
+def test_claims_on_a_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = WIDTHS.replace('"mine"', '"variants"').replace("[[variants]]", '[[variants]]\nfamily = "width"')
+    make_sweep(tmp_path, text, lambda point: make_metrics(final=0.5 if point.label == "12" else 0.05))
+    assert abruptlab("claims", tmp_path, "--out", tmp_path / "out") == (0, "")
+    verdicts = {verdict["id"]: verdict for verdict in json.loads((tmp_path / "out" / "claims.json").read_text())}
+    assert set(verdicts) == {name for name, claim in CLAIMS.items() if claim.sweep == "variants"}
+    assert verdicts["width-too-small"]["holds"] is True
+    assert verdicts["width-suboptimal"]["measured"] == 1
+    assert "no family 'depth'" in verdicts["depth-earlier"]["note"]
+    assert "FAILS" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("words", [["trian"], ["train", "smoke", "--widht", "4"], ["train", "smoke", "--rank", "x"]])

@@ -105,7 +105,7 @@ def test_verdicts_are_written_as_json(tmp_path: Path) -> None:
     path, verdicts = write_claims(Findings(run))
     written = json.loads(path.read_text())
     assert [Verdict(**verdict) for verdict in written] == verdicts == judge(Findings(run))
-    assert [verdict["id"] for verdict in written] == list(ALL_CLAIMS)
+    assert [verdict["id"] for verdict in written] == [name for name, claim in ALL_CLAIMS.items() if not claim.sweep]
     (tmp_path / "claims.json").unlink()
     (tmp_path / "claims.json").mkdir()
     with pytest.raises(RunError, match=r"cannot write .*claims\.json"):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from abruptlab.experiments.ablation import measure_ablation, measure_greedy_ablation, measure_single_ablations
     from abruptlab.experiments.attention import measure_attention, measure_attention_over_time
     from abruptlab.experiments.comparison import measure_comparison
+    from abruptlab.experiments.components import measure_components
     from abruptlab.experiments.copying import measure_copying
     from abruptlab.experiments.embeddings import measure_embeddings, measure_embeddings_over_time
     from abruptlab.experiments.examples import measure_examples
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from abruptlab.experiments.generation import measure_generation, measure_gpt_learning
     from abruptlab.experiments.losses import measure_loss_curves
     from abruptlab.experiments.methods import measure_methods
+    from abruptlab.experiments.mixture import measure_mixture
     from abruptlab.experiments.out_of_distribution import measure_out_of_distribution
     from abruptlab.experiments.overview import measure_overview
     from abruptlab.experiments.patching import measure_patching, measure_patching_maps
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from abruptlab.experiments.progress import measure_progress
     from abruptlab.experiments.sequence_attention import measure_sequence_attention
     from abruptlab.experiments.switching import measure_switch, measure_switching
+    from abruptlab.experiments.variants import measure_variants
     from abruptlab.figures.ablation import draw_greedy_ablation, draw_single_ablations
     from abruptlab.figures.attention import (
         draw_attention,
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
     from abruptlab.figures.probes import draw_probes
     from abruptlab.figures.progress import draw_progress
     from abruptlab.figures.switching import draw_switching
+    from abruptlab.figures.variants import draw_mixture, draw_variants
     from abruptlab.imputer import TransformerImputer
     from abruptlab.matrices import Batch, sample
     from abruptlab.presets import PRESETS, preset
@@ -57,6 +61,7 @@ if TYPE_CHECKING:
     from abruptlab.runs import Run
     from abruptlab.sequences import generate, prompts, sequences
     from abruptlab.sites import record, replace, site_names
+    from abruptlab.sweeps import Sweep
     from abruptlab.tokens import MASK, Vocabulary
     from abruptlab.training import train
 
@@ -69,6 +74,7 @@ _HOME = {
     "experiments.ablation": ("measure_ablation", "measure_single_ablations", "measure_greedy_ablation"),
     "experiments.attention": ("measure_attention", "measure_attention_over_time"),
     "experiments.comparison": ("measure_comparison",),
+    "experiments.components": ("measure_components",),
     "experiments.copying": ("measure_copying",),
     "experiments.embeddings": ("measure_embeddings", "measure_embeddings_over_time"),
     "experiments.examples": ("measure_examples",),
@@ -77,6 +83,7 @@ _HOME = {
     "experiments.losses": ("measure_loss_curves",),
     "experiments.methods": ("measure_methods",),
     "experiments.out_of_distribution": ("measure_out_of_distribution",),
+    "experiments.mixture": ("measure_mixture",),
     "experiments.overview": ("measure_overview",),
     "experiments.patching": ("measure_patching", "measure_patching_maps"),
     "experiments.permutation": ("measure_permutation",),
@@ -84,6 +91,7 @@ _HOME = {
     "experiments.progress": ("measure_progress",),
     "experiments.sequence_attention": ("measure_sequence_attention",),
     "experiments.switching": ("measure_switching", "measure_switch"),
+    "experiments.variants": ("measure_variants",),
     "figures.ablation": ("draw_single_ablations", "draw_greedy_ablation"),
     "figures.attention": (
         "draw_attention",
@@ -105,12 +113,14 @@ _HOME = {
     "figures.progress": ("draw_progress",),
     "figures.switching": ("draw_switching",),
     "imputer": ("TransformerImputer",),
+    "figures.variants": ("draw_variants", "draw_mixture"),
     "matrices": ("Batch", "sample"),
     "presets": ("PRESETS", "preset"),
     "pretrained": ("load_pretrained", "pretrained_run"),
     "runs": ("Run",),
     "sequences": ("generate", "prompts", "sequences"),
     "sites": ("record", "replace", "site_names"),
+    "sweeps": ("Sweep",),
     "tokens": ("MASK", "Vocabulary"),
     "training": ("train",),
 }
@@ -140,6 +150,7 @@ __all__ = [  # noqa: RUF022 - grouped by module
     "measure_progress",
     "measure_sequence_attention",
     "measure_switching", "measure_switch",
+    "measure_variants", "measure_mixture", "measure_components",
     "draw_single_ablations", "draw_greedy_ablation",
     "draw_attention", "draw_attention_to_rows", "draw_attention_to_columns", "draw_attention_over_time",
     "draw_heads",
@@ -156,12 +167,14 @@ __all__ = [  # noqa: RUF022 - grouped by module
     "draw_progress",
     "draw_switching",
     "TransformerImputer",
+    "draw_variants", "draw_mixture",
     "Batch", "sample",
     "PRESETS", "preset",
     "load_pretrained", "pretrained_run",
     "Run",
     "generate", "prompts", "sequences",
     "record", "replace", "site_names",
+    "Sweep",
     "MASK", "Vocabulary",
     "train",
 ]  # fmt: skip

@@ -34,6 +34,17 @@ PRESETS: dict[str, tuple[str, RunConfig]] = {
             training=TrainingConfig(steps=60, batch=16, learning_rate=1e-3, checkpoint_every=20, rolling_every=10),
         ),
     ),
+    "pocket": (
+        "4×4 rank 1, width 32: the drop in two minutes on a core; what is varied in the laptop-scale sweeps",
+        RunConfig(
+            name="pocket",
+            task=MatrixTask(sizes=((4, 4),), rank=1, limit=1.0),
+            model=ModelConfig(layers=4, heads=8, width=32, mlp_width=128, init_std=init_std(32)),
+            training=TrainingConfig(
+                steps=8000, batch=128, learning_rate=3e-3, checkpoint_every=1000, rolling_every=100
+            ),
+        ),
+    ),
     "laptop": (
         "5×5 rank 1, the paper's layers at width 64, 16 heads: the drop in ten minutes on two cores",
         RunConfig(

@@ -1,4 +1,4 @@
-"""What looks at a run without training: `show`, `presets`, `figure`, `figures`, `table`, `claims`."""
+"""What looks at a run or a sweep without training: `show`, `presets`, `figure`, `figures`, `table`, `claims`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -65,14 +65,22 @@ def checkpoint(name: str) -> int | str:
 class LookAndWrite(LookAtStep):
     """What is looked at, and where the result goes."""
 
+    run: Positional[str]
+    """Run folder, a run that comes with the package (laptop), or a sweep's folder."""
     out: Path | None = None
-    """Where to write (default: the run folder; for a run of the package, runs/NAME-shipped)."""
+    """Where to write (default: the folder itself; for a run of the package, runs/NAME-shipped)."""
 
     def findings(self) -> "Findings":
-        """The findings on the run."""
+        """The findings on the run, or the sweep."""
         from abruptlab.paper import Findings
         from abruptlab.pretrained import is_shipped
+        from abruptlab.sweeps import Sweep
 
+        if (Path(self.run) / "sweep.toml").is_file():
+            for option in ("step", "matrices"):
+                if getattr(self, option) is not None:
+                    raise ConfigError(f"--{option}: expected a run to look at, {self.run} is a sweep")
+            return Findings(Sweep(self.run), self.out)
         run = open_run(self.run)
         if self.step is not None:
             run.resolve(checkpoint(self.step))  # a mistake is said once, not by every figure
@@ -104,7 +112,7 @@ class Presets:
 
 @dataclass
 class Figure:
-    """Make one figure from a run: PNG, PDF, its data, and how it was made."""
+    """Make one figure from a run or a sweep: PNG, PDF, its data, and how it was made."""
 
     id: Positional[str]
     """Which figure, such as 4; a wrong one lists them all."""
@@ -121,7 +129,7 @@ class Figure:
 
 @dataclass
 class Table:
-    """Make one table from a run: CSV, Markdown, LaTeX, and how it was made."""
+    """Make one table from a run or a sweep: CSV, Markdown, LaTeX, and how it was made."""
 
     id: Positional[str]
     """Which table, such as 1; a wrong one lists them all."""
@@ -140,7 +148,7 @@ class Table:
 
 @dataclass
 class Figures:
-    """Make every figure and table that a run can give."""
+    """Make every figure and table that a run or a sweep can give."""
 
     look: OmitArgPrefixes[LookAndWrite]
 
@@ -150,7 +158,8 @@ class Figures:
 
 @dataclass
 class Claims:
-    """Judge the claims of the paper on a run: claim, number, tolerance, holds or fails; also written to claims.json."""
+    """Judge the claims of the paper on a run or a sweep: claim, number, tolerance, holds or fails; also written to
+    claims.json."""
 
     look: OmitArgPrefixes[LookAndWrite]
 
@@ -163,19 +172,19 @@ class Claims:
 
 
 def make_all(found: "Findings") -> None:
-    """Every figure and table that the run can give, with progress; those that it cannot give are named."""
+    """Every figure and table that the run or sweep can give, with progress; those that it cannot give are named."""
     from rich.progress import track
 
     from abruptlab.paper import FIGURES, TABLES, make_figure, make_table
 
-    jobs = [("figure", name, spec, make_figure) for name, spec in FIGURES.items()]
-    jobs += [("table", name, spec, make_table) for name, spec in TABLES.items()]
+    jobs = [("figure", name, spec, make_figure) for name, spec in FIGURES.items() if found.suit(spec)]
+    jobs += [("table", name, spec, make_table) for name, spec in TABLES.items() if found.suit(spec)]
     missing = []
     for kind, name, spec, make in track(jobs, description="figures and tables"):
         try:
             found.shown_in(spec)
         except AbruptlabError as error:
-            missing.append(f"{kind} {name}: not from this run: {error}")
+            missing.append(f"{kind} {name}: not from this {'sweep' if found.sweep else 'run'}: {error}")
         else:
             print(f"{kind} {name}: {make(name, found, typed())[0]}")
     print(*missing, sep="\n", end="\n" if missing else "")

@@ -52,7 +52,8 @@ def print_verdicts(verdicts: "Sequence[Verdict]") -> None:
     table = Table("claim", "measured", "expected", "verdict", title="Claims of the paper")
     for verdict in verdicts:
         word = {True: "holds", False: "FAILS", None: "not judged"}[verdict.holds]
-        measured = verdict.note or "–" if verdict.measured is None else f"{verdict.measured:g}"
+        parts = [] if verdict.measured is None else [f"{verdict.measured:g}"]
+        measured = ", ".join([*parts, *([verdict.note] if verdict.note else [])]) or "–"
         table.add_row(escape(verdict.claim), escape(measured), escape(verdict.expected), word)
     Console().print(table)
 

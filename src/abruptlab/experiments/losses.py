@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from abruptlab.runs import Run
 
 SMOOTHING = 1 / 200  # width of the running mean as a share of the run: well below the width of a drop
+LATE = 0.05  # share of the run, at its end, over which the final values are read
 EARLY = 1 / 2  # and at most this share of the step itself, so that the first steps are not smeared
 
 
@@ -62,6 +63,11 @@ def loss_of_zero(task: MatrixTask) -> float | None:
     None for fixed masks, which hide entries without a probability.
     """
     return None if task.mask == "fixed" else task.mask_probability * task.copying_level
+
+
+def final_value(values: Float[np.ndarray, " step"]) -> float:
+    """The median over the last steps, `LATE` of them; NaN (a step without such entries) is left out."""
+    return float(np.nanmedian(values[-max(1, round(LATE * len(values))) :]))
 
 
 def smooth(values: Float[np.ndarray, " step"]) -> Float[np.ndarray, " step"]:

@@ -3,7 +3,7 @@
 from abruptlab.paper.catalogue import CLAIMS, FIGURES, TABLES
 from abruptlab.paper.judge import Verdict, judge, write_claims
 from abruptlab.paper.make import make_figure, make_table, writing
-from abruptlab.paper.registry import Bound, Claim, FigureSpec, Findings, Table, TableSpec
+from abruptlab.paper.registry import Bound, Claim, FigureSpec, Findings, Number, SweepClaim, Table, TableSpec
 
 __all__ = [
     "CLAIMS",
@@ -13,6 +13,8 @@ __all__ = [
     "Claim",
     "FigureSpec",
     "Findings",
+    "Number",
+    "SweepClaim",
     "Table",
     "TableSpec",
     "Verdict",

@@ -4,19 +4,21 @@ from abruptlab.paper import (
     ablation,
     attention,
     comparison,
+    components,
     copying,
     embeddings,
     floor,
-    methods,
     gpt,
+    methods,
     patching,
     permutation,
     probes,
     progress,
     switching,
     training,
+    variants,
 )
-from abruptlab.paper.registry import Claim, FigureSpec, TableSpec
+from abruptlab.paper.registry import Claim, FigureSpec, SweepClaim, TableSpec
 
 FIGURES: dict[str, FigureSpec] = {
     **training.FIGURES,
@@ -31,9 +33,11 @@ FIGURES: dict[str, FigureSpec] = {
     **comparison.FIGURES,
     **methods.FIGURES,
     **gpt.FIGURES,
+    **variants.FIGURES,
+    **components.FIGURES,
 }
-TABLES: dict[str, TableSpec] = {**copying.TABLES, **floor.TABLES}
-CLAIMS: dict[str, Claim] = {
+TABLES: dict[str, TableSpec] = {**copying.TABLES, **floor.TABLES, **variants.TABLES}
+CLAIMS: dict[str, Claim | SweepClaim] = {
     **training.CLAIMS,
     **copying.CLAIMS,
     **attention.CLAIMS,
@@ -47,4 +51,6 @@ CLAIMS: dict[str, Claim] = {
     **comparison.CLAIMS,
     **methods.CLAIMS,
     **gpt.CLAIMS,
+    **variants.CLAIMS,
+    **components.CLAIMS,
 }

@@ -1,4 +1,4 @@
-"""Judging the claims on a run."""
+"""Judging the claims on a run or a sweep."""
 
 import json
 import math
@@ -10,12 +10,12 @@ from abruptlab.errors import AbruptlabError, RunError
 from abruptlab.files import write_atomically
 from abruptlab.paper.catalogue import CLAIMS
 from abruptlab.paper.make import writing
-from abruptlab.paper.registry import Claim, Findings
+from abruptlab.paper.registry import Claim, Findings, SweepClaim
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A claim judged on one run."""
+    """A claim judged on one run, or on the runs of one sweep."""
 
     id: str
     claim: str
@@ -23,12 +23,29 @@ class Verdict:
     measured: float | None  # to four digits
     expected: str
     holds: bool | None  # None: the run cannot say
-    note: str = ""  # why it cannot say, where that is known
+    note: str = ""  # why it cannot say, or of how few seeds it speaks
 
 
-def judge(found: Findings, claims: Mapping[str, Claim] = CLAIMS) -> list[Verdict]:
-    """Every claim (or some of them), judged on a run. Nothing is written."""
-    return [_judge(name, claim, found) for name, claim in claims.items()]
+def judge(found: Findings, claims: Mapping[str, Claim | SweepClaim] = CLAIMS) -> list[Verdict]:
+    """Every claim on such a subject (or some of the claims), judged on it. Nothing is written."""
+    return [
+        _judge(name, claim, found) if isinstance(claim, Claim) else _judge_sweep(name, claim, found)
+        for name, claim in claims.items()
+        if found.suit(claim)
+    ]
+
+
+def _judge_sweep(name: str, claim: SweepClaim, found: Findings) -> Verdict:
+    expected = f"{claim.quantity}: {claim.bound}"
+    try:
+        number = claim.measure(found)
+    except AbruptlabError as error:
+        return Verdict(name, claim.text, claim.place, None, expected, None, str(error))
+    note = "" if number.finished == number.planned else f"{number.finished} of {number.planned} seeds"
+    if not math.isfinite(number.value):
+        return Verdict(name, claim.text, claim.place, None, expected, None, note)
+    measured = float(f"{number.value:.4g}")
+    return Verdict(name, claim.text, claim.place, measured, expected, number.value in claim.bound, note)
 
 
 def _judge(name: str, claim: Claim, found: Findings) -> Verdict:
@@ -51,7 +68,7 @@ def _judge(name: str, claim: Claim, found: Findings) -> Verdict:
 
 
 def write_claims(found: Findings) -> tuple[Path, list[Verdict]]:
-    """Judge every claim on a run and write the verdicts to `claims.json`; returns its path and them.
+    """Judge every claim on a run or a sweep and write the verdicts to `claims.json`; returns its path and them.
 
     Raises `RunError` if it cannot be written.
     """

@@ -1,4 +1,4 @@
-"""Making a figure or a table of the paper from a run."""
+"""Making a figure or a table of the paper from a run or a sweep."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,15 +13,16 @@ Spec = TypeVar("Spec", FigureSpec, TableSpec)
 
 
 def make_figure(figure: str, found: Findings, command: str) -> list[Path]:
-    """Measure, draw and save one figure of a run in the `figures` folder; `command` is noted beside it.
+    """Measure, draw and save one figure in the `figures` folder; `command` is noted beside it.
 
-    Returns the paths of the PNG, the PDF, the data (NPZ) and how it was made (JSON). Raises `ConfigError`, listing the
-    ids, for one that does not exist; `RunError` if the run lacks what the figure needs, or the files cannot be
-    written.
+    Returns the paths of the PNG, the PDF, the data (NPZ) and how it was made (JSON). Raises `ConfigError` for an
+    id that does not exist, listing them all, and for a run where a sweep is needed or the other way round; `RunError`
+    if the run lacks what the figure needs, or the files cannot be written.
     """
     from abruptlab.figures.save import arrays, save_figure
 
     spec = _known("figure", figure, FIGURES)
+    found.require(f"figure {figure}", spec)
     result = found.shown_in(spec)
     drawing = spec.draw(result)
     seed = found.options.get("seed", 0)
@@ -30,13 +31,14 @@ def make_figure(figure: str, found: Findings, command: str) -> list[Path]:
 
 
 def make_table(table: str, found: Findings, command: str) -> list[Path]:
-    """Measure one table of a run and write it to the `tables` folder as CSV, Markdown and LaTeX, with how it was made.
+    """Measure one table and write it to the `tables` folder as CSV, Markdown and LaTeX, with how it was made.
 
     Returns the paths. Raises as `make_figure` does.
     """
     from abruptlab.figures.save import save_table
 
     spec = _known("table", table, TABLES)
+    found.require(f"table {table}", spec)
     content = spec.tabulate(found.shown_in(spec))
     seed = found.options.get("seed", 0)
     with writing(found):

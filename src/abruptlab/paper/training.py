@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from abruptlab.experiments.losses import loss_of_zero, smooth
+from abruptlab.experiments.losses import final_value, loss_of_zero, smooth
 from abruptlab.paper.registry import Bound, Claim, FigureSpec, Findings, later
 
 if TYPE_CHECKING:
@@ -50,7 +50,6 @@ EARLY = 0.5  # of the onset: copying is learnt while most of the plateau is stil
 WAITS = 0.9  # of the plateau: where the detector puts the edge of the plateau
 FALLEN = 0.2  # of the plateau: more than the unpredictable part of hidden entries, less than a partial improvement
 APPEARED = 0.5  # of √E[x²]: most of the mean |x|, which is 0.75 of it at rank 1 and tends to 0.8
-LATE = 0.05  # share of the run, at its end, over which the final values are read
 
 
 def plateau_level(found: Findings, drop: "Drop", metric: str) -> float:
@@ -61,9 +60,8 @@ def plateau_level(found: Findings, drop: "Drop", metric: str) -> float:
 
 def _final(found: Findings, drop: "Drop", metric: str) -> float | None:
     """Median over the last steps; None for a run that has been stopped while it falls."""
-    late = max(1, round(LATE * len(found.run.metrics["step"])))
     falling = drop.end is None and not found.run.finished
-    return None if falling else float(np.nanmedian(found.run.metrics[metric][-late:]))
+    return None if falling else final_value(found.run.metrics[metric])
 
 
 def _over(number: int | float | None, unit: int | float) -> float | None:

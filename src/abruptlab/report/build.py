@@ -28,9 +28,11 @@ def build_report(found: Findings) -> Path:
         raise RunError(f"{found.run.folder} has no metrics yet")
     path = found.folder / "report.html"
     pictures, missing = {}, {}
-    for name in FIGURES:
+    for name, spec in FIGURES.items():
+        if not found.suit(spec):
+            continue
         try:
-            found.shown_in(FIGURES[name])
+            found.shown_in(spec)
         except AbruptlabError as error:
             missing[name] = str(error)
         else:

@@ -1,0 +1,64 @@
+"""One model trained on matrices of several sizes (figure 16): the losses of each size over the steps."""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+
+from abruptlab.errors import ConfigError, RunError
+from abruptlab.experiments.variants import LOSSES, Series, Variants, series, side_by_side
+from abruptlab.matrices import BLOCK, size_choices
+
+if TYPE_CHECKING:
+    from abruptlab.runs import Run
+    from abruptlab.sweeps import Sweep
+
+FAMILY = "mixture"
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """What figure 16 shows."""
+
+    sizes: Variants  # a row a size, a column a run
+    order: Float[np.ndarray, "run size"]  # the sizes (rows of `sizes`) of a run by their onset; NaN: no such drop
+
+
+def measure_mixture(sweep: "Sweep") -> Mixture:
+    """Figure 16: the losses and drops of each size of the sweep's mixture, and the order in which the sizes drop.
+
+    Training loss is test loss, and each step has one size: the steps of a size are its test losses. Raises
+    `ConfigError` for a sweep without one mixture and `RunError` if no run of it is finished.
+    """
+    by_label = sweep.runs(FAMILY)
+    if len(by_label) != 1:
+        raise ConfigError(f"figure 16: expected one variant in the family {FAMILY!r}, got {', '.join(by_label)}")
+    [(label, runs)] = by_label.items()
+    if not runs:
+        raise RunError(f"{sweep.folder}: no run of the family {FAMILY!r} is finished")
+    planned = sum((point.family, point.label) == (FAMILY, label) for point in sweep.points)
+    names = [f"{rows}×{columns}" for rows, columns in runs[0].config.task.sizes]
+    of_runs = [steps_of_sizes(run) for run in runs]
+    of_sizes = {name: [of_run[at] for of_run in of_runs] for at, name in enumerate(names)}
+    sizes = side_by_side(of_sizes, dict.fromkeys(names, planned))
+    return Mixture(sizes, order_of(sizes.onset.each[:, : len(runs)]))
+
+
+def steps_of_sizes(run: "Run") -> list[Series]:
+    """The losses of a run apart by the size of the step's matrices."""
+    whole, task = series(run), run.config.task
+    choices = torch.cat([size_choices(task, run.config.seed, block) for block in range(len(whole.step) // BLOCK + 1)])
+    choice = choices.numpy()[whole.step]
+    return [_of_size(whole, choice == at) for at in range(len(task.sizes))]
+
+
+def order_of(onset: Float[np.ndarray, "size run"]) -> Float[np.ndarray, "run size"]:
+    """Of each run, the rows of the sizes that drop, by their onset; then NaN."""
+    ranked = np.argsort(onset.T, axis=1, kind="stable").astype(np.float64)
+    return np.where(np.isfinite(np.sort(onset.T, axis=1)), ranked, np.nan)
+
+
+def _of_size(whole: Series, chosen: Bool[np.ndarray, " step"]) -> Series:
+    return replace(whole, **{name: getattr(whole, name)[chosen] for name in LOSSES})

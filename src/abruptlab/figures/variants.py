@@ -1,0 +1,127 @@
+"""Variants side by side (figures 8 and 13 to 18): their curves, and their drops over seeds."""
+
+from itertools import cycle
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
+
+from abruptlab.experiments.mixture import Mixture
+from abruptlab.experiments.variants import OverSeeds, Variants
+from abruptlab.figures.style import (
+    GREEN,
+    LOSS,
+    MASKED,
+    OBSERVED,
+    ORANGE,
+    PURPLE,
+    REFERENCE,
+    SKY,
+    new_figure,
+    paper_style,
+)
+
+COLOURS = (OBSERVED, MASKED, GREEN, PURPLE, ORANGE, SKY, LOSS)  # of the labels, in their order
+DASHES = (4, 3)
+SETTLED = 1 / 50  # share of the steps
+RELATIVE = r"$L_\mathrm{mask}$ / predict zero"
+MOMENTS = {"onset": "onset", "halved": "first step below half"}
+
+
+@paper_style()
+def draw_variants(variants: Variants, moment: str = "onset") -> Figure:
+    """Figures 8, 13 to 15, 17 and 18: L_mask over that of predicting zero, and beside it the step of a `moment` and
+    the final level of each variant."""
+    figure = new_figure(1.5 + 0.18 * max(5, len(variants.labels)))
+    curves, when, final = figure.subplots(1, 3, width_ratios=(2, 1, 1))
+    _draw_curves(curves, variants, variants.loss_masked / variants.level[:, None, None], RELATIVE)
+    curves.axhline(1, color=REFERENCE, dashes=DASHES, linewidth=0.8)
+    _draw_numbers(when, final, variants, moment)
+    return figure
+
+
+@paper_style()
+def draw_mixture(mixture: Mixture) -> Figure:
+    """Figure 16: test MSE and L_mask of each size over the steps, and below the drops of the sizes."""
+    figure = new_figure(3.6)
+    sizes = mixture.sizes
+    (loss, masked), (when, final) = figure.subplots(2, 2, height_ratios=(2, 1))
+    _draw_curves(loss, sizes, sizes.loss, r"test MSE $L$")
+    _draw_curves(masked, sizes, sizes.loss_masked, r"$L_\mathrm{mask}$")
+    for axes, levels in ((loss, sizes.loss_of_zero), (masked, sizes.level)):
+        for level in np.unique(levels[np.isfinite(levels)]):
+            axes.axhline(level, color=REFERENCE, dashes=DASHES, linewidth=0.8)
+    _draw_numbers(when, final, sizes, "onset")
+    return figure
+
+
+def _draw_curves(axes: Axes, variants: Variants, curves: Float[np.ndarray, "label run point"], name: str) -> None:
+    """Thin the curve of each run, bold the median over the runs."""
+    for row, colour in zip(range(len(variants.labels)), cycle(COLOURS), strict=False):
+        of_label = curves[row, : variants.finished[row]]
+        if len(of_label) > 1:
+            axes.plot(variants.step[row], of_label.T, color=colour, linewidth=0.4, alpha=0.6)
+        if len(of_label):
+            axes.plot(variants.step[row], np.median(of_label, 0), color=colour)
+    # the first steps, before zero is predicted, would take half of the room
+    settled = curves[np.broadcast_to(variants.step[:, None, :] > SETTLED * np.nanmax(variants.step), curves.shape)]
+    axes.set(yscale="log", ylim=(None, 1.3 * np.nanmax(settled)))
+    axes.set(xlim=(0, np.nanmax(variants.step)), xlabel="training step", ylabel=name)
+    _plain_levels(axes.yaxis, (1, 2, 5))
+    _count_steps(axes)
+
+
+def _draw_numbers(when: Axes, final: Axes, variants: Variants, moment: str) -> None:
+    """A row for each label: on the left the step of the moment, on the right the final level."""
+    last = np.nanmax(variants.step)
+    _draw_seeds(when, variants, getattr(variants, moment), last)
+    _draw_seeds(final, variants, variants.final_over_level, np.inf)
+    when.set(xlim=(0, 1.06 * last), xlabel=MOMENTS[moment])
+    _count_steps(when)
+    least = np.nanmin(variants.final_over_level.low)
+    final.set(xscale="log", xlim=(least / 1.5, 1.5 * max(1, np.nanmax(variants.final_over_level.high))))
+    final.set_xlabel("final level")
+    _plain_levels(final.xaxis, (1, 3))
+    final.axvline(1, color=REFERENCE, dashes=DASHES, linewidth=0.8)
+    when.set_yticks(range(len(variants.labels)), [_named(variants, row) for row in range(len(variants.labels))])
+    for text, colour in zip(when.get_yticklabels(), cycle(COLOURS), strict=False):
+        text.set_color(colour)
+    final.set_yticks(range(len(variants.labels)), [])
+    for axes in (when, final):
+        axes.set_ylim(len(variants.labels) - 0.5, -0.5)
+        axes.tick_params(axis="y", length=0)
+
+
+def _draw_seeds(axes: Axes, variants: Variants, numbers: OverSeeds, last: float) -> None:
+    """Dots for the runs (open: no drop), a bar from the smallest to the largest, a tick at the median; what never came
+    is at the last step."""
+    for row, colour in zip(range(len(variants.labels)), cycle(COLOURS), strict=False):
+        low, median, high = (min(each[row], last) for each in (numbers.low, numbers.median, numbers.high))
+        axes.plot([low, high], [row, row], color=colour, linewidth=0.8)
+        axes.plot([median], [row], color=colour, marker="|", markersize=9, markeredgewidth=1.2)
+        finished = slice(variants.finished[row])
+        for value, onset in zip(numbers.each[row, finished], variants.onset.each[row, finished], strict=True):
+            face = colour if np.isfinite(onset) else "white"
+            dot = {"color": colour, "markerfacecolor": face, "markersize": 3.5, "markeredgewidth": 0.8}
+            axes.plot([min(value, last)], [row], marker="o", linestyle="", clip_on=False, **dot)
+
+
+def _named(variants: Variants, row: int) -> str:
+    """The label, and how many of its runs are finished if not all are."""
+    finished, planned = variants.finished[row], variants.planned[row]
+    return str(variants.labels[row]) + ("" if finished == planned else f"\n{finished} of {planned} seeds")
+
+
+def _plain_levels(axis: Axis, within_decade: tuple[int, ...]) -> None:
+    """Ticks of a logarithmic axis as plain numbers, at some multiples of the powers of ten."""
+    axis.set_major_locator(LogLocator(subs=within_decade, numticks=12))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_locator(NullLocator())
+
+
+def _count_steps(axes: Axes) -> None:
+    axes.xaxis.set_major_locator(MaxNLocator(3))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))

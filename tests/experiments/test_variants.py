@@ -1,0 +1,248 @@
+"""Sweeps whose curves are made up: what is measured over their seeds, and what is claimed of them."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from abruptlab.errors import RunError
+from abruptlab.experiments.evaluation import held_out
+from abruptlab.experiments.variants import measure_families, measure_variants, over_seeds, zero_level
+from abruptlab.figures.variants import draw_variants
+from abruptlab.paper import Findings, Verdict, judge, make_figure, make_table
+from abruptlab.paper.variants import tabulate_families
+from abruptlab.sweeps import Point
+from tests.synthetic import LEVEL, STEPS, make_metrics, make_sweep
+
+Metrics = dict[str, np.ndarray]
+NEVER = 9 * STEPS
+HEAD = 'name = "variants"\nbase = "base.toml"\n'
+FACTORS = (
+    HEAD
+    + """
+seeds = [0, 1, 2]
+[[variants]]
+family = "factors"
+label = "uniform"
+[[variants]]
+family = "factors"
+label = "Gaussian"
+task = { factors = "gaussian", limit = 40.0 }
+[[variants]]
+family = "factors"
+label = "Laplace"
+task = { factors = "laplace", limit = 300.0, decimals = 1 }
+"""
+)
+
+
+def scaled(metrics: Metrics, level: float) -> Metrics:
+    """The same curve at another level."""
+    return {name: values * level / LEVEL if "loss" in name else values for name, values in metrics.items()}
+
+
+def of_factors(point: Point) -> Metrics | None:
+    """Uniform: a later drop at every seed; Gaussian: a drop at the first alone; Laplace: only the last is finished."""
+    seed, kind = point.config.seed, point.config.task.factors
+    onset = {"uniform": 1000 + 400 * seed, "gaussian": 1000 if seed == 0 else NEVER, "laplace": 1000}[kind]
+    metrics = make_metrics(onset=onset, end=onset + 400, final=0.1 * (seed + 1))
+    return None if kind == "laplace" and seed < 2 else scaled(metrics, point.config.task.copying_level)
+
+
+def test_drops_and_levels_over_seeds(tmp_path: Path) -> None:
+    found = measure_variants(make_sweep(tmp_path, FACTORS, of_factors), "factors")
+    assert found.labels.tolist() == ["uniform", "Gaussian", "Laplace"]
+    assert found.planned.tolist() == [3, 3, 3]
+    assert found.finished.tolist() == [3, 3, 1]
+    assert found.dropped.tolist() == [3, 1, 1]
+    np.testing.assert_allclose(found.level, [1 / 9, 1, 4])
+    np.testing.assert_allclose(found.loss_of_zero, [1 / 30, 0.3, 1.2])
+
+    fallen = [0.1 / (1 - final) for final in (0.1, 0.2, 0.3)]  # share of the fall at which a tenth is lost
+    onsets = [1000 + 400 * (seed + fallen[seed]) for seed in range(3)]
+    np.testing.assert_allclose(found.onset.each[0], onsets, atol=20)
+    np.testing.assert_allclose(found.onset.each[1], [onsets[0], np.inf, np.inf], atol=20)
+    np.testing.assert_allclose(found.onset.median, [onsets[1], np.inf, onsets[0]], atol=20)
+    assert (found.onset.low[0], found.onset.high[0]) == (found.onset.each[0, 0], found.onset.each[0, 2])
+    assert (found.width.each[0] < 400).all()
+    np.testing.assert_allclose(found.depth.each[0], [10, 5, 10 / 3], rtol=0.05)
+    assert found.depth.each[1, 1:].tolist() == [1, 1]
+    halved = [1000 + 400 * (seed + 0.5 / (0.9 - 0.1 * seed)) for seed in range(3)]
+    np.testing.assert_allclose(found.halved.each[0], halved, atol=20)
+
+    for numbers in (found.seed, found.onset.each, found.final_loss.each):
+        assert np.isnan(numbers[2]).tolist() == [False, True, True]
+    np.testing.assert_allclose(found.final_over_level.each[0], [0.1, 0.2, 0.3], rtol=0.02)
+    np.testing.assert_allclose(found.final_over_level.median, [0.2, 1, 0.3], rtol=0.02)  # whatever the level
+    np.testing.assert_allclose(found.final_masked.median, found.final_over_level.median * found.level)
+    np.testing.assert_allclose(found.final_observed.median, 0.002 * found.level, rtol=0.02)
+    np.testing.assert_allclose(
+        found.final_loss.median, 0.3 * found.final_masked.median + 0.7 * found.final_observed.median, rtol=0.02
+    )
+
+
+def test_curves_are_the_running_means(tmp_path: Path) -> None:
+    found = measure_variants(make_sweep(tmp_path, FACTORS, of_factors), "factors")
+    half = found.step[0].searchsorted(700)
+    relative = found.loss_masked / found.level[:, None, None]
+    np.testing.assert_allclose(relative[0, :, half], 1, atol=0.05)
+    np.testing.assert_allclose(relative[0, :, -1], [0.1, 0.2, 0.3], rtol=0.05)
+    np.testing.assert_allclose(found.loss[0, :, half] / found.loss_of_zero[0], 1, atol=0.05)
+    assert np.isnan(found.loss[2, 1:]).all()
+
+
+def test_the_interval_holds_the_median_as_often_as_it_says() -> None:
+    each = np.random.default_rng(0).exponential(size=(4000, 3))
+    each[0] = [np.nan, 5, np.inf]
+    found = over_seeds(each)
+    assert (found.low[0], found.median[0], found.high[0]) == (5, np.inf, np.inf)
+    held = (found.low <= np.log(2)) & (np.log(2) <= found.high)
+    assert held.mean() == pytest.approx(0.75, abs=0.03)
+    assert np.isnan(over_seeds(np.array([[np.nan]])).median).all()
+
+
+@pytest.mark.parametrize(("share", "low", "high"), [(0.0, 0.95, 1.05), (1.0, 1.3, 5.0)])
+def test_the_level_of_a_mask_that_looks_is_measured(tmp_path: Path, share: float, low: float, high: float) -> None:
+    text = HEAD + f'[[variants]]\nlabel = "x"\ntask = {{ mask = "coherence", coherence_fraction = {share} }}\n'
+    [[run]] = make_sweep(tmp_path, text, lambda point: make_metrics()).runs().values()
+    assert low * LEVEL < zero_level(run) < high * LEVEL
+    batch = held_out(run, 4096, seed=7)
+    assert zero_level(run) == pytest.approx(float(batch.values[~batch.observed].square().mean()), rel=0.05)
+
+
+def test_nothing_finished_is_said_so(tmp_path: Path) -> None:
+    sweep = make_sweep(tmp_path, FACTORS, lambda point: None)
+    with pytest.raises(RunError, match="no run of the family 'factors' is finished"):
+        measure_variants(sweep, "factors")
+    with pytest.raises(RunError, match="no run is finished"):
+        measure_families(sweep)
+    [drops, _] = (verdict for verdict in judge(Findings(sweep)) if verdict.id.startswith("gaussian"))
+    assert (drops.holds, drops.measured) == (None, None)
+    assert "no run of the family 'factors' is finished" in drops.note
+
+
+def test_a_row_a_variant(tmp_path: Path) -> None:
+    sweep = make_sweep(tmp_path, FACTORS, of_factors)
+    table = tabulate_families(measure_families(sweep))
+    assert [row[:4] for row in table.rows] == [
+        ("factors", "uniform", "3 of 3", 3),
+        ("factors", "Gaussian", "3 of 3", 1),
+        ("factors", "Laplace", "1 of 3", 1),
+    ]
+    onset, gaussian = table.rows[0][4], table.rows[1][4]
+    assert re.fullmatch(r"14\d\d \(10\d\d to 18\d\d\)", str(onset))
+    assert re.fullmatch(r"none \(10\d\d to none\)", str(gaussian))
+
+
+EVERYTHING = HEAD + "".join(
+    f'[[variants]]\nfamily = "{family}"\nlabel = "{label}"\n{change}\n'
+    for family, label, change in (
+        ("width", "8", "model.width = 8"),
+        ("width", "12", "model.width = 12"),
+        ("width", "16", ""),
+        ("depth", "1", ""),
+        ("depth", "2", "model.layers = 2"),
+        ("depth", "3", "model.layers = 3"),
+        ("size", "4×4", ""),
+        ("size", "5×5", "task.sizes = [[5, 5]]"),
+        ("factors", "uniform", ""),
+        ("factors", "Gaussian", 'task = { factors = "gaussian", limit = 40.0 }'),
+        ("mask", "random", ""),
+        ("mask", "coherence", 'task = { mask = "coherence", coherence_fraction = 0.0 }'),
+        ("optimiser", "Adam", ""),
+        ("optimiser", "SGD", 'training.optimizer = "sgd"'),
+        ("optimiser", "Muon", 'training.optimizer = "muon"'),
+        ("warm-up", "none", ""),
+        ("warm-up", "100 steps", "training.warmup_steps = 100"),
+    )
+)
+PAPER = {  # variant → onset, final level
+    "8": (NEVER, 1.0),
+    "12": (2500, 0.3),
+    "2": (1000, 0.03),
+    "3": (1050, 0.02),
+    "5×5": (2000, 0.1),
+    "Gaussian": (1500, 0.012),
+    "coherence": (NEVER, 1.0),
+    "Muon": (1000, 0.05),
+    "100 steps": (2500, 0.05),
+}
+OPPOSITE = {
+    "8": (1500, 0.06),
+    "12": (1500, 0.05),
+    "2": (1450, 0.08),
+    "3": (500, 0.08),
+    "5×5": (NEVER, 1.0),
+    "Gaussian": (NEVER, 1.0),
+    "coherence": (1500, 0.05),
+    "Muon": (1480, 0.05),
+    "100 steps": (1530, 0.05),
+}
+
+
+def judged(folder: Path, story: dict[str, tuple[int, float]]) -> dict[str, Verdict]:
+    """The verdicts on a sweep of everything but mixtures; what the story leaves out is the base."""
+
+    def curves(point: Point) -> Metrics:
+        onset, final = story.get(point.label, (1500, 0.05))
+        metrics = make_metrics(onset=onset, end=onset + 500, final=final, copied=50)
+        metrics["loss_observed"] = metrics["loss_observed"] / 10
+        metrics["loss"] = 0.3 * metrics["loss_masked"] + 0.7 * metrics["loss_observed"]
+        return scaled(metrics, point.config.task.copying_level)
+
+    verdicts = judge(Findings(make_sweep(folder, EVERYTHING, curves)))
+    return {verdict.id: verdict for verdict in verdicts if not verdict.id.startswith("mixture")}
+
+
+def test_every_claim_holds_on_the_paper_s_story(tmp_path: Path) -> None:
+    verdicts = judged(tmp_path, PAPER)
+    assert {name for name, verdict in verdicts.items() if not verdict.holds} == set()
+    assert {verdict.note for verdict in verdicts.values()} == {""}
+    measured = {name: verdict.measured for name, verdict in verdicts.items()}
+    assert measured["width-too-small"] == pytest.approx(20, rel=0.05)
+    assert measured["width-suboptimal"] == pytest.approx(6, rel=0.05)
+    assert measured["depth-earlier"] == pytest.approx(2 / 3, abs=0.03)
+    assert measured["depth-little"] == pytest.approx(1.05, abs=0.03)
+    assert measured["depth-final"] == pytest.approx(0.4, abs=0.03)
+    assert measured["sizes-drop"] == measured["gaussian-drops"] == 1
+    assert measured["gaussian-final"] == pytest.approx(0.0125, abs=0.001)
+    assert measured["coherence-weakens"] == pytest.approx(20, rel=0.05)
+    assert measured["optimiser-changes"] == pytest.approx(1.5, abs=0.05)
+    assert measured["warm-up-changes"] == pytest.approx(5 / 3, abs=0.05)
+
+
+def test_every_claim_fails_on_the_opposite_story(tmp_path: Path) -> None:
+    verdicts = judged(tmp_path, OPPOSITE)
+    assert {name: verdict.holds for name, verdict in verdicts.items()} == dict.fromkeys(verdicts, False)
+
+
+def test_a_verdict_says_of_how_few_seeds_it_speaks(tmp_path: Path) -> None:
+    def two_of_gaussian(point: Point) -> Metrics | None:
+        return None if (point.label, point.config.seed) == ("Gaussian", 1) else make_metrics()
+
+    verdicts = judge(Findings(make_sweep(tmp_path, FACTORS, two_of_gaussian)))
+    assert {verdict.note for verdict in verdicts if verdict.id.startswith("gaussian")} == {"2 of 3 seeds"}
+    assert next(verdict for verdict in verdicts if verdict.id == "gaussian-drops").holds is True
+    unfinished = next(verdict for verdict in verdicts if verdict.id == "width-too-small")
+    assert (unfinished.holds, "no family 'width'" in unfinished.note) == (None, True)
+
+
+def test_the_figure_shows_every_seed_and_says_what_is_missing(tmp_path: Path) -> None:
+    figure = draw_variants(measure_variants(make_sweep(tmp_path, FACTORS, of_factors), "factors"))
+    curves, when, _ = figure.axes
+    assert len(curves.lines) == 3 + 1 + 3 + 1 + 1 + 1  # seeds and median of each, of Laplace one; predicting zero
+    assert [text.get_text() for text in when.get_yticklabels()] == ["uniform", "Gaussian", "Laplace\n1 of 3 seeds"]
+    dots = [line for line in when.lines if line.get_marker() == "o"]
+    assert sum(line.get_markerfacecolor() == "white" for line in dots) == 2
+    without = [line.get_xdata() for line in dots if line.get_markerfacecolor() == "white"]
+    assert without == [[STEPS - 1]] * 2
+
+
+def test_figures_and_tables_are_saved(tmp_path: Path) -> None:
+    found = Findings(make_sweep(tmp_path, FACTORS, of_factors))
+    picture, _, data, _ = make_figure("18", found, "x")
+    assert picture.parent == tmp_path / "figures"
+    with np.load(data) as saved:
+        np.testing.assert_array_equal(saved["onset.each"], measure_variants(found.subject, "factors").onset.each)  # pyright: ignore
+    assert (tmp_path / "tables" / "table_variants.md") in make_table("variants", found, "x")
