@@ -197,6 +197,12 @@ def test_switching_everything_gives_the_other_model(capsys: pytest.CaptureFixtur
         (["patch", "laptop", "--layer", "1", "--heads", "99"], "99"),
         (["patch", "laptop", "--layer", "1", "--positions", "25"], "25"),
         (["switch", "laptop", "--groups", "brains"], "no group of parameters 'brains'; there are: token-embeddings"),
+        (["sweep", "nowhere"], "nowhere is neither a sweep's file nor a sweep of the package; there are: .*smoke"),
+        (["sweep", "smoke", "--only", "size"], "the sweep has no family 'size'; there are: 'width', 'depth'"),
+        (["sweep", "smoke", "--jobs", "0"], "--jobs: expected at least 1, got 0"),
+        (["sweep", "smoke", "--device", "abacus"], "device 'abacus': expected one of"),
+        (["sweep", "smoke", "--gpus-per-run", "1"], "--gpus-per-run: expected with --ray only"),
+        (["sweep", "smoke", "--ray", "auto", "--jobs", "2"], "--jobs: expected without --ray only"),
         (["reproduce", "latop"], "no preset 'latop'"),
         (
             ["figure", "13", "laptop"],
@@ -275,6 +281,34 @@ def test_an_existing_run_is_refused_unless_resumed(smoke: Path) -> None:
     assert "already holds this run" in abruptlab("train", "smoke", "--out", smoke)[1]
     assert "different run: seed is 0 there, 1 here" in abruptlab("train", "smoke", "--seed", "1", "--out", smoke)[1]
     assert abruptlab("train", "smoke", "--out", smoke, "--resume") == (0, "")
+
+
+def test_a_sweep_in_which_a_run_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "fast.toml").write_text(
+        'name = "fast"\nbase = "smoke"\n[[variants]]\nlabel = "huge"\n'
+        'training = { optimizer = "sgd", learning_rate = 1e30 }\n'
+    )
+    status, said = abruptlab("sweep", tmp_path / "fast.toml", "--out", tmp_path / "sweep", "--device", "cpu")
+    assert status == 1
+    assert "1 of the runs failed, as said above; to try them again: abruptlab " in said
+    shown = capsys.readouterr()
+    assert re.search(r"failed: huge seed 0, the loss is (nan|inf) at step", shown.err)
+    assert "1 at a time, 1 thread each" in shown.err
+    (row,) = json.loads((tmp_path / "sweep" / "index.json").read_text())
+    assert row["key"] in shown.out
+
+
+def test_a_cluster_that_is_not_there(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed: extra cluster")
+    status, said = abruptlab("sweep", "smoke", "--out", tmp_path / "sweep", "--ray", "127.0.0.1:9")
+    assert (status, list(tmp_path.iterdir())) == (1, [])
+    assert "no Ray cluster at '127.0.0.1:9': " in said
+
+
+def test_without_ray_its_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    status, said = abruptlab("sweep", "smoke", "--out", tmp_path / "sweep", "--ray", "auto")
+    assert (status, said) == (1, "abruptlab: --ray needs Ray: pip install 'abruptlab[cluster]'")
 
 
 def start(*arguments: str | Path) -> subprocess.Popen[str]:

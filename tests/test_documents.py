@@ -9,17 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from abruptlab.sweeps import SweepConfig
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 LONG = (
-    "abruptlab reproduce",
-    "abruptlab train laptop",
-    "abruptlab train paper",
-    "abruptlab train base",
-    "abruptlab sweep variants",
-    "abruptlab sweep components",
+    *("abruptlab reproduce", "abruptlab train laptop", "abruptlab train paper", "abruptlab train base"),
+    *("abruptlab sweep width.toml", "abruptlab sweep smoke --jobs"),
+    *("abruptlab sweep variants", "abruptlab sweep components"),
 )
-LEFT_BEHIND = ("runs/sweeps/variants", "runs/sweeps/components")  # what those would have left behind
+LEFT_BEHIND = ("runs/sweeps/variants", "runs/sweeps/components")  # what the last two would have left
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -33,6 +32,9 @@ def commands(page: Path) -> list[str]:
 def check(command: str, folder: Path) -> None:
     """Run a command of a page; what would take minutes is only parsed, what sets the project up only looked up."""
     program, *words = shlex.split(command, comments=True)
+    long = command.startswith(LONG) or command.endswith(LEFT_BEHIND) or "--ray" in words
+    if program == "torchrun":  # what each of its processes is to do
+        program, words, long = "abruptlab", words[words.index("abruptlab") + 1 :], True
     if program == "make":
         run = ["make", "--dry-run", *words]
         folder = ROOT
@@ -42,10 +44,9 @@ def check(command: str, folder: Path) -> None:
         run = [sys.executable, *words, "--help"]
         folder = ROOT
     elif program == "abruptlab":
-        only_parsed = command.startswith(LONG) or command.endswith(LEFT_BEHIND)
-        run = [sys.executable, "-m", "abruptlab", *words, *(["--help"] if only_parsed else [])]
+        run = [sys.executable, "-m", "abruptlab", *words, *(["--help"] if long else [])]
     else:
-        assert program in ("git", "cd", "pip"), f"a command that no test knows: {command}"
+        assert program in ("git", "cd", "pip", "ray", "pkill"), f"a command that no test knows: {command}"
         return
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run(run, cwd=folder, env=environment, capture_output=True, text=True, check=False)
@@ -56,6 +57,13 @@ def check(command: str, folder: Path) -> None:
 def test_commands(page: Path, tmp_path: Path) -> None:
     for command in commands(page):
         check(command, tmp_path)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "toml")], ids=lambda page: page.name)
+def test_sweeps(page: Path, tmp_path: Path) -> None:
+    for block in blocks(page, "toml"):
+        (tmp_path / "sweep.toml").write_text(block)
+        assert SweepConfig.read(tmp_path / "sweep.toml").points()
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name)

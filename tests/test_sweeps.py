@@ -124,7 +124,7 @@ def test_families_share_labels_and_runs(tmp_path: Path) -> None:
     for family, labels in (("width", ["32", "4"]), ("depth", ["2", "4"])):
         assert list(sweep.runs(family)) == labels
         assert [run.folder.name for run in sweep.runs(family)["4"]] == [base.key]
-    with pytest.raises(ConfigError, match="has no family 'size'; there are: 'width', 'depth'"):
+    with pytest.raises(ConfigError, match="the sweep has no family 'size'; there are: 'width', 'depth'"):
         sweep.runs("size")
 
 

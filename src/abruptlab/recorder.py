@@ -187,6 +187,31 @@ class Recorder:
         return {"step": step, **named, "learning_rate": rate, "elapsed_s": round(elapsed, 3)}
 
 
+class Follower:
+    """What the other processes of a run have instead of a `Recorder`: it keeps and writes nothing."""
+
+    rows: tuple[Row, ...] = ()
+    waiting = 0
+
+    def __enter__(self) -> "Follower":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def restore(self, model: Encoder, optimizers: list[torch.optim.Optimizer], warn: Callable[[str], None]) -> int:
+        return 0
+
+    def keep(self, step: int, metrics: Float[Tensor, " metric"], rate: float) -> None:
+        pass
+
+    def flush(self) -> None:
+        pass
+
+    def save(self, step: int, model: Encoder, optimizers: list[torch.optim.Optimizer]) -> None:
+        pass
+
+
 def _line(row: Row) -> str:
     known = {name: value if math.isfinite(value) else None for name, value in row.items()}  # JSON knows no NaN
     return json.dumps(known) + "\n"

@@ -20,6 +20,7 @@ import hashlib
 import itertools
 import json
 import tomllib
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -137,6 +138,19 @@ class SweepConfig:
         return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
 
 
+def of_families(points: Iterable[Point], families: Collection[str]) -> list[Point]:
+    """The points of some families; of all, if none is named.
+
+    Raises `ConfigError`, listing the families, for one that there is not.
+    """
+    points = list(points)
+    there = dict.fromkeys(point.family for point in points)
+    for family in families:
+        if family not in there:
+            raise ConfigError(f"the sweep has no family {family!r}; there are: {', '.join(map(repr, there))}")
+    return [point for point in points if not families or point.family in families]
+
+
 class Sweep:
     """A sweep's folder: `sweep.toml`, and a folder for each run that has begun.
 
@@ -164,17 +178,12 @@ class Sweep:
         """
         from abruptlab.runs import Run
 
-        if family not in self.families:
-            raise ConfigError(
-                f"{self.folder} has no family {family!r}; there are: {', '.join(map(repr, self.families))}"
-            )
         found: dict[str, list[Run]] = {}
-        for point in self.points:
-            if point.family == family:
-                runs = found.setdefault(point.label, [])
-                folder = self.folder / point.key
-                if (folder / "config.toml").is_file() and (run := Run(folder)).finished:
-                    runs.append(run)
+        for point in of_families(self.points, [family]):
+            runs = found.setdefault(point.label, [])
+            folder = self.folder / point.key
+            if (folder / "config.toml").is_file() and (run := Run(folder)).finished:
+                runs.append(run)
         return found
 
 

@@ -20,7 +20,8 @@ from abruptlab.objectives import OBJECTIVES
 from abruptlab.optimizers import build_optimizers
 from abruptlab.pretrained import find_run
 from abruptlab.provenance import device_name, versions
-from abruptlab.recorder import Recorder
+from abruptlab.ranks import Ranks
+from abruptlab.recorder import Follower, Recorder
 from abruptlab.runs import Run, new_encoder
 from abruptlab.schedules import is_checkpoint, learning_rate
 from abruptlab.signals import finish_on_interrupt
@@ -57,7 +58,8 @@ def part_size(config: RunConfig, device: torch.device) -> int:
 def train_step(
     model: Encoder, optimizers: list[torch.optim.Optimizer], config: RunConfig, batch: Batch
 ) -> Float[Tensor, " metric"]:
-    """One update on `batch`, in parts of `part_size` matrices whose gradients add up to the batch's.
+    """One update on `batch`, in parts of `part_size` matrices whose gradients add up to the batch's. Of several
+    processes, each goes through its share of the batch.
 
     Returns the metrics of the model's kind (`runs.METRICS`) *before* the update, on the device: nothing here waits for
     it. A batch that hides no entry (or observes none) has NaN for the metrics of those.
@@ -67,13 +69,16 @@ def train_step(
     autocast = torch.autocast(batch.tokens.device.type, torch.bfloat16, enabled=config.training.precision == "bf16")
     counts = objective.counts(batch)
     sums = torch.zeros_like(counts)
+    ranks = Ranks()
+    share = ranks.part(batch)
     for optimizer in optimizers:
         optimizer.zero_grad(set_to_none=True)
-    for first in range(0, len(batch.tokens), part):
+    for first in range(0, len(share.tokens), part):
         with autocast:
-            part_sums = objective.sums(model, batch[first : first + part])
+            part_sums = objective.sums(model, share[first : first + part])
         (part_sums[0] / counts[0]).backward()
         sums += part_sums.detach()
+    ranks.add([sums, *(parameter.grad for parameter in model.parameters() if parameter.grad is not None)])
     for optimizer in optimizers:
         optimizer.step()
     return sums / counts
@@ -118,7 +123,8 @@ def train(
 
     With `resume`, goes on from the newest intact checkpoint (or starts, if there is none), and the losses are those
     of the uninterrupted run: bit for bit on the same CPU. `report` is called about once a second, `warn` with a line
-    for each damaged checkpoint that is passed over.
+    for each damaged checkpoint that is passed over. In a process group (`ranks.torchrun`), all processes train the same
+    run, each on its part of every batch; the first one writes and reports.
 
     On Ctrl-C (SIGINT) or SIGTERM the step is finished and a checkpoint saved before `KeyboardInterrupt` is raised.
 
@@ -127,18 +133,21 @@ def train(
     `DivergedError` at a NaN or infinite loss; `VocabularyError` at a value without a token.
     """
     where = choose_device(device)
-    recorder = Recorder(config, Path(folder), resume=resume, made_with=versions() | {"device": device_name(where)})
+    ranks = Ranks()
+    ranks.require_equal_parts(config.training.batch)
+    made_with = versions() | {"device": device_name(where), "processes": str(ranks.count)}
+    recorder = Recorder(config, Path(folder), resume=resume, made_with=made_with) if ranks.leads else Follower()
     steps = config.training.steps
     keep_freed_memory()
     model = initial_model(config, where)
     with recorder, finish_on_interrupt() as interrupted:
         optimizers = build_optimizers(config.training, model)
-        start = recorder.restore(model, optimizers, warn)
+        start = ranks.share(recorder.restore(model, optimizers, warn), model, optimizers)
         if compiles(config.training, where):
             compile_layers(model)
         reporter = _Reporter(recorder, steps, report)
         for step, batch in enumerate(stream(config.task, config.training.batch, config.seed, start, where), start):
-            stop = step == steps or interrupted.is_set()
+            stop = step == steps or ranks.any(interrupted.is_set())
             if stop or is_checkpoint(config.training, step):
                 recorder.save(step, model, optimizers)
             if stop:
@@ -150,7 +159,7 @@ def train(
                     group["lr"] = rate
             recorder.keep(step, train_step(model, optimizers, config, batch), rate)
             reporter.after_step()
-        if interrupted.is_set():
+        if ranks.any(interrupted.is_set()):
             raise KeyboardInterrupt
     return Run(folder)
 
@@ -158,7 +167,7 @@ def train(
 class _Reporter:
     """Brings the metrics to disk and reports progress about once a second."""
 
-    def __init__(self, recorder: Recorder, steps: int, report: Callable[[Progress], None]) -> None:
+    def __init__(self, recorder: Recorder | Follower, steps: int, report: Callable[[Progress], None]) -> None:
         self._recorder = recorder
         self._steps = steps
         self._report = report

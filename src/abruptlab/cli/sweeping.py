@@ -1,10 +1,11 @@
 """`sweep`: many runs around one configuration, on this machine or on a Ray cluster."""
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
@@ -46,14 +47,16 @@ class Sweep:
         from rich.console import Console
 
         from abruptlab.sweeping import prepare, run_sweep
-        from abruptlab.sweeps import SweepConfig, find_sweep
+        from abruptlab.sweeps import SweepConfig, find_sweep, of_families
 
         self._check()
         file = find_sweep(self.sweep)
         config = SweepConfig.read(file)
         folder = self.out or Path("runs") / "sweeps" / config.name
         console = Console(stderr=True)
-        workers, threads, where = self._workers(len({point.key for point in config.points(file.parent)}))
+        points = config.points(file.parent)
+        of_families(points, self.only)  # a mistake is said before anything is made
+        workers, threads, where = self._workers(len({point.key for point in points}))
         try:
             sweep = prepare(file, folder)
             console.print(f"sweep {config.name} in {folder}, {where}", highlight=False, soft_wrap=True)
@@ -114,8 +117,9 @@ class _Display:
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
         self._said: set[str] = set()
         self._last_line = 0.0
+        self._most = 0
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "_Display":
         if self._live:
             self._live.start()
         return self
@@ -126,13 +130,12 @@ class _Display:
 
     def report(self, states: "Sequence[RunState]", running: set[str]) -> None:
         """Called about twice a second."""
-        import time
-
         for state in states:
             if state.state in ("done", "failed") and state.name not in self._said:
                 self._said.add(state.name)
                 self._console.print(_line(state), highlight=False, markup=False, soft_wrap=True)
-        title = _title(states, running)
+        self._most = max(self._most, len(running))  # also while some of them are only starting
+        title = _title(states, len(running), self._most)
         if self._live:
             active = [state for state in states if state.point.key in running]
             self._live.update(_table(active, title), refresh=True)
@@ -141,13 +144,13 @@ class _Display:
             self._console.print(title, highlight=False, soft_wrap=True)
 
 
-def _title(states: "Sequence[RunState]", running: set[str]) -> str:
+def _title(states: "Sequence[RunState]", running: int, at_a_time: int) -> str:
     from abruptlab.sweeping import seconds_left
 
     count = Counter(state.state for state in states)
-    left = seconds_left(states, len(running))
+    left = seconds_left(states, at_a_time)
     return (
-        f"{count['done']} of {len(states)} runs done, {len(running)} running, {count['failed']} failed, "
+        f"{count['done']} of {len(states)} runs done, {running} running, {count['failed']} failed, "
         f"{'time left unknown' if left is None else f'{hours(left)} left'}"
     )
 

@@ -1,7 +1,7 @@
 """`train` and `reproduce`."""
 
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,7 +44,10 @@ class Train(_Training):
     """Go on where the run in the folder stopped."""
 
     def __call__(self) -> None:
-        _train(self, resume=self.resume)
+        from abruptlab.ranks import torchrun
+
+        with torchrun(self.device) as device:
+            _train(replace(self, device=device), resume=self.resume)
 
 
 @dataclass
@@ -78,8 +81,10 @@ def base_config(words: list[str]) -> RunConfig:
 def _train(options: _Training, *, resume: bool) -> "Run":
     from rich.console import Console
 
+    from abruptlab.ranks import Ranks
     from abruptlab.training import train
 
+    ranks = Ranks()
     config, folder = options.run, options.folder
     console = Console(stderr=True)
 
@@ -97,13 +102,14 @@ def _train(options: _Training, *, resume: bool) -> "Run":
     try:
         run = train(config, folder, resume=resume, device=options.device, report=report, warn=warn)
     except KeyboardInterrupt:
-        command = shlex.join(
-            ["abruptlab", "train", "--config", f"{folder}/config.toml", "--out", str(folder), "--resume"]
-        )
-        console.print(f"\nstopped; to go on: {command}", highlight=False, soft_wrap=True)
+        if ranks.leads:
+            words = ["train", "--config", f"{folder}/config.toml", "--out", str(folder), "--resume"]
+            command = shlex.join([*ranks.program, *words])
+            console.print(f"\nstopped; to go on: {command}", highlight=False, soft_wrap=True)
         raise
-    console.print()
-    print_state(run)
+    if ranks.leads:
+        console.print()
+        print_state(run)
     return run
 
 

@@ -5,6 +5,7 @@ checkpoint. How far a run is, is seen in its folder; nothing else passes between
 """
 
 import logging
+import socket
 from typing import TYPE_CHECKING
 
 from abruptlab.errors import AbruptlabError, RunError
@@ -31,6 +32,7 @@ class RayCluster:
         except ImportError:
             raise AbruptlabError("--ray needs Ray: pip install 'abruptlab[cluster]'") from None
         self._ray = ray
+        _require_answer(address)
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, RuntimeError, ValueError) as error:
@@ -42,7 +44,7 @@ class RayCluster:
             ray.shutdown()
             raise RunError(f"a run is to have {cpus:g} CPU and {gpus:g} GPU; no node of the cluster has: {has}")
         self._work = ray.remote(work).options(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)
-        self._pending: dict["ObjectRef", Task] = {}
+        self._pending: dict[ObjectRef, Task] = {}
 
     def submit(self, task: Task) -> None:
         """Give a run to the cluster, which starts it when its share of a node is free."""
@@ -72,3 +74,14 @@ class RayCluster:
             self._ray.wait(refs, num_returns=len(refs), timeout=SAVING_S)
         self._pending.clear()
         self._ray.shutdown()
+
+
+def _require_answer(address: str) -> None:
+    """Ray tries for minutes to reach a host that is not there."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not (host and port.isdecimal()):
+        return  # auto, or what Ray itself will not understand
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise RunError(f"no Ray cluster at {address!r}: {error}") from None

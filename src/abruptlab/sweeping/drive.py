@@ -3,24 +3,26 @@
 import shutil
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from filelock import FileLock, Timeout
 
-from abruptlab.errors import ConfigError, RunError
+from abruptlab.errors import RunError
 from abruptlab.files import write_atomically
 from abruptlab.presets import PRESETS
 from abruptlab.signals import finish_on_interrupt
 from abruptlab.sweeping.state import RunState, read_state, write_index
 from abruptlab.sweeping.worker import Task
-from abruptlab.sweeps import Sweep, SweepConfig
+from abruptlab.sweeps import Sweep, SweepConfig, of_families
 
 POLL_S = 0.5
+QUIET_S = 60.0  # without new metrics, and a run counts as waiting
 
 
+@runtime_checkable
 class Workers(Protocol):
     """Those who train the runs: each in a process of its own, by `worker.work`."""
 
@@ -79,9 +81,7 @@ def run_sweep(
     On Ctrl-C (SIGINT) or SIGTERM every run in progress is saved before `KeyboardInterrupt` is raised. Raises
     `ConfigError` for a family that the sweep does not have, `RunError` if another process runs the sweep.
     """
-    for family in only:
-        if family not in sweep.families:
-            raise ConfigError(f"no family {family!r} in the sweep; there are: {', '.join(map(repr, sweep.families))}")
+    chosen = of_families(sweep.points, only)
     folder = sweep.folder.resolve()
     lock = FileLock(folder / ".lock", blocking=False)
     try:
@@ -89,13 +89,12 @@ def run_sweep(
     except Timeout:
         raise RunError(f"{sweep.folder} is being run by another process") from None
     with lock, finish_on_interrupt() as interrupted:
-        chosen = [point for point in sweep.points if not only or point.family in only]
         tasks = {point.key: Task(point.config, folder / point.key, Path.cwd(), device, threads) for point in chosen}
         for task in tasks.values():
             task.note.unlink(missing_ok=True)  # it is tried again
         states = {point.key: read_state(folder, point) for point in reversed(sweep.points)}  # named by its first point
         pending = {key for key in tasks if states[key].state != "done"}
-        before = {key: _changed(folder / key) for key in pending}
+        watch = _Watch([tasks[key].folder for key in pending])
         try:
             for key, task in tasks.items():
                 if key in pending:
@@ -106,7 +105,7 @@ def run_sweep(
                     if death and not task.note.exists():
                         write_atomically(task.note, f"{death}\n")
                     pending.discard(task.folder.name)
-                running = {key for key in pending if _changed(folder / key) != before[key]}
+                running = watch.look() & pending
                 for key in running | {task.folder.name for task, _ in ended}:
                     states[key] = read_state(folder, states[key].point)
                 if ended:
@@ -128,8 +127,26 @@ def _write_index(sweep: Sweep, states: dict[str, RunState]) -> None:
     write_index(sweep.folder, [replace(states[point.key], point=point) for point in sweep.points])
 
 
+class _Watch:
+    """Sees which runs are being trained, wherever: those whose metrics have changed of late.
+
+    Times of change are told apart, not compared with our clock, since those of two machines differ.
+    """
+
+    def __init__(self, folders: Iterable[Path]) -> None:
+        self._seen = {folder: _changed(folder) for folder in folders}
+        self._when: dict[Path, float] = {}
+
+    def look(self) -> set[str]:
+        """The keys of the runs whose metrics have changed within the last QUIET_S."""
+        now = time.monotonic()
+        for folder, seen in self._seen.items():
+            if (changed := _changed(folder)) != seen:
+                self._seen[folder], self._when[folder] = changed, now
+        return {folder.name for folder, when in self._when.items() if now - when < QUIET_S}
+
+
 def _changed(run_folder: Path) -> int:
-    """When its metrics changed last; told apart, not compared: the clocks of two machines differ."""
     try:
         return (run_folder / "metrics.jsonl").stat().st_mtime_ns
     except FileNotFoundError:

@@ -52,7 +52,9 @@ class LocalProcesses:
     def _start(self, slot: int, task: Task) -> None:
         if self.devices:
             task = replace(task, device=self.devices[slot % len(self.devices)])
-        process = multiprocessing.get_context("spawn").Process(target=_work_in_child, args=(task,))
+        process = multiprocessing.get_context("spawn").Process(
+            target=_work_in_child, args=(task,), name=task.folder.name
+        )
         # A child inherits what is blocked: Ctrl-C in the terminal reaches us alone, and we send each child one SIGTERM.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:

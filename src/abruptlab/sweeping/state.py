@@ -14,6 +14,7 @@ from abruptlab.runs import DROPS, METRICS, Run
 from abruptlab.sweeps import Point
 
 AVERAGED = 100  # steps over which the final losses are means: one batch alone is noise
+WARM_UP_S = 5.0  # of training, before which a run's speed says nothing
 TAIL_BYTES = 2048  # of a metrics file, enough for its last whole row
 
 
@@ -84,12 +85,13 @@ def write_index(folder: Path, states: Iterable[RunState]) -> None:
 def seconds_left(states: Sequence[RunState], running: int) -> float | None:
     """An estimate for all that is to do, with that many runs at a time; None as long as nothing is known.
 
-    A run goes on at its own mean speed, one that has not begun at the mean speed of the others.
+    A run goes on at its own mean speed, one that has hardly begun at the mean speed of the others.
     """
-    speeds = {state.point.key: state.seconds / state.step for state in states if state.step}
-    if not speeds:
+    known = [state for state in states if state.state == "done" or state.seconds >= WARM_UP_S]
+    if not known:
         return None
-    usual = float(np.mean(list(speeds.values())))
+    speeds = {state.point.key: state.seconds / state.step for state in known}
+    usual = sum(state.seconds for state in known) / sum(state.step for state in known)
     left = [
         (state.steps - state.step) * speeds.get(state.point.key, usual)
         for state in states
@@ -98,7 +100,7 @@ def seconds_left(states: Sequence[RunState], running: int) -> float | None:
     return max([sum(left) / max(1, running), *left]) if left else 0.0
 
 
-def _last_row(metrics: Path) -> dict[str, float]:
+def _last_row(metrics: Path) -> dict[str, int | float]:
     """The last whole row of a metrics file; a missing or empty one has none."""
     try:
         with metrics.open("rb") as file:
