@@ -72,7 +72,7 @@ def measure(name: str, batch: Batch, posterior: int, parts: Path) -> Floor:
     task = TASKS[name]
     runs = [run for run in map(pretrained_run, shipped_runs()) if run.config.task == task]
     errors: dict[str, Tensor] = {}
-    for method, squared_errors in competitors(task, runs[0].load("final") if runs else None).items():
+    for method, squared_errors in competitors(task, runs[0].load_encoder("final") if runs else None).items():
         matrices, size = (posterior, POSTERIOR_PART) if method == POSTERIOR else (len(batch.values), PART)
         pieces = []
         for start in track(range(0, matrices, size), description=f"{name}: {method}"):

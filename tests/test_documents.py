@@ -17,14 +17,10 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 LONG = (
     "abruptlab reproduce",
     *(f"abruptlab train {preset}" for preset in ("laptop", "paper", "base", "gpt")),
-    *(
-        "abruptlab sweep width.toml",
-        "abruptlab sweep smoke --jobs",
-        "abruptlab sweep variants",
-        "abruptlab sweep components",
-    ),
+    *("abruptlab sweep width.toml", "abruptlab sweep smoke --jobs"),
+    *("abruptlab sweep variants", "abruptlab sweep components"),
 )
-LEFT_BEHIND = ("runs/sweeps/variants", "runs/sweeps/components")  # what those would have left behind
+LEFT_BEHIND = ("runs/sweeps/variants", "runs/sweeps/components")  # what the last two would have left
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -38,7 +34,7 @@ def commands(page: Path) -> list[str]:
 def check(command: str, folder: Path) -> None:
     """Run a command of a page; what would take minutes is only parsed, what sets the project up only looked up."""
     program, *words = shlex.split(command, comments=True)
-    long = command.startswith(LONG) or "--ray" in words
+    long = command.startswith(LONG) or command.endswith(LEFT_BEHIND) or "--ray" in words
     if program == "torchrun":  # what each of its processes is to do
         program, words, long = "abruptlab", words[words.index("abruptlab") + 1 :], True
     if program == "make":
@@ -50,8 +46,7 @@ def check(command: str, folder: Path) -> None:
         run = [sys.executable, *words, "--help"]
         folder = ROOT
     elif program == "abruptlab":
-        only_parsed = long or command.endswith(LEFT_BEHIND)
-        run = [sys.executable, "-m", "abruptlab", *words, *(["--help"] if only_parsed else [])]
+        run = [sys.executable, "-m", "abruptlab", *words, *(["--help"] if long else [])]
     else:
         assert program in ("git", "cd", "pip", "ray", "pkill"), f"a command that no test knows: {command}"
         return

@@ -198,7 +198,7 @@ class Follower:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def restore(self, model: Encoder, optimizers: list[torch.optim.Optimizer], warn: Callable[[str], None]) -> int:
+    def restore(self, model: nn.Module, optimizers: list[torch.optim.Optimizer], warn: Callable[[str], None]) -> int:
         return 0
 
     def keep(self, step: int, metrics: Float[Tensor, " metric"], rate: float) -> None:
@@ -207,7 +207,7 @@ class Follower:
     def flush(self) -> None:
         pass
 
-    def save(self, step: int, model: Encoder, optimizers: list[torch.optim.Optimizer]) -> None:
+    def save(self, step: int, model: nn.Module, optimizers: list[torch.optim.Optimizer]) -> None:
         pass
 
 

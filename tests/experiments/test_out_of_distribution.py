@@ -44,7 +44,7 @@ def test_a_copier_predicts_zero_wherever_it_is_used(tmp_path: Path) -> None:
 def test_as_in_the_training_it_is_the_run_s_own_task(tmp_path: Path) -> None:
     run = handmade_run(tmp_path, {STEPS: averager("row")})
     result = measure_out_of_distribution(run, matrices=32, seed=3)
-    own = arrays(compete(run.load(STEPS), held_out(run, 32, seed=3)))
+    own = arrays(compete(run.load_encoder(STEPS), held_out(run, 32, seed=3)))
     for axis, at in (("rank", 0), ("rows", 2), ("columns", 3)):
         of_axis = arrays(getattr(result, axis).contest)
         for name, values in own.items():

@@ -65,7 +65,7 @@ def measure_out_of_distribution(
     model = load(run, at)
     task = run.config.task
     m, n = max(task.sizes, key=math.prod)
-    places = model.position_embedding.num_embeddings
+    places = len(model.position_embedding.weight)
 
     def vary(values: Sequence[int], trained: int, conditions: list[tuple[int, int, int]]) -> Varied:
         each = [_measure(run, model, *condition, matrices, seed) for condition in conditions]
@@ -84,7 +84,7 @@ def measure_out_of_distribution(
 
 def _measure(run: "Run", model: Encoder, m: int, n: int, rank: int, matrices: int, seed: int) -> tuple[float, Contest]:
     """The share of the matrices that can be given to the model, and both methods on those."""
-    places = model.position_embedding.num_embeddings
+    places = len(model.position_embedding.weight)
     if m * n > places:
         raise ConfigError(f"{m} × {n} matrices have {m * n} entries, but the model has {places} positions")
     batch, fits = _expressible(run, m, n, rank, matrices, seed)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from abruptlab.errors import AbruptlabError, RunError
 from abruptlab.files import write_atomically
-from abruptlab.paper.catalogue import CLAIMS
+from abruptlab.paper.catalogue import CLAIMS, SWEEP_CLAIMS
 from abruptlab.paper.make import writing
 from abruptlab.paper.registry import Claim, Findings, SweepClaim
 
@@ -26,11 +26,11 @@ class Verdict:
     note: str = ""  # why it cannot say, or of how few seeds it speaks
 
 
-def judge(found: Findings, claims: Mapping[str, Claim | SweepClaim] = CLAIMS) -> list[Verdict]:
+def judge(found: Findings, claims: Mapping[str, Claim | SweepClaim] | None = None) -> list[Verdict]:
     """Every claim on such a subject (or some of the claims), judged on it. Nothing is written."""
     return [
         _judge(name, claim, found) if isinstance(claim, Claim) else _judge_sweep(name, claim, found)
-        for name, claim in claims.items()
+        for name, claim in ({**CLAIMS, **SWEEP_CLAIMS} if claims is None else claims).items()
         if found.suit(claim)
     ]
 
