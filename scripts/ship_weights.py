@@ -13,10 +13,10 @@ WEIGHTS = Path(__file__).parents[1] / "src" / "abruptlab" / "weights"
 
 def shipped_steps(run: Run) -> list[int]:
     """The milestones, and what shows how it came to them: after the copying was learnt, shortly before the drop, and
-    in its middle."""
-    if not run.finished or run.drop is None or run.drop.end is None:
-        raise SystemExit(f"{run.folder}: expected a finished run with a whole drop, got {run.drop}")
-    onset, end = run.drop.onset, run.drop.end
+    in the middle of the fall, which lasts to the last step where the detector finds no end of it."""
+    if not run.finished or run.drop is None:
+        raise SystemExit(f"{run.folder}: expected a finished run with a drop, got {run.drop}")
+    onset, end = run.drop.onset, run.drop.end or run.steps[-1]
     between = [min(run.steps, key=lambda at: abs(at - moment)) for moment in (512, 0.8 * onset, (onset + end) / 2)]
     return sorted({*run.milestones.values(), *between})
 
