@@ -137,6 +137,22 @@ def test_a_matrix_is_completed_alike_alone_and_in_a_batch_and_whatever_the_globa
     assert not np.array_equal(PosteriorMean(1, decimals=1, particles=64, seed=1).transform(incomplete), filled)
 
 
+def test_two_cores_give_the_same_and_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, incomplete = task_matrices(3, 1, 6, decimals=1)
+    method = PosteriorMean(1, decimals=1, particles=64)
+    alone = method.transform(incomplete)
+    monkeypatch.setattr(bayes, "TOGETHER", 1)  # one matrix at once
+    torch.set_num_threads(2)
+    try:
+        np.testing.assert_array_equal(method.transform(incomplete), alone)
+        assert torch.get_num_threads() == 2
+        with pytest.raises(ConfigError):
+            PosteriorMean(9).transform(incomplete)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+
+
 @pytest.mark.parametrize("change", [lambda x: -x, lambda x: x.swapaxes(1, 2), lambda x: x[:, ::-1, [2, 0, 3, 1]]])
 def test_the_answer_follows_the_symmetries_of_the_task(change: Callable[[np.ndarray], np.ndarray]) -> None:
     _, incomplete = task_matrices(4, 1, 20, decimals=1)

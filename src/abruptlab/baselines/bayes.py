@@ -2,6 +2,9 @@
 
 import math
 import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any, get_args
 
@@ -110,12 +113,31 @@ class PosteriorMean(Completer):
         task = MatrixTask(sizes=((m, n),), rank=self.rank, factors=self.factors, decimals=self.decimals)
         share = max(1, TOGETHER // (particles * m * n))
         scale = 10**self.decimals
-        parts = []
-        for known, seen in zip(values.split(share), observed.split(share), strict=True):
+
+        def solve(part: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+            known, seen = part
             draws, converged = posterior_draws(task, known, seen, particles, self.seed)
             rounded = (draws * scale).round().div_(scale).unflatten(-1, (POPULATIONS, -1))
             means = rounded.mean((0, -1))  # of each population
             mean, error = means.mean(-1), means.std(-1) / math.sqrt(POPULATIONS)
             deviation = (rounded - mean[..., None, None]).square().mean((0, -1, -2)).sqrt()
-            parts.append((torch.where(seen, known, mean), deviation * ~seen, error * ~seen, converged))
+            return torch.where(seen, known, mean), deviation * ~seen, error * ~seen, converged
+
+        with _one_core_each() as threads:
+            parts = list(threads.map(solve, zip(values.split(share), observed.split(share), strict=True)))
         return Posterior(*(torch.cat(column).numpy() for column in zip(*parts, strict=True)))
+
+
+@contextmanager
+def _one_core_each() -> Iterator[ThreadPoolExecutor]:
+    """As many threads as PyTorch may use, each of which computes on one core.
+
+    The tensors are so small that several cores at one of them mostly wait for each other.
+    """
+    count = torch.get_num_threads()
+    torch.set_num_threads(1)  # threads that start from here on have it from this
+    try:
+        with ThreadPoolExecutor(count) as threads:
+            yield threads
+    finally:
+        torch.set_num_threads(count)
