@@ -12,7 +12,7 @@ from tyro.conf import subcommand
 
 from abruptlab.cli.completing import Complete
 from abruptlab.cli.interventions import Ablate, Patch, Switch
-from abruptlab.cli.looking import Claims, Figure, Figures, Presets, Show, Table
+from abruptlab.cli.looking import Claims, Figure, Figures, Paper, Presets, Show, Table
 from abruptlab.cli.sweeping import Sweep
 from abruptlab.cli.training import Reproduce, Train, base_config
 from abruptlab.errors import AbruptlabError
@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             | Annotated[Sweep, subcommand("sweep")]
             | Annotated[Show, subcommand("show")]
             | Annotated[Presets, subcommand("presets")]
+            | Annotated[Paper, subcommand("paper")]
             | Annotated[Figure, subcommand("figure")]
             | Annotated[Figures, subcommand("figures")]
             | Annotated[Table, subcommand("table")]

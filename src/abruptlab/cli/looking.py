@@ -1,4 +1,4 @@
-"""What looks at a run or a sweep without training: `show`, `presets`, `figure`, `figures`, `table`, `claims`."""
+"""What looks at a run or a sweep without training: `show`, `presets`, `paper`, `figure`, `figures`, `table`, `claims`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -108,6 +108,23 @@ class Presets:
     def __call__(self) -> None:
         for name, (summary, _) in PRESETS.items():
             print(f"{name:10}  {summary}")
+
+
+@dataclass
+class Paper:
+    """List every figure and table of the paper: what it is, the command, and what came of its claims here."""
+
+    results: Path = Path("results")
+    """Folder of the results."""
+
+    def __call__(self) -> None:
+        from tabulate import tabulate
+
+        from abruptlab.paper.ledger import ledger
+
+        rows = [(line.name, line.title, line.laptop, line.paper, line.command) for line in ledger(self.results)]
+        print(tabulate(rows, ("", "", "laptop's scale", "the paper's scale", "command"), "plain"))
+        print("runs/gpt-laptop-seed0 is made by: abruptlab train gpt-laptop; runs/sweeps/NAME by: abruptlab sweep NAME")
 
 
 @dataclass
