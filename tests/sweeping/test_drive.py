@@ -131,6 +131,7 @@ def test_a_death_is_reported_and_the_run_gone_on_with(tmp_path: Path) -> None:
 
 def test_an_interrupt_leaves_the_rest_for_later(tmp_path: Path) -> None:
     sweep, workers = make(tmp_path, GOOD), Inline()
+    (sweep.folder / f"{sweep.points[1].key}.error").write_text("it failed the last time\n")
     with pytest.raises(KeyboardInterrupt):
         run_sweep(sweep, workers, device="cpu", report=lambda states, running: os.kill(os.getpid(), signal.SIGINT))
     assert not workers.tasks  # told to stop
