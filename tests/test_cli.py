@@ -237,6 +237,10 @@ def test_switching_everything_gives_the_other_model(capsys: pytest.CaptureFixtur
         (["sweep", "smoke", "--gpus-per-run", "1"], "--gpus-per-run: expected with --ray only"),
         (["sweep", "smoke", "--ray", "auto", "--jobs", "2"], "--jobs: expected without --ray only"),
         (["reproduce", "latop"], "no preset 'latop'"),
+        (["reproduce", "--only", "laptop"], "--only: expected together with --everything"),
+        (["reproduce", "smoke", "--everything"], "--everything: expected no preset, --config, --out or field of a run"),
+        (["reproduce", "--everything", "--steps", "3"], "--everything: expected no preset, --config, --out or field"),
+        (["paper", "--results", "nowhere"], "no folder of results at nowhere"),
         (
             ["figure", "13", "laptop"],
             r"figure 13 is of the sweep variants \(make it: abruptlab sweep variants\); .* a run$",
@@ -283,6 +287,22 @@ def test_a_sweep_is_looked_at_as_a_run_is(tmp_path: Path, capsys: pytest.Capture
     )
     assert "figure 13 is of the sweep variants (make it: " in abruptlab("figure", "13", tmp_path)[1]
     assert "--step: expected a run to look at" in abruptlab("figures", tmp_path, "--step", "final")[1]
+
+
+def test_everything_is_trained_drawn_and_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = 'name = "variants"\nbase = "smoke"\noverrides.training.steps = 4\n[[variants]]\nfamily = "rate"\nlabel = "1"\n'
+    (tmp_path / "tiny.toml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("abruptlab.sweeps.find_sweep", lambda name: tmp_path / "tiny.toml")
+    small = replace(preset("smoke"), name="gpt-laptop")
+    monkeypatch.setattr("abruptlab.cli.training.preset", lambda name: small if name == "gpt-laptop" else preset(name))
+    assert abruptlab("reproduce", "--everything", "--only", "gpt-laptop", "variants") == (0, "")
+    assert Run(tmp_path / "runs" / "gpt-laptop-seed0").finished
+    assert (tmp_path / "runs" / "gpt-laptop-seed0" / "report.html").exists()
+    assert not (tmp_path / "runs" / "laptop-seed1").exists()
+    sweep = tmp_path / "runs" / "sweeps" / "variants"
+    assert (sweep / "claims.json").exists()
+    assert (sweep / "figures" / "figure_rate.png").exists()
 
 
 def test_claims_on_a_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""What looks at runs and sweeps without training: `show`, `presets`, `paper`, `figure`, `figures`, `table`, `claims`."""
+"""What looks without training: `show`, `presets`, `paper`, `figure`, `figures`, `table`, `claims`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -3,17 +3,19 @@
 import shlex
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from abruptlab.cli.looking import make_all
 from abruptlab.cli.printing import hours, print_state, print_verdicts
+from abruptlab.cli.sweeping import Sweep
 from abruptlab.config import RunConfig
 from abruptlab.errors import ConfigError
 from abruptlab.presets import PRESETS, preset
 
 if TYPE_CHECKING:
+    from abruptlab.paper import Findings
     from abruptlab.runs import Run
     from abruptlab.training import Progress
 
@@ -54,15 +56,47 @@ class Train(_Training):
 class Reproduce(_Training):
     """Train (or go on training), then make every figure, judge every claim, and build the page."""
 
+    everything: bool = False
+    """All results at laptop's scale: the runs laptop and gpt-laptop, the sweeps variants and components. It takes about
+    two hours on two idle cores, and goes on where it stopped when it is called again."""
+    only: tuple[Literal["laptop", "gpt-laptop", "variants", "components"], ...] = ()
+    """With --everything: these alone."""
+
     def __call__(self) -> None:
-        from abruptlab.paper import Findings, write_claims
+        if not self.everything:
+            if self.only:
+                raise ConfigError("--only: expected together with --everything")
+            return self._reproduce()
+        if self.preset or self.config_file or self.out or self.run != preset("laptop"):
+            raise ConfigError("--everything: expected no preset, --config, --out or field of a run beside it")
+        from abruptlab import sweeps
+        from abruptlab.paper import Findings
+
+        for name in self.only or ("laptop", "gpt-laptop", "variants", "components"):
+            print(f"== {name}")
+            if name in PRESETS:
+                Reproduce(run=preset(name), device=self.device)._reproduce()
+            else:
+                Sweep(name, device=self.device)()
+                _look_at(Findings(sweeps.Sweep(Path("runs") / "sweeps" / name)))
+        return None
+
+    def _reproduce(self) -> None:
+        from abruptlab.paper import Findings
         from abruptlab.report import build_report
 
         found = Findings(_train(self, resume=True))
-        make_all(found)
-        _, verdicts = write_claims(found)
-        print_verdicts(verdicts)
+        _look_at(found)
         print(f"page: {build_report(found)}")
+
+
+def _look_at(found: "Findings") -> None:
+    """Make all figures and judge all claims."""
+    from abruptlab.paper import write_claims
+
+    make_all(found)
+    _, verdicts = write_claims(found)
+    print_verdicts(verdicts)
 
 
 def base_config(words: list[str]) -> RunConfig:
