@@ -31,7 +31,8 @@ from abruptlab.figures.attention import (
     draw_heads,
 )
 from abruptlab.matrices import Batch
-from abruptlab.paper import CLAIMS, Findings
+from abruptlab.paper import Findings
+from abruptlab.paper.attention import CLAIMS
 from abruptlab.runs import Run
 from tests.handmade import COLUMNS, CONFIG, PLACE, ROWS, SEEN, attend, copier, handmade_run, prefer
 from tests.synthetic import ONSET, STEPS

@@ -16,7 +16,8 @@ from abruptlab.experiments.permutation import KINDS, Permutation, draw_order, me
 from abruptlab.figures.permutation import draw_permutation
 from abruptlab.figures.style import MASKED, OBSERVED
 from abruptlab.matrices import generator
-from abruptlab.paper import CLAIMS, Findings
+from abruptlab.paper import Findings
+from abruptlab.paper.permutation import CLAIMS
 from abruptlab.runs import Run
 from abruptlab.training import initial_model
 from tests.handmade import COLUMNS, CONFIG, ROWS, averager, copier, handmade_run

@@ -16,7 +16,8 @@ from abruptlab.experiments.switching import measure_switch, measure_switching, s
 from abruptlab.figures.style import MASKED, OBSERVED
 from abruptlab.figures.switching import draw_switching
 from abruptlab.groups import COMBINATIONS, GROUPS, SINGLE
-from abruptlab.paper import CLAIMS, Findings
+from abruptlab.paper import Findings
+from abruptlab.paper.switching import CLAIMS
 from abruptlab.runs import Run
 from tests.conftest import make_encoder
 from tests.handmade import CONFIG, FREE, VALUE, attend, averager, carry, channel, copier, handmade_run
