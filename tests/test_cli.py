@@ -290,11 +290,15 @@ def test_a_sweep_is_looked_at_as_a_run_is(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_everything_is_trained_drawn_and_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = 'name = "variants"\nbase = "smoke"\noverrides.training.steps = 4\n[[variants]]\nfamily = "rate"\nlabel = "1"\n'
+    text = (
+        'name = "variants"\nbase = "smoke"\noverrides.training.steps = 4\n[[variants]]\nfamily = "rate"\nlabel = "1"\n'
+    )
     (tmp_path / "tiny.toml").write_text(text)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("abruptlab.sweeps.find_sweep", lambda name: tmp_path / "tiny.toml")
-    small = replace(preset("smoke"), name="gpt-laptop")
+    usual = preset("gpt-laptop")
+    model, training = replace(usual.model, width=16, mlp_width=32), replace(usual.training, steps=4, batch=4)
+    small = replace(usual, model=model, training=training)
     monkeypatch.setattr("abruptlab.cli.training.preset", lambda name: small if name == "gpt-laptop" else preset(name))
     assert abruptlab("reproduce", "--everything", "--only", "gpt-laptop", "variants") == (0, "")
     assert Run(tmp_path / "runs" / "gpt-laptop-seed0").finished

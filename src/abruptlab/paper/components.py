@@ -28,7 +28,7 @@ FIGURES: dict[str, FigureSpec] = {
         "plateau, or no drop; and the L_mask of the last steps.",
         COMPONENTS,
         later("figures.variants", "draw_variants", moment="halved"),
-        SWEEP,
+        sweep=SWEEP,
     ),
 }
 

@@ -56,7 +56,7 @@ READING = (
 
 
 def _figure(title: str, place: str, family: str, what: str) -> FigureSpec:
-    return FigureSpec(title, place, f"{what} {READING}", measure(family), DRAW, SWEEP)
+    return FigureSpec(title, place, f"{what} {READING}", measure(family), DRAW, sweep=SWEEP)
 
 
 SIZES = _figure(
@@ -78,7 +78,7 @@ FIGURES: dict[str, FigureSpec] = {
         "Below: onset and final L_mask as in figure 13.",
         MIXTURE,
         later("figures.variants", "draw_mixture"),
-        SWEEP,
+        sweep=SWEEP,
     ),
     "17": SIZES,
     "18": _figure("Other factors", "figure 18", "factors", "Entries of U and V uniform, Gaussian or Laplace."),
@@ -110,7 +110,7 @@ FIGURES: dict[str, FigureSpec] = {
         READING,
         measure(""),
         DRAW,
-        ANY_SWEEP,
+        sweep=ANY_SWEEP,
     ),
 }
 
@@ -157,7 +157,7 @@ TABLES: dict[str, TableSpec] = {
         "Medians over the seeds, and in brackets the smallest and the largest.",
         later("experiments.variants", "measure_families"),
         later("paper.variants", "tabulate_families"),
-        ANY_SWEEP,
+        sweep=ANY_SWEEP,
     ),
 }
 
