@@ -25,9 +25,9 @@ left() { echo $((LIMIT - SECONDS)); }
 skipped() { [[ $SKIP == *" $1 "* ]]; }
 abruptlab() { timeout --signal=INT --kill-after=60 "$(($(left) - RESERVE))" "$PYTHON" -m abruptlab "$@"; }
 
-# A run's archive: everything but the checkpoints.
+# A run's or a sweep's archive: everything but the weights. What is left of a checkpoint says that the run got there.
 pack() {
-  tar -czf "$OUT/$1.tar.gz.tmp" -C "$RUNS" --exclude=checkpoints --exclude='.lock' "$1"
+  tar -czf "$OUT/$1.tar.gz.tmp" -C "$RUNS" --exclude='*.safetensors' --exclude='.lock' "$1"
   mv "$OUT/$1.tar.gz.tmp" "$OUT/$1.tar.gz"
 }
 
@@ -46,20 +46,32 @@ if ! skipped benchmark; then
   [ -d "$OUT/benchmark" ] && tar -czf "$OUT/benchmark.tar.gz" -C "$OUT" benchmark && rm -r "$OUT/benchmark"
 fi
 
-# A run of the plan is a line "- [ ] NAME: ARGUMENTS of abruptlab reproduce"; a ticked box or an archive means done.
+# A line of the plan is "- [ ] NAME: COMMAND (remark)", with a command of abruptlab less its folder and device; a ticked
+# box or results mean done. All families of a sweep share its folder, which starts from what the results have of it.
 while IFS= read -r line <&3; do
   name=${line%%:*} arguments=${line#*: }
+  arguments=${arguments%% (*}
+  folder=$name
+  if [[ $arguments == "sweep "* ]]; then
+    read -r _ folder _ <<<"$arguments"
+    folder=${folder%-paper}
+    mkdir -p "$RUNS"
+    [ -d "results/paper/$folder" ] && cp -rn "results/paper/$folder" "$RUNS/"
+  fi
   skipped "$name" && continue
-  [ -e "results/paper/$name/claims.json" ] && continue
+  [[ $folder == "$name" && -e "results/paper/$name/claims.json" ]] && continue
   if [ "$(left)" -lt $((RESERVE * 2)) ]; then
     echo "== time is up before $name; call again with SKIP=\"tests benchmark\""
     exit 0
   fi
-  echo "== $name: abruptlab reproduce $arguments"
+  echo "== $name: abruptlab $arguments"
   status=0
   # shellcheck disable=SC2086 # the arguments are words
-  abruptlab reproduce $arguments --device "$DEVICE" --out "$RUNS/$name" || status=$?
-  [ -d "$RUNS/$name" ] && pack "$name"
+  abruptlab $arguments --device "$DEVICE" --out "$RUNS/$folder" || status=$?
+  if [[ $arguments == "sweep "* && $status == 0 ]]; then
+    abruptlab figures "$RUNS/$folder" && abruptlab claims "$RUNS/$folder" || status=$?
+  fi
+  [ -d "$RUNS/$folder" ] && pack "$folder"
   case $status in
     0) echo "== $name is done" ;;
     124 | 130 | 137)

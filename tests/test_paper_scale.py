@@ -6,6 +6,8 @@ import sys
 import tarfile
 from pathlib import Path
 
+from abruptlab.runs import Run
+
 SCRIPT = Path(__file__).parents[1] / "scripts" / "paper_scale.sh"
 
 
@@ -27,12 +29,28 @@ def paper_scale(folder: Path, plan: str, **variables: str) -> str:
 
 
 def test_the_plan_is_run_and_packed(tmp_path: Path) -> None:
-    said = paper_scale(tmp_path, "# Plan\n- [x] old: paper\n- [ ] small: smoke --seed 3\n- [ ] wrong: nonsense\n")
+    todo = "- [ ] small: reproduce smoke --seed 3 (1 min)\n- [ ] wrong: reproduce nonsense\n"
+    plan = f"# Plan\n- [x] old: reproduce paper\n{todo}"
+    said = paper_scale(tmp_path, plan)
     assert "== small is done" in said
     assert "== wrong FAILED with status 1; going on" in said
     assert "== the plan is done" in said
     with tarfile.open(tmp_path / "out" / "small.tar.gz") as archive:
         names = archive.getnames()
     assert {"small/config.toml", "small/metrics.jsonl", "small/claims.json", "small/report.html"} <= set(names)
-    assert not any("checkpoints" in name for name in names)
+    assert not any("safetensors" in name for name in names)
     assert not (tmp_path / "out" / "old.tar.gz").exists()
+    (tmp_path / "unpacked").mkdir()
+    with tarfile.open(tmp_path / "out" / "small.tar.gz") as archive:
+        archive.extractall(tmp_path / "unpacked", filter="data")
+    assert Run(tmp_path / "unpacked" / "small").finished  # without its weights
+
+
+def test_a_sweep_of_the_plan_is_drawn_judged_and_packed(tmp_path: Path) -> None:
+    said = paper_scale(tmp_path, "- [ ] depth: sweep smoke --only depth\n")
+    assert "== depth is done" in said
+    with tarfile.open(tmp_path / "out" / "smoke.tar.gz") as archive:
+        names = archive.getnames()
+    assert {"smoke/sweep.toml", "smoke/claims.json"} <= set(names)
+    assert sum(name.endswith("metrics.jsonl") for name in names) == 4
+    assert not any("safetensors" in name for name in names)

@@ -7,7 +7,8 @@ from tests.test_paper_scale import paper_scale
 
 
 def test_a_run_stopped_by_the_limit_goes_on_in_the_next_call(tmp_path: Path) -> None:
-    plan = "- [ ] long: smoke --steps 1000000 --rolling-every 500 --checkpoint-every 100000\n- [ ] next: smoke\n"
+    plan = "- [ ] long: reproduce smoke --steps 1000000 --rolling-every 500 --checkpoint-every 100000\n"
+    plan += "- [ ] next: reproduce smoke\n"
     made = []
     for _ in range(2):
         said = paper_scale(tmp_path, plan, LIMIT="40", RESERVE="15")
