@@ -55,6 +55,7 @@ def check(command: str, folder: Path) -> None:
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
 
 
+@pytest.mark.timeout(900)  # a minute on an idle machine, several on a busy one
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.name)
 def test_commands(page: Path, tmp_path: Path) -> None:
     for example in page.parent.glob("*.csv"):
