@@ -347,7 +347,7 @@ def test_a_sweep_in_which_a_run_fails(tmp_path: Path, capsys: pytest.CaptureFixt
     )
     status, said = abruptlab("sweep", tmp_path / "fast.toml", "--out", tmp_path / "sweep", "--device", "cpu")
     assert status == 1
-    assert "1 of the runs failed, as said above; to try them again: abruptlab " in said
+    assert "1 of the runs failed, as said above; to try them again: abruptlab" in said
     shown = capsys.readouterr()
     assert re.search(r"failed: huge seed 0, the loss is (nan|inf) at step", shown.err)
     assert "1 at a time, 1 thread each" in shown.err
