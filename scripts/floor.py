@@ -25,8 +25,8 @@ from abruptlab.figures.save import save_table
 from abruptlab.files import write_atomically
 from abruptlab.matrices import Batch
 from abruptlab.paper.floor import tabulate_floor
-from abruptlab.paper.registry import Table
 from abruptlab.pretrained import pretrained_run, shipped_runs
+from abruptlab.tables import Table
 
 TASKS = {
     "5x5-rank-1": MatrixTask(sizes=((5, 5),), rank=1, limit=2.0),

@@ -21,9 +21,10 @@ from abruptlab.experiments.losses import smooth
 from abruptlab.figures.save import save_figure, save_table
 from abruptlab.figures.style import REFERENCE, new_figure, paper_style
 from abruptlab.files import write_atomically
-from abruptlab.paper import CLAIMS, Findings, Table, judge
+from abruptlab.paper import CLAIMS, Findings, judge
 from abruptlab.paper.training import FALLEN
 from abruptlab.runs import DROPS, METRICS, Run
+from abruptlab.tables import Table
 
 
 def row(run: Run) -> dict[str, object]:

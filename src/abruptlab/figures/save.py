@@ -15,8 +15,8 @@ from tabulate import tabulate
 from abruptlab.devices import choose_device
 from abruptlab.figures.style import paper_style
 from abruptlab.files import write_atomically
-from abruptlab.paper.registry import Table
 from abruptlab.provenance import device_name, versions
+from abruptlab.tables import Table
 
 
 def arrays(result: Any) -> dict[str, np.ndarray]:

@@ -3,7 +3,7 @@
 from abruptlab.paper.catalogue import CLAIMS, FIGURES, SWEEP_CLAIMS, TABLES
 from abruptlab.paper.judge import Verdict, judge, write_claims
 from abruptlab.paper.make import make_figure, make_table, writing
-from abruptlab.paper.registry import Bound, Claim, FigureSpec, Findings, Number, SweepClaim, Table, TableSpec
+from abruptlab.paper.registry import Bound, Claim, FigureSpec, Findings, Number, SweepClaim, TableSpec
 
 __all__ = [
     "CLAIMS",
@@ -16,7 +16,6 @@ __all__ = [
     "Findings",
     "Number",
     "SweepClaim",
-    "Table",
     "TableSpec",
     "Verdict",
     "judge",

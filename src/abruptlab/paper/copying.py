@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from abruptlab.paper.registry import Bound, Claim, Findings, Table, TableSpec, later
+from abruptlab.paper.registry import Bound, Claim, Findings, TableSpec, later
+from abruptlab.tables import Table
 
 if TYPE_CHECKING:
     from abruptlab.experiments.copying import CopyingCheck

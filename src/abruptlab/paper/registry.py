@@ -129,14 +129,6 @@ class TableSpec:
 
 
 @dataclass(frozen=True)
-class Table:
-    """A table, ready to be written."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str | int | float, ...], ...]
-
-
-@dataclass(frozen=True)
 class Bound:
     """The values with which a claim holds, its ends included."""
 

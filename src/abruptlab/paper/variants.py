@@ -19,10 +19,10 @@ from abruptlab.paper.registry import (
     Later,
     Number,
     SweepClaim,
-    Table,
     TableSpec,
     later,
 )
+from abruptlab.tables import Table
 
 if TYPE_CHECKING:
     from abruptlab.experiments.mixture import Mixture
