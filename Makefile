@@ -45,8 +45,9 @@ variants: $(VENV)/installed  ## 66 runs of variants and 18 of components (hours;
 	$(VENV)/bin/abruptlab claims runs/sweeps/components --out results/pocket/components
 	cp runs/sweeps/components/sweep.toml results/pocket/components/
 
-weights: $(VENV)/installed  ## rebuild the weights that come with the package from runs/laptop
+weights: $(VENV)/installed  ## rebuild the weights that come with the package from runs/laptop and runs/pocket-seed0
 	$(RUN) scripts.ship_weights runs/laptop
+	$(RUN) scripts.ship_weights runs/pocket-seed0
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	@echo "setting up $(VENV): PyTorch is large, this takes a few minutes"

@@ -57,8 +57,8 @@ class Reproduce(_Training):
     """Train (or go on training), then make every figure, judge every claim, and build the page."""
 
     everything: bool = False
-    """All results at laptop's scale: the runs laptop and gpt-laptop, the sweeps variants and components. It takes about
-    two hours on two idle cores, and goes on where it stopped when it is called again."""
+    """All results at laptop's scale: the runs laptop and gpt-laptop, the sweeps variants and components. It takes
+    hours, and goes on where it stopped when it is called again."""
     only: tuple[Literal["laptop", "gpt-laptop", "variants", "components"], ...] = ()
     """With --everything: these alone."""
 
