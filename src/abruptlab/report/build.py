@@ -3,16 +3,14 @@
 import base64
 import shlex
 from collections.abc import Mapping
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, StrictUndefined
 
 from abruptlab.errors import AbruptlabError, RunError
 from abruptlab.files import write_atomically
 from abruptlab.paper import FIGURES, Findings, judge, make_figure, writing
 from abruptlab.provenance import versions
+from abruptlab.report.template import fill
 from abruptlab.runs import Run
 
 FALLING = {"encoder": "L_mask", "decoder": "The loss at observed entries"}  # the metric whose drop is looked for
@@ -46,9 +44,8 @@ def build_report(found: Findings) -> Path:
 def render(found: Findings, pictures: Mapping[str, bytes], missing: Mapping[str, str]) -> str:
     """The page as HTML, with the figures as PNG by id, and by id why others are missing."""
     run = found.run
-    template = files("abruptlab.report").joinpath("page.html.jinja").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(template).render(
+    return fill(
+        "page.html.jinja",
         run=run,
         steps=len(run.metrics["step"]),
         happened=what_happened(run),
