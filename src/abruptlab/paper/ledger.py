@@ -61,7 +61,7 @@ def _entry(kind: str, number: str, spec: FigureSpec | TableSpec, results: Path) 
 
 
 def _outcome(name: str, home: Path, drawn: str) -> str:
-    verdicts = [verdict for verdict in _verdicts(home / "claims.json") if name in _names(verdict.place)]
+    verdicts = [verdict for verdict in _verdicts(home / "claims.json") if name in named_in(verdict.place)]
     judged = [verdict for verdict in verdicts if verdict.holds is not None]
     if judged:
         held = sum(verdict.holds is True for verdict in judged)
@@ -82,7 +82,7 @@ def _verdicts(path: Path) -> Sequence[Verdict]:
         raise RunError(f"cannot read the verdicts in {path}: {error}") from None
 
 
-def _names(place: str) -> set[str]:
+def named_in(place: str) -> set[str]:
     """The figures and tables that a claim's place names: `figures 15, 17`, `figure 7a`, `text, table 1`."""
     found = re.findall(r"(figure|table)s? (\d+)[a-z]?((?:, \d+)*)", place)
     return {f"{kind} {number}" for kind, first, others in found for number in [first, *re.findall(r"\d+", others)]}
