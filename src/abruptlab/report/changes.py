@@ -43,11 +43,11 @@ def changes(run: Run, story: Story) -> list[Change]:
     if isinstance(attention, SequenceAttention):
         best = attention.copying.mean.max((1, 2))
         name = "attention of the best head on the entry to be copied"
-        table.append(Change(name, *(f"{best[step]:.0%}" for step in at), "attention"))
+        table.append(Change(name, *(_percent(best[step]) for step in at), "attention"))
     if progress := found.get("progress"):
         useful, alike = progress.attention.run.mean, progress.collapse.run.mean
         name = "attention, over all heads, on observed entries of the same row or column"
-        table.append(Change(name, *(f"{useful[step]:.0%}" for step in at), "progress"))
+        table.append(Change(name, *(_percent(useful[step]) for step in at), "progress"))
         name = "how alike the final states of a matrix's entries are (mean cosine)"
         table.append(Change(name, *(f"{alike[step]:.2f}" for step in at), "progress"))
     if probes := found.get("probes"):
@@ -59,3 +59,7 @@ def _probed(target: str, probes: list[Probes]) -> Change:
     best: list[Any] = [getattr(each, target).cosine.mean[:, PLACES.index("hidden")].max() for each in probes]
     name = f"how well a linear map reads a hidden entry's {target} off the best layer (cosine)"
     return Change(name, *(f"{value:.2f}" for value in best), "probes")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"

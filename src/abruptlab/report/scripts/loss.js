@@ -16,7 +16,7 @@
     area: seeds && { points: step.map((at, index) => [at, seeds.low[index], seeds.high[index]]), colour: falls.colour },
     band: drop && [drop.onset, until],
     notes: drop ? [
-      { at: drop.onset / 2, name: "plateau", anchor: "middle" },
+      { at: drop.onset / 2, name: "plateau", anchor: "middle", room: [0, drop.onset] },
       { at: drop.onset, name: "onset", anchor: "end" },
       ...(drop.end === null ? [] : [{ at: drop.end, name: "end of the drop", anchor: "start" }]),
     ] : [],

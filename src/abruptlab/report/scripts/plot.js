@@ -22,6 +22,8 @@ function ticks([low, high], log, most) {
   return found;
 }
 
+const nameThatFits = (name, pixels) => (pixels > 66 ? name : name.replace("layer ", "").replace("embedding", "emb."));
+
 const asText = (value) => (Math.abs(value) >= 1000 ? grouped(value) : `${Number(value.toPrecision(4))}`.replace("-", "−"));
 
 function path(points, x, y) {
@@ -40,7 +42,7 @@ function path(points, x, y) {
 
 // chart: { label, x: {domain, label, names?}, y: {domain, label, log?},
 //          lines: [{name, colour, points, width?, dash?, opacity?}], area?: {points: [[x, low, high]], colour},
-//          band?: [from, to], level?: {value, name} }
+//          band?: [from, to], level?: {value, name}, notes?: [{at, name, anchor, room?: [from, to]}] }
 // Returns { update(chart), cursor(x, dots), valueAt(pixel) }.
 function plot(container, chart) {
   let x, y;
@@ -64,7 +66,7 @@ function plot(container, chart) {
       const last = x(value) > inner.right - 20;
       const anchor = last && !chart.x.names ? "end" : "middle";
       root.append(svg("path", { class: "frame", d: `M${x(value)},${inner.bottom}v4` }));
-      const name = chart.x.names ? chart.x.names[value] : asText(value);
+      const name = chart.x.names ? nameThatFits(chart.x.names[value], width / across.length) : asText(value);
       root.append(svg("text", { x: x(value), y: inner.bottom + 17, "text-anchor": anchor }, name));
     }
     for (const value of ticks(chart.y.domain, chart.y.log, 5)) {
@@ -89,7 +91,8 @@ function plot(container, chart) {
         "stroke-dasharray": line.dash, opacity: line.opacity, "stroke-linejoin": "round",
       }, svg("title", {}, line.name)));
     }
-    for (const { at, name, anchor } of chart.notes ?? []) {
+    for (const { at, name, anchor, room } of chart.notes ?? []) {
+      if (room && x(room[1]) - x(room[0]) < 120) continue;
       root.append(svg("text", { class: "note", x: x(at) + (anchor === "end" ? -4 : 4), y: MARGIN.top + 10, "text-anchor": anchor }, name));
     }
     root.append(cursor);

@@ -16,10 +16,9 @@ if (has("probes")) {
     return `Cosine similarity over the layers, ${places[which]} places. ${said.join("; ")}`;
   };
   const lowest = Math.min(0, ...targets.flatMap(({ cosine, chance }) => [cosine, chance]).flat(3).filter((value) => value !== null));
-  const names = sites.length > 8 ? sites.map((site) => site.replace("layer ", "").replace("embedding", "emb.")) : sites;
   const chart = plot(byId("probe-plot"), {
     label: label(now), lines: linesAt(now),
-    x: { domain: [-0.2, sites.length - 0.8], label: "", names },
+    x: { domain: [-0.2, sites.length - 0.8], label: "", names: sites },
     y: { domain: [Math.max(-1, lowest - 0.02), 1.02], label: "cosine similarity" },
   });
   legend(byId("probe-legend"), targets.map(({ name }, at) => ({ name, colour: colours[at] })));
