@@ -36,8 +36,9 @@ def build_report(found: Findings, through: Through = iter) -> Path:
 
     Raises `RunError` if the run has no metrics yet, or the page cannot be written.
     """
-    story = tell(found, through)
-    pictures = {name: picture(name, found) for name in through([name for name in FIGURES if found.suit(FIGURES[name])])}
+    story, kind = tell(found, through), found.run.config.model.kind
+    names = [name for name, spec in FIGURES.items() if found.suit(spec) and spec.kind == kind]
+    pictures = {name: picture(name, found) for name in through(names)}
     page = render(found, story, pictures)
     path = found.folder / "report.html"
     with writing(found):

@@ -1,6 +1,7 @@
 """Arrays as what a page can hold: rounded numbers for JSON, or bytes packed into text."""
 
 import base64
+import math
 import zlib
 from typing import Any
 
@@ -12,12 +13,15 @@ DIGITS = 4  # significant ones: a picture shows no more
 
 def rounded(values: Shaped[np.ndarray, "*shape"]) -> Any:
     """Numbers as nested lists, to DIGITS digits; what is not finite is None."""
-    if values.ndim:
-        return [rounded(value) for value in values]
-    number = values.item()
-    if not isinstance(number, float):
-        return number
-    return float(f"{number:.{DIGITS}g}") if np.isfinite(number) else None
+    return _rounded(values.tolist())
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_rounded(part) for part in value]
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
 
 
 def packed_shares(shares: Float[np.ndarray, "*shape"]) -> dict[str, Any]:

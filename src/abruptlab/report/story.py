@@ -58,7 +58,7 @@ class Story:
 
     steps: tuple[int, ...]
     results: Mapping[str, Any]  # by part, its result, as the experiments return it
-    content: Mapping[str, Any]  # by part, what the page's script reads; {"missing": reason} where there is none
+    content: dict[str, Any]  # by part, what the page's script reads; {"missing": reason} where there is none
 
 
 def tell(found: Findings, through: Callable[[Sequence[str]], Iterable[str]] = iter) -> Story:
