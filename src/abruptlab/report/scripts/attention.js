@@ -5,7 +5,7 @@ if (has("attention")) {
   const { shape, levels } = await unpackShares(story.attention.maps);
   const [, layers, heads, places] = shape;
   const palette = palettes.shares.map((colour) => [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16)));
-  const nameOfKind = (kind) => kind.replace(" and ", "+");
+  const nameOfKind = (kind) => kind.replace("row and column", "row+col");
   const colourOf = (kind) => colours[kind] ?? "var(--line)";
   let chosen = null; // [layer, head]
   let query = 0;
