@@ -1,7 +1,7 @@
 """MkDocs hook: what turns docs/ into a site, besides MkDocs.
 
-The pages are plain Markdown that GitHub shows as they lie in the repository, so they refer to `../results/…` and to each
-other. MkDocs knows docs/ alone and would call the first broken. So results/ becomes a part of the site, its tables and
+The pages are plain Markdown that GitHub shows as they lie in the repository, so they refer to `../results/…` as to each
+other. MkDocs knows docs/ alone and would call that broken. So results/ becomes a part of the site, its tables and
 folders as pages, README.md the front page, and links to files of the repository are led to their places in the site.
 
 Two pages are filled in here, at every build, so that they are never stale: the figures from the registry and results/,
@@ -30,7 +30,11 @@ LINK = re.compile(r"(?<=\]\()([^)#:\s]+)(?=[#)])")  # to a file, up to its ancho
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """README.md and all of results/ beside docs/; of each folder a page that lists it."""
-    sources = [ROOT / "README.md", ROOT / "CITATION.cff", *sorted(path for path in RESULTS.rglob("*") if path.is_file())]
+    sources = [
+        ROOT / "README.md",
+        ROOT / "CITATION.cff",
+        *sorted(path for path in RESULTS.rglob("*") if path.is_file()),
+    ]
     for source in sources:
         files.append(File.generated(config, in_site(source), abs_src_path=str(source)))
     for folder in {parent for source in sources for parent in source.parents if parent.is_relative_to(RESULTS)}:

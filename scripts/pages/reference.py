@@ -2,6 +2,7 @@
 
 from dataclasses import is_dataclass
 from importlib import import_module
+from typing import Any
 
 import abruptlab
 
@@ -22,9 +23,9 @@ def _section(place: str, names: list[str]) -> str:
     return "\n\n".join([f"## {place}", about, *(f"::: {module.__name__}.{name}" for name in shown)])
 
 
-def _results(module: dict[str, object], names: list[str]) -> list[str]:
-    returned = {}
+def _results(module: dict[str, Any], names: list[str]) -> list[str]:
+    returned: dict[Any, None] = {}
     for name in names:
         if name.startswith("measure_"):
-            returned |= {str(module[name].__annotations__["return"]).strip("'"): None}
-    return [name for name in returned if is_dataclass(module.get(name))]
+            returned[module[name].__annotations__["return"]] = None
+    return [result.__name__ for result in returned if is_dataclass(result)]
