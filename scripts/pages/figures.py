@@ -31,11 +31,12 @@ def all_figures(results: Path) -> str:
 
 
 def _overview(entries: Iterable[Entry]) -> str:
-    rows = ["| | what | command | laptop's scale | the paper's |", "|---|---|---|---|---|"]
+    rows = ["| | what, and the command | laptop's scale | the paper's scale |", "|---|---|---|---|"]
     for entry in entries:
-        name, command = entry.name, f"`{entry.command}`" if entry.command else "–"
-        link = f"[{name}](#{name.replace(' ', '-')})" if entry.command else name
-        rows.append(f"| {link} | {entry.title} | {command} | {entry.laptop} | {entry.paper} |")
+        link, made = entry.name, entry.title
+        if entry.command:
+            link, made = f"[{link}](#{link.replace(' ', '-')})", f"{made}<br>`{entry.command}`"
+        rows.append(f"| {link} | {made} | {entry.laptop} | {entry.paper} |")
     return "\n".join(rows)
 
 

@@ -24,8 +24,6 @@ def _section(place: str, names: list[str]) -> str:
 
 
 def _results(module: dict[str, Any], names: list[str]) -> list[str]:
-    returned: dict[Any, None] = {}
-    for name in names:
-        if name.startswith("measure_"):
-            returned[module[name].__annotations__["return"]] = None
-    return [result.__name__ for result in returned if is_dataclass(result)]
+    returned = dict.fromkeys(module[name].__annotations__["return"] for name in names if name.startswith("measure_"))
+    own = [kind.__name__ for kind in returned if kind.__module__ == module["__name__"]]
+    return [name for name in own if is_dataclass(module[name])]
