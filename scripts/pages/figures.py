@@ -55,7 +55,8 @@ def _section(entry: Entry, results: Path) -> str:
 
 def _drawing(name: str, results: Path, home: str, command: str) -> str:
     spec, picture = FIGURES[name], results / home / "figures" / f"figure_{name}.png"
-    shown = f"![{spec.title}](../results/{home}/figures/{picture.name})" if picture.exists() else "*Not drawn yet.*"
+    place = f"../results/{home}/figures/{picture.name}"
+    shown = f"[![{spec.title}]({place})]({place})" if picture.exists() else "*Not drawn yet.*"  # opens in full
     return f"**{spec.title}** ({spec.place}). {spec.caption}\n\n{shown}\n\n`{command}`"
 
 
