@@ -6,9 +6,11 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 import abruptlab
 from abruptlab.paper.ledger import ledger
@@ -136,6 +138,18 @@ def test_the_site_is_built_without_a_warning_and_needs_no_network(tmp_path: Path
     figures = pages["figures.html"]
     assert all(f'id="{entry.name.replace(" ", "-")}"' in figures for entry in ledger(ROOT / "results") if entry.command)
     assert all(f"abruptlab.{module}.{name}" in pages["reference.html"] for name, module in abruptlab._MODULE_OF.items())
+
+
+def test_the_page_on_citing_says_what_citation_cff_says() -> None:
+    software = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    [paper] = software["references"]
+    page = (ROOT / "docs" / "cite.md").read_text()
+    authors = " and ".join(f"{author['family-names']}, {author['given-names']}" for author in paper["authors"])
+    for said in (software["title"], software["version"], software["license"], paper["title"], str(paper["year"])):
+        assert f"{{{said}}}" in page
+    assert f"{{{authors}}}" in page
+    assert paper["identifiers"][0]["value"] in page
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == software["version"]
 
 
 def test_the_readme_has_its_commands() -> None:
