@@ -89,7 +89,7 @@ def test_results_follow_the_functions_that_measure_them() -> None:
 
 def test_fields_are_a_table_with_what_is_said_beside_them(tmp_path: Path) -> None:
     (tmp_path / "measured.py").write_text(MODULE)
-    module = griffe.load("measured", search_paths=[tmp_path], extensions=griffe.load_extensions(FIELDS))
+    module = griffe.load("measured", search_paths=[tmp_path], extensions=griffe.load_extensions(str(FIELDS)))
     result, other = module["Result"], module["Other"]
     assert list(result.attributes) == ["last"]
     assert list(other.attributes) == ["step"]
