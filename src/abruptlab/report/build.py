@@ -12,8 +12,8 @@ from matplotlib.colors import to_hex
 
 from abruptlab.figures.style import ATTENTION, DIVERGING
 from abruptlab.files import write_atomically
-from abruptlab.paper import FIGURES, Findings, judge, writing
-from abruptlab.paper.ledger import named_in
+from abruptlab.paper import FIGURES, Findings, Verdict, judge, writing
+from abruptlab.paper.ledger import named
 from abruptlab.provenance import versions
 from abruptlab.report.changes import changes
 from abruptlab.report.pack import in_base64
@@ -69,7 +69,7 @@ def render(found: Findings, story: Story, pictures: Mapping[str, Picture | str])
         key=_key,
         in_base64=in_base64,
         verdicts=verdicts,
-        figures_of={verdict.id: _figures_of(verdict.place, shown) for verdict in verdicts},
+        figures_of={verdict.id: _figures_of(verdict, shown) for verdict in verdicts},
         held=sum(verdict.holds is True for verdict in verdicts),
         judged=sum(verdict.holds is not None for verdict in verdicts),
         config=run.config.to_toml(),
@@ -90,9 +90,10 @@ def what_happened(run: Run) -> str:
     return f"{plateau}; by step {drop.end:,} it was 90 % of the way down to {below}."
 
 
-def _figures_of(place: str, shown: Mapping[str, Picture]) -> list[str]:
+def _figures_of(verdict: Verdict, shown: Mapping[str, Picture]) -> list[str]:
     """The figures on the page that a claim's place names, or that are of that place themselves."""
-    return [name for name, each in shown.items() if f"figure {name}" in named_in(place) or each.spec.place == place]
+    numbers, place = named(verdict), verdict.place
+    return [name for name, each in shown.items() if f"figure {name}" in numbers or each.spec.place == place]
 
 
 def _files(shown: Mapping[str, Picture]) -> dict[str, str]:
