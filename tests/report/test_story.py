@@ -80,6 +80,7 @@ def test_a_decoder_tells_its_attention(tmp_path: Path) -> None:
     attention = story.content["attention"]
     assert attention["label"][0][0] == ["–"]
     assert attention["label"][-1][0] == ["copying"]
+    assert "nats" in story.content["curves"]["unit"]
     assert [grid["start"] for grid in attention["grids"]] == [0, 25, 26]
     assert "examples" not in story.content
 

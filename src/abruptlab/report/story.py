@@ -49,6 +49,7 @@ TARGETS = {
     "element": "its true value",
     "singular_vector": "the top singular vector",
 }
+UNIT = {"encoder": "mean squared error", "decoder": "cross-entropy (nats)"}
 COPYING = "copying"  # label of a decoder's head with most of its attention on the entry to be copied
 
 
@@ -111,6 +112,7 @@ def _curves(run: Run) -> dict[str, Any]:
             {"name": name, "colour": colour, "falls": metric == DROPS[kind], "value": value[metric]}
             for metric, (name, colour) in CURVES[kind].items()
         ],
+        "unit": UNIT[kind],
         "level": run.config.task.copying_level if kind == "encoder" else None,
         "drop": None if drop is None else {"plateau": drop.plateau, "onset": drop.onset, "end": drop.end},
         "seeds": None,

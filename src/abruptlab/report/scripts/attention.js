@@ -59,7 +59,7 @@ if (has("attention")) {
     }
     const named = kinds.filter((kind) => count[kind]).map((kind) => `${nameOfKind(kind)} ${count[kind]}`);
     const rest = layers * heads - Object.values(count).reduce((sum, number) => sum + number, 0);
-    byId("attention-summary").textContent = `Of ${layers * heads} heads at step ${grouped(story.steps[at])}: ${[...named, `none of these ${rest}`].join(", ")}.`;
+    byId("attention-summary").textContent = `Of ${layers * heads} heads at step ${grouped(story.steps[at])}: ${[...named, ...(rest ? [`none of these ${rest}`] : [])].join(", ")}.`;
     if (chosen) drawHead(at);
   }
 

@@ -1,7 +1,7 @@
 // The loss curve, on which the moment can be chosen as well.
 
 {
-  const { step, lines, level, drop, seeds } = story.curves;
+  const { step, lines, unit, level, drop, seeds } = story.curves;
   const values = lines.flatMap((line) => line.value).concat(level ?? []).filter((value) => value !== null && value > 0);
   const falls = lines.find((line) => line.falls);
   const last = Math.max(step[step.length - 1], ...story.steps);
@@ -9,7 +9,7 @@
   const chart = plot(byId("loss-plot"), {
     label: `${lines.map((line) => line.name).join("; ")} over the training steps. ${document.querySelector(".lead").textContent}`,
     x: { domain: [0, last], label: "training step" },
-    y: { domain: [Math.min(...values) / 1.2, Math.max(...values) * 1.2], label: "mean squared error", log: true },
+    y: { domain: [Math.min(...values) / 1.2, Math.max(...values) * 1.2], label: unit, log: true },
     lines: lines.map(({ name, colour, value, falls: main }) => ({
       name, colour, points: step.map((at, index) => [at, value[index] > 0 ? value[index] : null]), width: main ? 2.4 : 1.4,
     })),
