@@ -15,6 +15,7 @@ from abruptlab.cli.interventions import Ablate, Patch, Switch
 from abruptlab.cli.looking import Claims, Figure, Figures, Paper, Presets, Show, Table
 from abruptlab.cli.sweeping import Sweep
 from abruptlab.cli.training import Reproduce, Train, base_config
+from abruptlab.cli.watching import Watch
 from abruptlab.errors import AbruptlabError
 
 SUMMARY = "A laboratory for abrupt learning: train a transformer, catch the sudden drop, see what changed inside."
@@ -30,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             Annotated[Train, subcommand("train", default=Train(run=base))]
             | Annotated[Reproduce, subcommand("reproduce", default=Reproduce(run=base))]
             | Annotated[Sweep, subcommand("sweep")]
+            | Annotated[Watch, subcommand("watch")]
             | Annotated[Show, subcommand("show")]
             | Annotated[Presets, subcommand("presets")]
             | Annotated[Paper, subcommand("paper")]
