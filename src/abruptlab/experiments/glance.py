@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from abruptlab.experiments.attention import KINDS, NO_LABEL, RANDOM, Attention, mean_attention
+from abruptlab.experiments.attention import KINDS, NO_LABEL, RANDOM, mean_attention
 from abruptlab.experiments.evaluation import held_out
 from abruptlab.experiments.sequence_attention import attention_over_sequence
 from abruptlab.tokens import Vocabulary
@@ -48,13 +48,15 @@ def measure_glance(run: "Run", step: int, matrices: int = 32, seed: int = 0) -> 
     kind = [[KINDS.index(name) if name != NO_LABEL else -1 for name in row] for row in attention.label]
     own = np.take_along_axis(scores, np.array(kind)[..., None], -1)[..., 0]
     score = np.where(attention.label == NO_LABEL, scores.max(-1), own)
-    return Glance(step, "encoder", around_the_query(attention), attention.label, score)
+    return Glance(step, "encoder", around_the_query(attention.maps, attention.size), attention.label, score)
 
 
-def around_the_query(attention: Attention) -> Float[np.ndarray, "layer head height width"]:
-    """The attention by where the key lies from the query, which is in the middle: rows below it below, columns to the
-    right of it to the right; each the mean over the queries that have a key there."""
-    (rows, columns), maps = attention.size, attention.maps
+def around_the_query(
+    maps: Float[np.ndarray, "layer head pos pos"], size: tuple[int, int]
+) -> Float[np.ndarray, "layer head height width"]:
+    """Maps of matrices of a `size` as attention by where the key lies from the query, which is in the middle: rows
+    below it below, columns to the right of it to the right; each the mean over the queries that have a key there."""
+    rows, columns = size
     down, right = min(REACH, rows - 1), min(REACH, columns - 1)
     by_place = maps.reshape(*maps.shape[:2], rows, columns, rows, columns)
     picture = np.zeros((*maps.shape[:2], 2 * down + 1, 2 * right + 1))

@@ -43,8 +43,8 @@ def draw_losses(metrics: Mapping[str, Shaped[np.ndarray, " time"]], width: int, 
     if shown:
         plotext.yscale("log")
         _ticks(plotext.yticks, _levels(min(shown), max(shown), height))
-    ticks = MaxNLocator(4).tick_values(at[0], at[-1])
-    _ticks(plotext.xticks, [float(tick) for tick in ticks if at[0] <= tick <= at[-1]])
+        steps = MaxNLocator(4).tick_values(at[0], at[-1])
+        _ticks(plotext.xticks, [float(tick) for tick in steps if at[0] <= tick <= at[-1]])
     text = Text.from_ansi(plotext.build(), no_wrap=True)
     text.rstrip()
     return text

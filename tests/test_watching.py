@@ -1,0 +1,132 @@
+"""`abruptlab watch` beside a training, each in a process of its own."""
+
+import fcntl
+import os
+import pty
+import re
+import signal
+import struct
+import subprocess
+import termios
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from abruptlab.runs import Run
+from tests.test_cli import COMMAND
+
+QUICK = {**os.environ, "OMP_NUM_THREADS": "1", "TERM": "xterm-256color", "PYTHONWARNINGS": "error"}
+PATIENCE_S = 60.0
+
+
+def start(*words: str | Path, **options: object) -> subprocess.Popen:
+    return subprocess.Popen([*COMMAND, *map(str, words)], env=QUICK, text=True, **options)  # type: ignore
+
+
+def train(folder: Path, *words: str) -> subprocess.Popen:
+    options = ("--device", "cpu", "--rolling-every", "20", "--out", folder, *words)
+    return start("train", "smoke", *options, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def test_a_watched_run_has_the_numbers_of_one_that_is_not(tmp_path: Path) -> None:
+    watched, alone = tmp_path / "watched", tmp_path / "alone"
+    watch = start("watch", watched, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert watch.stdout is not None
+    assert watch.stdout.readline() == f"{watched}: waiting for the run to begin\n"
+    trainings = [train(folder, "--steps", "300") for folder in (watched, alone)]
+    said, _ = watch.communicate(timeout=PATIENCE_S)
+    assert [training.wait(PATIENCE_S) for training in trainings] == [0, 0]
+    assert watch.returncode == 0
+    last = said.splitlines()[-1]
+    assert re.match(rf"{watched}: step 300 of 300, 100%, finished  L 0\.\d+  L_obs \S+  L_mask \S+  no drop$", last)
+    for name, values in Run(alone).metrics.items():
+        if name != "elapsed_s":
+            np.testing.assert_array_equal(Run(watched).metrics[name], values)
+    files = [sorted(path.relative_to(folder) for path in folder.rglob("*")) for folder in (watched, alone)]
+    assert files[0] == files[1]
+
+
+class Terminal:
+    """A window of 80 columns with the command in it."""
+
+    def __init__(self, folder: Path, *words: str) -> None:
+        self.shown = ""
+        self._window, inside = pty.openpty()
+        fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 80, 0, 0))
+        self.command = start(*words, cwd=folder, stdin=inside, stdout=inside, stderr=inside)
+        os.close(inside)
+        os.set_blocking(self._window, False)
+
+    def wait_for(self, text: str) -> None:
+        self.wait(lambda: text in self.shown)
+
+    def wait_for_the_end(self) -> int:
+        self.wait(lambda: self.command.poll() is not None)
+        self.read()
+        return self.command.wait()
+
+    def wait(self, over: Callable[[], bool]) -> None:
+        """What is shown has to be read meanwhile, or the command would wait for that."""
+        end = time.monotonic() + PATIENCE_S
+        while not over():
+            assert time.monotonic() < end, self.shown[-2000:]
+            self.read()
+            time.sleep(0.05)
+
+    def read(self) -> None:
+        try:
+            self.shown += os.read(self._window, 1 << 20).decode(errors="replace")
+        except (BlockingIOError, OSError):  # nothing new, or the command has ended
+            return
+
+    def newest_heads(self) -> int:
+        return max(map(int, re.findall(r"attention at step (\d+)", self.shown)))
+
+    def close(self) -> None:
+        if self.command.poll() is None:
+            self.command.kill()
+        self.command.wait()
+        os.close(self._window)
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    terminal = Terminal(tmp_path, "watch", "run")
+    yield terminal
+    terminal.close()
+
+
+def test_in_a_terminal_through_kill_and_resumption_until_ctrl_c(tmp_path: Path, terminal: Terminal) -> None:
+    terminal.wait_for("waiting for the run to begin")
+    training = train(tmp_path / "run", "--steps", "1000000")
+    try:
+        terminal.wait_for("attention at step")
+        terminal.wait_for("ms/step")
+        assert "▀" in terminal.shown
+        assert os.getpriority(os.PRIO_PROCESS, terminal.command.pid) == 19
+        training.kill()
+        training.wait()
+        terminal.wait_for(f"step {len(Run(tmp_path / 'run').metrics['step'])} of 1000000")
+        reached = Run(tmp_path / "run").steps[-1]
+        training = train(tmp_path / "run", "--steps", "1000000", "--resume")
+        while Run(tmp_path / "run").steps[-1] < reached + 40:
+            time.sleep(0.1)
+        newest = Run(tmp_path / "run").steps[-1]
+        terminal.wait(lambda: terminal.newest_heads() >= newest)
+        terminal.command.send_signal(signal.SIGINT)
+        assert terminal.wait_for_the_end() == 130
+        assert "Traceback" not in terminal.shown
+        assert "abruptlab:" not in terminal.shown
+    finally:
+        training.kill()
+        training.wait()
+
+
+def test_what_is_no_run_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    said = subprocess.run([*COMMAND, "watch", str(tmp_path)], env=QUICK, capture_output=True, text=True)
+    assert said.returncode == 1
+    assert said.stderr == f"abruptlab: {tmp_path} is not a run folder: expected a config.toml in it\n"
