@@ -71,6 +71,7 @@ class Reproduce(_Training):
             raise ConfigError("--everything: expected no preset, --config, --out or field of a run beside it")
         from abruptlab import sweeps
         from abruptlab.paper import Findings
+        from abruptlab.report import build_index
 
         for name in self.only or ("laptop", "gpt-laptop", "variants", "components"):
             print(f"== {name}")
@@ -78,7 +79,9 @@ class Reproduce(_Training):
                 Reproduce(run=preset(name), device=self.device)._reproduce()
             else:
                 Sweep(name, device=self.device)()
-                _look_at(Findings(sweeps.Sweep(Path("runs") / "sweeps" / name)))
+                found = Findings(sweeps.Sweep(Path("runs") / "sweeps" / name))
+                _look_at(found)
+                print(f"page: {build_index(found)}")
         return None
 
     def _reproduce(self) -> None:
