@@ -29,7 +29,7 @@
   }
 
   function times(last, room) {
-    const wanted = last / Math.max(2, Math.floor(room / 110)), power = 10 ** Math.floor(Math.log10(wanted));
+    const wanted = last / Math.max(2, Math.floor(room / 90)), power = 10 ** Math.floor(Math.log10(wanted));
     const apart = [1, 2, 5, 10].map((digit) => digit * power).find((step) => step >= wanted);
     return Array.from({ length: Math.floor(last / apart) + 1 }, (_, index) => index * apart);
   }
@@ -52,11 +52,12 @@
     for (const step of times(last, width - PAD.left))
       svg("text", { x: x(step), y: height - PAD.bottom + 20, "text-anchor": "middle" }, figure).textContent = step.toLocaleString("en");
     svg("text", { x: x(last / 2), y: height - 4, "text-anchor": "middle" }, figure).textContent = "training step";
-    if (axes[family].includes("zero"))
+    at("dashed").hidden = !axes[family].zero;
+    if (axes[family].zero)
       svg("line", { class: "zero", x1: PAD.left, x2: width - PAD.right, y1: y(1), y2: y(1) }, figure);
     for (const run of curves) {
       const group = svg(run.page ? "a" : "g", { class: "curve", "data-run": run.index, "aria-label": about(run) }, figure);
-      if (run.page) group.setAttribute("href", run.page);
+      for (const [key, value] of run.page ? [["href", run.page]] : [["role", "img"], ["tabindex", "0"]]) group.setAttribute(key, value);
       const points = run.curve.map((value, index) => [x((index / Math.max(1, run.curve.length - 1)) * steps(run)), value]);
       const path = points.filter(([, value]) => value).map(([left, value]) => `${left.toFixed(1)},${y(value).toFixed(1)}`);
       const line = { d: `M${path.join("L")}`, "clip-path": "url(#inside)" };
@@ -65,7 +66,7 @@
       for (const event of ["pointerenter", "focus"]) group.addEventListener(event, () => choose(run.index));
     }
     at("chart").replaceChildren(figure);
-    at("axis").textContent = axes[family];
+    at("axis").textContent = axes[family].name;
   }
 
   function about(run) {

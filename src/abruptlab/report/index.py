@@ -49,7 +49,9 @@ class Member:
 
 def sweep_members(sweep: Sweep) -> list[Member]:
     """A member for every point of a sweep, begun or not."""
-    return [_member(sweep.folder / point.key, point) for point in sweep.points]
+    variants = list(dict.fromkeys((point.family, point.label) for point in sweep.points))
+    points = sorted(sweep.points, key=lambda point: variants.index((point.family, point.label)))  # the seeds together
+    return [_member(sweep.folder / point.key, point) for point in points]
 
 
 def folder_members(folder: Path) -> list[Member]:
@@ -121,10 +123,13 @@ def _write(
     return out / "index.html"
 
 
-def _axes(members: Sequence[Member]) -> dict[str, str]:
-    """What is drawn, by family."""
-    named = {"encoder": "L_mask over that of predicting zero", "decoder": FALLING["decoder"]}
-    return {member.state.point.family: named[member.state.point.config.model.kind] for member in members}
+def _axes(members: Sequence[Member]) -> dict[str, dict]:
+    """What is drawn of each family, and whether it is compared with predicting zero."""
+    axes = {
+        "encoder": {"name": "L_mask over that of predicting zero", "zero": True},
+        "decoder": {"name": FALLING["decoder"], "zero": False},
+    }
+    return {member.state.point.family: axes[member.state.point.config.model.kind] for member in members}
 
 
 def _row(member: Member, out: Path) -> dict:
