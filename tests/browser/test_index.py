@@ -128,6 +128,7 @@ def test_a_run_without_a_page_says_how_to_make_it(folder: Path, open_page: OpenP
     key = page.locator("tr.chosen td:last-child").inner_text()
     assert f"abruptlab report {folder / key}" in page.locator("#about").inner_text()
     assert page.locator("a[href]").count() == 3 + 2  # rows of all families, lines of this one
+    assert page.locator("#chart .curve[tabindex='0']").count() == 2  # which the keyboard reaches nevertheless
 
 
 def test_the_keyboard_alone_is_enough(folder: Path, open_page: OpenPage) -> None:

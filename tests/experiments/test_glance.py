@@ -1,14 +1,16 @@
 """Where heads look at a glance, on heads that look where they are told to."""
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from abruptlab.errors import CheckpointError
 from abruptlab.experiments.attention import NO_LABEL
 from abruptlab.experiments.glance import BLOCKS, REACH, around_the_query, in_blocks, measure_glance
-from tests.handmade import CONFIG, attend, copier, handmade_run
+from tests.handmade import CONFIG, SHARP, attend, copier, handmade_run
 from tests.handmade_gpt import gpt_run
 
 
@@ -30,6 +32,19 @@ def test_the_pictures_of_a_row_a_column_and_a_place(tmp_path: Path) -> None:
     assert (glance.step, glance.kind) == (7, "encoder")
     with pytest.raises(CheckpointError, match="no checkpoint 8"):
         measure_glance(run, 8)
+
+
+def test_a_head_without_a_label_has_its_largest_score(tmp_path: Path) -> None:
+    model = copier()
+    attend(model, 0, 0, "row")
+    with torch.no_grad():  # logits of 0.9: too little for a label
+        model.get_submodule("blocks.0.attn.qkv").weight *= 0.9 / SHARP  # pyright: ignore
+        model.get_submodule("blocks.0.attn.qkv").weight[: CONFIG.model.width] *= SHARP / 0.9  # pyright: ignore
+    glance = measure_glance(handmade_run(tmp_path, {7: model}), 7, matrices=4)
+    rows, columns = CONFIG.task.sizes[0]
+    on_row = columns * math.exp(0.9) / (columns * math.exp(0.9) + (rows - 1) * columns)
+    assert glance.label[0, 0] == NO_LABEL
+    assert glance.score[0, 0] == pytest.approx(on_row - 1 / rows, abs=1e-4)
 
 
 def test_the_right_is_right_and_below_is_below() -> None:

@@ -65,9 +65,9 @@ def _ticks(place: Callable[[list[float], list[str]], None], ticks: list[float]) 
 
 
 def draw_glance(glance: Glance, width: int, height: int) -> Text:
-    """What the pictures show, and the heads side by side, each with its number (layer.head), its score and its label;
-    where there is no room for all, those with the highest scores. The brighter, the more attention: yellow is all of
-    it."""
+    """What the pictures show, and the heads side by side, each with its number (layer.head, from 0), its score and its
+    label; where there is no room for all, those with the highest scores. The brighter, the more attention: yellow is
+    all of it."""
     layers, heads, rows, columns = glance.pictures.shape
     tile, lines = max(columns, TILE), -(-rows // 2) + NAMES
     across, down = max(1, (width + GAP) // (tile + GAP)), max(1, (height - 1) // lines)
@@ -95,7 +95,7 @@ def _draw_row(text: Text, glance: Glance, heads: list[tuple[int, ...]], tile: in
             text.append(" " * (tile - picture.shape[1] + GAP))
         text.append("\n")
     for layer, head in heads:
-        text.append(f"{layer + 1}.{head + 1} {glance.score[layer, head]:.2f}".ljust(tile + GAP), "dim")
+        text.append(f"{layer}.{head} {glance.score[layer, head]:.2f}".ljust(tile + GAP), "dim")
     text.append("\n")
     for head in heads:
         name = str(glance.label[head])
