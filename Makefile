@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 
-.PHONY: reproduce test test-slow lint benchmark seeds gpt variants weights clean
+.PHONY: reproduce test test-slow lint docs benchmark seeds gpt variants weights clean
 
 reproduce: $(VENV)/installed  ## train the laptop preset, catch the drop, make every figure, judge every claim
 	$(VENV)/bin/abruptlab reproduce laptop --out runs/laptop
@@ -18,6 +18,9 @@ lint: $(VENV)/installed-dev
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) pyright --pythonpath $(VENV)/bin/python
+
+docs: $(VENV)/installed-dev  ## the documents as a site: site/index.html, to be opened from disk
+	NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --strict
 
 benchmark: $(VENV)/installed-dev  ## the speed of a training step against the reference's
 	$(RUN) benchmarks.train_step --out results/benchmarks
@@ -60,4 +63,4 @@ $(VENV)/installed-dev: $(VENV)/installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site .pytest_cache .ruff_cache .hypothesis

@@ -6,10 +6,14 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
+import abruptlab
+from abruptlab.paper.ledger import ledger
 from abruptlab.sweeps import SweepConfig
 
 ROOT = Path(__file__).parents[1]
@@ -20,6 +24,7 @@ LONG = (
     *("abruptlab sweep width.toml", "abruptlab sweep smoke --jobs"),
     *("abruptlab sweep variants", "abruptlab sweep components"),
 )
+FILE = re.compile(r"# ((?:src|tests)/\S+\.py)\n")  # at the head of a block that is a file of the repository
 LEFT_BEHIND = ("runs/sweeps/variants", "runs/sweeps/components")  # what the last two would have left
 
 
@@ -31,7 +36,27 @@ def commands(page: Path) -> list[str]:
     return [line[2:] for block in blocks(page, "console") for line in block.splitlines() if line.startswith("$ ")]
 
 
-def check(command: str, folder: Path) -> None:
+def written(page: Path) -> dict[str, str]:
+    """The files that a page tells to write in the repository."""
+    return {match[1]: block[match.end() :] for block in blocks(page, "python") if (match := FILE.match(block))}
+
+
+def repository(page: Path, folder: Path) -> Path:
+    """The repository; for a page that tells to write files in it, a copy in `folder` that has them."""
+    if not written(page):
+        return ROOT
+    for name in ("src", "tests"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    for name, content in written(page).items():
+        (folder / name).write_text(content)
+    for block in blocks(page, "diff"):
+        apply = ["git", "apply", "--unidiff-zero", "-C1", "-"]
+        subprocess.run(apply, cwd=folder, input=block, text=True, check=True)
+    return folder
+
+
+def check(command: str, folder: Path, root: Path) -> None:
     """Run a command of a page; what would take minutes is only parsed, what sets the project up only looked up."""
     program, *words = shlex.split(command, comments=True)
     long = command.startswith(LONG) or command.endswith(LEFT_BEHIND) or "--ray" in words
@@ -45,12 +70,15 @@ def check(command: str, folder: Path) -> None:
     elif program == "python":
         run = [sys.executable, *words, "--help"]
         folder = ROOT
+    elif program == "pytest":
+        run = [sys.executable, "-m", "pytest", *words]
+        folder = root
     elif program == "abruptlab":
         run = [sys.executable, "-m", "abruptlab", *words, *(["--help"] if long else [])]
     else:
         assert program in ("git", "cd", "pip", "ray", "pkill"), f"a command that no test knows: {command}"
         return
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    environment = os.environ | {"PYTHONPATH": str(root / "src")}
     done = subprocess.run(run, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
 
@@ -60,8 +88,9 @@ def check(command: str, folder: Path) -> None:
 def test_commands(page: Path, tmp_path: Path) -> None:
     for example in page.parent.glob("*.csv"):
         shutil.copy(example, tmp_path)
+    root = repository(page, tmp_path / "repository")
     for command in commands(page):
-        check(command, tmp_path)
+        check(command, tmp_path, root)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "toml")], ids=lambda page: page.name)
@@ -74,15 +103,53 @@ def test_sweeps(page: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name)
 def test_python(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    script = "\n".join(blocks(page, "python"))
+    script = "\n".join(block for block in blocks(page, "python") if not FILE.match(block))
     exec(compile(script, str(page), "exec"), {"__name__": "__main__"})
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
-    targets = re.findall(r"\]\(([^)#:]+)\)", page.read_text())
+    prose = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    targets = re.findall(r"\]\(([^)#:]+)[)#]", prose)
     missing = [target for target in targets if not (page.parent / target).exists()]
     assert not missing
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if written(page)], ids=lambda page: page.name)
+def test_the_files_of_a_page_are_in_the_style_of_the_project(page: Path, tmp_path: Path) -> None:
+    root = repository(page, tmp_path)
+    for rule in (["check"], ["format", "--check"]):
+        ruff = [sys.executable, "-m", "ruff", *rule, *written(page)]
+        done = subprocess.run(ruff, cwd=root, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+
+
+def test_the_site_is_built_without_a_warning_and_needs_no_network(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(build, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    pages = {path.name: path.read_text() for path in (tmp_path / "site").glob("*.html")}
+    assert {"index.html", *(page.with_suffix(".html").name for page in PAGES[1:])} <= pages.keys()
+    fetched = re.compile(
+        r"<(?:script|img|iframe)[^>]*src=\"?https?:|<link[^>]*rel=\"?(?:stylesheet|preconnect)[^>]*https?:"
+    )
+    assert not [name for name, page in pages.items() if fetched.search(page)]
+    figures = pages["figures.html"]
+    assert all(f'id="{entry.name.replace(" ", "-")}"' in figures for entry in ledger(ROOT / "results") if entry.command)
+    assert all(f"abruptlab.{module}.{name}" in pages["reference.html"] for name, module in abruptlab._MODULE_OF.items())
+
+
+def test_the_page_on_citing_says_what_citation_cff_says() -> None:
+    software = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    [paper] = software["references"]
+    page = (ROOT / "docs" / "cite.md").read_text()
+    authors = " and ".join(f"{author['family-names']}, {author['given-names']}" for author in paper["authors"])
+    for said in (software["title"], software["version"], software["license"], paper["title"], str(paper["year"])):
+        assert f"{{{said}}}" in page
+    assert f"{{{authors}}}" in page
+    assert paper["identifiers"][0]["value"] in page
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == software["version"]
 
 
 def test_the_readme_has_its_commands() -> None:

@@ -7,11 +7,12 @@ import torch
 
 from abruptlab.config import MatrixTask
 from abruptlab.errors import CheckpointError, RunError
-from abruptlab.experiments.examples import before_and_after, measure_examples
+from abruptlab.experiments.examples import PERCENTILES, before_and_after, measure_examples, measure_gallery
 from abruptlab.experiments.losses import loss_of_zero, measure_loss_curves, smooth
 from abruptlab.experiments.overview import measure_overview
 from abruptlab.matrices import stream
 from abruptlab.tokens import MASK, Vocabulary
+from tests.handmade import averager, copier, handmade_run
 from tests.synthetic import CONFIG, LEVEL, ONSET, STEPS, make_metrics, make_run
 
 
@@ -90,3 +91,18 @@ def test_the_overview_shows_the_last_checkpoint(tmp_path: Path) -> None:
     overview = measure_overview(make_run(tmp_path, make_metrics()))
     assert overview.example.steps.tolist() == [STEPS]
     assert len(overview.curves.step) == STEPS
+
+
+def test_a_gallery_goes_from_easy_to_hard_matrices(tmp_path: Path) -> None:
+    run = handmade_run(tmp_path, {0: copier(), STEPS: averager("row")})
+    gallery = measure_gallery(run)
+    assert gallery.step.tolist() == [0, STEPS]
+    own, shared = gallery.observed
+    assert (shared == own[PERCENTILES.index(50)]).all()
+    assert not (own == shared).all()
+    squared = ((gallery.predictions[-1, 0] - gallery.truth) ** 2 * ~own).sum((-2, -1)) / (~own).sum((-2, -1))
+    assert (np.diff(squared) > 0).all()
+    copied = gallery.predictions[0]
+    np.testing.assert_allclose(copied, np.where(gallery.observed, gallery.truth, 0), atol=1e-3)
+    mean = np.where(shared, gallery.truth, 0).mean(-1, keepdims=True)
+    np.testing.assert_allclose(gallery.predictions[1, 1], np.broadcast_to(mean, gallery.truth.shape), atol=1e-3)

@@ -83,7 +83,9 @@ def test_every_run_is_told_as_it_is(sweep: Sweep) -> None:
 
 def test_a_claim_that_fails_is_as_visible_as_one_that_holds(sweep: Sweep) -> None:
     text = build_index(Findings(sweep)).read_text(encoding="utf-8")
-    assert re.search(r"Wider is better.*?at least 2.*?>0.7<.*?fails\">✗ fails.*?1 of 2 seeds", text, re.DOTALL)
+    assert re.search(
+        r"class=\"failed\">.*?✗ fails.*?Wider is better.*?at least 2.*?>0.7<.*?1 of 2 seeds", text, re.DOTALL
+    )
 
 
 def test_the_figures_that_are_there_are_in_the_page(sweep: Sweep) -> None:
@@ -159,7 +161,7 @@ def test_report_of_a_run_is_its_page(
 ) -> None:
     """What is on the page, test_report tests."""
     monkeypatch.setattr(
-        "abruptlab.report.build_report", lambda found: found.folder / f"of {found.run.config.name}.html"
+        "abruptlab.report.build_report", lambda found, through: found.folder / f"of {found.run.config.name}.html"
     )
     make_run(tmp_path, make_metrics())
     assert abruptlab("report", tmp_path) == (0, "")

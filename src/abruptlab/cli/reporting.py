@@ -2,10 +2,25 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
 from abruptlab.cli.looking import LookAndWrite
+
+if TYPE_CHECKING:
+    from abruptlab.paper import Findings
+
+
+def write_page(found: "Findings") -> Path:
+    """`report.build_report`, with progress on stderr."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from abruptlab.report import build_report
+
+    console = Console(stderr=True)
+    return build_report(found, lambda names: track(names, description="page", console=console))
 
 
 @dataclass
@@ -19,7 +34,7 @@ class Report:
     """Where to write (default: the folder itself; for a run of the package, runs/NAME-shipped)."""
 
     def __call__(self) -> None:
-        from abruptlab.report import build_folder_index, build_index, build_report
+        from abruptlab.report import build_folder_index, build_index
 
         folder = Path(self.run)
         if not any((folder / name).is_file() for name in ("config.toml", "sweep.toml")) and any(
@@ -28,4 +43,4 @@ class Report:
             print(build_folder_index(folder, self.out))
             return
         found = LookAndWrite(run=self.run, out=self.out).findings()
-        print(build_index(found) if found.sweep else build_report(found))
+        print(build_index(found) if found.sweep else write_page(found))

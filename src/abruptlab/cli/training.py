@@ -9,6 +9,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from abruptlab.cli.looking import make_all
 from abruptlab.cli.printing import hours, print_state, print_verdicts
+from abruptlab.cli.reporting import write_page
 from abruptlab.cli.sweeping import Sweep
 from abruptlab.config import RunConfig
 from abruptlab.errors import ConfigError
@@ -86,11 +87,10 @@ class Reproduce(_Training):
 
     def _reproduce(self) -> None:
         from abruptlab.paper import Findings
-        from abruptlab.report import build_report
 
         found = Findings(_train(self, resume=True))
         _look_at(found)
-        print(f"page: {build_report(found)}")
+        print(f"page: {write_page(found)}")
 
 
 def _look_at(found: "Findings") -> None:

@@ -1,4 +1,4 @@
-"""One matrix as the model sees and completes it, before and after the drop (figure 1A)."""
+"""Single matrices as the model sees and completes them, over the training (figure 1A)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +9,16 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from abruptlab.errors import CheckpointError
-from abruptlab.experiments.evaluation import held_out
+from abruptlab.experiments.evaluation import held_out, predict
+from abruptlab.matrices import Batch
+from abruptlab.tokens import MASK, Vocabulary
 
 if TYPE_CHECKING:
     from abruptlab.runs import Run
 
 CANDIDATES = 256  # matrices of which the typical one is shown
+PERCENTILES = (10, 50, 90, 99)  # of their final errors, at which the matrices of a gallery stand
+MASKS = ("its own", "the same for all")  # the hidden places of the matrices of a gallery
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,17 @@ class ExampleMatrices:
     predictions: Float[np.ndarray, "step rows columns"]
     decimals: int  # to which the matrix is rounded
     onset: int | None  # first step of the drop, where there is one
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Held-out matrices from an easy to a hard one, under the masks MASKS, and their predictions at some steps."""
+
+    step: Int[np.ndarray, " step"]
+    percentile: Int[np.ndarray, " example"]  # of the final L_mask of such matrices, each under its own mask
+    truth: Float[np.ndarray, "example rows columns"]
+    observed: Bool[np.ndarray, "mask example rows columns"]  # False where hidden
+    predictions: Float[np.ndarray, "step mask example rows columns"]
 
 
 def before_and_after(run: "Run") -> list[int]:
@@ -52,10 +67,7 @@ def measure_examples(run: "Run", steps: Sequence[int] | None = None, seed: int =
     batch = held_out(run, CANDIDATES, seed)
     with torch.no_grad():
         predictions = torch.stack([run.load_encoder(step)(batch.tokens) for step in steps])  # [step, batch, pos]
-    hidden = ~batch.observed
-    error = ((predictions[-1] - batch.values) ** 2 * hidden).sum(-1) / hidden.sum(-1)  # NaN, sorted last: none hidden
-    some_hidden = int(hidden.any(-1).sum())
-    typical = int(error.argsort(stable=True)[some_hidden // 2])
+    typical = _by_error(predictions[-1], batch, (50,))[0]
 
     def matrix(flat: torch.Tensor) -> np.ndarray:
         return flat.unflatten(-1, batch.size).numpy()
@@ -69,3 +81,39 @@ def measure_examples(run: "Run", steps: Sequence[int] | None = None, seed: int =
         decimals=run.config.task.decimals,
         onset=None if run.drop is None else run.drop.onset,
     )
+
+
+def measure_gallery(run: "Run", steps: Sequence[int | str] | None = None, seed: int = 0) -> Gallery:
+    """Predictions of the checkpoints at `steps` (all, unless told otherwise) for a few matrices no run was trained on.
+
+    They stand at PERCENTILES of the error at the last of the steps, so that nobody has to choose. Each is shown with
+    the hidden places of its own and with those of the median one, the same for all.
+
+    Raises `CheckpointError` for a step without a checkpoint, or if there is none at all.
+    """
+    at = sorted({run.resolve(step) for step in (run.steps or ["final"] if steps is None else steps)})
+    batch = held_out(run, CANDIDATES, seed)
+    chosen = _by_error(predict(run.load_encoder(at[-1]), batch.tokens), batch, PERCENTILES)
+    own = batch.observed[chosen]
+    observed = torch.stack([own, own[PERCENTILES.index(50)].expand_as(own)])  # [mask, example, pos]
+    tokens = Vocabulary.of(run.config.task).encode_known(batch.values[chosen])
+    seen = torch.where(observed, tokens, MASK)
+    predictions = torch.stack(
+        [predict(run.load_encoder(step), seen.flatten(0, 1)).unflatten(0, observed.shape[:2]) for step in at]
+    )
+    return Gallery(
+        np.array(at),
+        np.array(PERCENTILES),
+        batch.values[chosen].unflatten(-1, batch.size).numpy(),
+        observed.unflatten(-1, batch.size).numpy(),
+        predictions.unflatten(-1, batch.size).numpy(),
+    )
+
+
+def _by_error(predictions: Float[torch.Tensor, "matrix pos"], batch: Batch, percentiles: Sequence[int]) -> list[int]:
+    """The matrices that stand at these percentiles of L_mask; those without a hidden entry do not count."""
+    hidden = ~batch.observed
+    error = ((predictions - batch.values) ** 2 * hidden).sum(-1) / hidden.sum(-1)  # NaN, sorted last: none hidden
+    some_hidden = int(hidden.any(-1).sum())
+    order = error.argsort(stable=True)
+    return [int(order[some_hidden * percentile // 100]) for percentile in percentiles]

@@ -34,6 +34,8 @@ class Entry:
     command: str  # "" if there is nothing to be made
     laptop: str  # what came of its claims at laptop's scale
     paper: str  # and at the paper's
+    home: str = ""  # inside the folder of results, where laptop's scale is
+    claims: tuple[Verdict, ...] = ()  # on it, at laptop's scale
 
 
 def ledger(results: Path) -> list[Entry]:
@@ -55,25 +57,31 @@ def ledger(results: Path) -> list[Entry]:
 
 def _entry(kind: str, number: str, spec: FigureSpec | TableSpec, results: Path) -> Entry:
     subject, homes = HOMES[spec.sweep or spec.kind]
-    name = f"{kind} {number}"
-    outcomes = [_outcome(name, results / home, f"{kind}s/{kind}_{number}.json") for home in homes]
-    return Entry(name, spec.title, f"abruptlab {name} {subject}", outcomes[LAPTOP], outcomes[PAPER])
+    name, drawn = f"{kind} {number}", f"{kind}s/{kind}_{number}.json"
+    claims = [tuple(verdict for verdict in read_verdicts(results / home) if name in named(verdict)) for home in homes]
+    outcomes = [_outcome(verdicts, results / home / drawn) for verdicts, home in zip(claims, homes, strict=True)]
+    command = f"abruptlab {name} {subject}"
+    return Entry(name, spec.title, command, outcomes[LAPTOP], outcomes[PAPER], homes[LAPTOP], claims[LAPTOP])
 
 
-def _outcome(name: str, home: Path, drawn: str) -> str:
-    verdicts = [verdict for verdict in _verdicts(home / "claims.json") if name in _names(verdict.place)]
+def _outcome(verdicts: Sequence[Verdict], drawn: Path) -> str:
     judged = [verdict for verdict in verdicts if verdict.holds is not None]
     if judged:
         held = sum(verdict.holds is True for verdict in judged)
         seeds = {verdict.note for verdict in judged if verdict.note}
         said = "holds" if held == len(judged) else f"{held} of {len(judged)} claims hold" if held else "fails"
         return f"{said} ({', '.join(sorted(seeds))})" if seeds else said
-    if not (home / drawn).exists():
+    if not drawn.exists():
         return "not run yet"
     return "drawn, not judged" if verdicts else "drawn, no claim of its own"
 
 
-def _verdicts(path: Path) -> Sequence[Verdict]:
+def read_verdicts(home: Path) -> list[Verdict]:
+    """The verdicts in the `claims.json` of a folder; none if there is no such file.
+
+    Raises `RunError` if it cannot be read.
+    """
+    path = home / "claims.json"
     try:
         return [Verdict(**verdict) for verdict in json.loads(path.read_text(encoding="utf-8"))]
     except FileNotFoundError:
@@ -82,7 +90,7 @@ def _verdicts(path: Path) -> Sequence[Verdict]:
         raise RunError(f"cannot read the verdicts in {path}: {error}") from None
 
 
-def _names(place: str) -> set[str]:
+def named(verdict: Verdict) -> set[str]:
     """The figures and tables that a claim's place names: `figures 15, 17`, `figure 7a`, `text, table 1`."""
-    found = re.findall(r"(figure|table)s? (\d+)[a-z]?((?:, \d+)*)", place)
+    found = re.findall(r"(figure|table)s? (\d+)[a-z]?((?:, \d+)*)", verdict.place)
     return {f"{kind} {number}" for kind, first, others in found for number in [first, *re.findall(r"\d+", others)]}

@@ -1,58 +1,77 @@
-"""The page of a run: what happened, the figures, the verdicts, and how to make it again."""
+"""The page of a run: the story with its scrubber, the verdicts, the figures, and how to make it again."""
 
-import base64
-import shlex
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from abruptlab.errors import AbruptlabError, RunError
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
+
+from abruptlab.figures.style import ATTENTION, DIVERGING
 from abruptlab.files import write_atomically
-from abruptlab.paper import FIGURES, Findings, judge, make_figure, writing
+from abruptlab.paper import FIGURES, Findings, Verdict, judge, writing
+from abruptlab.paper.ledger import named
 from abruptlab.provenance import versions
+from abruptlab.report.changes import changes
+from abruptlab.report.pack import in_base64
+from abruptlab.report.pictures import Picture, picture
+from abruptlab.report.story import Story, tell
 from abruptlab.report.template import fill
 from abruptlab.runs import Run
 
 FALLING = {"encoder": "L_mask", "decoder": "The loss at observed entries"}  # the metric whose drop is looked for
+CLASSICAL = ("floor", "3", "19", "closeness")  # figures that have a part of the page to themselves
+
+Through = Callable[[Sequence[str]], Iterable[str]]
 
 
-def build_report(found: Findings) -> Path:
-    """Write `report.html` to the folder of the findings, with everything it shows inside it; figures that are missing
-    or older than the run's metrics are made first, those that the run cannot give are named with the reason.
+def build_report(found: Findings, through: Through = iter) -> Path:
+    """Write `report.html` to the folder of the findings, with everything it shows inside it.
+
+    Figures that are missing or older than the run's metrics are made first, those that the run cannot give are named
+    with the reason. `through` goes through the names of what is to be done, and may show progress.
 
     Raises `RunError` if the run has no metrics yet, or the page cannot be written.
     """
-    if not len(found.run.metrics["step"]):
-        raise RunError(f"{found.run.folder} has no metrics yet")
+    story, kind = tell(found, through), found.run.config.model.kind
+    names = [name for name, spec in FIGURES.items() if found.suit(spec) and spec.kind == kind]
+    pictures = {name: picture(name, found) for name in through(names)}
+    page = render(found, story, pictures)
     path = found.folder / "report.html"
-    pictures, missing = {}, {}
-    for name, spec in FIGURES.items():
-        if not found.suit(spec):
-            continue
-        try:
-            found.shown_in(spec)
-        except AbruptlabError as error:
-            missing[name] = str(error)
-        else:
-            pictures[name] = _picture(name, found)
-    page = render(found, pictures, missing)
     with writing(found):
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, page)
     return path
 
 
-def render(found: Findings, pictures: Mapping[str, bytes], missing: Mapping[str, str]) -> str:
-    """The page as HTML, with the figures as PNG by id, and by id why others are missing."""
+def render(found: Findings, story: Story, pictures: Mapping[str, Picture | str]) -> str:
+    """The page as HTML, with the figures by id, or why there is none."""
     run = found.run
+    shown = {name: each for name, each in pictures.items() if isinstance(each, Picture)}
+    verdicts = judge(found)
     return fill(
         "page.html.jinja",
         run=run,
         steps=len(run.metrics["step"]),
+        took=timedelta(seconds=round(run.metrics["elapsed_s"][-1])),
         happened=what_happened(run),
         falling=FALLING[run.config.model.kind],
-        figures=[(FIGURES[name], base64.b64encode(picture).decode()) for name, picture in pictures.items()],
-        missing=[(FIGURES[name], why) for name, why in missing.items()],
-        verdicts=judge(found),
+        story=story.content | {"palettes": _palettes()},
+        changes=changes(run, story),
+        pictures=shown,
+        classical=[name for name in CLASSICAL if name in shown],
+        others=[name for name in shown if name not in CLASSICAL],
+        missing=[(FIGURES[name], why) for name, why in pictures.items() if isinstance(why, str)],
+        files=_files(shown),
+        key=_key,
+        in_base64=in_base64,
+        verdicts=verdicts,
+        figures_of={verdict.id: _figures_of(verdict, shown) for verdict in verdicts},
+        held=sum(verdict.holds is True for verdict in verdicts),
+        judged=sum(verdict.holds is not None for verdict in verdicts),
         config=run.config.to_toml(),
         made_with=_made_with(run),
     )
@@ -71,11 +90,25 @@ def what_happened(run: Run) -> str:
     return f"{plateau}; by step {drop.end:,} it was 90 % of the way down to {below}."
 
 
-def _picture(figure: str, found: Findings) -> bytes:
-    picture, metrics = found.folder / "figures" / f"figure_{figure}.png", found.run.folder / "metrics.jsonl"
-    if not picture.exists() or picture.stat().st_mtime < metrics.stat().st_mtime:
-        make_figure(figure, found, shlex.join(["abruptlab", "figure", figure, str(found.run.folder)]))
-    return picture.read_bytes()
+def _figures_of(verdict: Verdict, shown: Mapping[str, Picture]) -> list[str]:
+    """The figures on the page that a claim's place names, or that are of that place themselves."""
+    numbers, place = named(verdict), verdict.place
+    return [name for name, each in shown.items() if f"figure {name}" in numbers or each.spec.place == place]
+
+
+def _files(shown: Mapping[str, Picture]) -> dict[str, str]:
+    """The data of the figures, in base64; several figures of one measurement share them."""
+    return {_key(each): in_base64(each.npz) for each in shown.values()}
+
+
+def _key(picture: Picture) -> str:
+    return hashlib.sha256(picture.npz).hexdigest()[:12]
+
+
+def _palettes() -> dict[str, list[str]]:
+    """The colours of shares and of values, as 256 CSS colours each."""
+    named, levels = (("shares", ATTENTION), ("values", DIVERGING)), np.linspace(0, 1, 256)
+    return {name: [to_hex(colour) for colour in colormaps[palette](levels)] for name, palette in named}
 
 
 def _made_with(run: Run) -> dict[str, Any]:

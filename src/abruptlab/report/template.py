@@ -12,6 +12,7 @@ def fill(template: str, **content: Any) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, loader=FunctionLoader(_read)
     )
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}  # small, and keys in the order given
     return environment.get_template(template).render(asset=lambda name: Markup(_read(name)), **content)
 
 

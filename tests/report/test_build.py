@@ -1,4 +1,5 @@
 import base64
+import io
 import json
 import os
 import re
@@ -7,16 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image, ImageChops, ImageStat
 
 from abruptlab.errors import RunError
 from abruptlab.paper import Findings, Verdict, judge
 from abruptlab.paper.training import CLAIMS, FIGURES
 from abruptlab.report import build, build_report
 from abruptlab.report.build import render, what_happened
+from abruptlab.report.story import tell
+from abruptlab.runs import Run
 from tests.handmade_gpt import gpt_run
 from tests.synthetic import make_metrics, make_run
 
-VOID = {"meta", "img", "br", "link", "hr"}
+VOID = {"meta", "img", "br", "link", "hr", "input"}
 
 
 @pytest.fixture(autouse=True)
@@ -49,27 +53,39 @@ class Outline(HTMLParser):
         assert self.open.pop() == tag
 
 
+def page_of(run: Run) -> str:
+    """The page without figures."""
+    found = Findings(run)
+    return render(found, tell(found), {})
+
+
 def test_the_page_holds_everything_within_itself(tmp_path: Path) -> None:
     run = make_run(tmp_path, make_metrics())
     path = build_report(Findings(run))
     assert path == tmp_path / "report.html"
     page = path.read_text(encoding="utf-8")
     found = Outline(page).found
-    assert not re.search(r"https?://|url\(|@import|<script|<link", page)
-    assert not any(name in attributes for _, attributes in found for name in ("href", "srcset"))
+    assert not re.search(r"https?://(?!www.w3.org/2000/svg)|url\(|@import|<script[^>]*src|<link", page)
+    places = {attributes["id"] for _, attributes in found if "id" in attributes}
+    links = {attributes["href"] for _, attributes in found if "href" in attributes}
+    assert links <= {f"#{place}" for place in places}
+    assert not any("srcset" in attributes for _, attributes in found)
     images = [attributes for tag, attributes in found if tag == "img"]
     assert len(images) == len(FIGURES)
     for name, image in zip(FIGURES, images, strict=True):
         kind, _, content = (image["src"] or "").partition(",")
         assert kind == "data:image/png;base64"
-        assert base64.b64decode(content) == (tmp_path / "figures" / f"figure_{name}.png").read_bytes()
-        assert image["alt"]
+        original = Image.open(tmp_path / "figures" / f"figure_{name}.png").convert("RGB")
+        difference = ImageChops.difference(original, Image.open(io.BytesIO(base64.b64decode(content))).convert("RGB"))
+        assert max(ImageStat.Stat(difference).mean) < 1  # of 255
+        assert FIGURES[name].title in (image["alt"] or "")
     assert run.drop is not None
     assert f"began to drop at step {run.drop.onset:,}" in page
     assert page.count("✓ holds") == len(CLAIMS)
+    assert f"<strong>{len(CLAIMS)} of {len(CLAIMS)} hold</strong>" in page
     assert "abruptlab reproduce --config config.toml" in page
     assert "an abacus" in page
-    assert "torch 1.2.3" in page
+    assert "<dt>torch</dt><dd>1.2.3</dd>" in page
 
 
 def test_figures_are_made_only_when_missing_or_old(tmp_path: Path) -> None:
@@ -96,15 +112,15 @@ def test_a_figure_that_the_run_cannot_give_is_named_with_the_reason(tmp_path: Pa
 
 
 def test_a_claim_that_fails_is_shown_failing_with_its_number(tmp_path: Path) -> None:
-    page = render(Findings(make_run(tmp_path, make_metrics(final=0.3))), {}, {})
+    page = page_of(make_run(tmp_path, make_metrics(final=0.3)))
     assert page.count("✗ fails") == 1
-    assert re.search(r"hidden entries are completed.*?>0\.3\d*<.*?✗ fails", page, re.DOTALL)
+    assert re.search(r"✗ fails<.*?hidden entries are completed.*?>0\.3\d*<", page, re.DOTALL)
 
 
 def test_the_page_of_a_decoder_speaks_of_its_own_drop(tmp_path: Path) -> None:
     run = gpt_run(tmp_path)
     assert what_happened(run).startswith("The loss at observed entries stayed on a plateau at 4.9")
-    page = render(Findings(run), {}, {})
+    page = page_of(run)
     assert "The loss at observed entries: plateau" in page
     assert ">predicting zero</th>" not in page
     assert "decoder of 1 layers" in page
@@ -112,24 +128,30 @@ def test_the_page_of_a_decoder_speaks_of_its_own_drop(tmp_path: Path) -> None:
 
 def test_without_a_drop_the_page_says_so(tmp_path: Path) -> None:
     run = make_run(tmp_path, make_metrics(onset=9000, end=9500))
-    page = render(Findings(run), {}, {})
+    page = page_of(run)
     assert "No drop was found in the 4,000 steps" in page
-    assert "not judged" in page
+    assert "Not judged: " in page
     assert '<h2 id="drop">' not in page
 
 
 def test_a_drop_under_way_is_told_as_such(tmp_path: Path) -> None:
     run = make_run(tmp_path, make_metrics(steps=1900))
     assert "still under way" in what_happened(run)
-    assert "under way</td>" in render(Findings(run), {}, {})
+    assert "under way</td>" in page_of(run)
 
 
 def test_what_comes_from_the_run_is_escaped(tmp_path: Path) -> None:
-    run = make_run(tmp_path, make_metrics())
+    folder = tmp_path / "<!--<script>"
+    folder.mkdir()
+    run = make_run(folder, make_metrics(), checkpoints=())
     run.__dict__["made_with"] = {}
-    object.__setattr__(run.config, "name", "<script>alert(1)</script>")
-    page = render(Findings(run), {}, {})
-    assert "<script>" not in page
+    found = Findings(run)
+    story = tell(found)
+    story.content["examples"]["missing"] = "</script><script>alert(1)</script>"
+    page = render(found, story, {"2": "<img src=x onerror=alert(1)>"})
+    assert page.count("<script") == 3  # the story, the files, the page's own
+    assert page.count("</script") == 3
+    assert "<img" not in page
     assert "&lt;script&gt;" in page
 
 

@@ -1,0 +1,75 @@
+"""The page of all figures: our picture beside what the paper claims of it, from the registry and results/."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from abruptlab.paper import FIGURES, TABLES, Verdict
+from abruptlab.paper.ledger import Entry, ledger, named, read_verdicts
+
+SAID = {True: "holds", False: "**fails**", None: "not judged"}
+BESIDE = "laptop"  # the results in which figures and claims without a number in the paper are looked for
+
+
+def all_figures(results: Path) -> str:
+    """The page's Markdown: a line for each figure, then each with its picture and claims. Links are those of a page in
+    docs/. What `results` lacks is said to be missing."""
+    entries = ledger(results)
+    made = [entry for entry in entries if entry.command]
+    beside = [name for name, spec in FIGURES.items() if not name[0].isdigit() and not spec.sweep]
+    of_the_text = [verdict for verdict in read_verdicts(results / BESIDE) if not named(verdict) and _judged(verdict)]
+    return "\n\n".join(
+        [
+            _overview(entries),
+            *(_section(entry, results) for entry in made),
+            "## Beside the paper's figures",
+            "What the paper says in its text, without a figure, and what it does not say.",
+            *(_drawing(name, results, BESIDE, f"abruptlab figure {name} laptop") for name in beside),
+            "### Claims of the text",
+            _claims(of_the_text),
+        ]
+    )
+
+
+def _overview(entries: Iterable[Entry]) -> str:
+    rows = ["| | what, and the command | laptop's scale | the paper's scale |", "|---|---|---|---|"]
+    for entry in entries:
+        link, made = entry.name, entry.title
+        if entry.command:
+            link, made = f"[{link}](#{link.replace(' ', '-')})", f"{made}<br>`{entry.command}`"
+        rows.append(f"| {link} | {made} | {entry.laptop} | {entry.paper} |")
+    return "\n".join(rows)
+
+
+def _section(entry: Entry, results: Path) -> str:
+    kind, number = entry.name.split()
+    parts = [f"## {entry.name.capitalize()} {{ #{kind}-{number} }}"]
+    if kind == "table":
+        table = results / entry.home / "tables" / f"table_{number}.md"
+        shown = table.read_text(encoding="utf-8") if table.exists() else "*Not made yet.*"
+        parts += [f"**{entry.title}.** {TABLES[number].caption}", f"`{entry.command}`", shown]
+    else:
+        names = [name for name in FIGURES if name.split("-")[0] == number]
+        parts += [_drawing(name, results, entry.home, entry.command.replace(number, name, 1)) for name in names]
+    return "\n\n".join([*parts, _claims(entry.claims) if entry.claims else "The paper makes no claim about it alone."])
+
+
+def _drawing(name: str, results: Path, home: str, command: str) -> str:
+    spec, picture = FIGURES[name], results / home / "figures" / f"figure_{name}.png"
+    place = f"../results/{home}/figures/{picture.name}"
+    shown = f"[![{spec.title}]({place})]({place})" if picture.exists() else "*Not drawn yet.*"  # opens in full
+    return f"**{spec.title}** ({spec.place}). {spec.caption}\n\n{shown}\n\n`{command}`"
+
+
+def _claims(verdicts: Iterable[Verdict]) -> str:
+    rows = ["| claim | verdict | number | bound |", "|---|---|---|---|"]
+    for verdict in verdicts:
+        quantity, _, bound = verdict.expected.rpartition(": ")
+        number = "–" if verdict.measured is None else f"{verdict.measured:.3g}"
+        said = SAID[verdict.holds] + f" ({verdict.note})" * bool(verdict.note)
+        cells = (f"{verdict.claim}<br>*{quantity}*", said, number, bound)
+        rows.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
+    return "\n".join(rows)
+
+
+def _judged(verdict: Verdict) -> bool:
+    return verdict.holds is not None

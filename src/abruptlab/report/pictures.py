@@ -1,0 +1,51 @@
+"""The figures on a page: pictures and data, small enough to be mailed."""
+
+import io
+import shlex
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from abruptlab.errors import AbruptlabError
+from abruptlab.paper import FIGURES, FigureSpec, Findings, make_figure
+
+COLOURS = 256  # a figure has few; with its own palette, it takes a third of the space
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure that a run can give."""
+
+    id: str
+    spec: FigureSpec
+    png: bytes
+    npz: bytes  # what is drawn
+
+
+def picture(figure: str, found: Findings) -> Picture | str:
+    """A figure of the run, made first if it is missing or older than the run's metrics; or why there is none."""
+    spec = FIGURES[figure]
+    path, metrics = found.folder / "figures" / f"figure_{figure}.png", found.run.folder / "metrics.jsonl"
+    try:
+        if not path.exists() or path.stat().st_mtime < metrics.stat().st_mtime:
+            make_figure(figure, found, shlex.join(["abruptlab", "figure", figure, str(found.run.folder)]))
+    except AbruptlabError as error:
+        return str(error)
+    return Picture(figure, spec, _small_picture(path.read_bytes()), _small_data(path.with_suffix(".npz").read_bytes()))
+
+
+def _small_picture(png: bytes) -> bytes:
+    buffer = io.BytesIO()
+    image = Image.open(io.BytesIO(png)).convert("RGB")
+    image.quantize(COLOURS, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def _small_data(npz: bytes) -> bytes:
+    """The arrays in single precision, which is that of the models."""
+    arrays = np.load(io.BytesIO(npz), allow_pickle=False)
+    single = {name: array.astype(np.float32) if array.dtype == np.float64 else array for name, array in arrays.items()}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **single)
+    return buffer.getvalue()

@@ -1,0 +1,26 @@
+import io
+from pathlib import Path
+
+import numpy as np
+
+from abruptlab.paper import Findings, make_figure
+from abruptlab.report.pictures import Picture, picture
+from tests.synthetic import make_metrics, make_run
+
+
+def test_a_picture_is_small_and_its_data_are_those_of_the_figure(tmp_path: Path) -> None:
+    found = Findings(make_run(tmp_path, make_metrics()))
+    png, _, npz, _ = make_figure("2", found, "by hand")
+    small = picture("2", found)
+    assert isinstance(small, Picture)
+    assert len(small.png) < len(png.read_bytes()) / 2
+    whole, single = (np.load(file, allow_pickle=False) for file in (npz, io.BytesIO(small.npz)))
+    assert set(whole) == set(single)
+    for name in whole:
+        assert single[name].dtype != np.float64
+        np.testing.assert_allclose(single[name], whole[name], rtol=1e-6)
+
+
+def test_why_there_is_no_picture(tmp_path: Path) -> None:
+    found = Findings(make_run(tmp_path, make_metrics(), checkpoints=()))
+    assert "no checkpoint" in str(picture("4", found))
