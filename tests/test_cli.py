@@ -289,7 +289,9 @@ def test_a_sweep_is_looked_at_as_a_run_is(tmp_path: Path, capsys: pytest.Capture
     assert "--step: expected a run to look at" in abruptlab("figures", tmp_path, "--step", "final")[1]
 
 
-def test_everything_is_trained_drawn_and_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_everything_is_trained_drawn_and_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     text = (
         'name = "variants"\nbase = "smoke"\noverrides.training.steps = 4\n[[variants]]\nfamily = "rate"\nlabel = "1"\n'
     )
@@ -307,6 +309,8 @@ def test_everything_is_trained_drawn_and_judged(tmp_path: Path, monkeypatch: pyt
     sweep = tmp_path / "runs" / "sweeps" / "variants"
     assert (sweep / "claims.json").exists()
     assert (sweep / "figures" / "figure_rate.png").exists()
+    assert f"page: {(sweep / 'index.html').relative_to(tmp_path)}" in capsys.readouterr().out.splitlines()
+    assert (sweep / "index.html").exists()
 
 
 def test_claims_on_a_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

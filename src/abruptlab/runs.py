@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import cast
@@ -150,13 +150,18 @@ def read_metrics(path: Path, names: Sequence[str]) -> list[dict]:
         return []
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(f"cannot read {path}: {error}") from None
+    return parse_metrics(lines, ("step", *names))
+
+
+def parse_metrics(lines: Iterable[str | bytes], names: Collection[str]) -> list[dict]:
+    """Lines of a metrics file as rows, up to the first that is not whole or lacks one of these numbers."""
     rows = []
     for line in lines:
         try:
             row = json.loads(line)
         except ValueError:
             break
-        if not isinstance(row, dict) or not row.keys() >= {"step", *names}:
+        if not isinstance(row, dict) or not row.keys() >= {*names}:
             break
         rows.append({name: math.nan if value is None else value for name, value in row.items()})
     return rows

@@ -198,7 +198,7 @@ def test_the_state_of_a_run_that_was_killed(tmp_path: Path) -> None:
     make_run(tmp_path / point.key, metrics, (0,), point.config)
     with (tmp_path / point.key / "metrics.jsonl").open("a") as file:
         file.write('{"step": 5, "lo')
-    state = read_state(tmp_path, point)
+    state = read_state(tmp_path / point.key, point)
     assert (state.state, state.step, state.falling) == ("begun", 5, metrics["loss_masked"][4])
 
 

@@ -13,8 +13,10 @@ from tyro.conf import subcommand
 from abruptlab.cli.completing import Complete
 from abruptlab.cli.interventions import Ablate, Patch, Switch
 from abruptlab.cli.looking import Claims, Figure, Figures, Paper, Presets, Show, Table
+from abruptlab.cli.reporting import Report
 from abruptlab.cli.sweeping import Sweep
 from abruptlab.cli.training import Reproduce, Train, base_config
+from abruptlab.cli.watching import Watch
 from abruptlab.errors import AbruptlabError
 
 SUMMARY = "A laboratory for abrupt learning: train a transformer, catch the sudden drop, see what changed inside."
@@ -30,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             Annotated[Train, subcommand("train", default=Train(run=base))]
             | Annotated[Reproduce, subcommand("reproduce", default=Reproduce(run=base))]
             | Annotated[Sweep, subcommand("sweep")]
+            | Annotated[Watch, subcommand("watch")]
+            | Annotated[Report, subcommand("report")]
             | Annotated[Show, subcommand("show")]
             | Annotated[Presets, subcommand("presets")]
             | Annotated[Paper, subcommand("paper")]

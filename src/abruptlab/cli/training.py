@@ -9,6 +9,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from abruptlab.cli.looking import make_all
 from abruptlab.cli.printing import hours, print_state, print_verdicts
+from abruptlab.cli.reporting import write_page
 from abruptlab.cli.sweeping import Sweep
 from abruptlab.config import RunConfig
 from abruptlab.errors import ConfigError
@@ -71,6 +72,7 @@ class Reproduce(_Training):
             raise ConfigError("--everything: expected no preset, --config, --out or field of a run beside it")
         from abruptlab import sweeps
         from abruptlab.paper import Findings
+        from abruptlab.report import build_index
 
         for name in self.only or ("laptop", "gpt-laptop", "variants", "components"):
             print(f"== {name}")
@@ -78,16 +80,17 @@ class Reproduce(_Training):
                 Reproduce(run=preset(name), device=self.device)._reproduce()
             else:
                 Sweep(name, device=self.device)()
-                _look_at(Findings(sweeps.Sweep(Path("runs") / "sweeps" / name)))
+                found = Findings(sweeps.Sweep(Path("runs") / "sweeps" / name))
+                _look_at(found)
+                print(f"page: {build_index(found)}")
         return None
 
     def _reproduce(self) -> None:
         from abruptlab.paper import Findings
-        from abruptlab.report import build_report
 
         found = Findings(_train(self, resume=True))
         _look_at(found)
-        print(f"page: {build_report(found)}")
+        print(f"page: {write_page(found)}")
 
 
 def _look_at(found: "Findings") -> None:

@@ -92,7 +92,9 @@ def run_sweep(
         tasks = {point.key: Task(point.config, folder / point.key, Path.cwd(), device, threads) for point in chosen}
         for task in tasks.values():
             task.note.unlink(missing_ok=True)  # it is tried again
-        states = {point.key: read_state(folder, point) for point in reversed(sweep.points)}  # named by its first point
+        states = {
+            point.key: read_state(folder / point.key, point) for point in reversed(sweep.points)
+        }  # named by its first point
         pending = {key for key in tasks if states[key].state != "done"}
         watch = _Watch([tasks[key].folder for key in pending])
         try:
@@ -107,7 +109,7 @@ def run_sweep(
                     pending.discard(task.folder.name)
                 running = watch.look() & pending
                 for key in running | {task.folder.name for task, _ in ended}:
-                    states[key] = read_state(folder, states[key].point)
+                    states[key] = read_state(folder / key, states[key].point)
                 if ended:
                     _write_index(sweep, states)
                 report([states[key] for key in tasks], running)
@@ -115,7 +117,7 @@ def run_sweep(
         finally:
             workers.stop()
         for key in pending:
-            states[key] = read_state(folder, states[key].point)
+            states[key] = read_state(folder / key, states[key].point)
         _write_index(sweep, states)
         if interrupted.is_set():
             raise KeyboardInterrupt

@@ -46,9 +46,8 @@ class RunState:
         return " ".join(filter(None, (self.point.family, self.point.label, f"seed {self.point.config.seed}")))
 
 
-def read_state(folder: Path, point: Point) -> RunState:
-    """How far a point's run in a sweep's `folder` is. Cheap unless it is done: then its drop is looked for."""
-    run_folder = folder / point.key
+def read_state(run_folder: Path, point: Point) -> RunState:
+    """How far a point's run is. Cheap unless it is done: then its drop is looked for."""
     names = METRICS[point.config.model.kind]
     if (run_folder / "config.toml").is_file() and (run := Run(run_folder)).finished:
         losses = {name: float(np.mean(run.metrics[name][-AVERAGED:])) for name in names}

@@ -1,0 +1,77 @@
+"""Where every head of a checkpoint looks, small enough for a terminal; a few matrices are enough to see it."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from abruptlab.experiments.attention import KINDS, NO_LABEL, RANDOM, mean_attention
+from abruptlab.experiments.evaluation import held_out
+from abruptlab.experiments.sequence_attention import attention_over_sequence
+from abruptlab.tokens import Vocabulary
+
+if TYPE_CHECKING:
+    from abruptlab.runs import Run
+
+REACH = 4  # rows and columns around the query, beyond which few queries have a key at all
+BLOCKS = 18  # a side of a decoder's map at most
+COPY = "copy"
+
+
+@dataclass(frozen=True)
+class Glance:
+    """A picture of every head's attention, its label, and how clearly it has it."""
+
+    step: int
+    kind: str  # of the model
+    pictures: Float[np.ndarray, "layer head height width"]  # shares of attention
+    label: Shaped[np.ndarray, "layer head"]
+    score: Float[np.ndarray, "layer head"]
+
+
+def measure_glance(run: "Run", step: int, matrices: int = 32, seed: int = 0) -> Glance:
+    """The heads of the checkpoint of `step`, measured on the CPU.
+
+    An encoder's pictures are `around_the_query`, its labels those of figure 4, each with its score (NO_LABEL: the
+    largest of the scores). A decoder's are its maps `in_blocks`, and its score is the share of the attention on the
+    entry to be copied.
+
+    Raises `CheckpointError` for a step without a checkpoint.
+    """
+    if run.config.model.kind == "decoder":
+        batch, vocabulary = held_out(run, matrices, seed), Vocabulary.of(run.config.task)
+        maps, copying = attention_over_sequence(run.load_decoder(step), batch, vocabulary)
+        return Glance(step, "decoder", in_blocks(maps), np.full(maps.shape[:2], COPY), copying.mean)
+    attention = mean_attention(run.load_encoder(step), held_out(run, matrices, seed, **RANDOM), step)
+    scores = attention.score.mean
+    kind = [[KINDS.index(name) if name != NO_LABEL else -1 for name in row] for row in attention.label]
+    own = np.take_along_axis(scores, np.array(kind)[..., None], -1)[..., 0]
+    score = np.where(attention.label == NO_LABEL, scores.max(-1), own)
+    return Glance(step, "encoder", around_the_query(attention.maps, attention.size), attention.label, score)
+
+
+def around_the_query(
+    maps: Float[np.ndarray, "layer head pos pos"], size: tuple[int, int]
+) -> Float[np.ndarray, "layer head height width"]:
+    """Maps of matrices of a `size` as attention by where the key lies from the query, which is in the middle: rows
+    below it below, columns to the right of it to the right; each the mean over the queries that have a key there."""
+    rows, columns = size
+    down, right = min(REACH, rows - 1), min(REACH, columns - 1)
+    by_place = maps.reshape(*maps.shape[:2], rows, columns, rows, columns)
+    picture = np.zeros((*maps.shape[:2], 2 * down + 1, 2 * right + 1))
+    for y in range(-down, down + 1):
+        for x in range(-right, right + 1):
+            i = np.arange(max(0, -y), min(rows, rows - y))[:, None]
+            j = np.arange(max(0, -x), min(columns, columns - x))
+            picture[:, :, y + down, x + right] = by_place[:, :, i, j, i + y, j + x].mean((-2, -1))
+    return picture
+
+
+def in_blocks(maps: Float[np.ndarray, "layer head query key"]) -> Float[np.ndarray, "layer head height width"]:
+    """Maps made small: the attention on each block of keys, mean over a block of queries."""
+    width = -(-maps.shape[-1] // BLOCKS)
+    edges = np.arange(0, maps.shape[-1], width)
+    queries = np.diff(np.append(edges, maps.shape[-2]))
+    on_keys = np.add.reduceat(maps, edges, -1)
+    return np.add.reduceat(on_keys, edges, -2) / queries[:, None]
