@@ -22,7 +22,7 @@ LONG = (
     "abruptlab reproduce",
     *(f"abruptlab train {preset}" for preset in ("laptop", "paper", "base", "gpt")),
     *("abruptlab sweep width.toml", "abruptlab sweep smoke --jobs"),
-    *("abruptlab sweep variants", "abruptlab sweep components"),
+    *("abruptlab sweep variants", "abruptlab sweep components", "abruptlab report laptop"),
 )
 FILE = re.compile(r"# ((?:src|tests)/\S+\.py)\n")  # at the head of a block that is a file of the repository
 LEFT_BEHIND = ("runs/sweeps/variants", "runs/sweeps/components")  # what the last two would have left
