@@ -93,7 +93,7 @@ def test_the_figures_that_are_there_are_in_the_page(sweep: Sweep) -> None:
     Image.new("RGB", (8, 8), "#0072B2").save(sweep.folder / "figures" / "figure_13.png")
     Image.new("RGB", (8, 8)).save(sweep.folder / "figures" / "figure_4.png")  # of a run
     text = build_index(Findings(sweep)).read_text(encoding="utf-8")
-    assert re.findall(r'<img src="data:image/png;base64,[^"]+" alt="([^"]+)"', text) == [
+    assert re.findall(r'<img src="data:image/webp;base64,[^"]+" alt="([^"]+)"', text) == [
         "Width, as in the table of runs"
     ]
     assert not re.search(r"https?://(?!www.w3.org/2000/svg)|url\((?!#inside)|@import|<link|src=\"(?!data:)", text)

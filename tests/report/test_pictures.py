@@ -2,6 +2,7 @@ import io
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageChops
 
 from abruptlab.paper import Findings, make_figure
 from abruptlab.report.pictures import Picture, picture
@@ -13,7 +14,9 @@ def test_a_picture_is_small_and_its_data_are_those_of_the_figure(tmp_path: Path)
     png, _, npz, _ = make_figure("2", found, "by hand")
     small = picture("2", found)
     assert isinstance(small, Picture)
-    assert len(small.png) < len(png.read_bytes()) / 2
+    assert len(small.webp) < 0.7 * len(png.read_bytes())
+    original, shown = (Image.open(file).convert("RGB") for file in (png, io.BytesIO(small.webp)))
+    assert ImageChops.difference(original, shown).getbbox() is None
     whole, single = (np.load(file, allow_pickle=False) for file in (npz, io.BytesIO(small.npz)))
     assert set(whole) == set(single)
     for name in whole:

@@ -1,7 +1,5 @@
 """The page over many runs, a sweep's or those in a folder: their curves on one axis, and what came of each."""
 
-import base64
-import io
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -17,12 +15,13 @@ from abruptlab.experiments.variants import POINTS, zero_level
 from abruptlab.files import write_atomically
 from abruptlab.paper import FIGURES, Findings, Verdict, judge, writing
 from abruptlab.report.build import FALLING
+from abruptlab.report.pack import in_base64
+from abruptlab.report.pictures import small_picture
 from abruptlab.report.template import fill
 from abruptlab.runs import DROPS, Run
 from abruptlab.sweeping.state import RunState, read_state
 from abruptlab.sweeps import Point, Sweep
 
-INKS = 64  # of a figure's picture: lines and letters keep their looks at a third of the size
 KINDS = {"encoder": "BERT: L_mask", "decoder": "GPT: loss at observed entries"}
 
 
@@ -72,7 +71,7 @@ def build_index(found: Findings) -> Path:
     sweep = found.subject
     assert isinstance(sweep, Sweep)
     pictures = {
-        spec.title: _picture(path)
+        spec.title: in_base64(small_picture(path))
         for name, spec in FIGURES.items()
         if found.suit(spec) and (path := found.folder / "figures" / f"figure_{name}.png").is_file()
     }
@@ -155,13 +154,3 @@ def _row(member: Member, out: Path) -> dict:
         "folder": str(member.folder),
         "curve": member.curve,
     }
-
-
-def _picture(path: Path) -> str:
-    """A figure as the base64 of a PNG of few colours."""
-    from PIL import Image
-
-    small = io.BytesIO()
-    with Image.open(path) as image:
-        image.convert("RGB").quantize(INKS, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
-    return base64.b64encode(small.getvalue()).decode()
