@@ -10,9 +10,9 @@ function scale(domain, range, log) {
 
 function ticks([low, high], log, most) {
   if (log) {
-    const powers = [];
-    for (let power = Math.ceil(Math.log10(low)); power <= Math.log10(high); power += 1) powers.push(10 ** power);
-    return powers.length > 1 ? powers : [low, high];
+    const digits = high / low > 100 ? [1] : [1, 2, 5];
+    const powers = Array.from({ length: 2 + Math.log10(high / low) }, (_, at) => 10 ** (Math.floor(Math.log10(low)) + at));
+    return powers.flatMap((power) => digits.map((digit) => digit * power)).filter((tick) => tick >= low && tick <= high);
   }
   const rough = (high - low) / most;
   const power = 10 ** Math.floor(Math.log10(rough));
