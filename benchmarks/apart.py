@@ -20,10 +20,10 @@ from benchmarks.contestants import Contestant, build
 
 @dataclass(frozen=True)
 class FirstSteps:
-    """What the first two steps showed. Two, because Adam's state exists from the second on."""
+    """What the first steps showed: those of the warm-up and one more, as Adam's state exists from the second on."""
 
     first_step_s: float
-    """With compilation, if there is any, and warm-up."""
+    """All of the warm-up: one step, with compilation, if there is any; before a graph a few, and its capture."""
     second_step_s: float
     peak_memory_bytes: int
 
@@ -35,7 +35,7 @@ class Apart:
         self._process = ProcessPoolExecutor(1, get_context("spawn"), _enter, (name, config, device, scratch))
 
     def first_steps(self) -> FirstSteps:
-        """Take the first two steps."""
+        """Take the steps of the warm-up and one more."""
         return self._process.submit(_first_steps).result()
 
     def __call__(self, steps: int) -> float:
@@ -59,7 +59,7 @@ def _enter(name: str, config: RunConfig, device: torch.device, scratch: Path) ->
 
 
 def _first_steps() -> FirstSteps:
-    first, second = _here(1), _here(1)
+    first, second = _here.warm_up * _here(_here.warm_up), _here(1)
     return FirstSteps(first, second, _peak(_device) - _before)
 
 

@@ -13,10 +13,14 @@ from benchmarks.reference import Reference
 
 REFERENCE = "reference"
 Precision = Literal["fp32", "bf16"]
+COMPILE = {"eager": "no", "compiled": "yes", "graph": "graph"}
 
 
 class Contestant(Protocol):
     """One way to train."""
+
+    warm_up: int
+    """The first so many steps are unlike the others."""
 
     def __call__(self, steps: int) -> float:
         """Train that many steps; seconds a step."""
@@ -24,14 +28,16 @@ class Contestant(Protocol):
 
 
 def contestants(config: RunConfig, device: torch.device, variants: bool) -> dict[str, RunConfig]:
-    """Configurations by name: the reference, ours in both precisions with the preset's own setting of `compile`, and
-    with `variants` ours with the other setting."""
+    """Configurations by name: the reference, ours in both precisions with the preset's own setting of `compile`, with
+    `variants` ours with the other setting, and on CUDA as a graph."""
     named = {REFERENCE: config}
-    as_trained = compiles(config.training, device)
-    for compiled in (as_trained, not as_trained)[: 1 + variants]:
+    ways = ["eager", "compiled"]
+    if compiles(config.training, device):
+        ways.reverse()
+    for way in (*ways[: 1 + variants], *(["graph"] if device.type == "cuda" else [])):
         for precision in get_args(Precision):
-            training = replace(config.training, precision=precision, compile="yes" if compiled else "no")
-            named[f"{precision} {'compiled' if compiled else 'eager'}"] = replace(config, training=training)
+            training = replace(config.training, precision=precision, compile=COMPILE[way])
+            named[f"{precision} {way}"] = replace(config, training=training)
     return named
 
 

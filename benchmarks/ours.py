@@ -1,5 +1,6 @@
 """Our training step, with all that a step costs: drawing the data, the update, the metrics and their way to disk."""
 
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -8,11 +9,12 @@ from torch import Tensor, nn
 
 from abruptlab.config import RunConfig
 from abruptlab.encoder import Encoder
+from abruptlab.graphs import WARM_UP
 from abruptlab.matrices import BLOCK, stream
 from abruptlab.memory import keep_freed_memory
 from abruptlab.optimizers import build_optimizers
 from abruptlab.recorder import Recorder
-from abruptlab.training import compile_layers, compiles, initial_model, train_step
+from abruptlab.training import initial_model, step_of, train_step
 from benchmarks.clock import seconds
 
 
@@ -22,10 +24,10 @@ class Ours:
     def __init__(self, config: RunConfig, device: torch.device, folder: Path) -> None:
         self.config = config
         self.device = device
-        self.model = initial_model(config, device)
-        self.optimizers = build_optimizers(config.training, self.model)
-        if compiles(config.training, device):
-            compile_layers(self.model)
+        self.warm_up = WARM_UP + 1 if config.training.compile == "graph" else 1  # with the capture
+        model = initial_model(config, device)
+        optimizers = build_optimizers(config.training, model)
+        self.step = step_of(model, optimizers, config, device)
         keep_freed_memory()
         self.recorder = Recorder(config, folder, resume=True, made_with={})
         self._next = 0  # the first step of the next block
@@ -42,8 +44,7 @@ class Ours:
 
         def work() -> None:
             for step, batch in enumerate(batches, self._next):
-                metrics = train_step(self.model, self.optimizers, self.config, batch)
-                self.recorder.keep(step, metrics, self.config.training.learning_rate)
+                self.recorder.keep(step, self.step(batch), self.config.training.learning_rate)
             self.recorder.flush()
 
         with self.recorder:
@@ -57,8 +58,8 @@ class Overhead(Ours):
 
     def __init__(self, config: RunConfig, device: torch.device, folder: Path) -> None:
         super().__init__(config, device, folder)
-        self.model = _Instant(config.training.batch, config.task.positions).to(device)
-        self.optimizers = []
+        model = _Instant(config.training.batch, config.task.positions).to(device)
+        self.step = partial(train_step, model, [], config)
 
 
 class _Instant(Encoder):

@@ -31,6 +31,8 @@ FRESH = 64  # matrices of the second evaluation
 class Reference:
     """Trains from the same initial weights as ours, on matrices of its own."""
 
+    warm_up = 1
+
     def __init__(self, config: RunConfig, device: torch.device) -> None:
         self.config = config
         self.device = device

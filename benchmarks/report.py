@@ -21,8 +21,9 @@ on the host and nine losses read; ours is one training pass with data, metrics a
 round: times, ratios (within a round) and shares are medians over the rounds, with the range in brackets. The *limit* is
 the time of the step's matrix products alone, at the rate of the model's largest one, measured in the same rounds.
 *First step* is what it took beyond the second, in a fresh process with an empty compiler cache: warm-up and, if there
-is any, compilation; no other number here contains it. Memory is the peak of two steps in a fresh process: on CUDA what
-PyTorch has allocated, on a CPU the growth of the highest resident size, the compiler included.
+is any, compilation; no other number here contains it. (A graph's is a few steps and the capture, and finds compiled
+what the contestants before it have compiled.) Memory is the peak of these steps: on CUDA what PyTorch has allocated, on
+a CPU the growth of the highest resident size, the compiler included.
 """
 
 

@@ -50,7 +50,7 @@ trainings = st.builds(
     parts=st.integers(1, 8),
     optimizer=st.sampled_from(["adam", "adamw", "sgd", "muon"]),
     learning_rate=st.floats(0, 10, exclude_min=True),
-    compile=st.sampled_from(("auto", "yes", "no")),
+    compile=st.sampled_from(("auto", "yes", "no", "graph")),
 )
 runs = st.builds(
     RunConfig,

@@ -172,8 +172,9 @@ class TrainingConfig:
     """sgd: momentum."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16: matrix products in bfloat16 (autocast), weights and optimiser in fp32."""
-    compile: Literal["auto", "yes", "no"] = "auto"
-    """Compile the layers with torch.compile; auto: on a GPU only."""
+    compile: Literal["auto", "yes", "no", "graph"] = "auto"
+    """Compile the layers with torch.compile; auto: on a GPU only; graph (CUDA): and capture the whole step as a CUDA
+    graph."""  # auto does not capture: nobody has run a graph on a GPU yet
     checkpoint_every: int = 1000
     """Steps between the checkpoints that are kept, besides step 0, the powers of two and the last step."""
     rolling_every: int = 250

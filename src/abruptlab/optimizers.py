@@ -34,6 +34,16 @@ def build_optimizers(config: TrainingConfig, model: Model) -> list[torch.optim.O
     return built
 
 
+def set_learning_rate(optimizers: list[torch.optim.Optimizer], rate: float) -> None:
+    """Give all parameters that rate: in place where it is a tensor, which a captured step reads (`graphs`)."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+
+
 def optimizer_tensors(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
     """All state, named `{optimizer}.{parameter}.{quantity}`, both counted from 0."""
     return {

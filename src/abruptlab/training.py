@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,13 @@ from torch import Tensor
 
 from abruptlab.config import RunConfig, TrainingConfig
 from abruptlab.devices import choose_device
+from abruptlab.graphs import CudaGraphs, GraphedStep, Step, require_capturable
 from abruptlab.groups import transplant
 from abruptlab.matrices import Batch, generator, stream
 from abruptlab.memory import keep_freed_memory
 from abruptlab.models import Model, new_model
 from abruptlab.objectives import objective_of
-from abruptlab.optimizers import build_optimizers
+from abruptlab.optimizers import build_optimizers, set_learning_rate
 from abruptlab.pretrained import find_run
 from abruptlab.provenance import device_name, versions
 from abruptlab.ranks import Ranks
@@ -66,7 +68,12 @@ def train_step(
     """
     objective = objective_of(config)
     part = part_size(config, batch.tokens.device)
-    autocast = torch.autocast(batch.tokens.device.type, torch.bfloat16, enabled=config.training.precision == "bf16")
+    autocast = torch.autocast(
+        batch.tokens.device.type,
+        torch.bfloat16,
+        enabled=config.training.precision == "bf16",
+        cache_enabled=False,  # a pass needs each weight once, and a captured step must not find one of another step's
+    )
     counts = objective.counts(batch)
     sums = torch.zeros_like(counts)
     ranks = Ranks()
@@ -100,7 +107,7 @@ def initial_model(config: RunConfig, device: torch.device | str = "cpu") -> Mode
 
 def compiles(config: TrainingConfig, device: torch.device) -> bool:
     """Whether the layers are compiled on that device."""
-    return config.compile == "yes" or (config.compile == "auto" and device.type == "cuda")
+    return config.compile in ("yes", "graph") or (config.compile == "auto" and device.type == "cuda")
 
 
 def compile_layers(model: Model) -> None:
@@ -108,6 +115,15 @@ def compile_layers(model: Model) -> None:
     compiled gradient adds in an order that varies between runs."""
     for block in model.blocks:
         block.compile(dynamic=False)
+
+
+def step_of(model: Model, optimizers: list[torch.optim.Optimizer], config: RunConfig, device: torch.device) -> Step:
+    """`train_step` on `model`, compiled and captured as the configuration says. From here on, `set_learning_rate` alone
+    may change the optimisers' rate."""
+    if compiles(config.training, device):
+        compile_layers(model)
+    step = partial(train_step, model, optimizers, config)
+    return GraphedStep(step, optimizers, CudaGraphs(device)) if config.training.compile == "graph" else step
 
 
 def train(
@@ -129,12 +145,13 @@ def train(
     On Ctrl-C (SIGINT) or SIGTERM the step is finished and a checkpoint saved before `KeyboardInterrupt` is raised.
 
     Raises `RunError` if the folder holds another run, or this one without `resume`, or cannot be written, and what
-    `initial_model` raises;
+    `initial_model` raises; `ConfigError` for a graph where the step cannot be one (`graphs.require_capturable`);
     `DivergedError` at a NaN or infinite loss; `VocabularyError` at a value without a token.
     """
     where = choose_device(device)
     ranks = Ranks()
     ranks.require_equal_parts(config.training.batch)
+    require_capturable(config.training, where, ranks.count)
     made_with = versions() | {"device": device_name(where), "processes": str(ranks.count)}
     recorder = Recorder(config, Path(folder), resume=resume, made_with=made_with) if ranks.leads else Follower()
     steps = config.training.steps
@@ -143,8 +160,7 @@ def train(
     with recorder, finish_on_interrupt() as interrupted:
         optimizers = build_optimizers(config.training, model)
         start = ranks.share(recorder.restore(model, optimizers, warn), model, optimizers)
-        if compiles(config.training, where):
-            compile_layers(model)
+        step_on = step_of(model, optimizers, config, where)
         reporter = _Reporter(recorder, steps, report)
         for step, batch in enumerate(stream(config.task, config.training.batch, config.seed, start, where), start):
             stop = step == steps or ranks.any(interrupted.is_set())
@@ -154,10 +170,8 @@ def train(
                 reporter.report()
                 break
             rate = learning_rate(config.training, step)
-            for optimizer in optimizers:
-                for group in optimizer.param_groups:
-                    group["lr"] = rate
-            recorder.keep(step, train_step(model, optimizers, config, batch), rate)
+            set_learning_rate(optimizers, rate)
+            recorder.keep(step, step_on(batch), rate)
             reporter.after_step()
         if ranks.any(interrupted.is_set()):
             raise KeyboardInterrupt

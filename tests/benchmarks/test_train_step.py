@@ -16,6 +16,7 @@ from abruptlab.presets import preset
 from abruptlab.training import initial_model
 from benchmarks import train_step
 from benchmarks.apart import FirstSteps
+from benchmarks.contestants import contestants
 from benchmarks.limit import forward_flops
 from benchmarks.measurement import Entry, Measurement
 from benchmarks.reference import Reference
@@ -33,6 +34,13 @@ def test_flops_are_those_that_pytorch_counts(config: RunConfig) -> None:
     with FlopCounterMode(display=False) as counter:
         initial_model(config)(batch.tokens).sum().backward()
     assert counter.get_total_flops() == 3 * forward_flops(config, config.training.batch)
+
+
+def test_on_a_gpu_a_graph_takes_part_beside_the_compiled_step(config: RunConfig) -> None:
+    names = contestants(config, torch.device("cuda"), variants=False)
+    assert list(names) == ["reference", "fp32 compiled", "bf16 compiled", "fp32 graph", "bf16 graph"]
+    assert [names[f"bf16 {way}"].training.compile for way in ("compiled", "graph")] == ["yes", "graph"]
+    assert list(contestants(config, CPU, variants=True))[1::2] == ["fp32 eager", "fp32 compiled"]
 
 
 def test_reference_learns_and_reads_nine_losses(config: RunConfig) -> None:
