@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from abruptlab.report import build, build_report
 from abruptlab.report.build import render
 from abruptlab.report.story import tell
 from tests.browser.conftest import OpenPage
-from tests.handmade import COLUMN, attend, averager, copier, handmade_run, prefer
+from tests.handmade import COLUMN, CONFIG, attend, averager, copier, handmade_run, prefer
 from tests.handmade_gpt import gpt_run
 from tests.synthetic import STEPS, make_metrics, make_run
 
@@ -221,6 +222,20 @@ def test_a_run_without_checkpoints_has_a_page(tmp_path: Path, open_page: OpenPag
     expect(page.locator("#loss-plot svg")).to_be_visible()
     expect(page.locator("#attention")).to_contain_text("the run has no checkpoint yet")
     expect(page.locator(".transport")).to_have_count(0)
+
+
+def test_other_seeds_are_a_band_on_the_curve(tmp_path: Path, open_page: OpenPage) -> None:
+    for seed in (0, 1):
+        (tmp_path / str(seed)).mkdir()
+        config = replace(CONFIG, seed=seed)
+        run = make_run(tmp_path / str(seed), make_metrics(final=0.05 + 0.1 * seed), {STEPS: copier()}, config)
+    page = open_page(build_report(Findings(run)))
+    expect(page.locator("#loss-legend")).to_contain_text("band: 2 seeds")
+    heights = page.locator("#loss-plot path[fill='#D55E00']").evaluate_all(
+        "all => all.map((it) => it.getBBox().height)"
+    )
+    assert len(heights) == 1
+    assert heights[0] > 20
 
 
 def test_no_text_of_a_run_is_ever_run(tmp_path: Path, open_page: OpenPage) -> None:
