@@ -42,10 +42,12 @@ variants: $(VENV)/installed  ## 66 runs of variants and 18 of components (hours;
 	$(VENV)/bin/abruptlab sweep variants
 	$(VENV)/bin/abruptlab figures runs/sweeps/variants --out results/pocket
 	$(VENV)/bin/abruptlab claims runs/sweeps/variants --out results/pocket
+	$(VENV)/bin/abruptlab report runs/sweeps/variants --out results/pocket
 	cp runs/sweeps/variants/sweep.toml results/pocket/
 	$(VENV)/bin/abruptlab sweep components
 	$(VENV)/bin/abruptlab figures runs/sweeps/components --out results/pocket/components
 	$(VENV)/bin/abruptlab claims runs/sweeps/components --out results/pocket/components
+	$(VENV)/bin/abruptlab report runs/sweeps/components --out results/pocket/components
 	cp runs/sweeps/components/sweep.toml results/pocket/components/
 
 weights: $(VENV)/installed  ## rebuild the weights that come with the package from runs/laptop and runs/pocket-seed0
