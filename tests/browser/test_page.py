@@ -170,8 +170,8 @@ def test_data_can_be_taken_along(page: Page, report: Path) -> None:
     with page.expect_download() as taken:
         page.locator("#figure-2").get_by_role("link", name="Data").click()
     assert taken.value.suggested_filename == "figure_2.npz"
-    data = np.load(io.BytesIO(Path(taken.value.path()).read_bytes()), allow_pickle=False)
-    original = np.load(report.parent / "figures" / "figure_2.npz")
+    taken_along, original = Path(taken.value.path()), report.parent / "figures" / "figure_2.npz"
+    data, original = (np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) for path in (taken_along, original))
     np.testing.assert_allclose(data["loss_masked"], original["loss_masked"], rtol=1e-6)
     with page.expect_download() as taken:
         page.locator("#attention").get_by_role("button", name="Data").click()
