@@ -30,8 +30,14 @@ QUICK = {**os.environ, "OMP_NUM_THREADS": "1", "TERM": "xterm-256color", "PYTHON
 PATIENCE_S = 60.0
 
 
+def listen_to_ctrl_c() -> None:
+    """Which a process does not if its tests run in the background of a script."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def start(*words: str | Path, **options: object) -> subprocess.Popen:
-    return subprocess.Popen([*COMMAND, *map(str, words)], env=QUICK, text=True, **options)  # type: ignore
+    command = [*COMMAND, *map(str, words)]
+    return subprocess.Popen(command, env=QUICK, text=True, preexec_fn=listen_to_ctrl_c, **options)  # type: ignore
 
 
 def train(folder: Path, *words: str) -> subprocess.Popen:
@@ -124,7 +130,6 @@ def test_in_a_terminal_through_kill_and_resumption_until_ctrl_c(tmp_path: Path, 
             time.sleep(0.1)
         newest = Run(tmp_path / "run").steps[-1]
         terminal.wait(lambda: terminal.newest_heads() >= newest)
-        training.kill()  # which leaves so little of a busy machine that the end could take half a minute
         terminal.command.send_signal(signal.SIGINT)
         assert terminal.wait_for_the_end() == 130
         assert "Traceback" not in terminal.shown
