@@ -18,7 +18,7 @@ if (has("examples")) {
       const style = `background: ${colour}; color: ${readableOn(colour)}`;
       return html("td", { style, class: seen[i][j] ? null : "asked", title: signed(shown, 4) }, signed(shown));
     })));
-    return html("table", { class: large ? "matrix large wide" : "matrix" }, html("caption", {}, caption), html("tbody", {}, ...rows));
+    return html("table", { class: large ? "matrix large" : "matrix" }, html("caption", {}, caption), html("tbody", {}, ...rows));
   }
 
   function draw(at) {
@@ -26,6 +26,7 @@ if (has("examples")) {
     const [whole, seen, said] = [truth[example], observed[mask][example], predictions[at][mask][example]];
     const scale = Math.max(...whole.flat().map(Math.abs)) || 1;
     const hidden = whole.flatMap((row, i) => row.map((entry, j) => (seen[i][j] ? null : (said[i][j] - entry) ** 2))).filter((error) => error !== null);
+    byId("matrices").style.setProperty("--columns", whole[0].length);
     byId("matrices").replaceChildren(
       table("what it is given", whole, seen, (i, j) => (seen[i][j] ? whole[i][j] : null), scale),
       table("what it says", whole, seen, (i, j) => said[i][j], scale),
