@@ -24,6 +24,14 @@ def test_a_picture_is_small_and_its_data_are_those_of_the_figure(tmp_path: Path)
         np.testing.assert_allclose(single[name], whole[name], rtol=1e-6)
 
 
+def test_a_picture_without_its_data_is_made_again(tmp_path: Path) -> None:
+    found = Findings(make_run(tmp_path, make_metrics()))
+    data = make_figure("2", found, "by hand")[2]
+    data.unlink()
+    assert isinstance(picture("2", found), Picture)
+    assert data.exists()
+
+
 def test_why_there_is_no_picture(tmp_path: Path) -> None:
     found = Findings(make_run(tmp_path, make_metrics(), checkpoints=()))
     assert "no checkpoint" in str(picture("4", found))

@@ -114,6 +114,7 @@ def test_other_seeds_are_the_finished_runs_beside_it_that_differ_in_the_seed_alo
     make(tmp_path / "unfinished", config(2), (0,))
     make(tmp_path / "wider", config(3, model=replace(CONFIG.model, width=32)))
     make(tmp_path / "twin", config())
+    (make(tmp_path / "cut", config(4)).folder / "metrics.jsonl").write_text("")
     (tmp_path / "nothing").mkdir()
     (tmp_path / "nothing" / "config.toml").write_text("no configuration")
     assert [other.folder.name for other in other_seeds(run)] == ["other"]

@@ -16,7 +16,6 @@ from abruptlab.paper import FIGURES, FigureSpec, Findings, make_figure
 class Picture:
     """A figure that a run can give."""
 
-    id: str
     spec: FigureSpec
     webp: bytes
     npz: bytes  # what is drawn
@@ -26,12 +25,13 @@ def picture(figure: str, found: Findings) -> Picture | str:
     """A figure of the run, made first if it is missing or older than the run's metrics; or why there is none."""
     spec = FIGURES[figure]
     path, metrics = found.folder / "figures" / f"figure_{figure}.png", found.run.folder / "metrics.jsonl"
+    data = path.with_suffix(".npz")
     try:
-        if not path.exists() or path.stat().st_mtime < metrics.stat().st_mtime:
+        if not (path.exists() and data.exists()) or path.stat().st_mtime < metrics.stat().st_mtime:
             make_figure(figure, found, shlex.join(["abruptlab", "figure", figure, str(found.run.folder)]))
     except AbruptlabError as error:
         return str(error)
-    return Picture(figure, spec, small_picture(path), _small_data(path.with_suffix(".npz").read_bytes()))
+    return Picture(spec, small_picture(path), _small_data(data.read_bytes()))
 
 
 def small_picture(path: Path) -> bytes:

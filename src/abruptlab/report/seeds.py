@@ -12,15 +12,15 @@ from abruptlab.runs import DROPS, Run
 
 def other_seeds(run: Run) -> list[Run]:
     """The finished runs in the folders beside the run's that differ from it in the seed (and the name) alone."""
-    found = []
+    found, rows = [], len(run.metrics["step"])
     for config in sorted(run.folder.resolve().parent.glob("*/config.toml")):
         try:
             other = Run(config.parent)
+            alike = replace(other.config, seed=run.config.seed, name=run.config.name) == run.config
+            if alike and other.config.seed != run.config.seed and other.finished and len(other.metrics["step"]) >= rows:
+                found.append(other)
         except AbruptlabError:
-            continue  # what lies beside a run need not be one
-        alike = replace(other.config, seed=run.config.seed, name=run.config.name) == run.config
-        if alike and other.config.seed != run.config.seed and other.finished:
-            found.append(other)
+            continue  # what lies beside a run need not be one, or whole
     return found
 
 

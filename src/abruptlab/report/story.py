@@ -13,6 +13,7 @@ import numpy as np
 
 from abruptlab.errors import AbruptlabError, RunError
 from abruptlab.experiments.attention import KINDS, NO_LABEL, AttentionOverTime
+from abruptlab.experiments.attention import MOST as MOST_OF_IT
 from abruptlab.experiments.embeddings import Embeddings
 from abruptlab.experiments.examples import MASKS, Gallery
 from abruptlab.experiments.losses import smooth
@@ -167,7 +168,7 @@ def _sequence_attention(run: Run, found: SequenceAttention) -> dict[str, Any]:
         "colours": {COPYING: GREEN},
         "share": rounded(copying),
         "uniform": [None],  # a query sees the more places the later it comes
-        "label": np.where(found.copying.mean > 0.5, COPYING, NO_LABEL).tolist(),
+        "label": np.where(found.copying.mean >= MOST_OF_IT, COPYING, NO_LABEL).tolist(),
     }
 
 
