@@ -36,6 +36,7 @@ def parrot() -> Decoder:
     one_hot = torch.eye(TOKENS + PLACES)
     model.token_embedding.weight.copy_(one_hot[:TOKENS])
     model.position_embedding.weight.copy_(one_hot[TOKENS:])
+    model.readout.weight.copy_(one_hot[:TOKENS])
     return model
 
 

@@ -152,7 +152,7 @@ class ModelConfig:
         _require(
             self.kind == "encoder" or self.mask_embedding == "trained",
             "mask_embedding",
-            "trained (a decoder's read-out shares the embeddings, MASK's too)",
+            "trained (to a decoder, MASK is a token like any other)",
             self.mask_embedding,
         )
 

@@ -80,7 +80,7 @@ def test_the_paper_preset_is_the_papers() -> None:
 def test_presets_keep_the_science(name: str) -> None:
     config = preset(name)
     assert config.name == name
-    assert config.model.init_std == init_std(config.model.width)
+    assert config.model.init_std == (init_std(config.model.width) if config.model.kind == "encoder" else 0.02)
     assert config.model.mask_embedding == {"encoder": "zero", "decoder": "trained"}[config.model.kind]
     assert (config.training.optimizer, config.training.schedule) == ("adam", "constant")
     assert (config.task.factors, config.task.mask, config.task.mask_probability) == ("uniform", "random", 0.3)

@@ -1,8 +1,7 @@
 """The paper's GPT (figures 11 and 12), with every activation at a named site.
 
-It is stock GPT-2 without dropout: pre-LayerNorm, learned absolute positions, and the read-out tied to the token
-embeddings. The paper does not speak of tying; whoever builds a GPT-2 of these sizes from the transformers library gets
-it, as it is that library's default. A test holds outputs and gradients against `GPT2LMHeadModel`.
+It is GPT-2 without dropout, as minGPT builds it: pre-LayerNorm, learned absolute positions, and a read-out of its own,
+without bias. A test holds outputs and gradients against `GPT2LMHeadModel` with untied embeddings.
 """
 
 import math
@@ -40,8 +39,8 @@ class Past:
 class CausalAttention(nn.Module):
     """Multi-head self-attention to the places so far: softmax, or linear.
 
-    Linear attention has the same scores without the softmax, averaged over the t places that the query sees, so that
-    its size does not grow along the sequence: z_t = (1/t) Σ_{s ≤ t} (q_t·k_s / √d_head) v_s.
+    Linear attention has the same scores without the softmax: z_t = Σ_{s ≤ t} (q_t·k_s / √d_head) v_s, a sum that is
+    not divided by the number of places.
     """
 
     def __init__(self, width: int, heads: int, kind: Literal["softmax", "linear"]) -> None:
@@ -71,7 +70,7 @@ class CausalAttention(nn.Module):
         scores, visible = q * q.shape[-1] ** -0.5 @ k.mT, _visible(q, k)
         if self.kind == "softmax":
             return scores.masked_fill(~visible, -math.inf).softmax(-1)
-        return scores.masked_fill(~visible, 0) / visible.sum(-1, keepdim=True)
+        return scores.masked_fill(~visible, 0)
 
 
 def _visible(
@@ -111,21 +110,22 @@ class Decoder(nn.Module):
     def __init__(self, config: ModelConfig, vocabulary_size: int, positions: int) -> None:
         super().__init__()
         self.config = config
-        self.token_embedding = nn.Embedding(vocabulary_size, config.width)  # the read-out's weights too
+        self.token_embedding = nn.Embedding(vocabulary_size, config.width)
         self.position_embedding = nn.Embedding(positions, config.width)
         self.embed = Site()  # [batch, pos, width]
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.final_norm = nn.LayerNorm(config.width, eps=LAYER_NORM_EPS)
+        self.readout = nn.Linear(config.width, vocabulary_size, bias=False)
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Draw all weights anew as GPT-2 does: N(0, init_std²), biases zero, norms identity; what is added to the
-        residual stream starts smaller by √(2·layers), as that many parts are summed."""
+        """Draw all weights anew as GPT-2 does: N(0, init_std²), the read-out's too, biases zero, norms identity; what
+        is added to the residual stream starts smaller by √(2·layers), as that many parts are summed."""
         for name, module in self.named_modules():
             if isinstance(module, nn.Linear | nn.Embedding):
                 added = name.endswith(("attn.output", "mlp.output"))
                 std = self.config.init_std / (math.sqrt(2 * self.config.layers) if added else 1)
                 nn.init.normal_(module.weight, std=std, generator=generator)
-                if isinstance(module, nn.Linear):
+                if isinstance(module, nn.Linear) and module is not self.readout:
                     nn.init.zeros_(module.bias)
             elif isinstance(module, nn.LayerNorm):
                 module.reset_parameters()
@@ -143,7 +143,7 @@ class Decoder(nn.Module):
         x = self.embed(x)
         for layer, block in enumerate(self.blocks):
             x = block(x, past[layer] if past else None)
-        return F.linear(self.final_norm(x), self.token_embedding.weight)
+        return self.readout(self.final_norm(x))
 
     def new_past(self) -> list[Past]:
         """An empty past for every layer."""

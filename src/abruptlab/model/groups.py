@@ -17,7 +17,7 @@ SINGLE: dict[str, tuple[str, ...]] = {  # → the modules that hold the paramete
     "attention-output": ("attn.output",),
     "mlp": ("mlp",),
     "layer-norms": ("embed_norm", "attn_norm", "mlp_norm", "final_norm"),
-    "read-out": ("readout",),  # a decoder's is its token embeddings
+    "read-out": ("readout",),
 }
 COMBINATIONS: dict[str, tuple[str, ...]] = {  # → the single groups that make them up
     "attention": ("attention-qkv", "attention-output"),
@@ -49,12 +49,9 @@ def transplant(model: Model, finished: Model, trained: Iterable[str]) -> None:
     """Put all parameters of `finished` but those of the groups `trained` into `model`, and freeze them there
     (figure 8).
 
-    Raises `ConfigError` for models of different shapes, and for groups that do not exist or have no parameters.
+    Raises `ConfigError` for models of different shapes, and for groups that do not exist.
     """
-    trained = list(trained)
     kept = parameters_of(model, trained)
-    if not kept:
-        raise ConfigError(f"start.trained: this model has no parameters of its own in {', '.join(trained)}")
     theirs = dict(finished.named_parameters())
     ours = dict(model.named_parameters())
     if {name: parameter.shape for name, parameter in ours.items()} != {name: old.shape for name, old in theirs.items()}:
