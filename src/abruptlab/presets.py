@@ -4,6 +4,7 @@ import math
 
 from abruptlab.config import MatrixTask, ModelConfig, RunConfig, TrainingConfig
 from abruptlab.errors import ConfigError
+from abruptlab.task.window_sum import WindowSum
 
 
 def init_std(width: int) -> float:
@@ -84,6 +85,23 @@ PRESETS: dict[str, tuple[str, RunConfig]] = {
             task=MatrixTask(sizes=((5, 5),), rank=1, limit=1.0),
             model=_gpt(64),
             training=TrainingConfig(steps=1200, batch=64, learning_rate=5e-4, checkpoint_every=200, rolling_every=10),
+        ),
+    ),
+    "window-sum": (
+        "sums of neighbours modulo 17: the main run of the follow-up paper, 400 steps, a minute on one core",
+        RunConfig(
+            name="window-sum",
+            task=WindowSum(),
+            model=ModelConfig(
+                kind="decoder",
+                layers=1,
+                heads=1,
+                width=256,
+                mlp_width=1024,
+                mask_embedding="trained",
+                attention="linear",
+            ),
+            training=TrainingConfig(steps=400, checkpoint_every=50, rolling_every=5),
         ),
     ),
 }

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from abruptlab.errors import RunError
 from abruptlab.run.drop import Drop, find_drop
-from abruptlab.run.run import ALWAYS, DROPS, METRICS, Run, parse_metrics
+from abruptlab.run.run import ALWAYS, Run, parse_metrics
 
 RECENT = 100  # steps over which speed and losses are means
 QUIET_S = 60.0  # without a new step, and a run counts as quiet
@@ -78,11 +78,11 @@ class GrowingRun:
             if hidden and not self.folder.is_file():
                 return
             self.run = Run(self.folder)
-        kind = self.run.config.model.kind
+        objective = self.run.objective
         if self._metrics is None:
-            self._metrics = GrowingMetrics(self.folder / "metrics.jsonl", (*METRICS[kind], *ALWAYS))
+            self._metrics = GrowingMetrics(self.folder / "metrics.jsonl", (*objective.names, *ALWAYS))
         if self._metrics.look():
-            self.drop = find_drop(self.metrics["step"].astype(np.int64), self.metrics[DROPS[kind]])
+            self.drop = find_drop(self.metrics["step"].astype(np.int64), self.metrics[objective.falling])
 
     @property
     def metrics(self) -> dict[str, Float[np.ndarray, " time"]]:

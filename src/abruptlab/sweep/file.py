@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from abruptlab.config import STRICT, RunConfig, first_mistake
 from abruptlab.errors import ConfigError
 from abruptlab.presets import PRESETS, preset
+from abruptlab.task.matrix import MatrixTask
 
 if TYPE_CHECKING:
     from abruptlab.run.run import Run
@@ -63,7 +64,8 @@ class Point:
 
         Only fields that are not at their defaults enter, so that a field yet to be invented changes no old run's key.
         """
-        usual = _flat(asdict(RunConfig()))
+        task = self.config.task
+        usual = _flat(asdict(RunConfig()) | {"task": asdict(type(task)()) | {"kind": MatrixTask.kind}})
         content = {name: value for name, value in _flat(asdict(self.config)).items() if value != usual[name]}
         content.pop("name", None)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]

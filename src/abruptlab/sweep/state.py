@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from abruptlab.run.drop import Drop
-from abruptlab.run.run import DROPS, METRICS, Run
+from abruptlab.run.run import Run
 from abruptlab.sweep.file import Point
 from abruptlab.system.files import write_atomically
 
@@ -38,7 +38,7 @@ class RunState:
     @property
     def falling(self) -> float | None:
         """The loss whose drop is looked for (L_mask, for an encoder); None before the first step."""
-        return self.losses.get(DROPS[self.point.config.model.kind])
+        return self.losses.get(self.point.config.objective.falling)
 
     @property
     def name(self) -> str:
@@ -48,7 +48,7 @@ class RunState:
 
 def read_state(run_folder: Path, point: Point) -> RunState:
     """How far a point's run is. Cheap unless it is done: then its drop is looked for."""
-    names = METRICS[point.config.model.kind]
+    names = point.config.objective.names
     if (run_folder / "config.toml").is_file() and (run := Run(run_folder)).finished:
         losses = {name: float(np.mean(run.metrics[name][-AVERAGED:])) for name in names}
         return RunState(point, "done", run.config.training.steps, run.metrics["elapsed_s"][-1], losses, run.drop)

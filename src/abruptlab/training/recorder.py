@@ -18,7 +18,7 @@ from abruptlab.config import RunConfig
 from abruptlab.errors import CheckpointError, DivergedError, RunError
 from abruptlab.run.checkpoints import delete_checkpoint, load_checkpoint, save_checkpoint, saved_steps
 from abruptlab.run.drop import find_drop
-from abruptlab.run.run import ALWAYS, DROPS, METRICS, read_metrics
+from abruptlab.run.run import ALWAYS, read_metrics
 from abruptlab.system.files import write_atomically
 from abruptlab.training.optimizers import optimizer_tensors, restore_optimizers
 from abruptlab.training.schedules import outdated
@@ -39,7 +39,8 @@ class Recorder:
         self.resume = resume
         self.made_with = made_with
         self.rows: list[Row] = []
-        self._names = METRICS[config.model.kind]
+        self._objective = config.objective
+        self._names = self._objective.names
         self._waiting: list[tuple[int, Float[Tensor, " metric"], float, float]] = []
         self._lock = FileLock(folder / ".lock", blocking=False)
         self._seconds_before = 0.0
@@ -174,8 +175,7 @@ class Recorder:
         with self._writing():
             save_checkpoint(self.checkpoints, step, model.state_dict(), optimizer_tensors(optimizers), self.made_with)
             steps = np.array([row["step"] for row in self.rows], dtype=np.int64)
-            falling = DROPS[self.config.model.kind]
-            losses = np.array([row[falling] for row in self.rows], dtype=np.float64)
+            losses = np.array([row[self._objective.falling] for row in self.rows], dtype=np.float64)
             for old in outdated(self.config.training, saved_steps(self.checkpoints), find_drop(steps, losses)):
                 delete_checkpoint(self.checkpoints, old)
 
