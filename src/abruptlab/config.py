@@ -186,7 +186,12 @@ class RunConfig:
         """The whole configuration as TOML; `from_toml` reads it back equal."""
         import tomli_w
 
-        return tomli_w.dumps(_without_none(asdict(self)))
+        return tomli_w.dumps(_without_none(self.to_table()))
+
+    def to_table(self) -> dict:
+        """Nested dictionaries, as TOML has them but for None; `from_table` reads them back equal."""
+        table = asdict(self)
+        return table | {"task": {"kind": self.task.kind, **table["task"]}}
 
     @staticmethod
     def from_toml(text: str, source: str = "TOML") -> "RunConfig":
@@ -235,10 +240,11 @@ def _task_from_table(table: dict) -> Task:
     """The task that a `[task]` table names by its kind; a matrix task, if it names none."""
     from pydantic import TypeAdapter, ValidationError
 
-    kind = table.get("kind", "matrix")
+    kind = table.get("kind", MatrixTask.kind)
     require(kind in TASKS, "task.kind", f"one of {', '.join(TASKS)}", kind)
+    fields = {name: value for name, value in table.items() if name != "kind"}
     try:
-        return TypeAdapter(TASKS[kind]).validate_python(table)
+        return TypeAdapter(TASKS[kind]).validate_python(fields)
     except ValidationError as error:
         raise ConfigError(_mistake(error, TASKS[kind](), "task.")) from None
 
@@ -260,6 +266,6 @@ def first_mistake(error: "ValidationError", prefix: str = "") -> str:
 
 def _field_names(task: Task) -> list[str]:
     names = []
-    for key, value in (asdict(RunConfig()) | {"task": asdict(task)}).items():
+    for key, value in (asdict(RunConfig()) | {"task": {"kind": task.kind, **asdict(task)}}).items():
         names += [f"{key}.{inner}" for inner in value] if isinstance(value, dict) else [key]
     return names

@@ -18,7 +18,10 @@ from abruptlab.experiments.attention import measure_attention
 from abruptlab.experiments.losses import measure_curves
 from abruptlab.experiments.progress import measure_progress
 from abruptlab.experiments.sequence_attention import measure_sequence_attention
+from abruptlab.paper import Findings, judge
 from abruptlab.presets import preset
+from abruptlab.report import build_report
+from abruptlab.report.story import parts_of
 from abruptlab.run.run import Run
 from abruptlab.sweep.file import Point
 from abruptlab.task.answers import SequenceBatch
@@ -197,27 +200,33 @@ def test_what_is_about_matrices_says_so(run: Run) -> None:
         _ = run.config.matrices
 
 
-def test_the_commands_work_on_it(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = str(run.folder)
-    main(["show", folder])
+def test_show_and_watch(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["show", str(run.folder)])
     shown = capsys.readouterr().out
     assert 'kind = "window-sum"' in shown
     tokens = next(SMALL.task.stream(1, SMALL.seed)).tokens[0].tolist()
     assert f"example     {' '.join(map(str, tokens[:4]))} | {' '.join(map(str, tokens[5:]))}" in shown
     assert "L_answer" in shown
-    main(["watch", folder])
+    main(["watch", str(run.folder)])
     assert "L_answer" in capsys.readouterr().out
-    out = str(tmp_path / "out")
-    main(["figures", folder, "--out", out, "--matrices", "16"])
-    made = {path.name for path in (tmp_path / "out" / "figures").glob("*.png")}
+
+
+def test_figures(run: Run, tmp_path: Path) -> None:
+    main(["figures", str(run.folder), "--out", str(tmp_path), "--matrices", "16"])
+    made = {path.name for path in (tmp_path / "figures").glob("*.png")}
     assert made == {"figure_losses.png", "figure_answer-progress.png", "figure_answer-attention.png"}
-    main(["claims", folder, "--out", out])
-    verdicts = json.loads((tmp_path / "out" / "claims.json").read_text())
-    assert all(verdict["holds"] is None for verdict in verdicts)
-    main(["report", folder, "--out", out])
-    page = (tmp_path / "out" / "report.html").read_text()
+
+
+def test_no_claim_about_matrices_is_judged(run: Run) -> None:
+    assert all(verdict.holds is None for verdict in judge(Findings(run)))
+
+
+def test_the_page(run: Run, tmp_path: Path) -> None:
+    page = build_report(Findings(run, tmp_path, matrices=16)).read_text()
     assert "sums of 2 neighbours of 4 numbers, modulo 5" in page
     assert "loss over the answer" in page
+    assert page.count("This run cannot give it") == 0
+    assert {part.name for part in parts_of(run).values()} == {"attention", "progress"}
 
 
 def test_a_sweep_over_its_windows(tmp_path: Path) -> None:

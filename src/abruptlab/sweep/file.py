@@ -64,9 +64,8 @@ class Point:
 
         Only fields that are not at their defaults enter, so that a field yet to be invented changes no old run's key.
         """
-        task = self.config.task
-        usual = _flat(asdict(RunConfig()) | {"task": asdict(type(task)()) | {"kind": MatrixTask.kind}})
-        content = {name: value for name, value in _flat(asdict(self.config)).items() if value != usual[name]}
+        usual = _flat(asdict(RunConfig()) | {"task": {"kind": MatrixTask.kind, **asdict(type(self.config.task)())}})
+        content = {name: value for name, value in _flat(self.config.to_table()).items() if value != usual[name]}
         content.pop("name", None)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -198,7 +197,7 @@ def _flat(table: dict[str, Any], prefix: str = "") -> Settings:
 
 def _changed(base: RunConfig, settings: Settings) -> RunConfig:
     """`base` with some fields changed, checked as a configuration file is."""
-    table = asdict(base)
+    table = base.to_table()
     for name, value in settings.items():
         *path, last = name.split(".")
         inner = table

@@ -133,8 +133,8 @@ class Task(ABC):
 
     __pydantic_config__: ClassVar = STRICT
 
-    kind: str = ""
-    """A key of `task.TASKS`."""
+    kind: ClassVar[str]
+    """Which task it is: a key of `task.TASKS`, and the field `kind` of the table."""
 
     @abstractmethod
     def require_model(self, kind: str, positions: str) -> None:

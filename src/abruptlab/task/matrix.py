@@ -23,8 +23,8 @@ Factors = Literal["uniform", "gaussian", "laplace"]
 class MatrixTask(Task):
     """Which matrices are drawn and which of their entries are hidden."""
 
-    kind: Literal["matrix"] = "matrix"
-    """Low-rank matrices with hidden entries."""
+    kind = "matrix"
+
     sizes: tuple[tuple[int, int], ...] = ((7, 7),)
     """Rows and columns; with several sizes, each step draws one of them at random."""
     rank: int = 2

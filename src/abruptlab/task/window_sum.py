@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from abruptlab.task.base import require
 from abruptlab.task.sequence import SequenceTask
@@ -17,8 +17,8 @@ class WindowSum(SequenceTask):
     """Numbers x₁ … x_n and, after a separator, the sums of the last `window` of them at each place: y₁ = x₁ and, for a
     window of two, y_i = x_{i−1} + x_i, modulo `modulus`."""
 
-    kind: Literal["window-sum"] = "window-sum"
-    """Moving-window sums of numbers."""
+    kind = "window-sum"
+
     length: int = 16
     """How many numbers."""
     window: int = 2

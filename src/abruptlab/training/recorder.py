@@ -5,7 +5,6 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -79,10 +78,10 @@ class Recorder:
         if not path.is_file():
             raise RunError(f"{self.folder} is not empty and holds no run; choose another folder")
         there, ours = _flat(RunConfig.read(path)), _flat(self.config)
-        differs = next((name for name in ours if there[name] != ours[name]), None)
+        differs = next((name for name in ours if there.get(name) != ours[name]), None)
         if differs is not None:
             raise RunError(
-                f"{self.folder} holds a different run: {differs} is {there[differs]} there, {ours[differs]} here; "
+                f"{self.folder} holds a different run: {differs} is {there.get(differs)} there, {ours[differs]} here; "
                 "choose another folder"
             )
         if not self.resume:
@@ -219,7 +218,7 @@ def _line(row: Row) -> str:
 def _flat(config: RunConfig) -> dict[str, object]:
     """Fields by dotted name. The name of the run is not among them: it decides no number."""
     flat: dict[str, object] = {}
-    for key, value in asdict(config).items():
+    for key, value in config.to_table().items():
         flat |= {f"{key}.{inner}": item for inner, item in value.items()} if isinstance(value, dict) else {key: value}
     del flat["name"]
     return flat
