@@ -24,6 +24,11 @@ def _gpt(width: int) -> ModelConfig:
     )
 
 
+# The follow-up paper's: one layer, one head, linear attention.
+FOLLOW_UP = ModelConfig(
+    kind="decoder", layers=1, heads=1, width=256, mlp_width=1024, mask_embedding="trained", attention="linear"
+)
+
 PRESETS: dict[str, tuple[str, RunConfig]] = {
     "smoke": (
         "3×3 rank 1, width 16, 60 steps: everything once, in seconds; no drop",
@@ -95,19 +100,11 @@ PRESETS: dict[str, tuple[str, RunConfig]] = {
         ),
     ),
     "window-sum": (
-        "sums of neighbours modulo 17: the main run of the follow-up paper, 400 steps, a minute on one core",
+        "sums of neighbours modulo 17: the main run of the follow-up paper, 400 steps",
         RunConfig(
             name="window-sum",
             task=WindowSum(),
-            model=ModelConfig(
-                kind="decoder",
-                layers=1,
-                heads=1,
-                width=256,
-                mlp_width=1024,
-                mask_embedding="trained",
-                attention="linear",
-            ),
+            model=FOLLOW_UP,
             training=TrainingConfig(steps=400, checkpoint_every=50, rolling_every=5),
         ),
     ),
