@@ -13,6 +13,7 @@ from abruptlab.errors import ConfigError
 from abruptlab.task import TASKS
 from abruptlab.task.base import STRICT, Task, require
 from abruptlab.task.matrix import MatrixTask
+from abruptlab.task.sequence import SequenceTask
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -96,6 +97,11 @@ class TrainingConfig:
     """Muon takes the layers' weight matrices; Adam takes all else."""
     learning_rate: float = 1e-4
     """Peak learning rate."""
+    other_learning_rate: float | None = None
+    """muon: that of all else, in the same schedule (default: the same)."""
+    muon_scale: Literal["adam", "spectral"] = "adam"
+    """muon: an update of Adam's size for the same rate, or of a spectral norm of the rate (times √(rows/columns) of
+    tall matrices), as first published."""
     schedule: Literal["constant", "cosine"] = "constant"
     """After the warm-up: constant, or cosine to zero at the last step."""
     warmup_steps: int = 0
@@ -104,6 +110,8 @@ class TrainingConfig:
     """adamw, muon: decoupled weight decay."""
     momentum: float = 0.0
     """sgd: momentum."""
+    clip_norm: float | None = None
+    """The gradient is scaled down to this norm where it is larger (default: never)."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16: matrix products in bfloat16 (autocast), weights and optimiser in fp32."""
     compile: Literal["auto", "yes", "no", "graph"] = "auto"
@@ -113,6 +121,13 @@ class TrainingConfig:
     """Steps between the checkpoints that are kept, besides step 0, the powers of two and the last step."""
     rolling_every: int = 250
     """Steps between the checkpoints of the rolling window; those around the drop are kept."""
+    measure_every: int = 0
+    """Sequences: steps between measures of what the model writes, its hidden states and its attention; 0: never."""
+    useful_attention: float = 1.0
+    """The attention to what the answer needs is multiplied by this, in training and in measures (softmax attention is
+    then normalised again)."""
+    useful_from: int = 0
+    """The step from which on it is."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "checkpoint_every", "rolling_every"):
@@ -124,25 +139,47 @@ class TrainingConfig:
         require(0 <= self.warmup_steps <= self.steps, "warmup_steps", f"0 to steps ({self.steps})", self.warmup_steps)
         require(self.weight_decay >= 0, "weight_decay", "0 or more", self.weight_decay)
         require(0 <= self.momentum < 1, "momentum", "0 to below 1", self.momentum)
+        for name in ("other_learning_rate", "clip_norm"):
+            value = getattr(self, name)
+            require(value is None or value > 0, name, "above 0", value)
+        muon = self.optimizer == "muon" or (self.other_learning_rate is None and self.muon_scale == "adam")
+        require(muon, "other_learning_rate, muon_scale", "those of Muon alone", self.optimizer)
+        require(self.measure_every >= 0, "measure_every", "0 or more", self.measure_every)
+        require(self.useful_attention >= 0, "useful_attention", "0 or more", self.useful_attention)
+        require(0 <= self.useful_from <= self.steps, "useful_from", f"0 to steps ({self.steps})", self.useful_from)
 
 
 @dataclass(frozen=True)
 class StartConfig:
-    """Training some parts of a finished model anew, the others as they ended and frozen (figure 8)."""
+    """Starting parts of the model as they ended in a finished run, and freezing parts (figure 8).
+
+    Parts are the groups of parameters of `abruptlab.model.groups`. With none of these fields, all parts start afresh
+    and all are trained.
+    """
 
     __pydantic_config__: ClassVar = STRICT
 
     run: str = ""
-    """The finished run: its folder, or the name of one that comes with the package; none: all parts start afresh."""
+    """The finished run: its folder, or the name of one that comes with the package."""
     step: str = "final"
     """Its checkpoint: a step, or the name of a milestone."""
     trained: tuple[str, ...] = ()
-    """The groups of parameters that are trained from scratch (`abruptlab.model.groups`)."""
+    """These parts are trained from scratch, all others start as they ended in that run and are frozen."""
+    taken: tuple[str, ...] = ()
+    """Or: these parts start as they ended in that run, all others afresh; all are trained."""
+    frozen: tuple[str, ...] = ()
+    """These parts stay as they start."""
 
     def __post_init__(self) -> None:
-        require(bool(self.run) == bool(self.trained), "start", "run and trained together, or neither", self.trained)
-        for group in self.trained:
-            require(group in GROUP_NAMES, "start.trained", f"some of {', '.join(GROUP_NAMES)}", group)
+        require(
+            bool(self.trained) + bool(self.taken) == bool(self.run),
+            "start",
+            "run together with one of trained and taken, or none of them",
+            self,
+        )
+        for name in ("trained", "taken", "frozen"):
+            for group in getattr(self, name):
+                require(group in GROUP_NAMES, f"start.{name}", f"some of {', '.join(GROUP_NAMES)}", group)
 
 
 @dataclass(frozen=True)
@@ -164,6 +201,8 @@ class RunConfig:
         require(self.name.replace("-", "").replace("_", "").isalnum(), "name", "letters, digits, - and _", self.name)
         require(0 <= self.seed < 2**63, "seed", "0 to 2⁶³ − 1", self.seed)
         self.task.require_model(self.model.kind, self.model.positions)
+        measured = self.training.measure_every == 0 or isinstance(self.task, SequenceTask)
+        require(measured, "training.measure_every", "0 (the task writes no answers)", self.training.measure_every)
 
     @property
     def objective(self) -> "Objective":

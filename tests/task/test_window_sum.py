@@ -139,7 +139,7 @@ def test_a_configuration_of_it_is_read_back() -> None:
     ("text", "message"),
     [
         ('[task]\nkind = "window-sum"\n', "model.kind: expected decoder"),
-        ('[task]\nkind = "windows"\n', "task.kind: expected one of matrix, window-sum, got windows"),
+        ('[task]\nkind = "windows"\n', "task.kind: expected one of addition, .*, window-sum, got windows"),
         ('[task]\nkind = "window-sum"\nrank = 2\n', "unknown field task.rank; there are: .*task.modulus"),
         ('[task]\nkind = "window-sum"\nwindow = 17\n', r"window: expected 1 to length \(16\), got 17"),
         ("[task]\nlength = 3\n", "unknown field task.length; there are: .*task.rank"),
@@ -239,4 +239,4 @@ def test_a_sweep_over_its_windows(tmp_path: Path) -> None:
     assert [(row["label"], row["state"]) for row in rows] == [("window 1", "done"), ("window 2", "done")]
     assert all(row["loss_answer"] > 0 for row in rows)
     main(["report", str(out)])
-    assert "loss over the answer over that of not reading the prompt" in (out / "index.html").read_text()
+    assert "loss over the answer over that of reading nothing" in (out / "index.html").read_text()

@@ -20,8 +20,9 @@ from abruptlab.task.matrices import sample
 from abruptlab.task.sequences import sequences
 from abruptlab.task.vocabulary import Vocabulary
 from abruptlab.training.loop import Progress, initial_model, part_size, train, train_step
-from abruptlab.training.optimizers import build_optimizers
+from abruptlab.training.optimizers import build_optimizers, set_learning_rate
 from abruptlab.training.recorder import Recorder
+from abruptlab.training.schedules import learning_rate
 
 SMOKE = preset("smoke")
 
@@ -111,8 +112,10 @@ def test_ctrl_c_then_resume_changes_nothing(whole: Run, tmp_path: Path, step: in
         {"optimizer": "adamw", "weight_decay": 0.1, "schedule": "cosine", "warmup_steps": 7},
         {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 1e-2},
         {"optimizer": "muon"},
+        {"optimizer": "muon", "learning_rate": 0.02, "muon_scale": "spectral", "other_learning_rate": 1e-3},
         {"micro_batch": 4},
         {"precision": "bf16"},
+        {"useful_attention": 2.5, "useful_from": 9, "clip_norm": 0.5},
     ],
     ids=lambda changes: "-".join(map(str, changes.values())),
 )
@@ -322,6 +325,63 @@ def test_parts_of_a_finished_run_are_trained_alone(whole: Run, tmp_path: Path) -
         assert torch.equal(parameter, (fresh if name in mlp else final).get_parameter(name)), name
     for name, parameter in run.load(8).named_parameters():
         assert torch.equal(parameter, run.load(0).get_parameter(name)) != (name in mlp), name
+
+
+def test_parts_are_taken_or_frozen_and_all_else_is_as_ever(whole: Run, tmp_path: Path) -> None:
+    final, fresh = whole.load("final"), initial_model(replace(SMOKE, seed=5))
+    for start, taken, frozen in (
+        (StartConfig(run=str(whole.folder), taken=("attention",)), ["attention"], []),
+        (StartConfig(run=str(whole.folder), taken=("attention",), frozen=("attention", "mlp")), ["attention"], ["mlp"]),
+        (StartConfig(frozen=("mlp",)), [], ["mlp"]),
+    ):
+        config = replace(with_training(SMOKE, steps=4), seed=5, start=start)
+        run = train(config, tmp_path / f"run{len(start.frozen)}{len(taken)}", device="cpu")
+        taken_names = parameters_of(final, taken)
+        still = parameters_of(final, start.frozen)
+        assert still.keys() >= parameters_of(final, frozen).keys()
+        for name, parameter in run.load(0).named_parameters():
+            assert torch.equal(parameter, (final if name in taken_names else fresh).get_parameter(name)), name
+        for name, parameter in run.load(4).named_parameters():
+            assert torch.equal(parameter, run.load(0).get_parameter(name)) == (name in still), name
+
+
+def test_a_gradient_is_clipped_to_its_norm() -> None:
+    config = with_training(SMOKE, optimizer="sgd", learning_rate=1.0)
+    batch = next(config.task.stream(16, 0))
+
+    def moved(clip_norm: float | None) -> float:
+        clipped = with_training(config, clip_norm=clip_norm)
+        model, before = initial_model(clipped), initial_model(clipped)
+        train_step(model, build_optimizers(clipped.training, model), clipped, batch)
+        pairs = zip(model.parameters(), before.parameters(), strict=True)
+        return sum((new - old).detach().square().sum().item() for new, old in pairs) ** 0.5
+
+    free = moved(None)
+    assert moved(free / 2) == pytest.approx(free / 2, rel=1e-4)
+    assert moved(free * 2) == pytest.approx(free, rel=1e-4)
+
+
+def test_muon_has_rates_of_its_own() -> None:
+    config = with_training(
+        preset("gpt-laptop"), optimizer="muon", learning_rate=0.02, other_learning_rate=1e-4, schedule="cosine"
+    )
+    optimizers = build_optimizers(config.training, initial_model(config))
+    for step in (0, 300):
+        rate = learning_rate(config.training, step)
+        set_learning_rate(optimizers, rate)
+        muon, adam = (optimizer.param_groups[0]["lr"] for optimizer in optimizers)
+        assert (muon, adam) == (rate, pytest.approx(rate / 200))
+
+
+@pytest.mark.parametrize("scale", ["adam", "spectral"])
+def test_muon_s_step_is_of_adam_s_size_or_of_a_spectral_norm(scale: str) -> None:
+    config = with_training(preset("gpt-laptop"), optimizer="muon", learning_rate=0.02, muon_scale=scale)
+    model, before = initial_model(config), initial_model(config)
+    train_step(model, build_optimizers(config.training, model), config, next(config.task.stream(8, 0)))
+    name = "blocks.0.mlp.input.weight"  # 256 × 64
+    step = (model.get_parameter(name) - before.get_parameter(name)).detach()
+    norm = torch.linalg.matrix_norm(step, 2).item()
+    assert norm == pytest.approx(0.02 * (2 if scale == "spectral" else 0.2 * 16), rel=0.25)  # √(256/64), 0.2 √256
 
 
 @pytest.mark.parametrize(

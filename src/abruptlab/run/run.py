@@ -25,6 +25,14 @@ NAMED = {  # kinds of objectives
     "sequence": "a decoder of other sequences",
 }
 ALWAYS = ("learning_rate", "elapsed_s")
+MEASURES = (  # of a task of sequences, in a file of their own
+    "accuracy",  # share of the answer's tokens that are right, written by the model from the prompt
+    "whole",  # share of the answers that are right from end to end
+    "repetition",  # share of neighbours in what it writes that are the same token
+    "collapse",  # mean cosine similarity of the last layer's outputs at two places of the true answer
+    "attention",  # share of the attention, over all heads, of the answer's queries that is on what they need
+)
+PLACES = "places"  # beside them, the accuracy of each place of the answer
 
 
 class Run:
@@ -58,6 +66,15 @@ class Run:
         """
         names = (*self.objective.names, *ALWAYS)
         rows = read_metrics(self.folder / "metrics.jsonl", names)
+        table = {name: np.array([row[name] for row in rows], dtype=np.float64) for name in names}
+        return {"step": np.array([row["step"] for row in rows], dtype=np.int64), **table}
+
+    @cached_property
+    def measures(self) -> dict[str, Shaped[np.ndarray, "time *place"]]:
+        """`step`, MEASURES and PLACES (`[time, place]`): a row for each step at which they were taken
+        (`TrainingConfig.measure_every`), of the weights after that many updates; without rows if none were."""
+        names = (*MEASURES, PLACES)
+        rows = read_metrics(self.folder / "measures.jsonl", names)
         table = {name: np.array([row[name] for row in rows], dtype=np.float64) for name in names}
         return {"step": np.array([row["step"] for row in rows], dtype=np.int64), **table}
 

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from abruptlab.config import RunConfig, TrainingConfig
 from abruptlab.model.build import Model, new_model
-from abruptlab.model.groups import transplant
+from abruptlab.model.emphasis import emphasised
+from abruptlab.model.groups import parameters_of, transplant
 from abruptlab.run.pretrained import find_run
 from abruptlab.run.run import Run
 from abruptlab.system.devices import choose_device
@@ -23,10 +24,11 @@ from abruptlab.system.signals import finish_on_interrupt
 from abruptlab.task.counter import generator
 from abruptlab.task.examples import Examples
 from abruptlab.training.cuda_graph import CudaGraphs, GraphedStep, Step, require_capturable
+from abruptlab.training.measures import Measures
 from abruptlab.training.optimizers import build_optimizers, set_learning_rate
 from abruptlab.training.ranks import Ranks
 from abruptlab.training.recorder import Follower, Recorder
-from abruptlab.training.schedules import is_checkpoint, learning_rate
+from abruptlab.training.schedules import emphasis, is_checkpoint, is_measured, learning_rate
 
 CPU_PART_BYTES = 64 * 2**20  # at the paper's size half the memory of the whole batch, at the same speed or better
 REPORT_EVERY_S = 1.0  # the host reads the device's metrics about this often, not at every step
@@ -56,10 +58,10 @@ def part_size(config: RunConfig, device: torch.device) -> int:
 
 
 def train_step(
-    model: Model, optimizers: list[torch.optim.Optimizer], config: RunConfig, batch: Examples
+    model: Model, optimizers: list[torch.optim.Optimizer], config: RunConfig, batch: Examples, emphasis: float = 1.0
 ) -> Float[Tensor, " metric"]:
-    """One update on `batch`, in parts of `part_size` matrices whose gradients add up to the batch's. Of several
-    processes, each goes through its share of the batch.
+    """One update on `batch`, in parts of `part_size` matrices whose gradients add up to the batch's, with the useful
+    attention times `emphasis`. Of several processes, each goes through its share of the batch.
 
     Returns the objective's metrics (`Objective.metrics`) *before* the update, on the device: nothing here waits for
     it. A batch that hides no entry (or observes none) has NaN for the metrics of those.
@@ -79,11 +81,14 @@ def train_step(
     for optimizer in optimizers:
         optimizer.zero_grad(set_to_none=True)
     for first in range(0, len(share), part):
-        with autocast:
-            part_sums = objective.sums(model, share[first : first + part])
+        examples = share[first : first + part]
+        with autocast, emphasised(model, objective, examples, emphasis):
+            part_sums = objective.sums(model, examples)
         (part_sums[0] / counts[0]).backward()
         sums += part_sums.detach()
     ranks.add([sums, *(parameter.grad for parameter in model.parameters() if parameter.grad is not None)])
+    if config.training.clip_norm is not None:
+        torch.nn.utils.clip_grad_norm_(model.parameters(), config.training.clip_norm)
     for optimizer in optimizers:
         optimizer.step()
     return sums / counts
@@ -97,9 +102,13 @@ def initial_model(config: RunConfig, device: torch.device | str = "cpu") -> Mode
     model = new_model(config)
     model.initialise(generator(config.seed, 2))
     start = config.start
+    trained, taken = parameters_of(model, start.trained), parameters_of(model, start.taken)
+    others = dict(model.named_parameters()).keys() - trained.keys() if trained else set()
     if start.run:
         step = int(start.step) if start.step.isdecimal() else start.step
-        transplant(model, find_run(start.run).load(step), start.trained)
+        transplant(model, find_run(start.run).load(step), taken.keys() | others)
+    for name in parameters_of(model, start.frozen).keys() | others:
+        model.get_parameter(name).requires_grad_(False)
     return model.to(device)
 
 
@@ -122,6 +131,16 @@ def step_of(model: Model, optimizers: list[torch.optim.Optimizer], config: RunCo
         compile_layers(model)
     step = partial(train_step, model, optimizers, config)
     return GraphedStep(step, optimizers, CudaGraphs(device)) if config.training.compile == "graph" else step
+
+
+def emphasised_step(model: Model, optimizers: list[torch.optim.Optimizer], config: RunConfig) -> Step:
+    """`train_step` with the useful attention multiplied as the configuration says; nothing of it is compiled."""
+
+    def step(batch: Examples) -> Float[Tensor, " metric"]:
+        with torch.compiler.set_stance("force_eager"):
+            return train_step(model, optimizers, config, batch, config.training.useful_attention)
+
+    return step
 
 
 def train(
@@ -158,10 +177,14 @@ def train(
     with recorder, finish_on_interrupt() as interrupted:
         optimizers = build_optimizers(config.training, model)
         start = ranks.share(recorder.restore(model, optimizers, warn), model, optimizers)
-        step_on = step_of(model, optimizers, config, where)
+        plain = step_of(model, optimizers, config, where)
+        with_emphasis = emphasised_step(model, optimizers, config)
+        measures = Measures(config) if config.training.measure_every else None
         reporter = _Reporter(recorder, config, report)
         for step, batch in enumerate(config.task.stream(config.training.batch, config.seed, start, where), start):
             stop = step == steps or ranks.any(interrupted.is_set())
+            if measures and ranks.leads and is_measured(config.training, step):
+                recorder.keep_measures(step, measures.of(model, emphasis(config.training, step)))
             if stop or is_checkpoint(config.training, step):
                 recorder.save(step, model, optimizers)
             if stop:
@@ -169,6 +192,7 @@ def train(
                 break
             rate = learning_rate(config.training, step)
             set_learning_rate(optimizers, rate)
+            step_on = plain if emphasis(config.training, step) == 1 else with_emphasis
             recorder.keep(step, step_on(batch), rate)
             reporter.after_step()
         if ranks.any(interrupted.is_set()):

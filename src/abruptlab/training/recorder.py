@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,12 +18,12 @@ from abruptlab.config import RunConfig
 from abruptlab.errors import CheckpointError, DivergedError, RunError
 from abruptlab.run.checkpoints import delete_checkpoint, load_checkpoint, save_checkpoint, saved_steps
 from abruptlab.run.drop import find_drop
-from abruptlab.run.run import ALWAYS, read_metrics
+from abruptlab.run.run import ALWAYS, MEASURES, PLACES, read_metrics
 from abruptlab.system.files import write_atomically
 from abruptlab.training.optimizers import optimizer_tensors, restore_optimizers
 from abruptlab.training.schedules import outdated
 
-Row = dict[str, int | float]
+Row = dict[str, Any]  # of numbers; the measures have a list of them too
 
 
 class Recorder:
@@ -41,6 +42,7 @@ class Recorder:
         self._objective = config.objective
         self._names = self._objective.names
         self._waiting: list[tuple[int, Float[Tensor, " metric"], float, float]] = []
+        self._measured: list[tuple[int, Float[Tensor, " value"]]] = []
         self._lock = FileLock(folder / ".lock", blocking=False)
         self._seconds_before = 0.0
         self._clock = time.perf_counter()
@@ -49,6 +51,11 @@ class Recorder:
     def metrics_file(self) -> Path:
         """Where the metrics are appended."""
         return self.folder / "metrics.jsonl"
+
+    @property
+    def measures_file(self) -> Path:
+        """Where the measures are appended, if there are any."""
+        return self.folder / "measures.jsonl"
 
     @property
     def checkpoints(self) -> Path:
@@ -116,8 +123,12 @@ class Recorder:
             break
         rows = read_metrics(self.metrics_file, (*self._names, *ALWAYS))
         self.rows = [row for row in rows if row["step"] < start]
+        measured = read_metrics(self.measures_file, (*MEASURES, PLACES))
         with self._writing():
             write_atomically(self.metrics_file, "".join(_line(row) for row in self.rows))
+            if measured:
+                kept = [row for row in measured if row["step"] < start]
+                write_atomically(self.measures_file, "".join(_line(row) for row in kept))
             for step in saved_steps(self.checkpoints):
                 if step > start:
                     delete_checkpoint(self.checkpoints, step)
@@ -130,17 +141,22 @@ class Recorder:
         elapsed = self._seconds_before + time.perf_counter() - self._clock
         self._waiting.append((step, metrics, rate, elapsed))
 
+    def keep_measures(self, step: int, values: Float[Tensor, " value"]) -> None:
+        """Note the measures of a step (`Measures.of`), still on the device."""
+        self._measured.append((step, values))
+
     @property
     def waiting(self) -> int:
         """How many steps' metrics have not been flushed yet."""
         return len(self._waiting)
 
     def flush(self) -> list[Row]:
-        """Bring the waiting metrics from the device into the metrics file; returns the new rows.
+        """Bring the waiting metrics and measures from the device into their files; returns the metrics' new rows.
 
         Raises `DivergedError` at a NaN or infinite loss, naming the step and the last good checkpoint. A checkpoint
         taken at that very step, whose weights are the ones that gave this loss, is deleted.
         """
+        self._flush_measures()
         if not self._waiting:
             return []
         table = torch.stack([metrics for _, metrics, _, _ in self._waiting]).cpu().numpy()
@@ -157,6 +173,15 @@ class Recorder:
         if bad is not None:
             self._diverged(int(rows[bad]["step"]), rows[bad]["loss"])
         return rows
+
+    def _flush_measures(self) -> None:
+        if not self._measured:
+            return
+        table = torch.stack([values for _, values in self._measured]).cpu().numpy()
+        lines = [_line(_measures_row(step, values)) for (step, _), values in zip(self._measured, table, strict=True)]
+        self._measured.clear()
+        with self._writing(), self.measures_file.open("a") as file:
+            file.writelines(lines)
 
     def _diverged(self, step: int, loss: float) -> None:
         saved = saved_steps(self.checkpoints)
@@ -179,9 +204,7 @@ class Recorder:
                 delete_checkpoint(self.checkpoints, old)
 
     def _row(self, step: int, metrics: Float[np.ndarray, " metric"], rate: float, elapsed: float) -> Row:
-        # A 32-bit float's shortest text loses nothing, so equal files mean equal bits.
-        values = (float(str(value)) for value in metrics.astype(np.float32))
-        named = dict(zip(self._names, values, strict=True))
+        named = dict(zip(self._names, _shortest(metrics), strict=True))
         return {"step": step, **named, "learning_rate": rate, "elapsed_s": round(elapsed, 3)}
 
 
@@ -203,6 +226,9 @@ class Follower:
     def keep(self, step: int, metrics: Float[Tensor, " metric"], rate: float) -> None:
         pass
 
+    def keep_measures(self, step: int, values: Float[Tensor, " value"]) -> None:
+        pass
+
     def flush(self) -> None:
         pass
 
@@ -210,8 +236,20 @@ class Follower:
         pass
 
 
+def _shortest(values: Float[np.ndarray, " value"]) -> list[float]:
+    """A 32-bit float's shortest text loses nothing, so equal files mean equal bits."""
+    return [float(str(value)) for value in values.astype(np.float32)]
+
+
+def _measures_row(step: int, values: Float[np.ndarray, " value"]) -> Row:
+    known = _shortest(values)
+    return {"step": step, **dict(zip(MEASURES, known, strict=False)), PLACES: known[len(MEASURES) :]}
+
+
 def _line(row: Row) -> str:
-    known = {name: value if math.isfinite(value) else None for name, value in row.items()}  # JSON knows no NaN
+    known = {  # JSON knows no NaN
+        name: value if isinstance(value, list) or math.isfinite(value) else None for name, value in row.items()
+    }
     return json.dumps(known) + "\n"
 
 
