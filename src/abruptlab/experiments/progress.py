@@ -74,7 +74,7 @@ def measure_progress(
         collapse=_measure(collapse, collapse[:, -1], at, plateau),
         attention=_measure(attention.mean(2), attention.mean((1, 2)), at, plateau),
         heads=over_matrices(attention),
-        uniform=_uniform(batch, objective).numpy(),
+        uniform=uniform_attention(batch, objective).numpy(),
     )
 
 
@@ -90,7 +90,7 @@ def hidden_and_attention(
     return collapse, attention
 
 
-def _uniform(batch: "Examples", objective: "Objective") -> Float[Tensor, ""]:
+def uniform_attention(batch: "Examples", objective: "Objective") -> Float[Tensor, ""]:
     """The progress of attending alike to all places that a query sees: all of them, or for a decoder those up to it."""
     useful = asked(objective.useful(batch), objective).double()
     if objective.answer == 0:
