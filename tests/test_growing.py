@@ -10,6 +10,7 @@ import pytest
 from abruptlab.errors import RunError
 from abruptlab.files import write_atomically
 from abruptlab.growing import GrowingMetrics, GrowingRun
+from abruptlab.metricsfile import Rows, parse_rows
 from abruptlab.runs import METRICS, Run
 from tests.synthetic import CONFIG, END, ONSET, STEPS, make_metrics, make_run
 
@@ -30,11 +31,11 @@ def test_only_what_is_new_and_whole_is_taken_in(tmp_path: Path, monkeypatch: pyt
     np.testing.assert_array_equal(metrics.table["step"], range(4))
     parsed: list[int] = []
 
-    def parse(new: list[bytes], names: tuple[str, ...]) -> list[dict]:
-        parsed.append(len(new))
-        return [json.loads(line) for line in new]
+    def parse(new: bytes, names: tuple[str, ...], first: int) -> Rows:
+        parsed.append(new.count(b"\n"))
+        return parse_rows(new, names, first)
 
-    monkeypatch.setattr("abruptlab.growing.parse_metrics", parse)
+    monkeypatch.setattr("abruptlab.growing.parse_rows", parse)
     with path.open("a") as file:
         file.write(text[-10:] + lines(range(5, 7)))
     assert metrics.look()

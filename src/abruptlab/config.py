@@ -4,10 +4,11 @@ Every field is a command-line flag too, so its docstring is its help text. Nothi
 line must answer at once.
 """
 
+import json
 import tomllib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from abruptlab.errors import ConfigError
 
@@ -239,6 +240,16 @@ class RunConfig:
     def places(self) -> int:
         """How many tokens the model sees at most: the largest matrix's; a decoder, [masked X, SEP, X]."""
         return self.task.positions if self.model.kind == "encoder" else 2 * self.task.positions + 1
+
+    @property
+    def decisive(self) -> dict[str, Any]:
+        """Every field but the run's name, which decides no number, by dotted name, as JSON has it."""
+        flat: dict[str, Any] = {}
+        for key, value in json.loads(json.dumps(asdict(self))).items():
+            parts = value if isinstance(value, dict) else None
+            flat |= {key: value} if parts is None else {f"{key}.{name}": item for name, item in parts.items()}
+        del flat["name"]
+        return flat
 
     def to_toml(self) -> str:
         """The whole configuration as TOML; `from_toml` reads it back equal."""

@@ -137,16 +137,19 @@ def train(
 ) -> Run:
     """Train `config` in `folder` and return the finished `Run`.
 
-    With `resume`, goes on from the newest intact checkpoint (or starts, if there is none), and the losses are those
-    of the uninterrupted run: bit for bit on the same CPU. `report` is called about once a second, `warn` with a line
-    for each damaged checkpoint that is passed over. In a process group (`ranks.torchrun`), all processes train the same
-    run, each on its part of every batch; the first one writes and reports.
+    With `resume`, goes on from the newest intact checkpoint (or starts, if nothing has been made yet), and the losses
+    are those of the uninterrupted run: bit for bit on the same CPU. What had been made after that checkpoint is kept in
+    the folder `set-aside` until the run has passed it again; a finished run is left as it is. `report` is called about
+    once a second, `warn` with a line for each damaged checkpoint that is passed over. In a process group
+    (`ranks.torchrun`), all processes train the same run, each on its part of every batch; the first one writes and
+    reports.
 
     On Ctrl-C (SIGINT) or SIGTERM the step is finished and a checkpoint saved before `KeyboardInterrupt` is raised.
 
-    Raises `RunError` if the folder holds another run, or this one without `resume`, or cannot be written, and what
-    `initial_model` raises; `ConfigError` for a graph where the step cannot be one (`graphs.require_capturable`);
-    `DivergedError` at a NaN or infinite loss; `VocabularyError` at a value without a token.
+    Raises `RunError` if the folder holds another run, or this one without `resume`, or one that cannot be gone on with,
+    or cannot be written, and what `initial_model` raises; `ConfigError` for a graph where the step cannot be one
+    (`graphs.require_capturable`); `DivergedError` at a NaN or infinite loss; `VocabularyError` at a value without a
+    token.
     """
     where = choose_device(device)
     ranks = Ranks()
@@ -154,6 +157,9 @@ def train(
     require_capturable(config.training, where, ranks.count)
     made_with = versions() | {"device": device_name(where), "processes": str(ranks.count)}
     recorder = Recorder(config, Path(folder), resume=resume, made_with=made_with) if ranks.leads else Follower()
+    if ranks.any(recorder.finished):
+        warn(f"{folder} is finished: all {config.training.steps} steps were made before")
+        return Run(folder)
     steps = config.training.steps
     keep_freed_memory()
     model = initial_model(config, where)
