@@ -13,10 +13,11 @@ from torch import Tensor
 
 from abruptlab.config import RunConfig, TrainingConfig
 from abruptlab.devices import choose_device
+from abruptlab.errors import ConfigError
 from abruptlab.graphs import CudaGraphs, GraphedStep, Step, require_capturable
 from abruptlab.groups import transplant
 from abruptlab.matrices import Batch, generator, stream
-from abruptlab.memory import keep_freed_memory
+from abruptlab.memory import keep_freed_memory, require_memory, training_needs
 from abruptlab.models import Model, new_model
 from abruptlab.objectives import objective_of
 from abruptlab.optimizers import build_optimizers, set_learning_rate
@@ -54,7 +55,7 @@ def part_size(config: RunConfig, device: torch.device) -> int:
     if device.type != "cpu":
         return training.batch
     most = max(1, CPU_PART_BYTES // (4 * config.places * config.model.mlp_width))
-    return max(part for part in range(1, training.batch + 1) if training.batch % part == 0 and part <= most)
+    return next(part for part in range(min(most, training.batch), 0, -1) if training.batch % part == 0)
 
 
 def train_step(
@@ -110,6 +111,17 @@ def compiles(config: TrainingConfig, device: torch.device) -> bool:
     return config.compile in ("yes", "graph") or (config.compile == "auto" and device.type == "cuda")
 
 
+def require_compiler(device: torch.device) -> None:
+    """Raises `ConfigError` if PyTorch cannot compile for that device, as without a C++ compiler."""
+    try:
+        torch.compile(lambda x: x + 1)(torch.zeros(2, device=device))
+    except Exception as error:  # of many kinds, by what is missing
+        why = str(error).strip().splitlines() or [type(error).__name__]
+        raise ConfigError(
+            f"compile: PyTorch cannot compile for {device} here: {why[0]}; with no, it need not"
+        ) from None
+
+
 def compile_layers(model: Model) -> None:
     """Compile the transformer layers, in place: one compilation serves all. The embeddings stay outside, since their
     compiled gradient adds in an order that varies between runs."""
@@ -147,8 +159,9 @@ def train(
     On Ctrl-C (SIGINT) or SIGTERM the step is finished and a checkpoint saved before `KeyboardInterrupt` is raised.
 
     Raises `RunError` if the folder holds another run, or this one without `resume`, or one that cannot be gone on with,
-    or cannot be written, and what `initial_model` raises; `ConfigError` for a graph where the step cannot be one
-    (`graphs.require_capturable`); `DivergedError` at a NaN or infinite loss; `VocabularyError` at a value without a
+    or cannot be written, and what `initial_model` raises; `ConfigError` for a run that the memory cannot hold, for one
+    to be compiled where nothing can be, and for a graph where the step cannot be one (`graphs.require_capturable`);
+    `DivergedError` at a NaN or infinite loss; `VocabularyError` at a value without a
     token.
     """
     where = choose_device(device)
@@ -160,6 +173,9 @@ def train(
     if ranks.any(recorder.finished):
         warn(f"{folder} is finished: all {config.training.steps} steps were made before")
         return Run(folder)
+    require_memory(training_needs(config), "such a run", where)
+    if compiles(config.training, where):
+        require_compiler(where)
     steps = config.training.steps
     keep_freed_memory()
     model = initial_model(config, where)

@@ -5,6 +5,7 @@ import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -115,7 +116,7 @@ def test_two_runs_may_have_their_pages_in_one_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [{"seed": 1}, {"matrices": 8}, {"step": 1000}])
-def test_figures_with_other_options_are_not_the_page_s(tmp_path: Path, options: dict[str, int]) -> None:
+def test_figures_with_other_options_are_not_the_page_s(tmp_path: Path, options: dict[str, Any]) -> None:
     run = make_run(tmp_path, make_metrics())
     usual, other = Findings(run).origin(FIGURES["1"]), Findings(run, **options).origin(FIGURES["1"])
     assert (usual == other) == (not set(options) & FIGURES["1"].measure.options)

@@ -3,13 +3,13 @@
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
 
-from abruptlab.errors import RunError
+from abruptlab.errors import AbruptlabError, RunError
 from abruptlab.experiments.losses import final_value, smooth
 from abruptlab.experiments.variants import POINTS, zero_level
 from abruptlab.files import write_atomically
@@ -93,7 +93,14 @@ def build_folder_index(folder: Path, out: Path | None = None) -> Path:
 
 
 def _member(folder: Path, point: Point) -> Member:
-    return Member(folder, read_state(folder, point), Run(folder) if (folder / "config.toml").is_file() else None)
+    state = read_state(folder, point)
+    try:
+        run = Run(folder) if (folder / "config.toml").is_file() else None
+        if run is not None:
+            run.metrics  # noqa: B018 - a damaged run is listed as failed, without a curve
+    except AbruptlabError as error:
+        return Member(folder, replace(state, state="failed", error=str(error)), None)
+    return Member(folder, state, run)
 
 
 def _write(
