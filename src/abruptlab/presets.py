@@ -12,14 +12,13 @@ def init_std(width: int) -> float:
 
 
 def _gpt(width: int) -> ModelConfig:
-    """The paper's GPT at some width."""
+    """The paper's GPT at some width; its weights start at 0.02 at every width."""
     return ModelConfig(
         kind="decoder",
         layers=2,
         heads=2,
         width=width,
         mlp_width=4 * width,
-        init_std=init_std(width),
         mask_embedding="trained",
     )
 

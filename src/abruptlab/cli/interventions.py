@@ -12,7 +12,7 @@ from abruptlab.cli.printing import print_losses
 from abruptlab.errors import ConfigError
 
 if TYPE_CHECKING:
-    from abruptlab.runs import Run
+    from abruptlab.run.run import Run
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from abruptlab.experiments.evaluation import Losses
     from abruptlab.paper import Verdict
-    from abruptlab.runs import Run
+    from abruptlab.run.run import Run
 
 
 def typed() -> str:

@@ -11,16 +11,16 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
 from abruptlab.figures.style import ATTENTION, DIVERGING
-from abruptlab.files import write_atomically
 from abruptlab.paper import FIGURES, Findings, Verdict, judge, writing
 from abruptlab.paper.ledger import named
-from abruptlab.provenance import versions
 from abruptlab.report.changes import changes
 from abruptlab.report.pack import in_base64
 from abruptlab.report.pictures import Picture, picture
 from abruptlab.report.story import Story, tell
 from abruptlab.report.template import fill
-from abruptlab.runs import Run
+from abruptlab.run.run import Run
+from abruptlab.system.files import write_atomically
+from abruptlab.system.provenance import versions
 
 FALLING = {"encoder": "L_mask", "decoder": "The loss at observed entries"}  # the metric whose drop is looked for
 CLASSICAL = ("floor", "3", "19", "closeness")  # figures that have a part of the page to themselves
@@ -31,8 +31,8 @@ Through = Callable[[Sequence[str]], Iterable[str]]
 def build_report(found: Findings, through: Through = iter) -> Path:
     """Write `report.html` to the folder of the findings, with everything it shows inside it.
 
-    Figures that are missing, or made from another run or with other options, are made first, those that the run cannot give are named
-    with the reason. `through` goes through the names of what is to be done, and may show progress.
+    Figures that are missing, or made from another run or with other options, are made first; those that the run cannot
+    give are named with the reason. `through` goes through the names of what is to be done, and may show progress.
 
     Raises `RunError` if the run has no metrics yet, or the page cannot be written.
     """

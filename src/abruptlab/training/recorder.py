@@ -1,0 +1,301 @@
+"""Writing a run folder: config, metrics, checkpoints; taking it up again where it was left."""
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from abruptlab.config import RunConfig
+from abruptlab.errors import CheckpointError, DivergedError, RunError
+from abruptlab.run.checkpoints import (
+    checkpoint_folder,
+    delete_checkpoint,
+    delete_unfinished,
+    load_checkpoint,
+    put_weights,
+    read_meta,
+    require_config,
+    save_checkpoint,
+    saved_steps,
+)
+from abruptlab.run.drop import find_drop
+from abruptlab.run.metrics import Row, Rows, Signature, as_line, read_rows
+from abruptlab.run.run import ALWAYS, DROPS, METRICS
+from abruptlab.run.set_aside import SetAside
+from abruptlab.system.files import unfinished, write_atomically
+from abruptlab.training.optimizers import optimizer_tensors, restore_optimizers
+from abruptlab.training.schedules import outdated
+
+
+class Recorder:
+    """The one writer of a run folder, from `__enter__` to `__exit__`.
+
+    Entering it raises `RunError` if the folder holds another run, or this one without `resume`, if another process
+    writes it, or if it cannot be written.
+    """
+
+    def __init__(self, config: RunConfig, folder: Path, *, resume: bool, made_with: dict[str, str]) -> None:
+        self.config = config
+        self.folder = folder
+        self.resume = resume
+        self.made_with = made_with
+        self.rows: list[Row] = []
+        self._names = METRICS[config.model.kind]
+        self._waiting: list[tuple[int, Float[Tensor, " metric"], float, float]] = []
+        self._lock = FileLock(folder / ".lock", blocking=False)
+        self._set_aside = SetAside(folder)
+        self._signature = Signature()
+        self._seconds_before = 0.0
+        self._clock = time.perf_counter()
+
+    @property
+    def metrics_file(self) -> Path:
+        """Where the metrics are appended."""
+        return self.folder / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
+        return self.folder / "checkpoints"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run is to be resumed and has all its steps, its rows and its last weights, intact: there is
+        nothing to do then. Nothing is written. Raises `RunError` if the folder holds another run."""
+        last = self.config.training.steps
+        with self._writing():
+            if not (self.resume and last in saved_steps(self.checkpoints)):
+                return False
+            self._require_same_run()
+        try:
+            load_checkpoint(self.checkpoints, last)
+            meta = read_meta(self.checkpoints, last)
+        except CheckpointError:
+            return False
+        rows = self._read_rows()
+        return not rows.damage and rows.are(last, meta.metrics)
+
+    def __enter__(self) -> "Recorder":
+        with self._writing():
+            ours = {".lock", unfinished(self.folder / "config.toml").name}  # all that a kill at the start may leave
+            found = self.folder.exists() and any(path.name not in ours for path in self.folder.iterdir())
+            if found:
+                self._require_same_run()
+            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                self._lock.acquire()
+            except Timeout:
+                raise RunError(f"{self.folder} is being written by another process") from None
+            if not found:
+                write_atomically(self.folder / "config.toml", self.config.to_toml())
+                self.checkpoints.mkdir(exist_ok=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def _require_same_run(self) -> None:
+        path = self.folder / "config.toml"
+        if not path.is_file():
+            raise RunError(f"{self.folder} is not empty and holds no run; choose another folder")
+        there, ours = RunConfig.read(path).decisive, self.config.decisive
+        differs = next((name for name in ours if there[name] != ours[name]), None)
+        if differs is not None:
+            raise RunError(
+                f"{self.folder} holds a different run: {differs} is {there[differs]} there, {ours[differs]} here; "
+                "choose another folder"
+            )
+        if not self.resume:
+            raise RunError(f"{self.folder} already holds this run; resume it, or choose another folder")
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            where = error.filename or self.folder
+            raise RunError(f"cannot write {where}: {error.strerror or error}{self._safe()}") from None
+
+    def _safe(self) -> str:
+        """Up to which step the run can be gone on with, as the end of a sentence; "" if it is none."""
+        try:
+            rows = self._read_rows()
+            for step in reversed(saved_steps(self.checkpoints)):
+                try:
+                    self._read(step, rows)
+                except CheckpointError:
+                    continue
+                return f"; the run is safe up to step {step}"
+        except (OSError, RunError):
+            pass  # nor can it be read
+        return ""
+
+    def _read_rows(self) -> Rows:
+        return read_rows(self.metrics_file, (*self._names, *ALWAYS))
+
+    def _read(self, step: int, rows: Rows) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The weights and the optimiser's state of a checkpoint that stands on these rows of metrics.
+
+        Raises `CheckpointError`, naming what is missing or damaged, if the run cannot go on from there.
+        """
+        state = load_checkpoint(self.checkpoints, step, "optimizer")
+        weights = load_checkpoint(self.checkpoints, step)
+        if not rows.are(step, read_meta(self.checkpoints, step).metrics):
+            lost = rows.damage or f"expected the rows of the {step} steps before the checkpoint"
+            what = f"ends with {len(rows.rows)} rows" if not rows.damage and len(rows.rows) < step else "is damaged"
+            raise CheckpointError(f"{self.metrics_file} {what}: {lost}")
+        return weights, state
+
+    def restore(self, model: nn.Module, optimizers: list[torch.optim.Optimizer], warn: Callable[[str], None]) -> int:
+        """Put the newest intact checkpoint whose rows of metrics are there, too, into `model` and `optimizers`; what
+        comes after it is set aside until the run has passed it again.
+
+        Returns its step, or 0 with everything as it was if the run has made nothing yet; each damaged checkpoint is
+        passed over with a warning. Raises `CheckpointError`, with everything as it was, if something has been made
+        and nothing of it can be gone on with, or if it is of another configuration.
+        """
+        rows, saved = self._read_rows(), saved_steps(self.checkpoints)
+        start, mistakes = 0, []
+        for step in reversed(saved):
+            try:
+                weights, state = self._read(step, rows)
+            except CheckpointError as error:
+                mistakes.append(str(error))
+                continue
+            require_config(read_meta(self.checkpoints, step), self.config, self.folder)
+            put_weights(model, weights, checkpoint_folder(self.checkpoints, step))
+            restore_optimizers(optimizers, state)
+            start = step
+            break
+        else:
+            if saved or rows.data:
+                why = mistakes[0] if mistakes else f"{self.metrics_file} is there, and no checkpoint"
+                raise CheckpointError(f"{self.folder} cannot be gone on with: {why}; everything is left as it was")
+        for mistake in mistakes:
+            warn(f"{mistake}; trying the one before it")
+        self._drop_after(start, rows)
+        return start
+
+    def _drop_after(self, start: int, rows: Rows) -> None:
+        """Set aside what was made after the checkpoint of `start`."""
+        kept, dropped = rows.data[: rows.size(start)], rows.data[rows.size(start) :]
+        later = [step for step in saved_steps(self.checkpoints) if step > start]
+        with self._writing():
+            delete_unfinished(self.checkpoints)
+            if dropped or later:
+                until = max([start + len(dropped.splitlines()), *later])
+                moved = [checkpoint_folder(self.checkpoints, step) for step in later]
+                self._set_aside.take(min(until, self.config.training.steps), dropped, moved)
+                write_atomically(self.metrics_file, kept)
+            self._set_aside.let_go(start)
+        self.rows = rows.rows[:start]
+        self._signature = Signature(kept)
+        self._seconds_before = self.rows[-1]["elapsed_s"] if self.rows else 0.0
+        self._clock = time.perf_counter()
+
+    def keep(self, step: int, metrics: Float[Tensor, " metric"], rate: float) -> None:
+        """Note the metrics of a step, still on the device."""
+        elapsed = self._seconds_before + time.perf_counter() - self._clock
+        self._waiting.append((step, metrics, rate, elapsed))
+
+    @property
+    def waiting(self) -> int:
+        """How many steps' metrics have not been flushed yet."""
+        return len(self._waiting)
+
+    def flush(self) -> list[Row]:
+        """Bring the waiting metrics from the device into the metrics file; returns the new rows.
+
+        Raises `DivergedError` at a NaN or infinite loss, naming the step and the last good checkpoint. A checkpoint
+        taken at that very step, whose weights are the ones that gave this loss, is deleted.
+        """
+        if not self._waiting:
+            return []
+        table = torch.stack([metrics for _, metrics, _, _ in self._waiting]).cpu().numpy()
+        rows = [
+            self._row(step, values, rate, elapsed)
+            for (step, _, rate, elapsed), values in zip(self._waiting, table, strict=True)
+        ]
+        self._waiting.clear()
+        bad = next((at for at, row in enumerate(rows) if not math.isfinite(row["loss"])), None)
+        good = rows if bad is None else rows[:bad]
+        self.rows += good
+        data = b"".join(map(as_line, good))
+        with self._writing(), self.metrics_file.open("ab") as file:
+            file.write(data)
+        self._signature.add(data)
+        if bad is not None:
+            self._diverged(int(rows[bad]["step"]), rows[bad]["loss"])
+        return rows
+
+    def _diverged(self, step: int, loss: float) -> None:
+        saved = saved_steps(self.checkpoints)
+        if step in saved:
+            delete_checkpoint(self.checkpoints, step)
+            saved.remove(step)
+        last = f"the last good checkpoint is that of step {saved[-1]}" if saved else "there is no good checkpoint"
+        raise DivergedError(f"the loss is {loss} at step {step}; {last}")
+
+    def save(self, step: int, model: nn.Module, optimizers: list[torch.optim.Optimizer]) -> None:
+        """Flush the metrics, write the checkpoint of `step` if it is not there, delete the ones that may go."""
+        self.flush()
+        if step in saved_steps(self.checkpoints):
+            return
+        with self._writing():
+            with self.metrics_file.open("ab") as file:
+                os.fsync(file.fileno())  # never a checkpoint whose rows a power cut could take away
+            save_checkpoint(
+                self.checkpoints,
+                step,
+                model.state_dict(),
+                optimizer_tensors(optimizers),
+                self.made_with,
+                config=self.config.decisive,
+                metrics=self._signature.digest,
+            )
+            self._set_aside.let_go(step)
+            steps = np.array([row["step"] for row in self.rows], dtype=np.int64)
+            falling = DROPS[self.config.model.kind]
+            losses = np.array([row[falling] for row in self.rows], dtype=np.float64)
+            for old in outdated(self.config.training, saved_steps(self.checkpoints), find_drop(steps, losses)):
+                delete_checkpoint(self.checkpoints, old)
+
+    def _row(self, step: int, metrics: Float[np.ndarray, " metric"], rate: float, elapsed: float) -> Row:
+        # A 32-bit float's shortest text loses nothing, so equal files mean equal bits.
+        values = (float(str(value)) for value in metrics.astype(np.float32))
+        named = dict(zip(self._names, values, strict=True))
+        return {"step": step, **named, "learning_rate": rate, "elapsed_s": round(elapsed, 3)}
+
+
+class Follower:
+    """What the other processes of a run have instead of a `Recorder`: it keeps and writes nothing."""
+
+    rows: tuple[Row, ...] = ()
+    waiting = 0
+    finished = False
+
+    def __enter__(self) -> "Follower":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def restore(self, model: nn.Module, optimizers: list[torch.optim.Optimizer], warn: Callable[[str], None]) -> int:
+        return 0
+
+    def keep(self, step: int, metrics: Float[Tensor, " metric"], rate: float) -> None:
+        pass
+
+    def flush(self) -> None:
+        pass
+
+    def save(self, step: int, model: nn.Module, optimizers: list[torch.optim.Optimizer]) -> None:
+        pass
