@@ -157,13 +157,14 @@ def train(
     (`ranks.torchrun`), all processes train the same run, each on its part of every batch; the first one writes and
     reports.
 
-    On Ctrl-C (SIGINT) or SIGTERM the step is finished and a checkpoint saved before `KeyboardInterrupt` is raised.
+    On Ctrl-C (SIGINT), SIGTERM or SIGUSR1 (Slurm's warning) the step is finished and a checkpoint saved before
+    `KeyboardInterrupt` is raised.
 
     Raises `RunError` if the folder holds another run, or this one without `resume`, or one that cannot be gone on with,
     or cannot be written, and what `initial_model` raises; `ConfigError` for a run that the memory cannot hold, for one
     to be compiled where nothing can be, and for a graph where the step cannot be one (`graphs.require_capturable`);
-    `DivergedError` at a NaN or infinite loss; `VocabularyError` at a value without a
-    token.
+    `DivergedError` at a NaN or infinite loss, or once L_obs has risen for good (`run.divergence`); `VocabularyError` at
+    a value without a token.
     """
     where = choose_device(device)
     ranks = Ranks()

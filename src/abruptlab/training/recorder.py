@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from abruptlab.run.checkpoints import (
     save_checkpoint,
     saved_steps,
 )
+from abruptlab.run.divergence import BLOCK, HELD, RISE, find_divergence
 from abruptlab.run.drop import find_drop
 from abruptlab.run.metrics import Row, Rows, Signature, as_line, read_rows
 from abruptlab.run.run import ALWAYS, DROPS, METRICS
@@ -241,12 +242,22 @@ class Recorder:
         if step in saved:
             delete_checkpoint(self.checkpoints, step)
             saved.remove(step)
-        last = f"the last good checkpoint is that of step {saved[-1]}" if saved else "there is no good checkpoint"
-        raise DivergedError(f"the loss is {loss} at step {step}; {last}")
+        raise DivergedError(f"the loss is {loss} at step {step}; {_last_good(saved)}")
 
     def save(self, step: int, model: nn.Module, optimizers: list[torch.optim.Optimizer]) -> None:
-        """Flush the metrics, write the checkpoint of `step` if it is not there, delete the ones that may go."""
+        """Flush the metrics, write the checkpoint of `step` if it is not there, delete the ones that may go.
+
+        Raises `DivergedError`, naming the last good checkpoint, if the run has forgotten what it had learnt.
+        """
         self.flush()
+        observed = np.array([row["loss_observed"] for row in self.rows], dtype=np.float64)
+        if (since := find_divergence(observed)) is not None:
+            good = [saved for saved in saved_steps(self.checkpoints) if saved <= since]
+            raise DivergedError(
+                f"L_obs has risen more than {RISE:g}-fold, from {np.nanmin(observed[: since + 1]):.2g} to "
+                f"{np.nanmedian(observed[since:]):.2g}, at about step {since}, and stayed there for "
+                f"{BLOCK * HELD} steps; {_last_good(good)}"
+            )
         if step in saved_steps(self.checkpoints):
             return
         with self._writing():
@@ -273,6 +284,10 @@ class Recorder:
         values = (float(str(value)) for value in metrics.astype(np.float32))
         named = dict(zip(self._names, values, strict=True))
         return {"step": step, **named, "learning_rate": rate, "elapsed_s": round(elapsed, 3)}
+
+
+def _last_good(saved: Sequence[int]) -> str:
+    return f"the last good checkpoint is that of step {saved[-1]}" if saved else "there is no good checkpoint"
 
 
 class Follower:
