@@ -162,8 +162,8 @@ def _bad_value(words: list[str], random_: random.Random) -> list[str] | None:
 
 
 def _wrong_subject(words: list[str], random_: random.Random) -> list[str] | None:
-    """Another run, preset, figure or file than there is."""
-    if words[0] in (*ALONE, "sweep"):
+    """Another run, preset, figure or file than there is; `watch` would wait for it."""
+    if words[0] in (*ALONE, "sweep", "watch"):
         return None
     names = ["nosuch", "", "notes", "run2", LONG, "latop", "..", "a\udce9b"]
     at = words.index("smoke") if words[0] == "train" else 1
