@@ -56,22 +56,24 @@ class Completer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         the values, and where a value is beyond the largest number of that precision. `ConfigError` for bounds and a
         rounding that make no sense.
         """
+        given = self._check(X)
+        self._refuse_blanks(given)
+        filled = self.fill(given, self._values(given))
+        return np.concatenate([filled, np.isnan(given).astype(given.dtype)], -1) if self.add_indicator else filled
+
+    def fill(
+        self, given: Float[np.ndarray, "*batch m n"], values: Float[np.ndarray, "*batch m n"]
+    ) -> Float[np.ndarray, "*batch m n"]:
+        """`given` with `values` where it is NaN, rounded and within the bounds. Raises as `transform` does."""
         if not self.min_value <= self.max_value:
             raise ConfigError(f"expected min_value up to max_value, got {self.min_value} and {self.max_value}")
         if self.rounding is not None:
-            whole("rounding", self.rounding, -300)
-        given = self._check(X)
-        self._refuse_blanks(given)
-        missing = np.isnan(given)
-        values = self._values(given)
-        if self.rounding is not None:
-            values = values.round(self.rounding)
-        values = values.clip(self.min_value, self.max_value)
+            values = values.round(whole("rounding", self.rounding, -300))
         with np.errstate(over="ignore"):
-            filled = np.where(missing, values.astype(given.dtype), given)
+            filled = np.where(np.isnan(given), values.clip(self.min_value, self.max_value).astype(given.dtype), given)
         if not np.isfinite(filled).all():
             raise DataError(f"the completion has entries beyond the range of {given.dtype}: divide the matrix first")
-        return np.concatenate([filled, missing.astype(given.dtype)], -1) if self.add_indicator else filled
+        return filled
 
     def estimate(self, X: Any) -> np.ndarray:
         """The method's own values for all entries, observed ones included, in the shape of `X`, in float64.

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -26,6 +26,11 @@ class HeldOut:
     def better(self) -> bool:
         """Whether the method is better than column means; True also where nothing can be said."""
         return not self.error >= self.error_of_means
+
+    def times(self, unit: float) -> "HeldOut":
+        """The errors of a matrix that is larger by that factor."""
+        factor = 1.0 if self.in_deviations else unit
+        return replace(self, error=factor * self.error, error_of_means=factor * self.error_of_means)
 
 
 def held_out(
