@@ -15,10 +15,10 @@ import pytest
 from matplotlib.image import imread
 
 import abruptlab as abruptlab_package
+from abruptlab import completion
 from abruptlab.baselines import smc
 from abruptlab.baselines.holdout import HeldOut
 from abruptlab.cli.completing import LISTED, Complete
-from abruptlab import completion
 from abruptlab.completion import METHODS, Completion, complete, plan
 from abruptlab.errors import ConfigError, DataError
 from abruptlab.figures.completion import draw_completion
