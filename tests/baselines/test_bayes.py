@@ -13,7 +13,7 @@ from abruptlab.baselines import bayes, smc
 from abruptlab.baselines.bayes import Posterior, PosteriorMean
 from abruptlab.config import Factors, MatrixTask
 from abruptlab.errors import ConfigError, DataError
-from abruptlab.matrices import sample
+from abruptlab.task.matrices import sample
 from tests.solving import fill
 
 NAN = np.nan
@@ -235,7 +235,8 @@ def test_what_is_no_matrix_is_an_error() -> None:
         PosteriorMean(1).posterior([0.5, 0.25])
 
 
-def test_one_matrix_that_is_none_of_the_task_s_is_completed_with_a_warning() -> None:
+def test_one_matrix_that_is_none_of_the_task_s_is_completed_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smc, "LEVELS", 15)
     given = [[0.9, -0.2, 0.7], [-0.8, 0.6, NAN], [0.1, 0.9, -0.5]]
     with pytest.warns(ConvergenceWarning, match="1 of 1 matrices"):
         completed = PosteriorMean(1, particles=64).transform(given)

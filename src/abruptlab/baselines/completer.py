@@ -96,7 +96,7 @@ class Completer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self._refuse_blanks(given)
         given = given.astype(np.float64)
         in_deviations = self.scale == "columns" or columns_differ(given)
-        anew = clone(self)  # without what was learnt from the hidden entries
+        anew: Any = clone(self)  # without what was learnt from the hidden entries
         if self.scale == "auto":
             anew.set_params(scale="columns" if in_deviations else "none")
         return held_out(anew._values, given, folds, in_deviations, seed)
@@ -110,7 +110,7 @@ class Completer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """The names of the columns that `transform` gives; raises as scikit-learn's own does."""
-        names = super().get_feature_names_out(input_features)
+        names: Any = super().get_feature_names_out(input_features)
         marks = [f"missingindicator_{name}" for name in names] if self.add_indicator else []
         return np.array([*names, *marks], dtype=object)
 
@@ -142,7 +142,8 @@ class Completer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """`X` as an array, NaN where masked; its columns are compared with those of `fit`, or with `reset` noted."""
         try:
             if np.ma.isMaskedArray(X):
-                X = X.astype(X.dtype if X.dtype.kind == "f" else float).filled(np.nan)
+                masked: Any = X.astype(X.dtype if X.dtype.kind == "f" else float)
+                X = masked.filled(np.nan)
             shape = X.shape if hasattr(X, "shape") else np.asarray(X).shape
             if len(shape) not in (2, 3):
                 came = f"expected a matrix [m, n] or a batch [batch, m, n], got shape {[*shape]}. Reshape your data"

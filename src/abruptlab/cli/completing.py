@@ -11,9 +11,9 @@ from tyro.conf import Positional, arg
 from abruptlab.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from abruptlab.completion import Completion
-    from abruptlab.formats import Reading
-    from abruptlab.tablefile import Table
+    from abruptlab.complete.formats import Reading
+    from abruptlab.complete.methods import Completion
+    from abruptlab.complete.tablefile import Table
 
 LISTED = 20  # filled entries that are printed
 NOTED = 5  # seconds that a completion may take without a word about it
@@ -67,7 +67,7 @@ class Complete:
     """Each line has a row, a column and a value: user, item, rating."""
 
     def __call__(self) -> None:
-        from abruptlab.tablefile import as_completed, read_table, write_table
+        from abruptlab.complete.tablefile import as_completed, read_table, write_table
 
         if self.file.is_dir():
             raise DataError(f"{self.file}: expected a file, got a folder")
@@ -121,7 +121,7 @@ class Complete:
             raise DataError(f"cannot write: {error.strerror or error}") from None
 
     def _reading(self) -> "Reading":
-        from abruptlab.formats import Reading
+        from abruptlab.complete.formats import Reading
 
         index = (
             {"recognise": None, "yes": 1, "no": 0}.get(self.index, self.index)
@@ -135,7 +135,7 @@ class Complete:
     def _complete(self, table: "Table") -> "Completion":
         from rich.console import Console
 
-        from abruptlab.completion import complete, plan
+        from abruptlab.complete.methods import complete, plan
 
         options = {"rank": self.rank, "penalty": self.penalty, "run": self.run, "scale": self.scale}
         bounds = {"min_value": self.min_value, "max_value": self.max_value, "rounding": self.round}
@@ -152,7 +152,7 @@ class Complete:
     def _draw(self, completion: "Completion") -> None:
         from abruptlab.figures.completion import draw_completion
         from abruptlab.figures.save import render
-        from abruptlab.files import write_atomically
+        from abruptlab.system.files import write_atomically
 
         if self.picture is None:
             return
@@ -173,7 +173,7 @@ def _same(one: Path, other: Path) -> bool:
 def _filled_in(table: "Table", completion: "Completion", decimals: int | None) -> list[str]:
     from tabulate import tabulate
 
-    from abruptlab.numerals import shown
+    from abruptlab.complete.numerals import shown
 
     places = (~completion.observed).nonzero()
     lines = []

@@ -1,0 +1,245 @@
+"""A matrix in a file: read, and the same file with the missing entries filled in."""
+
+import io
+import stat
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float
+
+from abruptlab.complete.arrays import NPY, read_npy, read_npz
+from abruptlab.complete.formats import Grid, Reading, read_excel, read_parquet, read_text
+from abruptlab.complete.labels import find_labels
+from abruptlab.complete.numerals import Notation, read_numbers, shown
+from abruptlab.complete.triplets import read_triplets
+from abruptlab.errors import DataError
+from abruptlab.system.files import write_atomically
+
+LARGEST = 50_000_000  # bytes: a million entries, more than any method completes, of 50 bytes each
+UNPACKED = 10 * LARGEST  # bytes that an Excel file may hold
+STREAM = Path("-")  # standard input or output
+_STRANGERS = {  # how files begin that hold no table for us
+    b"\xd0\xcf\x11\xe0": "an old Excel file: save it as .xlsx",
+    b"\x1f\x8b": "a compressed file: unpack it",
+    b"%PDF": "a PDF",
+}
+
+
+@runtime_checkable
+class Table(Protocol):
+    """A matrix with the names of its rows and columns, in a file of any format."""
+
+    @property
+    def values(self) -> Float[np.ndarray, "m n"]:
+        """The matrix, NaN where missing."""
+        ...
+
+    @property
+    def layout(self) -> str:
+        """What was recognised, in words."""
+        ...
+
+    @property
+    def row_names(self) -> list[str]: ...
+    @property
+    def column_names(self) -> list[str]: ...
+
+    def row_place(self, i: int) -> str:
+        """Where row i stands, in words."""
+        ...
+
+    def column_place(self, j: int) -> str:
+        """Where column j stands, in words."""
+        ...
+
+    def number(self, value: float, decimals: int | None = None) -> str:
+        """A number as it is written into this file, or with `decimals` if it was rounded to so many."""
+        ...
+
+    def filled(self, completed: Float[np.ndarray, "m n"], decimals: int | None = None) -> bytes:
+        """The file with the missing entries filled in."""
+        ...
+
+
+@dataclass(frozen=True)
+class GridTable:
+    """A matrix among the cells of a grid. Rows and columns count from 1, the header among them."""
+
+    values: Float[np.ndarray, "m n"]
+    grid: Grid
+    texts: list[list[str]]
+    header: bool
+    index: int  # the column of row names, counted from 1; 0 for none
+    columns: list[int]  # of the grid, that hold the matrix
+    notation: Notation
+
+    @property
+    def layout(self) -> str:
+        header, index = ("a" if there else "no" for there in (self.header, self.index))
+        return f"{self.grid.layout}, {header} header line, {index} column of row names"
+
+    @property
+    def row_names(self) -> list[str]:
+        if not self.index:
+            return [str(i + 1) for i in range(len(self.values))]
+        return [row[self.index - 1] for row in self.texts[self.header :]]
+
+    @property
+    def column_names(self) -> list[str]:
+        return [self.texts[0][j] if self.header else str(at + 1) for at, j in enumerate(self.columns)]
+
+    def row_place(self, i: int) -> str:
+        name = f" ({shown(self.row_names[i])})" if self.index else ""
+        return f"row {self.grid.lines[self.header + i]}{name}"
+
+    def column_place(self, j: int) -> str:
+        return f"column {self.columns[j] + 1}" + (f" ({shown(self.column_names[j])})" if self.header else "")
+
+    def number(self, value: float, decimals: int | None = None) -> str:
+        return self.notation.write(value, decimals)
+
+    def filled(self, completed: Float[np.ndarray, "m n"], decimals: int | None = None) -> bytes:
+        cells = self.grid.cells.copy()
+        for i, j in np.argwhere(np.isnan(self.values)).tolist():
+            value = float(completed[i, j])
+            cells[self.header + i, self.columns[j]] = self.number(value, decimals) if self.grid.textual else value
+        return self.grid.save(cells)
+
+
+def read_table(path: Path, given: Reading | None = None) -> Table:
+    """The matrix in a file, or in standard input for `-`. Raises as `parse_table` does, with the path before it."""
+    try:
+        return parse_table(sys.stdin.buffer.read(LARGEST + 1) if path == STREAM else _bytes_of(path), given)
+    except DataError as error:
+        raise DataError(f"{'standard input' if path == STREAM else path}: {error}") from None
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def parse_table(data: bytes, given: Reading | None = None) -> Table:
+    """The matrix in the bytes of a file, of which every row and column has an observed entry.
+
+    The format is recognised by the bytes. Raises `DataError`, in one line that says where, for what is no matrix, and
+    for what may be read in two ways.
+    """
+    given = given or Reading()
+    if len(data) > LARGEST:
+        raise DataError(f"expected at most {LARGEST / 1e6:.0f} MB, got more")
+    table = _recognise(data, given)
+    _check(table)
+    return table
+
+
+def write_table(content: bytes, path: Path, like: Path) -> None:
+    """Write a table to a file, or to standard output for `-`, whole or not at all.
+
+    A link is followed. A file that is there keeps its mode, a new one has that of the file `like`. Raises `DataError`.
+    """
+    try:
+        if path == STREAM:
+            sys.stdout.buffer.write(content)
+            sys.stdout.buffer.flush()
+            return
+        target = path.resolve()
+        model = target if target.exists() else like
+        mode = stat.S_IMODE(model.stat().st_mode) if model != STREAM else None
+        write_atomically(target, content, mode)
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def as_completed(path: Path) -> Path:
+    """Where the completion of a file goes by default: scores.csv → scores.completed.csv, - → -."""
+    return path if path == STREAM else path.with_name(f"{path.stem}.completed{path.suffix}")
+
+
+def _bytes_of(path: Path) -> bytes:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or device (for a pipe, say -)"
+        raise DataError(f"expected a file, got {kind}")
+    if status.st_size > LARGEST:
+        raise DataError(f"expected at most {LARGEST / 1e6:.0f} MB, got {status.st_size / 1e6:,.0f} MB")
+    return path.read_bytes()
+
+
+def _recognise(data: bytes, given: Reading) -> Table:
+    for beginning, what in _STRANGERS.items():
+        if data.startswith(beginning):
+            raise DataError(f"expected text, Excel, Parquet, NPY or NPZ, got {what}")
+    kind = _kind(data)
+    if kind in ("npy", "npz") and given.triplets:
+        raise DataError("--triplets: expected a table with names, got an array")
+    if kind == "npy":
+        return read_npy(data, given.missing)
+    if kind == "npz":
+        return read_npz(data, given.missing, given.sheet, LARGEST)
+    grid = (
+        read_excel(data, given)
+        if kind == "xlsx"
+        else read_parquet(data)
+        if kind == "parquet"
+        else read_text(data, given)
+    )
+    return read_triplets(grid, given) if given.triplets else _read_grid(grid, given)
+
+
+def _kind(data: bytes) -> str:
+    if data.startswith(NPY):
+        return "npy"
+    if data.startswith(b"PAR1"):
+        return "parquet"
+    if not data.startswith(b"PK\x03\x04"):
+        return "text"
+    try:
+        members = zipfile.ZipFile(io.BytesIO(data)).infolist()
+    except zipfile.BadZipFile:
+        raise DataError("damaged zip file (Excel and NPZ are such)") from None
+    names = [member.filename for member in members]
+    if "xl/workbook.xml" in names and sum(member.file_size for member in members) <= UNPACKED:
+        return "xlsx"
+    if names and all(name.endswith(".npy") for name in names):
+        return "npz"
+    raise DataError("expected text, Excel, Parquet, NPY or NPZ, got another zip file or one that is too large")
+
+
+def _read_grid(grid: Grid, given: Reading) -> GridTable:
+    texts = grid.texts(given.missing)
+    width = len(texts[0])
+    if given.index is not None and not 0 <= given.index <= width:
+        raise DataError(f"--index: expected a column from 1 to {width}, got {given.index}")
+    first = max(0, (given.index or 1) - 1)  # the column that holds the names, if one does
+    turned = [[row[first], *row[:first], *row[first + 1 :]] for row in texts]
+    index = None if given.index is None else given.index > 0
+    header, named = find_labels(turned, True if grid.headed else given.header, index)
+    columns = [j for j in range(width) if not (named and j == first)]
+    body = [[row[j] for j in columns] for row in texts[header:]]
+    if not body or not columns:
+        raise DataError("expected numbers in cells separated by tabs, semicolons or commas, got nothing but names")
+
+    def place(i: int, j: int) -> str:
+        return f"row {grid.lines[header + i]}, column {columns[j] + 1}"
+
+    values, notation = read_numbers(body, place, grid.marks)
+    return GridTable(values, grid, texts, header, first + 1 if named else 0, columns, notation)
+
+
+def _check(table: Table) -> None:
+    """Nothing can tell the values of a row or column of which none is known."""
+    missing = np.isnan(table.values)
+    if missing.all():
+        raise DataError(f"expected some observed entries, got missing ones only ({table.layout})")
+    for what, blank, place in (
+        ("row", missing.all(1), table.row_place),
+        ("column", missing.all(0), table.column_place),
+    ):
+        if blank.any():
+            first = place(int(blank.argmax()))
+            raise DataError(
+                f"{first}: every entry of this {what} is missing, so that nothing can tell its values: fill one in or "
+                f"remove the {what}"
+            )
