@@ -392,6 +392,26 @@ def test_one_matrix_that_no_product_of_the_rank_rounds_to(
     assert Path("t.completed.csv").read_text().count(",") == 12
 
 
+@pytest.mark.parametrize("method", ["nuclear", "regularised", "factorisation", "means"])
+@pytest.mark.parametrize("size", [1e200, 1.7e308])
+def test_huge_entries(method: str, size: float, tmp_path: Path) -> None:
+    given = size * np.array([[1, 1, 0.5], [1, NAN, 0.5], [1, 1, 0.5]])
+    np.save(tmp_path / "t.npy", given)
+    words = ("--rank", "1") if method == "factorisation" else ()
+    options = ("--max", str(size), "--picture", tmp_path / "t.png")
+    assert abruptlab("complete", tmp_path / "t.npy", "--method", method, *words, *options) == (0, "")
+    np.testing.assert_allclose(np.load(tmp_path / "t.completed.npy")[1, 1] / size, 1, atol=0.01)
+
+
+def test_columns_of_different_units_are_drawn_as_deviations() -> None:
+    values = np.outer(np.arange(4.0), [1, 1e6])
+    held_out = HeldOut(0.1, 0.2, entries=5, in_deviations=True)
+    figure = draw_completion(Completion(values, np.ones((4, 2), bool), None, held_out, ()))
+    image = np.asarray(figure.axes[1].images[0].get_array())
+    np.testing.assert_allclose(image[:, 0], image[:, 1])
+    assert image.std() == pytest.approx(1)
+
+
 def test_nothing_missing_is_nothing_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "t.csv").write_text("5\n")
     assert abruptlab("complete", tmp_path / "t.csv") == (0, "")

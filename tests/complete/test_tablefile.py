@@ -312,6 +312,22 @@ def test_what_is_no_matrix_in_npy(content: bytes, line: str, tmp_path: Path) -> 
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("content", "given", "line"),
+    [
+        ("1.5,2\n,3\n", {"sheet": "first"}, "--sheet: text has no such thing"),
+        (npy(np.ones((2, 2))), {"header": False}, "--header: NPY has no such thing"),
+        (npy(np.ones((2, 2))), {"index": 0}, "--index: NPY has no such thing"),
+        (npy(np.ones((2, 2))), {"triplets": True}, "--triplets: NPY has no such thing"),
+        (npy(np.ones((2, 2))), {"missing": "weg"}, "--missing: expected a number for NPY, got weg"),
+        ("a,b,1\n", {"triplets": True, "index": 1}, "--index: a list of triplets has no such thing"),
+    ],
+)
+def test_nothing_that_is_said_is_ignored(content: bytes | str, given: dict, line: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=line):
+        read(tmp_path, content, **given)
+
+
 def test_integers_in_npy_have_nothing_missing(tmp_path: Path) -> None:
     assert not np.isnan(read(tmp_path, npy(np.arange(4).reshape(2, 2))).values).any()
 

@@ -68,8 +68,8 @@ class PosteriorMean(Completer):
         particles: int = 256,
         seed: int = 0,
         *,
-        min_value: float = -math.inf,
-        max_value: float = math.inf,
+        min_value: float | int = -math.inf,
+        max_value: float | int = math.inf,
         rounding: int | None = None,
         add_indicator: bool = False,
     ) -> None:

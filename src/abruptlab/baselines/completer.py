@@ -37,8 +37,8 @@ class Completer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """
 
     scale: Scale = "none"
-    min_value: float = -math.inf
-    max_value: float = math.inf
+    min_value: float | int = -math.inf
+    max_value: float | int = math.inf
     rounding: int | None = None
     add_indicator: bool = False
     _centred: ClassVar[bool] = True  # whether `scale` takes the columns' means off

@@ -45,8 +45,8 @@ class Factorisation(Completer):
         seed: int = 0,
         *,
         scale: Scale = "auto",
-        min_value: float = -math.inf,
-        max_value: float = math.inf,
+        min_value: float | int = -math.inf,
+        max_value: float | int = math.inf,
         rounding: int | None = None,
         add_indicator: bool = False,
     ) -> None:

@@ -46,8 +46,8 @@ class NuclearNorm(Completer):
         max_iterations: int = 20_000,
         *,
         scale: Scale = "auto",
-        min_value: float = -math.inf,
-        max_value: float = math.inf,
+        min_value: float | int = -math.inf,
+        max_value: float | int = math.inf,
         rounding: int | None = None,
         add_indicator: bool = False,
     ) -> None:
@@ -81,8 +81,8 @@ class RegularisedNuclearNorm(Completer):
         max_iterations: int = 20_000,
         *,
         scale: Scale = "auto",
-        min_value: float = -math.inf,
-        max_value: float = math.inf,
+        min_value: float | int = -math.inf,
+        max_value: float | int = math.inf,
         rounding: int | None = None,
         add_indicator: bool = False,
     ) -> None:

@@ -34,8 +34,8 @@ class RowColumnMeans(Completer):
         self,
         *,
         scale: Scale = "auto",
-        min_value: float = -math.inf,
-        max_value: float = math.inf,
+        min_value: float | int = -math.inf,
+        max_value: float | int = math.inf,
         rounding: int | None = None,
         add_indicator: bool = False,
     ) -> None:

@@ -51,8 +51,8 @@ class TransformerImputer(Completer):
         tiles: bool = False,
         rescale: bool = False,
         *,
-        min_value: float = -math.inf,
-        max_value: float = math.inf,
+        min_value: float | int = -math.inf,
+        max_value: float | int = math.inf,
         rounding: int | None = None,
         add_indicator: bool = False,
     ) -> None:

@@ -4,7 +4,7 @@ import io
 import stat
 import sys
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -26,6 +26,16 @@ _STRANGERS = {  # how files begin that hold no table for us
     b"\xd0\xcf\x11\xe0": "an old Excel file: save it as .xlsx",
     b"\x1f\x8b": "a compressed file: unpack it",
     b"%PDF": "a PDF",
+}
+
+
+_NAMES = {"text": "text", "xlsx": "Excel", "parquet": "Parquet", "npy": "NPY", "npz": "NPZ"}
+_KNOWN = {  # of each format: what can be said of it
+    "text": {"header", "index", "missing", "encoding", "separator", "decimal", "triplets"},
+    "xlsx": {"header", "index", "missing", "sheet", "triplets"},
+    "parquet": {"index", "missing", "triplets"},
+    "npy": {"missing"},
+    "npz": {"missing", "sheet"},
 }
 
 
@@ -172,8 +182,11 @@ def _recognise(data: bytes, given: Reading) -> Table:
         if data.startswith(beginning):
             raise DataError(f"expected text, Excel, Parquet, NPY or NPZ, got {what}")
     kind = _kind(data)
-    if kind in ("npy", "npz") and given.triplets:
-        raise DataError("--triplets: expected a table with names, got an array")
+    known = _KNOWN[kind] - ({"index"} if given.triplets else set())
+    for field in fields(Reading):
+        if getattr(given, field.name) != field.default and field.name not in known:
+            what = "a list of triplets" if given.triplets and field.name in _KNOWN[kind] else _NAMES[kind]
+            raise DataError(f"--{field.name}: {what} has no such thing")
     if kind == "npy":
         return read_npy(data, given.missing)
     if kind == "npz":
