@@ -4,18 +4,21 @@ Every field is a command-line flag too, so its docstring is its help text. Nothi
 line must answer at once.
 """
 
+import json
+import math
 import tomllib
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from abruptlab.errors import ConfigError
 from abruptlab.task import TASKS
-from abruptlab.task.base import STRICT, Task, require
+from abruptlab.task.base import STRICT, Task, require, require_words
 from abruptlab.task.matrix import MatrixTask
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
+    from pydantic import TypeAdapter, ValidationError
 
     from abruptlab.task.base import Objective
 
@@ -59,10 +62,11 @@ class ModelConfig:
     """decoder: softmax attention, or linear attention (the same scores without the softmax)."""
 
     def __post_init__(self) -> None:
+        require_words(self)
         for name in ("layers", "heads", "width", "mlp_width"):
             require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         require(self.width % self.heads == 0, "width", f"a multiple of heads ({self.heads})", self.width)
-        require(self.init_std > 0, "init_std", "above 0", self.init_std)
+        require(0 < self.init_std < math.inf, "init_std", "above 0 and finite", self.init_std)
         only = {"positions": ("free", "encoder"), "attention": ("softmax", "decoder")}
         for name, (usual, kind) in only.items():
             require(
@@ -115,14 +119,15 @@ class TrainingConfig:
     """Steps between the checkpoints of the rolling window; those around the drop are kept."""
 
     def __post_init__(self) -> None:
+        require_words(self)
         for name in ("steps", "batch", "checkpoint_every", "rolling_every"):
             require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         part = self.micro_batch
         divides = part is None or (1 <= part <= self.batch and self.batch % part == 0)
         require(divides, "micro_batch", f"a divisor of batch ({self.batch})", part)
-        require(self.learning_rate > 0, "learning_rate", "above 0", self.learning_rate)
+        require(0 < self.learning_rate < math.inf, "learning_rate", "above 0 and finite", self.learning_rate)
         require(0 <= self.warmup_steps <= self.steps, "warmup_steps", f"0 to steps ({self.steps})", self.warmup_steps)
-        require(self.weight_decay >= 0, "weight_decay", "0 or more", self.weight_decay)
+        require(0 <= self.weight_decay < math.inf, "weight_decay", "0 or more, finite", self.weight_decay)
         require(0 <= self.momentum < 1, "momentum", "0 to below 1", self.momentum)
 
 
@@ -141,6 +146,7 @@ class StartConfig:
 
     def __post_init__(self) -> None:
         require(bool(self.run) == bool(self.trained), "start", "run and trained together, or neither", self.trained)
+        require(bool(self.run) or self.step == "final", "start.step", "start.run beside it", self.step)
         for group in self.trained:
             require(group in GROUP_NAMES, "start.trained", f"some of {', '.join(GROUP_NAMES)}", group)
 
@@ -182,6 +188,16 @@ class RunConfig:
         """How many tokens the model sees at most."""
         return self.objective.places
 
+    @property
+    def decisive(self) -> dict[str, Any]:
+        """Every field but the run's name, which decides no number, by dotted name, as JSON has it."""
+        flat: dict[str, Any] = {}
+        for key, value in json.loads(json.dumps(self.to_table())).items():
+            parts = value if isinstance(value, dict) else None
+            flat |= {key: value} if parts is None else {f"{key}.{name}": item for name, item in parts.items()}
+        del flat["name"]
+        return flat
+
     def to_toml(self) -> str:
         """The whole configuration as TOML; `from_toml` reads it back equal."""
         import tomli_w
@@ -203,18 +219,20 @@ class RunConfig:
             return RunConfig.from_table(tomllib.loads(text))
         except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"{source} is not TOML: {error}") from None
+        except RecursionError:
+            raise ConfigError(f"{source} is not TOML that can be read: it is nested too deep") from None
         except ConfigError as error:
             raise ConfigError(f"{source}: {error}") from None
 
     @staticmethod
     def from_table(table: dict) -> "RunConfig":
         """A configuration from nested dictionaries, as TOML has them. Raises `ConfigError` as `from_toml`."""
-        from pydantic import TypeAdapter, ValidationError
+        from pydantic import ValidationError
 
         if isinstance(table.get("task"), dict):
             table = table | {"task": _task_from_table(table["task"])}
         try:
-            return TypeAdapter(RunConfig).validate_python(table)
+            return _validator().validate_python(table)
         except ValidationError as error:
             raise ConfigError(_mistake(error, MatrixTask())) from None
 
@@ -223,8 +241,16 @@ class RunConfig:
         """Read a configuration file. Raises `ConfigError` as `from_toml`, and if there is no readable file."""
         try:
             return RunConfig.from_toml(path.read_text(encoding="utf-8"), str(path))
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:  # no text, or no path: a null byte in its name
             raise ConfigError(f"cannot read {path}: {error}") from None
+
+
+@cache
+def _validator() -> "TypeAdapter[RunConfig]":
+    """Pydantic's view of a configuration, which takes long to make."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(RunConfig)
 
 
 def _without_none(table: dict) -> dict:

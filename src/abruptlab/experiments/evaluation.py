@@ -15,11 +15,13 @@ from abruptlab.model import sites
 from abruptlab.model.build import Model
 from abruptlab.model.encoder import Encoder
 from abruptlab.system.devices import choose_device
+from abruptlab.system.memory import require_memory
 from abruptlab.task.base import Task
 from abruptlab.task.counter import BLOCK, generator
 from abruptlab.task.examples import Examples, cat
 from abruptlab.task.matrices import Batch
 from abruptlab.task.matrix import MatrixTask
+from abruptlab.training.needs import matrices_need
 
 if TYPE_CHECKING:
     from abruptlab.baselines.completer import Completer
@@ -57,7 +59,7 @@ def held_out(run: "Run", matrices: int, seed: int = 0, **changes: Any) -> Batch:
     """Matrices of the run's task that no training ever draws, on the CPU; `changes` to the task's fields are allowed.
 
     They depend on the task and `seed` alone; of several sizes, the largest is taken. Raises `ConfigError` for changes
-    that make no sense.
+    that make no sense, or more matrices than the memory holds.
     """
     task = run.config.matrices.of_one_size()
     return held_out_of(replace(task, **changes), matrices, seed)
@@ -70,6 +72,7 @@ def held_out_examples(run: "Run", count: int, seed: int = 0) -> Examples:
 
 def held_out_of(task: MatrixTask, matrices: int, seed: int = 0) -> Batch:
     """The same for matrices that need not be a run's."""
+    require_memory(matrices_need(task.of_one_size(), matrices), f"{matrices:,} matrices")
     return cast(Batch, _held_out(task, matrices, seed))
 
 
