@@ -11,9 +11,9 @@ from sklearn.exceptions import ConvergenceWarning
 
 from abruptlab.baselines import bayes, smc
 from abruptlab.baselines.bayes import Posterior, PosteriorMean
-from abruptlab.config import Factors, MatrixTask
 from abruptlab.errors import ConfigError, DataError
 from abruptlab.task.matrices import sample
+from abruptlab.task.matrix import Factors, MatrixTask
 from tests.solving import fill
 
 NAN = np.nan
