@@ -4,19 +4,22 @@ Every field is a command-line flag too, so its docstring is its help text. Nothi
 line must answer at once.
 """
 
+import json
+import math
 import tomllib
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from abruptlab.errors import ConfigError
 from abruptlab.task import TASKS
-from abruptlab.task.base import STRICT, Task, require
+from abruptlab.task.base import STRICT, Task, require, require_words
 from abruptlab.task.matrix import MatrixTask
 from abruptlab.task.sequence import SequenceTask
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
+    from pydantic import TypeAdapter, ValidationError
 
     from abruptlab.task.base import Objective
 
@@ -60,10 +63,11 @@ class ModelConfig:
     """decoder: softmax attention, or linear attention (the same scores without the softmax)."""
 
     def __post_init__(self) -> None:
+        require_words(self)
         for name in ("layers", "heads", "width", "mlp_width"):
             require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         require(self.width % self.heads == 0, "width", f"a multiple of heads ({self.heads})", self.width)
-        require(self.init_std > 0, "init_std", "above 0", self.init_std)
+        require(0 < self.init_std < math.inf, "init_std", "above 0 and finite", self.init_std)
         only = {"positions": ("free", "encoder"), "attention": ("softmax", "decoder")}
         for name, (usual, kind) in only.items():
             require(
@@ -130,22 +134,23 @@ class TrainingConfig:
     """The step from which on it is."""
 
     def __post_init__(self) -> None:
+        require_words(self)
         for name in ("steps", "batch", "checkpoint_every", "rolling_every"):
             require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         part = self.micro_batch
         divides = part is None or (1 <= part <= self.batch and self.batch % part == 0)
         require(divides, "micro_batch", f"a divisor of batch ({self.batch})", part)
-        require(self.learning_rate > 0, "learning_rate", "above 0", self.learning_rate)
+        require(0 < self.learning_rate < math.inf, "learning_rate", "above 0 and finite", self.learning_rate)
         require(0 <= self.warmup_steps <= self.steps, "warmup_steps", f"0 to steps ({self.steps})", self.warmup_steps)
-        require(self.weight_decay >= 0, "weight_decay", "0 or more", self.weight_decay)
+        require(0 <= self.weight_decay < math.inf, "weight_decay", "0 or more, finite", self.weight_decay)
         require(0 <= self.momentum < 1, "momentum", "0 to below 1", self.momentum)
         for name in ("other_learning_rate", "clip_norm"):
             value = getattr(self, name)
-            require(value is None or value > 0, name, "above 0", value)
+            require(value is None or 0 < value < math.inf, name, "above 0 and finite", value)
         muon = self.optimizer == "muon" or (self.other_learning_rate is None and self.muon_scale == "adam")
         require(muon, "other_learning_rate, muon_scale", "those of Muon alone", self.optimizer)
         require(self.measure_every >= 0, "measure_every", "0 or more", self.measure_every)
-        require(self.useful_attention >= 0, "useful_attention", "0 or more", self.useful_attention)
+        require(0 <= self.useful_attention < math.inf, "useful_attention", "0 or more, finite", self.useful_attention)
         require(0 <= self.useful_from <= self.steps, "useful_from", f"0 to steps ({self.steps})", self.useful_from)
 
 
@@ -177,6 +182,7 @@ class StartConfig:
             "run together with one of trained and taken, or none of them",
             self,
         )
+        require(bool(self.run) or self.step == "final", "start.step", "start.run beside it", self.step)
         for name in ("trained", "taken", "frozen"):
             for group in getattr(self, name):
                 require(group in GROUP_NAMES, f"start.{name}", f"some of {', '.join(GROUP_NAMES)}", group)
@@ -221,6 +227,16 @@ class RunConfig:
         """How many tokens the model sees at most."""
         return self.objective.places
 
+    @property
+    def decisive(self) -> dict[str, Any]:
+        """Every field but the run's name, which decides no number, by dotted name, as JSON has it."""
+        flat: dict[str, Any] = {}
+        for key, value in json.loads(json.dumps(self.to_table())).items():
+            parts = value if isinstance(value, dict) else None
+            flat |= {key: value} if parts is None else {f"{key}.{name}": item for name, item in parts.items()}
+        del flat["name"]
+        return flat
+
     def to_toml(self) -> str:
         """The whole configuration as TOML; `from_toml` reads it back equal."""
         import tomli_w
@@ -242,18 +258,20 @@ class RunConfig:
             return RunConfig.from_table(tomllib.loads(text))
         except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"{source} is not TOML: {error}") from None
+        except RecursionError:
+            raise ConfigError(f"{source} is not TOML that can be read: it is nested too deep") from None
         except ConfigError as error:
             raise ConfigError(f"{source}: {error}") from None
 
     @staticmethod
     def from_table(table: dict) -> "RunConfig":
         """A configuration from nested dictionaries, as TOML has them. Raises `ConfigError` as `from_toml`."""
-        from pydantic import TypeAdapter, ValidationError
+        from pydantic import ValidationError
 
         if isinstance(table.get("task"), dict):
             table = table | {"task": _task_from_table(table["task"])}
         try:
-            return TypeAdapter(RunConfig).validate_python(table)
+            return _validator().validate_python(table)
         except ValidationError as error:
             raise ConfigError(_mistake(error, MatrixTask())) from None
 
@@ -262,8 +280,16 @@ class RunConfig:
         """Read a configuration file. Raises `ConfigError` as `from_toml`, and if there is no readable file."""
         try:
             return RunConfig.from_toml(path.read_text(encoding="utf-8"), str(path))
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:  # no text, or no path: a null byte in its name
             raise ConfigError(f"cannot read {path}: {error}") from None
+
+
+@cache
+def _validator() -> "TypeAdapter[RunConfig]":
+    """Pydantic's view of a configuration, which takes long to make."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(RunConfig)
 
 
 def _without_none(table: dict) -> dict:

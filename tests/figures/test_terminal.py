@@ -43,7 +43,7 @@ def glance(layers: int, heads: int, side: int = 9) -> Glance:
 def test_all_heads_are_shown_if_they_fit() -> None:
     text = draw_glance(glance(2, 8), 80, 15).plain
     assert "16 heads" not in text
-    assert [text.count(f"{layer}.{head} ") for layer in (0, 1) for head in range(8)] == [1] * 16
+    assert [text.count(f"{layer}.{head} ") for layer in (1, 2) for head in range(1, 9)] == [1] * 16
     assert text.count("row, col.") == 16
     assert len(text.splitlines()) == 15
     assert max(map(len, text.splitlines())) <= 80
@@ -53,7 +53,7 @@ def test_the_clearest_heads_are_shown_if_not_all_fit() -> None:
     text = draw_glance(glance(4, 16), 80, 9).plain
     assert "8 of 64 heads" in text
     assert len(text.splitlines()) <= 9
-    assert [f"3.{head} " in text for head in range(8, 16)] == [True] * 8
+    assert [f"4.{head} " in text for head in range(9, 17)] == [True] * 8
 
 
 def test_the_colour_of_a_block_is_its_share() -> None:

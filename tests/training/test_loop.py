@@ -298,6 +298,26 @@ def test_muon_needs_a_pytorch_that_has_it(monkeypatch: pytest.MonkeyPatch) -> No
         build_optimizers(config.training, initial_model(config))
 
 
+def test_an_optimizer_that_there_is_not_is_no_other_one() -> None:
+    training = replace(SMOKE.training)
+    object.__setattr__(training, "optimizer", "adan")
+    with pytest.raises(ConfigError, match="no optimizer 'adan'"):
+        build_optimizers(training, initial_model(SMOKE))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_the_signals_of_a_scheduler_save_and_stop(whole: Run, tmp_path: Path, number: int) -> None:
+    def warned_twice(progress: Progress) -> None:
+        if progress.step >= 21:
+            for _ in range(1 if number == signal.SIGTERM else 2):
+                os.kill(os.getpid(), number)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(SMOKE, tmp_path / "run", device="cpu", report=warned_twice)
+    assert Run(tmp_path / "run").steps[-1] == 21
+    assert_same_run(whole, train(SMOKE, tmp_path / "run", resume=True, device="cpu"))
+
+
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
 @pytest.mark.parametrize("changes", [{}, {"precision": "bf16"}, {"compile": "no"}, {"optimizer": "muon"}])

@@ -1,6 +1,5 @@
 """What is measured in the course of a training: by value on a model made by hand, and in a run's folder."""
 
-import json
 import os
 import signal
 from dataclasses import replace
@@ -11,10 +10,11 @@ import pytest
 import torch
 
 from abruptlab.config import RunConfig
-from abruptlab.errors import ConfigError
+from abruptlab.errors import ConfigError, RunError
 from abruptlab.model.generate import generate
 from abruptlab.presets import preset
-from abruptlab.run.run import MEASURES, Run
+from abruptlab.run.measures import MEASURES, read_measures
+from abruptlab.run.run import Run
 from abruptlab.task.held_out import held_out_of
 from abruptlab.task.window_sum import WindowSum
 from abruptlab.training.loop import Progress, initial_model, train
@@ -114,10 +114,17 @@ def test_a_resumed_run_has_the_same(run: Run, tmp_path: Path, monkeypatch: pytes
     with pytest.raises(KeyboardInterrupt):
         train(SMALL, tmp_path / "run", device="cpu", report=stop)
     with (tmp_path / "run" / "measures.jsonl").open("a") as file:
-        file.write(json.dumps({"step": 14}) + "\n{")  # a killed run may end in anything
+        file.write('{"step": 14, "acc')  # a killed run may end in half a line
     resumed = train(SMALL, tmp_path / "run", resume=True, device="cpu")
     rows = (run.folder / "measures.jsonl").read_text()
     assert (resumed.folder / "measures.jsonl").read_text() == rows
+
+
+def test_a_damaged_file_is_named(run: Run, tmp_path: Path) -> None:
+    for line in ('{"step": 14}\n', "no JSON\n", (run.folder / "measures.jsonl").read_text()):
+        (tmp_path / "measures.jsonl").write_text((run.folder / "measures.jsonl").read_text() + line)
+        with pytest.raises(RunError, match=r"measures.jsonl is damaged: line 13: expected the measures of a later"):
+            read_measures(tmp_path / "measures.jsonl")
 
 
 def test_matrices_have_none() -> None:

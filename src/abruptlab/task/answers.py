@@ -60,6 +60,7 @@ class Answer(Objective):
         Metric("accuracy", "right", "tokens of the answer that are right", SHARE),
     )
     falling = "loss_answer"
+    kept = "loss_answer"
     trivial = "reading nothing"
     story = """A transformer reads a prompt and writes the answer to it, token by token. On a <strong>plateau</strong>
 it knows little more than which tokens occur; then, with nothing changed in the training, the loss over the answer

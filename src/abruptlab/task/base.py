@@ -7,7 +7,8 @@ must answer at once.
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
 from abruptlab.errors import ConfigError
 
@@ -26,6 +27,20 @@ def require(holds: bool, field_name: str, expected: str, given: object) -> None:
     """Raises `ConfigError`, naming the field, unless its value makes sense."""
     if not holds:
         raise ConfigError(f"{field_name}: expected {expected}, got {given}")
+
+
+def require_words(config: object) -> None:
+    """Raises `ConfigError` for a word that is none of those its field has: no branch may be the last by mistake."""
+    for name, words in _words(type(config)).items():
+        value = getattr(config, name)
+        require(value in words, name, " or ".join(words), repr(value))
+
+
+@cache
+def _words(kind: type) -> dict[str, tuple[str, ...]]:
+    """The words that each field of a dataclass has, if it has words."""
+    hints = get_type_hints(kind)
+    return {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is Literal}
 
 
 @dataclass(frozen=True)
@@ -65,6 +80,8 @@ class Objective(ABC):
     metrics: ClassVar[tuple[Metric, ...]]
     falling: ClassVar[str]
     """The metric whose drop is looked for."""
+    kept: ClassVar[str]
+    """The metric that stays low once it has fallen; if it rises for good, the run has diverged (`run.divergence`)."""
     trivial: ClassVar[str]
     """What the trivial solution does, whose value of that metric is `level`."""
     story: ClassVar[str]
@@ -119,7 +136,11 @@ class Objective(ABC):
     @property
     def drops(self) -> Metric:
         """The metric whose drop is looked for."""
-        return next(metric for metric in self.metrics if metric.name == self.falling)
+        return self.metric(self.falling)
+
+    def metric(self, name: str) -> Metric:
+        """The metric of that name."""
+        return next(metric for metric in self.metrics if metric.name == name)
 
     @property
     def curves(self) -> tuple[Metric, ...]:

@@ -30,6 +30,7 @@ class Regression(Objective):
         Metric("mean_abs_masked", "|x̂|", "mean |prediction| at hidden entries", "size of an entry"),
     )
     falling = "loss_masked"
+    kept = "loss_observed"
     trivial = "predicting zero"
     story = """A transformer sees matrices of low rank, entry by entry, with some entries hidden, and has to say all
 of them. At first it learns to copy what it sees and says about 0 for what it does not. On this
@@ -103,6 +104,7 @@ class NextToken(Objective):
         Metric("accuracy_masked", "right at hidden", "hidden entries of the answer that are right", SHARE),
     )
     falling = "loss_observed"  # a GPT's drop is the copying of what is observed
+    kept = "loss_observed"
     trivial = "guessing"
     story = """A transformer reads a matrix of low rank with some entries hidden, and after it writes the whole
 matrix, entry by entry. For a while it does neither better than chance; then, with nothing changed in the training,

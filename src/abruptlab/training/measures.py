@@ -16,7 +16,7 @@ from abruptlab.model.collapse import collapse_and_attention
 from abruptlab.model.decoder import Decoder
 from abruptlab.model.emphasis import emphasised
 from abruptlab.model.generate import generate
-from abruptlab.run.run import MEASURES
+from abruptlab.run.measures import MEASURES
 from abruptlab.task.answers import SequenceBatch
 from abruptlab.task.held_out import held_out_of
 
