@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import signal
 from dataclasses import replace
 from itertools import islice, product
 from pathlib import Path
@@ -26,7 +28,7 @@ from abruptlab.run.run import Run
 from abruptlab.sweep.file import Point
 from abruptlab.task.answers import SequenceBatch
 from abruptlab.task.window_sum import WindowSum
-from abruptlab.training.loop import train
+from abruptlab.training.loop import Progress, train
 
 TASK = WindowSum()
 SMALL = preset("window-sum")
@@ -169,13 +171,20 @@ def test_only_what_differs_from_its_own_defaults_names_a_sweep_s_run() -> None:
     assert Point("", replace(matrices, task=WindowSum())).key != Point("", matrices).key
 
 
-def test_training_lowers_the_loss_and_resumes_bit_for_bit(run: Run, tmp_path: Path) -> None:
+def test_training_lowers_the_loss_and_resumes_bit_for_bit(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert run.metrics["loss"][0] > run.metrics["loss"][-5:].mean()
     assert run.metrics["loss"][0] == pytest.approx(math.log(6), abs=0.1)  # six ids
-    half = replace(SMALL, training=replace(SMALL.training, steps=20))
-    folder = train(half, tmp_path / "run", device="cpu").folder
-    (folder / "config.toml").write_text(SMALL.to_toml())
-    again = train(SMALL, folder, resume=True, device="cpu")
+    monkeypatch.setattr("abruptlab.training.loop.REPORT_EVERY_S", 0.0)
+
+    def stop(progress: Progress) -> None:
+        if progress.step == 20:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(SMALL, tmp_path / "run", device="cpu", report=stop)
+    again = train(SMALL, tmp_path / "run", resume=True, device="cpu")
     np.testing.assert_array_equal(again.metrics["loss"], run.metrics["loss"])
 
 
