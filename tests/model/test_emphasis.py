@@ -1,10 +1,12 @@
 """Useful attention multiplied: what a pattern becomes, with and without a past, in a GPT and in a BERT."""
 
 from dataclasses import replace
+from typing import cast
 
 import pytest
 import torch
 
+from abruptlab.model.decoder import Decoder
 from abruptlab.model.emphasis import emphasised
 from abruptlab.model.sites import record
 from abruptlab.presets import preset
@@ -39,7 +41,7 @@ def test_a_pattern_is_multiplied_where_it_is_useful(attention: str) -> None:
 
 
 def test_with_a_past_it_is_the_same() -> None:
-    model, objective = initial_model(WINDOWS), WINDOWS.objective
+    model, objective = cast(Decoder, initial_model(WINDOWS)), WINDOWS.objective
     batch = next(WINDOWS.task.stream(6, seed=1))
     tokens = objective.inputs(batch)
     with torch.no_grad():

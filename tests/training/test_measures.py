@@ -4,6 +4,7 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -11,10 +12,12 @@ import torch
 
 from abruptlab.config import RunConfig
 from abruptlab.errors import ConfigError, RunError
+from abruptlab.model.decoder import Decoder
 from abruptlab.model.generate import generate
 from abruptlab.presets import preset
 from abruptlab.run.measures import MEASURES, read_measures
 from abruptlab.run.run import Run
+from abruptlab.task.answers import SequenceBatch
 from abruptlab.task.held_out import held_out_of
 from abruptlab.task.window_sum import WindowSum
 from abruptlab.training.loop import Progress, initial_model, train
@@ -48,17 +51,17 @@ def test_repetition_is_the_share_of_equal_neighbours() -> None:
 
 
 def test_measures_of_an_untrained_model_are_what_they_say() -> None:
-    model = initial_model(SMALL)
+    model = cast(Decoder, initial_model(SMALL))
     values = Measures(SMALL, examples=32).of(model)
-    batch = held_out_of(SMALL.task, 32)
+    batch = cast(SequenceBatch, held_out_of(SMALL.task, 32))
     written = generate(model, batch.prompts)
     right = (written == batch.answers).numpy()
     expected = {"accuracy": right.mean(), "whole": right.all(1).mean()}
     expected["repetition"] = np.mean(written.numpy()[:, 1:] == written.numpy()[:, :-1])
     with torch.no_grad():  # attention and states by the formulas, place by place
         x = model.token_embedding(batch.tokens[:, :-1]) + model.position_embedding.weight[:8]
-        block = model.blocks[0]
-        q, k, _ = block.attn.qkv(block.attn_norm(x)).chunk(3, -1)
+        block, norm, qkv = (model.get_submodule(f"blocks.0{name}") for name in ("", ".attn_norm", ".attn.qkv"))
+        q, k, _ = qkv(norm(x)).chunk(3, -1)
         pattern = (q @ k.mT / 4).tril().abs().numpy()
         needed = [(4, (0,)), (5, (0, 1)), (6, (1, 2)), (7, (2, 3))]
         shares = [
@@ -75,7 +78,7 @@ def test_measures_of_an_untrained_model_are_what_they_say() -> None:
 
 
 def test_a_model_that_knows_the_answer_is_right_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = held_out_of(SMALL.task, 16).answers
+    answers = cast(SequenceBatch, held_out_of(SMALL.task, 16)).answers
     monkeypatch.setattr("abruptlab.training.measures.generate", lambda model, prompts: answers)
     values = Measures(SMALL, examples=16).of(initial_model(SMALL))
     assert named(values)["accuracy"] == named(values)["whole"] == 1
