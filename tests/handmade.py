@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from abruptlab.config import MatrixTask, ModelConfig, RunConfig, TrainingConfig
-from abruptlab.encoder import Attention, Encoder
+from abruptlab.encoder import Encoder
+from abruptlab.layers import Attention
 from abruptlab.runs import Run
 from abruptlab.tokens import MASK, Vocabulary
 from tests.synthetic import STEPS, make_metrics, make_run

@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from abruptlab.pretrained import load_pretrained, pretrained_run
     from abruptlab.runs import Run
     from abruptlab.sequences import generate, prompts, sequences
-    from abruptlab.sites import record, replace, site_names
+    from abruptlab.sites import record, record_shapes, replace, site_names, site_table
     from abruptlab.sweeps import Sweep
     from abruptlab.tokens import MASK, Vocabulary
     from abruptlab.training import train
@@ -119,7 +119,7 @@ _HOME = {
     "pretrained": ("load_pretrained", "pretrained_run"),
     "runs": ("Run",),
     "sequences": ("generate", "prompts", "sequences"),
-    "sites": ("record", "replace", "site_names"),
+    "sites": ("record", "record_shapes", "replace", "site_names", "site_table"),
     "sweeps": ("Sweep",),
     "tokens": ("MASK", "Vocabulary"),
     "training": ("train",),
@@ -173,7 +173,7 @@ __all__ = [  # noqa: RUF022 - grouped by module
     "load_pretrained", "pretrained_run",
     "Run",
     "generate", "prompts", "sequences",
-    "record", "replace", "site_names",
+    "record", "record_shapes", "replace", "site_names", "site_table",
     "Sweep",
     "MASK", "Vocabulary",
     "train",
