@@ -4,9 +4,9 @@ import shutil
 import sys
 from pathlib import Path
 
-from abruptlab.checkpoints import checkpoint_folder
 from abruptlab.errors import AbruptlabError
-from abruptlab.runs import Run
+from abruptlab.run.checkpoints import checkpoint_folder
+from abruptlab.run.run import Run
 
 WEIGHTS = Path(__file__).parents[1] / "src" / "abruptlab" / "weights"
 

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from abruptlab.config import MatrixTask, ModelConfig, RunConfig, TrainingConfig
-from abruptlab.decoder import Decoder
-from abruptlab.runs import Run
-from abruptlab.tokens import Vocabulary
+from abruptlab.model.decoder import Decoder
+from abruptlab.run.run import Run
+from abruptlab.task.vocabulary import Vocabulary
 from tests.synthetic import END, ONSET, STEPS, make_run
 
 ENTRIES = 25

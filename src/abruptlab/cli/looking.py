@@ -13,12 +13,12 @@ from abruptlab.presets import PRESETS
 
 if TYPE_CHECKING:
     from abruptlab.paper import FigureSpec, Findings, TableSpec
-    from abruptlab.runs import Run
+    from abruptlab.run.run import Run
 
 
 def open_run(name: str) -> "Run":
     """`pretrained.find_run`, imported when it is needed."""
-    from abruptlab.pretrained import find_run
+    from abruptlab.run.pretrained import find_run
 
     return find_run(name)
 
@@ -73,8 +73,8 @@ class LookAndWrite(LookAtStep):
     def findings(self) -> "Findings":
         """The findings on the run, or the sweep."""
         from abruptlab.paper import Findings
-        from abruptlab.pretrained import is_shipped
-        from abruptlab.sweeps import Sweep
+        from abruptlab.run.pretrained import is_shipped
+        from abruptlab.sweep.file import Sweep
 
         if (Path(self.run) / "sweep.toml").is_file():
             for option in ("step", "matrices"):

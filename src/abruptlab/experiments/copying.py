@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from abruptlab.experiments.evaluation import HELD_OUT, Estimate, held_out, load, losses, pooled, predict, stack
-from abruptlab.matrices import Batch, generator
-from abruptlab.tokens import MASK, Vocabulary
+from abruptlab.task.matrices import Batch, generator
+from abruptlab.task.vocabulary import MASK, Vocabulary
 
 if TYPE_CHECKING:
-    from abruptlab.runs import Run
+    from abruptlab.run.run import Run
 
 VALUES = (0.44, -0.24)  # the paper's
 STEPS = ("before-drop", "onset", "after-drop")

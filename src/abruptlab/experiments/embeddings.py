@@ -14,12 +14,12 @@ from sklearn.metrics import pairwise_distances, silhouette_score
 
 from abruptlab.errors import RunError
 from abruptlab.experiments.evaluation import stack
-from abruptlab.tokens import Vocabulary
+from abruptlab.task.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from abruptlab.config import MatrixTask
-    from abruptlab.encoder import Encoder
-    from abruptlab.runs import Run
+    from abruptlab.model.encoder import Encoder
+    from abruptlab.run.run import Run
 
 SPAN = 1.5  # the paper's figures show the values from −1.5 to 1.5
 SHUFFLES = 100  # of the labels, for the silhouette that chance gives

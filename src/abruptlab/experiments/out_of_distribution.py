@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from abruptlab.encoder import Encoder
 from abruptlab.errors import ConfigError
 from abruptlab.experiments.comparison import Contest, compete
 from abruptlab.experiments.evaluation import Estimate, Losses, held_out, load, stack
-from abruptlab.matrices import Batch
-from abruptlab.tokens import MASK, Vocabulary
+from abruptlab.model.encoder import Encoder
+from abruptlab.task.matrices import Batch
+from abruptlab.task.vocabulary import MASK, Vocabulary
 
 if TYPE_CHECKING:
-    from abruptlab.runs import Run
+    from abruptlab.run.run import Run
 
 
 @dataclass(frozen=True)

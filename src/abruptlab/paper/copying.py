@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from abruptlab.figures.table import Table
 from abruptlab.paper.registry import Bound, Claim, Findings, TableSpec, later
-from abruptlab.tables import Table
 
 if TYPE_CHECKING:
     from abruptlab.experiments.copying import CopyingCheck

@@ -8,8 +8,8 @@ from abruptlab.errors import CheckpointError
 from abruptlab.paper.registry import Bound, Claim, FigureSpec, Findings, later
 
 if TYPE_CHECKING:
-    from abruptlab.drop import Drop
     from abruptlab.experiments.embeddings import Embeddings
+    from abruptlab.run.drop import Drop
 
 EMBEDDINGS = later("experiments.embeddings", "measure_embeddings")
 OVER_TIME = later("experiments.embeddings", "measure_embeddings_over_time")

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from abruptlab.figures.table import Table
 from abruptlab.paper.registry import TableSpec, later
-from abruptlab.tables import Table
 
 if TYPE_CHECKING:
     from abruptlab.experiments.floor import Floor

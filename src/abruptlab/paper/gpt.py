@@ -8,9 +8,9 @@ from abruptlab.paper.registry import Bound, Claim, FigureSpec, Findings, later
 from abruptlab.paper.training import FALLEN, FAST, plateau_level
 
 if TYPE_CHECKING:
-    from abruptlab.drop import Drop
     from abruptlab.experiments.generation import Generation
     from abruptlab.experiments.sequence_attention import SequenceAttention
+    from abruptlab.run.drop import Drop
 
 LEARNING = later("experiments.generation", "measure_gpt_learning")
 FINAL = later("experiments.generation", "measure_generation", step="final")

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from abruptlab.errors import AbruptlabError, RunError
-from abruptlab.files import write_atomically
 from abruptlab.paper.catalogue import CLAIMS, SWEEP_CLAIMS
 from abruptlab.paper.make import writing
 from abruptlab.paper.registry import Claim, Findings, SweepClaim
+from abruptlab.system.files import write_atomically
 
 
 @dataclass(frozen=True)

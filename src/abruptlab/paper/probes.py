@@ -9,8 +9,8 @@ from abruptlab.paper.registry import Bound, Claim, FigureSpec, Findings, at_the_
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from abruptlab.drop import Drop
     from abruptlab.experiments.probes import Probes
+    from abruptlab.run.drop import Drop
 
 PROBES = later("experiments.probes", "measure_probes")
 HOW = (

@@ -7,8 +7,8 @@ from abruptlab.errors import CheckpointError
 from abruptlab.paper.registry import Bound, Claim, FigureSpec, Findings, later
 
 if TYPE_CHECKING:
-    from abruptlab.drop import Drop
     from abruptlab.experiments.progress import Progress
+    from abruptlab.run.drop import Drop
 
 PROGRESS = later("experiments.progress", "measure_progress")
 

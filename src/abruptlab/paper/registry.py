@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from abruptlab.errors import ConfigError
 
 if TYPE_CHECKING:
-    from abruptlab.drop import Drop
-    from abruptlab.runs import Run
-    from abruptlab.sweeps import Sweep
+    from abruptlab.run.drop import Drop
+    from abruptlab.run.run import Run
+    from abruptlab.sweep.file import Sweep
 
 ANY_SWEEP = "*"  # in place of a sweep's name
 
@@ -68,7 +68,7 @@ class Findings:
     @property
     def sweep(self) -> str:
         """The name of the sweep; "" for a run."""
-        from abruptlab.sweeps import Sweep
+        from abruptlab.sweep.file import Sweep
 
         return self.subject.config.name if isinstance(self.subject, Sweep) else ""
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from abruptlab.groups import SINGLE
+from abruptlab.model.groups import SINGLE
 from abruptlab.paper.registry import Bound, Claim, FigureSpec, Findings, later
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from abruptlab.experiments.losses import final_value, loss_of_zero, smooth
 from abruptlab.paper.registry import Bound, Claim, FigureSpec, Findings, later
 
 if TYPE_CHECKING:
-    from abruptlab.drop import Drop
+    from abruptlab.run.drop import Drop
 
 FIGURES: dict[str, FigureSpec] = {
     "1": FigureSpec(
@@ -74,7 +74,7 @@ def _level(found: Findings) -> float:
 
 def _fallen(found: Findings, drop: "Drop") -> float | None:
     """How much is left at the end of the metric whose drop is looked for."""
-    from abruptlab.runs import DROPS
+    from abruptlab.run.run import DROPS
 
     metric = DROPS[found.run.config.model.kind]
     return _over(_final(found, drop, metric), plateau_level(found, drop, metric))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from abruptlab.figures.table import Table
 from abruptlab.paper.registry import (
     ANY_SWEEP,
     Bound,
@@ -22,7 +23,6 @@ from abruptlab.paper.registry import (
     TableSpec,
     later,
 )
-from abruptlab.tables import Table
 
 if TYPE_CHECKING:
     from abruptlab.experiments.mixture import Mixture
