@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from abruptlab.model.kernels import LONG, NARROW_HEAD, attention, kernel
+from abruptlab.model.kernels import LONG, LONG_OTHERWISE, NARROW_HEAD, attention, kernel
 from abruptlab.task.matrices import generator
 
 KERNELS = pytest.mark.parametrize("by", ["narrow", "wide"])
@@ -91,8 +91,10 @@ def test_in_bf16_it_is_about_as_exact_as_what_it_is_given(heads: int, width: int
 
 def test_the_fused_kernel_serves_long_sequences_and_other_devices() -> None:
     cpu = torch.device("cpu")
-    assert kernel(cpu, 49, NARROW_HEAD) == "narrow"
-    assert kernel(cpu, 49, NARROW_HEAD + 1) == "wide"
-    assert kernel(cpu, LONG, 4) == kernel(torch.device("cuda"), 49, 4) == "fused"
-    qkv = draw(1, LONG, 6)
+    single, half = torch.float32, torch.bfloat16
+    assert kernel(cpu, single, 49, NARROW_HEAD) == kernel(cpu, half, LONG[half] - 1, NARROW_HEAD) == "narrow"
+    assert kernel(cpu, single, 49, NARROW_HEAD + 1) == "wide"
+    assert kernel(cpu, single, LONG_OTHERWISE, 4) == kernel(cpu, half, LONG[half], 4) == "fused"
+    assert kernel(torch.device("cuda"), single, 49, 4) == "fused"
+    qkv = draw(1, LONG_OTHERWISE, 6)
     torch.testing.assert_close(attention(qkv, 2), plain(qkv, 2, causal=False))

@@ -17,12 +17,14 @@ from torch import Tensor
 Kernel = Literal["fused", "narrow", "wide"]  # PyTorch's; the products, in one layout or the other
 
 NARROW_HEAD = 8  # the widest head for which the positions are the fast axis
-LONG = 512  # places, from which on the fused kernel is faster, and does not keep a pattern of so many squared
+VECTOR = 32  # in bf16, PyTorch's gradient of the softmax is eight times slower on rows shorter than this
+LONG = {torch.bfloat16: 512}  # places, from which on the fused kernel is as fast and keeps no pattern, in this dtype
+LONG_OTHERWISE = 128
 
 
-def kernel(device: torch.device, places: int, head_width: int) -> Kernel:
-    """Which kernel serves such an attention: the same one for every dtype, causal or not."""
-    if device.type != "cpu" or places >= LONG:
+def kernel(device: torch.device, dtype: torch.dtype, places: int, head_width: int) -> Kernel:
+    """Which kernel serves such an attention, causal or not."""
+    if device.type != "cpu" or places >= LONG.get(dtype, LONG_OTHERWISE):
         return "fused"
     return "narrow" if head_width <= NARROW_HEAD else "wide"
 
@@ -37,7 +39,7 @@ def attention(
     forward (`torch.func.jvp`); PyTorch raises an error where the fused one cannot. `by` asks for a kernel other than
     the fastest.
     """
-    by = by or kernel(qkv.device, qkv.shape[1], qkv.shape[2] // (3 * heads))
+    by = by or kernel(qkv.device, qkv.dtype, qkv.shape[1], qkv.shape[2] // (3 * heads))
     if by == "fused":
         q, k, v = qkv.unflatten(-1, (3, heads, -1)).permute(2, 0, 3, 1, 4)
         return F.scaled_dot_product_attention(q, k, v, is_causal=causal).transpose(1, 2)
@@ -80,7 +82,7 @@ class _Products(torch.autograd.Function):
             of_v = _sum(of_v, _product(pattern.mT, z, narrow))
             of_pattern = _sum(of_pattern, _product(z, v.mT))
         if of_pattern is not None:
-            of_scores = torch.ops.aten._softmax_backward_data(of_pattern, pattern, -1, pattern.dtype)
+            of_scores = _softmax_backward(of_pattern, pattern)
             of_q = _sum(of_q, _product(of_scores, k, narrow, scale))
             of_k = _sum(of_k, _product(of_scores.mT, q, narrow, scale))
         each = (_by_place(torch.zeros_like(v) if one is None else one, ctx.heads) for one in (of_q, of_k, of_v))
@@ -120,6 +122,12 @@ def _product(
     if turned:
         return _product(b.mT, a.mT, scale=scale).mT
     return torch.baddbmm(a.new_zeros(1, 1, 1), a, b, beta=0, alpha=scale)
+
+
+def _softmax_backward(of_pattern: Tensor, pattern: Tensor) -> Tensor:
+    if pattern.dtype == torch.bfloat16 and pattern.shape[-1] < VECTOR:
+        return _softmax_backward(of_pattern.float(), pattern.float()).bfloat16()
+    return torch.ops.aten._softmax_backward_data(of_pattern, pattern, -1, pattern.dtype)
 
 
 def _sum(a: Tensor | None, b: Tensor) -> Tensor:
