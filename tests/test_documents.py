@@ -76,7 +76,7 @@ def check(command: str, folder: Path, root: Path) -> None:
     elif program == "abruptlab":
         run = [sys.executable, "-m", "abruptlab", *words, *(["--help"] if long else [])]
     else:
-        assert program in ("git", "cd", "pip", "ray", "pkill"), f"a command that no test knows: {command}"
+        assert program in ("git", "cd", "pip", "ray", "pkill", "hf"), f"a command that no test knows: {command}"
         return
     environment = os.environ | {"PYTHONPATH": str(root / "src")}
     done = subprocess.run(run, cwd=folder, env=environment, capture_output=True, text=True, check=False)

@@ -11,6 +11,7 @@ import tyro
 from tyro.conf import subcommand
 
 from abruptlab.cli.completing import Complete
+from abruptlab.cli.exporting import Export
 from abruptlab.cli.interventions import Ablate, Patch, Switch
 from abruptlab.cli.looking import Claims, Figure, Figures, Paper, Presets, Show, Table
 from abruptlab.cli.reporting import Report
@@ -41,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             | Annotated[Figures, subcommand("figures")]
             | Annotated[Table, subcommand("table")]
             | Annotated[Claims, subcommand("claims")]
+            | Annotated[Export, subcommand("export")]
             | Annotated[Complete, subcommand("complete")]
             | Annotated[Ablate, subcommand("ablate")]
             | Annotated[Patch, subcommand("patch")]
