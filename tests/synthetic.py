@@ -8,7 +8,7 @@ import numpy as np
 
 from abruptlab.config import MatrixTask, ModelConfig, RunConfig, TrainingConfig
 from abruptlab.model.build import Model
-from abruptlab.run.checkpoints import save_checkpoint
+from abruptlab.run.checkpoints import save_checkpoint, saved_steps
 from abruptlab.run.run import Run
 from abruptlab.sweep.file import Point, Sweep
 from abruptlab.training.loop import initial_model
@@ -50,12 +50,16 @@ def make_run(
     checkpoints: Iterable[int] | Mapping[int, Model] = (0, 1000, STEPS),
     config: RunConfig = CONFIG,
 ) -> Run:
-    """A run folder with these metrics; its checkpoints hold the given models, or all the initial weights."""
+    """A run folder with these metrics; its checkpoints, as far as the metrics reach, hold the given models, or all the
+    initial weights."""
     (folder / "config.toml").write_text(config.to_toml())
     rows = ({name: values[at].item() for name, values in metrics.items()} for at in range(len(metrics["step"])))
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     models = checkpoints if isinstance(checkpoints, Mapping) else dict.fromkeys(checkpoints, initial_model(config))
+    there = saved_steps(folder / "checkpoints")
     for step, model in models.items():
+        if step > len(metrics["step"]) or step in there:
+            continue
         made_with = {"torch": "1.2.3", "device": "an abacus"}
         save_checkpoint(folder / "checkpoints", step, model.state_dict(), {}, made_with)
     return Run(folder)

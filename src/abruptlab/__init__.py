@@ -66,6 +66,8 @@ if TYPE_CHECKING:
     from abruptlab.task.vocabulary import MASK, Vocabulary
     from abruptlab.training.loop import train
 
+    __version__: str
+
 _HOME = {
     "config": ("MatrixTask", "ModelConfig", "RunConfig", "TrainingConfig"),
     "model.decoder": ("Decoder",),
@@ -179,10 +181,18 @@ __all__ = [  # noqa: RUF022 - grouped by module
     "Sweep",
     "MASK", "Vocabulary",
     "train",
+    "__version__",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            return version("abruptlab")
+        except PackageNotFoundError:  # a source tree that is not installed
+            return "source tree"
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'abruptlab' has no attribute {name!r}")
     return getattr(import_module(f"abruptlab.{_MODULE_OF[name]}"), name)

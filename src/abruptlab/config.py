@@ -4,15 +4,18 @@ Every field is a command-line flag too, so its docstring is its help text. Nothi
 line must answer at once.
 """
 
+import json
+import math
 import tomllib
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 from abruptlab.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
+    from pydantic import TypeAdapter, ValidationError
 
 Factors = Literal["uniform", "gaussian", "laplace"]
 GROUP_NAMES = (  # of a model's parameters, by name; `abruptlab.model.groups` says what is in them
@@ -28,6 +31,20 @@ GROUP_NAMES = (  # of a model's parameters, by name; `abruptlab.model.groups` sa
     "all-but-qkv",
 )
 STRICT = {"extra": "forbid"}  # pydantic: an unknown field is an error
+
+
+def _require_known(config: object) -> None:
+    """Raises `ConfigError` for a word that is none of those its field has: no branch may be the last by mistake."""
+    for name, words in _words(type(config)).items():
+        value = getattr(config, name)
+        _require(value in words, name, " or ".join(words), repr(value))
+
+
+@cache
+def _words(kind: type) -> dict[str, tuple[str, ...]]:
+    """The words that each field of a dataclass has, if it has words."""
+    hints = get_type_hints(kind)
+    return {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is Literal}
 
 
 def _require(holds: bool, field_name: str, expected: str, came: object) -> None:
@@ -65,6 +82,7 @@ class MatrixTask:
     """fixed: (row, column) entries that stay observed in spite of that."""
 
     def __post_init__(self) -> None:
+        _require_known(self)
         _require(
             len(self.sizes) > 0 and all(m > 0 and n > 0 for m, n in self.sizes),
             "sizes",
@@ -137,10 +155,11 @@ class ModelConfig:
     """decoder: softmax attention, or linear attention (the same scores without the softmax)."""
 
     def __post_init__(self) -> None:
+        _require_known(self)
         for name in ("layers", "heads", "width", "mlp_width"):
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         _require(self.width % self.heads == 0, "width", f"a multiple of heads ({self.heads})", self.width)
-        _require(self.init_std > 0, "init_std", "above 0", self.init_std)
+        _require(0 < self.init_std < math.inf, "init_std", "above 0 and finite", self.init_std)
         only = {"positions": ("free", "encoder"), "attention": ("softmax", "decoder")}
         for name, (usual, kind) in only.items():
             _require(
@@ -193,14 +212,15 @@ class TrainingConfig:
     """Steps between the checkpoints of the rolling window; those around the drop are kept."""
 
     def __post_init__(self) -> None:
+        _require_known(self)
         for name in ("steps", "batch", "checkpoint_every", "rolling_every"):
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         part = self.micro_batch
         divides = part is None or (1 <= part <= self.batch and self.batch % part == 0)
         _require(divides, "micro_batch", f"a divisor of batch ({self.batch})", part)
-        _require(self.learning_rate > 0, "learning_rate", "above 0", self.learning_rate)
+        _require(0 < self.learning_rate < math.inf, "learning_rate", "above 0 and finite", self.learning_rate)
         _require(0 <= self.warmup_steps <= self.steps, "warmup_steps", f"0 to steps ({self.steps})", self.warmup_steps)
-        _require(self.weight_decay >= 0, "weight_decay", "0 or more", self.weight_decay)
+        _require(0 <= self.weight_decay < math.inf, "weight_decay", "0 or more, finite", self.weight_decay)
         _require(0 <= self.momentum < 1, "momentum", "0 to below 1", self.momentum)
 
 
@@ -219,6 +239,7 @@ class StartConfig:
 
     def __post_init__(self) -> None:
         _require(bool(self.run) == bool(self.trained), "start", "run and trained together, or neither", self.trained)
+        _require(bool(self.run) or self.step == "final", "start.step", "start.run beside it", self.step)
         for group in self.trained:
             _require(group in GROUP_NAMES, "start.trained", f"some of {', '.join(GROUP_NAMES)}", group)
 
@@ -250,6 +271,16 @@ class RunConfig:
         """How many tokens the model sees at most: the largest matrix's; a decoder, [masked X, SEP, X]."""
         return self.task.positions if self.model.kind == "encoder" else 2 * self.task.positions + 1
 
+    @property
+    def decisive(self) -> dict[str, Any]:
+        """Every field but the run's name, which decides no number, by dotted name, as JSON has it."""
+        flat: dict[str, Any] = {}
+        for key, value in json.loads(json.dumps(asdict(self))).items():
+            parts = value if isinstance(value, dict) else None
+            flat |= {key: value} if parts is None else {f"{key}.{name}": item for name, item in parts.items()}
+        del flat["name"]
+        return flat
+
     def to_toml(self) -> str:
         """The whole configuration as TOML; `from_toml` reads it back equal."""
         import tomli_w
@@ -266,16 +297,18 @@ class RunConfig:
             return RunConfig.from_table(tomllib.loads(text))
         except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"{source} is not TOML: {error}") from None
+        except RecursionError:
+            raise ConfigError(f"{source} is not TOML that can be read: it is nested too deep") from None
         except ConfigError as error:
             raise ConfigError(f"{source}: {error}") from None
 
     @staticmethod
     def from_table(table: dict) -> "RunConfig":
         """A configuration from nested dictionaries, as TOML has them. Raises `ConfigError` as `from_toml`."""
-        from pydantic import TypeAdapter, ValidationError
+        from pydantic import ValidationError
 
         try:
-            return TypeAdapter(RunConfig).validate_python(table)
+            return _validator().validate_python(table)
         except ValidationError as error:
             raise ConfigError(_mistake_in_run(error)) from None
 
@@ -284,8 +317,16 @@ class RunConfig:
         """Read a configuration file. Raises `ConfigError` as `from_toml`, and if there is no readable file."""
         try:
             return RunConfig.from_toml(path.read_text(encoding="utf-8"), str(path))
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:  # no text, or no path: a null byte in its name
             raise ConfigError(f"cannot read {path}: {error}") from None
+
+
+@cache
+def _validator() -> "TypeAdapter[RunConfig]":
+    """Pydantic's view of a configuration, which takes long to make."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(RunConfig)
 
 
 def _without_none(table: dict) -> dict:

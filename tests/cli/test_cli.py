@@ -175,7 +175,7 @@ def test_a_decoder_s_run_from_training_to_claims(tmp_path: Path, capsys: pytest.
     assert abruptlab("show", run) == (0, "")
     assert "4 of 4 steps" in capsys.readouterr().out
     line = "^abruptlab: this needs an encoder, and the run's model is a decoder$"
-    for words in (["ablate"], ["patch", "--layer", "0"], ["switch", "--groups", "mlp", "--source", "0"]):
+    for words in (["ablate"], ["patch", "--layer", "1"], ["switch", "--groups", "mlp", "--source", "0"]):
         status, said = abruptlab(words[0], run, *words[1:], "--matrices", "8")
         assert status == 1
         assert re.match(line, said), said
@@ -223,12 +223,11 @@ def test_switching_everything_gives_the_other_model(capsys: pytest.CaptureFixtur
         (["figure", "4", "laptop", "--step", "17"], "no checkpoint 17; there are: 0, "),
         (["figure", "4", "laptop", "--matrices", "1"], "--matrices: expected at least 2, got 1"),
         (["claims", "laptop", "--seed", "-1"], "--seed: expected 0 or more, got -1"),
-        (["ablate", "laptop", "--heads", "1"], r"--heads: expected LAYER\.HEAD, such as 1\.0, got '1'"),
+        (["ablate", "laptop", "--heads", "1"], r"--heads: expected LAYER\.HEAD, such as 2\.1, got '1'"),
         (["ablate", "laptop", "--heads", "9.0"], r"no head 9\.0"),
         (["patch", "laptop"], "expected either --layer NUMBER or --site NAME"),
-        (["patch", "laptop", "--layer", "9"], r"no site 'blocks\.9\.attn\.z'; this model has: embed"),
-        (["patch", "laptop", "--layer", "1", "--heads", "99"], "99"),
-        (["patch", "laptop", "--layer", "1", "--positions", "25"], "25"),
+        (["patch", "laptop", "--layer", "9"], "--layer: expected 1 to 4, got 9"),
+        (["patch", "laptop", "--site", "blocks.9.attn.z"], r"no site 'blocks\.9\.attn\.z'; this model has: embed"),
         (["switch", "laptop", "--groups", "brains"], "no group of parameters 'brains'; there are: token-embeddings"),
         (["sweep", "nowhere"], "nowhere is neither a sweep's file nor a sweep of the package; there are: .*smoke"),
         (["sweep", "smoke", "--only", "size"], "the sweep has no family 'size'; there are: 'width', 'depth'"),

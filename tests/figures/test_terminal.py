@@ -41,7 +41,7 @@ def glance(layers: int, heads: int, side: int = 9) -> Glance:
 def test_all_heads_are_shown_if_they_fit() -> None:
     text = draw_glance(glance(2, 8), 80, 15).plain
     assert "16 heads" not in text
-    assert [text.count(f"{layer}.{head} ") for layer in (0, 1) for head in range(8)] == [1] * 16
+    assert [text.count(f"{layer}.{head} ") for layer in (1, 2) for head in range(1, 9)] == [1] * 16
     assert text.count("row, col.") == 16
     assert len(text.splitlines()) == 15
     assert max(map(len, text.splitlines())) <= 80

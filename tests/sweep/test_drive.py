@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from collections import deque
 from collections.abc import Callable
@@ -127,6 +128,45 @@ def test_a_death_is_reported_and_the_run_gone_on_with(tmp_path: Path) -> None:
     second = run_sweep(sweep, workers, device="cpu")
     assert workers.trained == [wide.key]
     assert {state.state for state in second} == {"done"}
+
+
+DAMAGE: list[Callable[[Path], object]] = [
+    lambda run: (run / "metrics.jsonl").write_text(""),
+    lambda run: (run / "metrics.jsonl").write_text("nonsense\n"),
+    lambda run: (run / "metrics.jsonl").write_text("[1]\n"),
+    lambda run: (run / "config.toml").write_text("[task\n"),
+    lambda run: (run / "config.toml").write_text((run / "config.toml").read_text().replace("seed = 0", "seed = 9")),
+    lambda run: (run / "checkpoints" / "step_000006" / "meta.json").write_text("[]"),
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_damaged_run_stops_no_other(tmp_path: Path, damage: Callable[[Path], object], finished: bool) -> None:
+    sweep = make(tmp_path, GOOD)
+    first, second = sweep.points[:2]
+    train(first.config, sweep.folder / first.key, device="cpu")
+    if not finished:
+        shutil.move(sweep.folder / first.key / "checkpoints" / "step_000006", tmp_path / "step_000006")
+        shutil.copytree(tmp_path / "step_000006", sweep.folder / first.key / "checkpoints" / "step_000006")
+        shutil.rmtree(sweep.folder / first.key / "checkpoints" / "step_000004")
+    damage(sweep.folder / first.key)
+    states = {state.point.key: state for state in run_sweep(sweep, Inline(), device="cpu", only=["width"])}
+    assert states[second.key].state == "done"
+    assert states[first.key].state in ("failed", "done")  # the last checkpoint may be made again
+    assert [row["state"] for row in index(sweep)][:2] == [states[first.key].state, "done"]
+    if states[first.key].state == "failed":
+        assert states[first.key].error.count("\n") == 0
+
+
+@pytest.mark.parametrize("left", [[".sweep.toml.tmp"], ["mine.toml", ".sweep.toml.tmp"], [".mine.toml.tmp", ".lock"]])
+def test_a_kill_at_the_very_start_leaves_no_dead_folder(tmp_path: Path, left: list[str]) -> None:
+    (tmp_path / "mine.toml").write_text(CONFIG.to_toml())
+    (tmp_path / "sweep").mkdir()
+    for name in left:
+        (tmp_path / "sweep" / name).write_text("name = ")
+    sweep = make(tmp_path, 'name = "one"\nbase = "mine.toml"\n')
+    assert len(sweep.points) == 1
 
 
 def test_an_interrupt_leaves_the_rest_for_later(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from abruptlab.experiments.evaluation import Losses
     from abruptlab.paper import Verdict
     from abruptlab.run.run import Run
@@ -43,10 +45,15 @@ def print_state(run: "Run") -> None:
     print("checkpoints " + ", ".join(f"{name} {step}" for name, step in run.milestones.items()))
 
 
+def plain_console(*, stderr: bool = False) -> "Console":
+    """A console that prints text as it is: paths and names may have brackets and colons."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+
 def print_verdicts(verdicts: "Sequence[Verdict]") -> None:
     """The claims with their numbers and verdicts, as a table."""
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table("claim", "measured", "expected", "verdict", title="Claims of the paper")
@@ -54,18 +61,16 @@ def print_verdicts(verdicts: "Sequence[Verdict]") -> None:
         word = {True: "holds", False: "FAILS", None: "not judged"}[verdict.holds]
         parts = [] if verdict.measured is None else [f"{verdict.measured:g}"]
         measured = ", ".join([*parts, *([verdict.note] if verdict.note else [])]) or "–"
-        table.add_row(escape(verdict.claim), escape(measured), escape(verdict.expected), word)
-    Console().print(table)
+        table.add_row(verdict.claim, measured, verdict.expected, word)
+    plain_console().print(table)
 
 
 def print_losses(title: str, rows: "Mapping[str, Losses]") -> None:
     """Losses of some models with their standard errors."""
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
-    table = Table("", "L", "L_obs", "L_mask", title=escape(title))
+    table = Table("", "L", "L_obs", "L_mask", title=title)
     for name, row in rows.items():
         cells = (row.loss, row.loss_observed, row.loss_masked)
-        table.add_row(escape(name), *(f"{cell.mean:.3g} ± {cell.error:.1g}" for cell in cells))
-    Console().print(table)
+        table.add_row(name, *(f"{cell.mean:.3g} ± {cell.error:.1g}" for cell in cells))
+    plain_console().print(table)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
-from abruptlab.cli.printing import hours, typed
+from abruptlab.cli.printing import hours, plain_console, typed
 from abruptlab.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
@@ -44,8 +44,6 @@ class Sweep:
     """With --ray: GPUs of each run (default: 0); several small runs share one by a fraction such as 0.25."""
 
     def __call__(self) -> None:
-        from rich.console import Console
-
         from abruptlab.sweep import prepare, run_sweep
         from abruptlab.sweep.file import SweepConfig, find_sweep, of_families
 
@@ -53,23 +51,23 @@ class Sweep:
         file = find_sweep(self.sweep)
         config = SweepConfig.read(file)
         folder = self.out or Path("runs") / "sweeps" / config.name
-        console = Console(stderr=True)
+        console = plain_console(stderr=True)
         points = config.points(file.parent)
         of_families(points, self.only)  # a mistake is said before anything is made
         workers, threads, where = self._workers(len({point.key for point in points}))
         try:
             sweep = prepare(file, folder)
-            console.print(f"sweep {config.name} in {folder}, {where}", highlight=False, soft_wrap=True)
+            console.print(f"sweep {config.name} in {folder}, {where}", soft_wrap=True)
             with _Display(console) as display:
                 states = run_sweep(
                     sweep, workers, only=self.only, device=self.device, threads=threads, report=display.report
                 )
         except KeyboardInterrupt:
-            console.print(f"stopped, every run is saved; to go on: {typed()}", highlight=False, soft_wrap=True)
+            console.print(f"stopped, every run is saved; to go on: {typed()}", soft_wrap=True)
             raise
         finally:
             workers.stop()
-        Console().print(_table(states, "Runs of the sweep"))
+        plain_console().print(_table(states, "Runs of the sweep"))
         failed = {state.point.key for state in states if state.state == "failed"}
         if failed:
             raise RunError(f"{len(failed)} of the runs failed, as said above; to try them again: {typed()}")
@@ -133,7 +131,7 @@ class _Display:
         for state in states:
             if state.state in ("done", "failed") and state.name not in self._said:
                 self._said.add(state.name)
-                self._console.print(_line(state), highlight=False, markup=False, soft_wrap=True)
+                self._console.print(_line(state), soft_wrap=True)
         self._most = max(self._most, len(running))  # also while some of them are only starting
         title = _title(states, len(running), self._most)
         if self._live:
@@ -141,7 +139,7 @@ class _Display:
             self._live.update(_table(active, title), refresh=True)
         elif time.monotonic() - self._last_line >= LINE_EVERY_S:
             self._last_line = time.monotonic()
-            self._console.print(title, highlight=False, soft_wrap=True)
+            self._console.print(title, soft_wrap=True)
 
 
 def _title(states: "Sequence[RunState]", running: int, at_a_time: int) -> str:
@@ -161,15 +159,14 @@ def _line(state: "RunState") -> str:
 
 
 def _table(states: "Sequence[RunState]", title: str) -> "Table":
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table("family", "run", "seed", "state", "step", "loss that drops", "drop", "folder", title=title)
     for state in states:
         point, drop = state.point, state.drop
         table.add_row(
-            escape(point.family),
-            escape(point.label),
+            point.family,
+            point.label,
             str(point.config.seed),
             state.state,
             f"{state.step}/{state.steps}",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from abruptlab.cli.looking import make_all
-from abruptlab.cli.printing import hours, print_state, print_verdicts
+from abruptlab.cli.printing import hours, plain_console, print_state, print_verdicts
 from abruptlab.cli.reporting import write_page
 from abruptlab.cli.sweeping import Sweep
 from abruptlab.config import RunConfig
@@ -102,39 +102,25 @@ def _look_at(found: "Findings") -> None:
     print_verdicts(verdicts)
 
 
-def base_config(words: list[str]) -> RunConfig:
-    """The configuration that the flags of `train` and `reproduce` override."""
-    if not words or words[0] not in ("train", "reproduce") or {"-h", "--help"} & set(words[1:2]):
-        return RunConfig()
-    if "--config" in words[1:-1]:
-        return RunConfig.read(Path(words[words.index("--config") + 1]))
-    if len(words) > 1 and not words[1].startswith("-"):
-        return preset(words[1])
-    if words[0] == "reproduce":
-        return preset("laptop")
-    raise ConfigError(f"train: expected a preset ({', '.join(PRESETS)}) or --config FILE")
-
-
 def _train(options: _Training, *, resume: bool) -> "Run":
-    from rich.console import Console
-
     from abruptlab.training.loop import train
     from abruptlab.training.ranks import Ranks
 
     ranks = Ranks()
     config, folder = options.run, options.folder
-    console = Console(stderr=True)
+    console, trained = plain_console(stderr=True), False
 
     def report(progress: "Progress") -> None:
-        line = _status_line(progress)
+        nonlocal trained
+        line, trained = _status_line(progress), True
         if console.is_terminal:  # one line, written over and over
             room = console.width - 1
-            console.print(line[:room].ljust(room), end="\r", highlight=False, markup=False)
+            console.print(line[:room].ljust(room), end="\r")
         else:
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
+            console.print(line, soft_wrap=True)
 
     def warn(message: str) -> None:
-        console.print(f"abruptlab: {message}", highlight=False, soft_wrap=True)
+        console.print(f"abruptlab: {message}", soft_wrap=True)
 
     try:
         run = train(config, folder, resume=resume, device=options.device, report=report, warn=warn)
@@ -142,9 +128,9 @@ def _train(options: _Training, *, resume: bool) -> "Run":
         if ranks.leads:
             words = ["train", "--config", f"{folder}/config.toml", "--out", str(folder), "--resume"]
             command = shlex.join([*ranks.program, *words])
-            console.print(f"\nstopped; to go on: {command}", highlight=False, soft_wrap=True)
+            console.print(f"\nstopped; to go on: {command}", soft_wrap=True)
         raise
-    if ranks.leads:
+    if ranks.leads and trained:
         console.print()
         print_state(run)
     return run

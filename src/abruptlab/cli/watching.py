@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
-from abruptlab.cli.printing import hours
+from abruptlab.cli.printing import hours, plain_console
 from abruptlab.cli.sweeping import LINE_EVERY_S
 from abruptlab.errors import CheckpointError
 
@@ -35,7 +35,6 @@ class Watch:
 
     def __call__(self) -> None:
         import torch
-        from rich.console import Console
 
         from abruptlab.run.live import GrowingRun
         from abruptlab.run.pretrained import is_shipped, pretrained_run
@@ -43,7 +42,7 @@ class Watch:
         os.nice(LOWEST)
         torch.set_num_threads(1)
         seen = GrowingRun(pretrained_run(self.run).folder if is_shipped(self.run) else Path(self.run))
-        console = Console()
+        console = plain_console()
         with _Screen(console) if console.is_terminal else _Lines(console) as view:
             while True:
                 seen.look()
@@ -70,9 +69,7 @@ class _Lines:
         """A line, if one is due or the last."""
         if seen.finished or time.monotonic() - self._last_line >= LINE_EVERY_S:
             self._last_line = time.monotonic()
-            self._console.print(
-                "  ".join(line.plain for line in status(seen)), highlight=False, markup=False, soft_wrap=True
-            )
+            self._console.print("  ".join(line.plain for line in status(seen)), soft_wrap=True)
 
 
 class _Screen:

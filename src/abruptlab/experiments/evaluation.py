@@ -16,7 +16,9 @@ from abruptlab.model import sites
 from abruptlab.model.build import Model
 from abruptlab.model.encoder import Encoder
 from abruptlab.system.devices import choose_device
+from abruptlab.system.memory import require_memory
 from abruptlab.task.matrices import BLOCK, Batch, generator, stream
+from abruptlab.training.needs import matrices_need
 
 if TYPE_CHECKING:
     from abruptlab.baselines.completer import Completer
@@ -54,7 +56,7 @@ def held_out(run: "Run", matrices: int, seed: int = 0, **changes: Any) -> Batch:
     """Matrices of the run's task that no training ever draws, on the CPU; `changes` to the task's fields are allowed.
 
     They depend on the task and `seed` alone; of several sizes, the largest is taken. Raises `ConfigError` for changes
-    that make no sense.
+    that make no sense, or more matrices than the memory holds.
     """
     task = run.config.task
     return held_out_of(replace(task, **{"sizes": (max(task.sizes, key=math.prod),), **changes}), matrices, seed)
@@ -64,6 +66,7 @@ def held_out_of(task: MatrixTask, matrices: int, seed: int = 0) -> Batch:
     """The same for a task that need not be a run's."""
     largest = max(task.sizes, key=math.prod)
     task = replace(task, sizes=(largest,))
+    require_memory(matrices_need(task, matrices), f"{matrices:,} matrices")
     # the stream draws BLOCK steps at once: a little of each of them, instead of one step whole
     steps = stream(task, math.ceil(matrices / BLOCK), generator(seed, HELD_OUT).initial_seed())
     batches = list(islice(steps, BLOCK))

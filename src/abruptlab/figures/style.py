@@ -1,5 +1,6 @@
 """One look for every figure of the paper: sizes, fonts, colours."""
 
+import io
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
 TEXT_WIDTH = 5.5  # inches, NeurIPS
+SCREEN = 150  # dots an inch in a notebook
 SMALL = 7.5  # points, the smallest print outside a matrix
 
 # Okabe and Ito's colours, which colour-blind readers tell apart
@@ -70,9 +72,19 @@ def paper_style() -> Iterator[None]:
         yield
 
 
+class Drawing(Figure):
+    """A figure that a notebook shows as a picture, as it does those of `matplotlib.pyplot`."""
+
+    def _repr_png_(self) -> bytes:
+        picture = io.BytesIO()
+        with paper_style():
+            self.savefig(picture, format="png", dpi=SCREEN)
+        return picture.getvalue()
+
+
 def new_figure(height: float) -> Figure:
     """An empty figure of the text's width, `height` inches high."""
-    return Figure(figsize=(TEXT_WIDTH, height), layout="constrained")
+    return Drawing(figsize=(TEXT_WIDTH, height), layout="constrained")
 
 
 class ShortLog(LogFormatter):

@@ -65,7 +65,7 @@ def _ticks(place: Callable[[list[float], list[str]], None], ticks: list[float]) 
 
 
 def draw_glance(glance: Glance, width: int, height: int) -> Text:
-    """What the pictures show, and the heads side by side, each with its number (layer.head, from 0), its score and its
+    """What the pictures show, and the heads side by side, each with its number (layer.head, from 1), its score and its
     label; where there is no room for all, those with the highest scores. The brighter, the more attention: yellow is
     all of it."""
     layers, heads, rows, columns = glance.pictures.shape
@@ -95,7 +95,7 @@ def _draw_row(text: Text, glance: Glance, heads: list[tuple[int, ...]], tile: in
             text.append(" " * (tile - picture.shape[1] + GAP))
         text.append("\n")
     for layer, head in heads:
-        text.append(f"{layer}.{head} {glance.score[layer, head]:.2f}".ljust(tile + GAP), "dim")
+        text.append(f"{layer + 1}.{head + 1} {glance.score[layer, head]:.2f}".ljust(tile + GAP), "dim")
     text.append("\n")
     for head in heads:
         name = str(glance.label[head])

@@ -95,6 +95,11 @@ class Findings:
             self._results[measure] = measure(self.subject, **given)
         return self._results[measure]
 
+    def origin(self, spec: "FigureSpec | TableSpec") -> dict[str, Any]:
+        """What a figure or a table is made from: the subject, by its `fingerprint`, and those options that it has."""
+        options = {name: value for name, value in self.options.items() if name in spec.measure.options}
+        return {"subject": self.subject.fingerprint, **options}
+
     def shown_in(self, spec: "FigureSpec | TableSpec") -> Any:
         """What a figure or a table shows. Raises as `of` does, and `RunError` if it is about another kind of model."""
         if not spec.sweep:

@@ -31,8 +31,8 @@ Through = Callable[[Sequence[str]], Iterable[str]]
 def build_report(found: Findings, through: Through = iter) -> Path:
     """Write `report.html` to the folder of the findings, with everything it shows inside it.
 
-    Figures that are missing or older than the run's metrics are made first, those that the run cannot give are named
-    with the reason. `through` goes through the names of what is to be done, and may show progress.
+    Figures that are missing, or made from another run or with other options, are made first; those that the run cannot
+    give are named with the reason. `through` goes through the names of what is to be done, and may show progress.
 
     Raises `RunError` if the run has no metrics yet, or the page cannot be written.
     """

@@ -3,19 +3,19 @@
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
 
-from abruptlab.errors import RunError
+from abruptlab.errors import AbruptlabError, RunError
 from abruptlab.experiments.losses import final_value, smooth
 from abruptlab.experiments.variants import POINTS, zero_level
 from abruptlab.paper import FIGURES, Findings, Verdict, judge, writing
 from abruptlab.report.build import FALLING
 from abruptlab.report.pack import in_base64
-from abruptlab.report.pictures import small_picture
+from abruptlab.report.pictures import picture
 from abruptlab.report.template import fill
 from abruptlab.run.run import DROPS, Run
 from abruptlab.sweep.file import Point, Sweep
@@ -64,17 +64,18 @@ def folder_members(folder: Path) -> list[Member]:
 
 
 def build_index(found: Findings) -> Path:
-    """Write `index.html` to the folder of the findings on a sweep, with its verdicts and the figures that are there.
+    """Write `index.html` to the folder of the findings on a sweep, with its verdicts and the figures that are there;
+    those that were made from something else are made anew, or left out if the sweep cannot give them.
 
     Raises `RunError` if no run has begun, or the page cannot be written.
     """
     sweep = found.subject
     assert isinstance(sweep, Sweep)
-    pictures = {
-        spec.title: in_base64(small_picture(path))
-        for name, spec in FIGURES.items()
-        if found.suit(spec) and (path := found.folder / "figures" / f"figure_{name}.png").is_file()
-    }
+    pictures = {}
+    for name, spec in FIGURES.items():
+        there = found.suit(spec) and (found.folder / "figures" / f"figure_{name}.png").is_file()
+        if there and not isinstance(shown := picture(name, found), str):
+            pictures[spec.title] = in_base64(shown.webp)
     members, file = sweep_members(sweep), (sweep.folder / "sweep.toml").read_text(encoding="utf-8")
     with writing(found):
         return _write(found.folder, f"Sweep: {sweep.config.name}", members, judge(found), pictures, file)
@@ -92,7 +93,14 @@ def build_folder_index(folder: Path, out: Path | None = None) -> Path:
 
 
 def _member(folder: Path, point: Point) -> Member:
-    return Member(folder, read_state(folder, point), Run(folder) if (folder / "config.toml").is_file() else None)
+    state = read_state(folder, point)
+    try:
+        run = Run(folder) if (folder / "config.toml").is_file() else None
+        if run is not None:
+            run.metrics  # noqa: B018 - a damaged run is listed as failed, without a curve
+    except AbruptlabError as error:
+        return Member(folder, replace(state, state="failed", error=str(error)), None)
+    return Member(folder, state, run)
 
 
 def _write(

@@ -1,6 +1,5 @@
 """Going through a sweep: what is to do, who does it, what became of it."""
 
-import shutil
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterable
@@ -15,7 +14,7 @@ from abruptlab.presets import PRESETS
 from abruptlab.sweep.file import Sweep, SweepConfig, of_families
 from abruptlab.sweep.state import RunState, read_state, write_index
 from abruptlab.sweep.worker import Task
-from abruptlab.system.files import write_atomically
+from abruptlab.system.files import unfinished, write_atomically
 from abruptlab.system.signals import finish_on_interrupt
 
 POLL_S = 0.5
@@ -49,7 +48,10 @@ def prepare(file: Path, folder: Path) -> Sweep:
     config = SweepConfig.read(file)
     keys = {point.key for point in config.points(file.parent)}
     try:
-        if folder.is_dir() and any(folder.iterdir()):
+        base = file.parent / config.base
+        ours = {folder / config.base, folder / "sweep.toml"}  # and all that a kill at the start may leave of them
+        ours |= {unfinished(path) for path in ours} | {folder / ".lock"}
+        if folder.is_dir() and set(folder.iterdir()) - ours:
             if not (folder / "sweep.toml").is_file():
                 raise RunError(f"{folder} is not empty and holds no sweep; choose another folder")
             others = [path.parent.name for path in folder.glob("*/config.toml") if path.parent.name not in keys]
@@ -57,7 +59,7 @@ def prepare(file: Path, folder: Path) -> Sweep:
                 raise RunError(f"{folder} holds a run, {others[0]}, that {file} does not have; choose another folder")
         folder.mkdir(parents=True, exist_ok=True)
         if config.base not in PRESETS and file.parent.resolve() != folder.resolve():
-            shutil.copyfile(file.parent / config.base, folder / config.base)
+            write_atomically(folder / config.base, base.read_bytes())
         write_atomically(folder / "sweep.toml", file.read_text(encoding="utf-8"))
     except OSError as error:
         raise RunError(f"cannot write {error.filename or folder}: {error.strerror or error}") from None

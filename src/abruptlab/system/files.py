@@ -1,6 +1,7 @@
 """Writing files so that a reader sees the old content or the new, never a half of it."""
 
 import os
+import sys
 from pathlib import Path
 
 
@@ -10,7 +11,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     Raises `OSError` (full disk, read-only folder) with `path` as it was.
     """
     data = content.encode() if isinstance(content, str) else content
-    neighbour = path.with_name(f".{path.name}.tmp")
+    neighbour = unfinished(path)
     try:
         with neighbour.open("wb") as file:
             file.write(data)
@@ -20,3 +21,22 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     except OSError:
         neighbour.unlink(missing_ok=True)
         raise
+
+
+def unfinished(path: Path) -> Path:
+    """Where what will be `path` is written first; a process that is killed may leave it."""
+    return path.with_name(f".{path.name}.tmp")
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring what was renamed in a folder to the disk, so that a power cut keeps the order of renaming and deleting.
+
+    Does nothing on Windows, where folders cannot be synced. Raises `OSError`.
+    """
+    if sys.platform == "win32":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

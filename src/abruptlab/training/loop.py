@@ -12,17 +12,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from abruptlab.config import RunConfig, TrainingConfig
+from abruptlab.errors import ConfigError
 from abruptlab.model.build import Model, new_model
 from abruptlab.model.groups import transplant
 from abruptlab.run.pretrained import find_run
 from abruptlab.run.run import Run
 from abruptlab.system.devices import choose_device
-from abruptlab.system.memory import keep_freed_memory
+from abruptlab.system.memory import keep_freed_memory, require_memory
 from abruptlab.system.provenance import device_name, versions
 from abruptlab.system.signals import finish_on_interrupt
 from abruptlab.task.matrices import Batch, generator, stream
 from abruptlab.task.objectives import objective_of
 from abruptlab.training.cuda_graph import CudaGraphs, GraphedStep, Step, require_capturable
+from abruptlab.training.needs import training_needs
 from abruptlab.training.optimizers import build_optimizers, set_learning_rate
 from abruptlab.training.ranks import Ranks
 from abruptlab.training.recorder import Follower, Recorder
@@ -54,7 +56,7 @@ def part_size(config: RunConfig, device: torch.device) -> int:
     if device.type != "cpu":
         return training.batch
     most = max(1, CPU_PART_BYTES // (4 * config.places * config.model.mlp_width))
-    return max(part for part in range(1, training.batch + 1) if training.batch % part == 0 and part <= most)
+    return next(part for part in range(min(most, training.batch), 0, -1) if training.batch % part == 0)
 
 
 def train_step(
@@ -110,6 +112,17 @@ def compiles(config: TrainingConfig, device: torch.device) -> bool:
     return config.compile in ("yes", "graph") or (config.compile == "auto" and device.type == "cuda")
 
 
+def require_compiler(device: torch.device) -> None:
+    """Raises `ConfigError` if PyTorch cannot compile for that device, as without a C++ compiler."""
+    try:
+        torch.compile(lambda x: x + 1)(torch.zeros(2, device=device))
+    except Exception as error:  # of many kinds, by what is missing
+        why = str(error).strip().splitlines() or [type(error).__name__]
+        raise ConfigError(
+            f"compile: PyTorch cannot compile for {device} here: {why[0]}; with no, it need not"
+        ) from None
+
+
 def compile_layers(model: Model) -> None:
     """Compile the transformer layers, in place: one compilation serves all. The embeddings stay outside, since their
     compiled gradient adds in an order that varies between runs."""
@@ -137,16 +150,21 @@ def train(
 ) -> Run:
     """Train `config` in `folder` and return the finished `Run`.
 
-    With `resume`, goes on from the newest intact checkpoint (or starts, if there is none), and the losses are those
-    of the uninterrupted run: bit for bit on the same CPU. `report` is called about once a second, `warn` with a line
-    for each damaged checkpoint that is passed over. In a process group (`ranks.torchrun`), all processes train the same
-    run, each on its part of every batch; the first one writes and reports.
+    With `resume`, goes on from the newest intact checkpoint (or starts, if nothing has been made yet), and the losses
+    are those of the uninterrupted run: bit for bit on the same CPU. What had been made after that checkpoint is kept in
+    the folder `set-aside` until the run has passed it again; a finished run is left as it is. `report` is called about
+    once a second, `warn` with a line for each damaged checkpoint that is passed over. In a process group
+    (`ranks.torchrun`), all processes train the same run, each on its part of every batch; the first one writes and
+    reports.
 
-    On Ctrl-C (SIGINT) or SIGTERM the step is finished and a checkpoint saved before `KeyboardInterrupt` is raised.
+    On Ctrl-C (SIGINT), SIGTERM or SIGUSR1 (Slurm's warning) the step is finished and a checkpoint saved before
+    `KeyboardInterrupt` is raised.
 
-    Raises `RunError` if the folder holds another run, or this one without `resume`, or cannot be written, and what
-    `initial_model` raises; `ConfigError` for a graph where the step cannot be one (`cuda_graph.require_capturable`);
-    `DivergedError` at a NaN or infinite loss; `VocabularyError` at a value without a token.
+    Raises `RunError` if the folder holds another run, or this one without `resume`, or one that cannot be gone on with,
+    or cannot be written, and what `initial_model` raises; `ConfigError` for a run that the memory cannot hold, for one
+    to be compiled where nothing can be, and for a graph where the step cannot be one (`graphs.require_capturable`);
+    `DivergedError` at a NaN or infinite loss, or once L_obs has risen for good (`run.divergence`); `VocabularyError` at
+    a value without a token.
     """
     where = choose_device(device)
     ranks = Ranks()
@@ -154,6 +172,12 @@ def train(
     require_capturable(config.training, where, ranks.count)
     made_with = versions() | {"device": device_name(where), "processes": str(ranks.count)}
     recorder = Recorder(config, Path(folder), resume=resume, made_with=made_with) if ranks.leads else Follower()
+    if ranks.any(recorder.finished):
+        warn(f"{folder} is finished: all {config.training.steps} steps were made before")
+        return Run(folder)
+    require_memory(training_needs(config), "such a run", where)
+    if compiles(config.training, where):
+        require_compiler(where)
     steps = config.training.steps
     keep_freed_memory()
     model = initial_model(config, where)

@@ -11,16 +11,25 @@ from abruptlab.model.build import Model
 def build_optimizers(config: TrainingConfig, model: Model) -> list[torch.optim.Optimizer]:
     """The optimisers that together train `model`: one, or for Muon two (it takes the layers' matrices only).
 
-    Raises `ConfigError` if this PyTorch has no Muon (it came with 2.9).
+    Raises `ConfigError` for an optimiser that does not exist, and if this PyTorch has no Muon (it came with 2.9).
     """
     every = [parameter for parameter in model.parameters() if parameter.requires_grad]
     rate, decay = config.learning_rate, config.weight_decay
-    if config.optimizer == "sgd":
-        return [torch.optim.SGD(every, lr=rate, momentum=config.momentum, fused=True)]
-    if config.optimizer == "adamw":
-        return [torch.optim.AdamW(every, lr=rate, weight_decay=decay, fused=True)]
-    if config.optimizer == "adam":
-        return [torch.optim.Adam(every, lr=rate, fused=True)]
+    match config.optimizer:
+        case "adam":
+            return [torch.optim.Adam(every, lr=rate, fused=True)]
+        case "adamw":
+            return [torch.optim.AdamW(every, lr=rate, weight_decay=decay, fused=True)]
+        case "sgd":
+            return [torch.optim.SGD(every, lr=rate, momentum=config.momentum, fused=True)]
+        case "muon":
+            return _muon(config, model, every)
+        case other:
+            raise ConfigError(f"no optimizer {other!r}")
+
+
+def _muon(config: TrainingConfig, model: Model, every: list[torch.nn.Parameter]) -> list[torch.optim.Optimizer]:
+    rate, decay = config.learning_rate, config.weight_decay
     if not hasattr(torch.optim, "Muon"):
         raise ConfigError(f"optimizer muon: expected PyTorch 2.9 or later, got {torch.__version__}")
     matrices = [parameter for parameter in model.blocks.parameters() if parameter.ndim == 2 and parameter.requires_grad]
