@@ -23,7 +23,9 @@ LINE_EVERY_S = 30.0  # where there is no terminal
 
 @dataclass
 class Sweep:
-    """Train all runs of a sweep that are not done, each in a folder of its own; go on with those that were begun."""
+    """Train all runs of a sweep that are not done, each in a folder of its own; go on with those that were begun.
+
+    Several of these commands may share a folder, on any machines that see it: each takes runs that nobody has."""
 
     sweep: Positional[str]
     """TOML file of the sweep, or the name of one that comes with the package."""
@@ -68,6 +70,9 @@ class Sweep:
         finally:
             workers.stop()
         plain_console().print(_table(states, "Runs of the sweep"))
+        elsewhere = {state.point.key for state in states if state.state in ("waiting", "begun")}
+        if elsewhere:
+            console.print(f"{len(elsewhere)} of the runs are left to other processes of this sweep")
         failed = {state.point.key for state in states if state.state == "failed"}
         if failed:
             raise RunError(f"{len(failed)} of the runs failed, as said above; to try them again: {typed()}")
