@@ -205,7 +205,7 @@ class TrainingConfig:
     """bf16: matrix products in bfloat16 (autocast), weights and optimiser in fp32."""
     compile: Literal["auto", "yes", "no", "graph"] = "auto"
     """Compile the layers with torch.compile; auto: on a GPU only; graph (CUDA): and capture the whole step as a CUDA
-    graph."""  # auto does not capture: nobody has run a graph on a GPU yet
+    graph."""  # auto does not capture: how much faster that is has not been measured
     checkpoint_every: int = 1000
     """Steps between the checkpoints that are kept, besides step 0, the powers of two and the last step."""
     rolling_every: int = 250

@@ -51,7 +51,7 @@ def test_the_clearest_heads_are_shown_if_not_all_fit() -> None:
     text = draw_glance(glance(4, 16), 80, 9).plain
     assert "8 of 64 heads" in text
     assert len(text.splitlines()) <= 9
-    assert [f"3.{head} " in text for head in range(8, 16)] == [True] * 8
+    assert [f"4.{head} " in text for head in range(9, 17)] == [True] * 8
 
 
 def test_the_colour_of_a_block_is_its_share() -> None:

@@ -62,7 +62,7 @@ def test_the_final_model_completes(shipped: Run) -> None:
 
 
 def test_names_and_steps_that_were_not_shipped() -> None:
-    with pytest.raises(RunError, match="no shipped run 'desktop'; there are: laptop"):
+    with pytest.raises(RunError, match="no shipped run 'desktop'; there are: base, laptop, pocket"):
         abruptlab.load_pretrained("desktop")
     with pytest.raises(CheckpointError, match=r"no checkpoint 7; there are: 0, \d+"):
         abruptlab.load_pretrained("laptop", 7)

@@ -142,7 +142,7 @@ def test_families_share_labels_and_runs(tmp_path: Path) -> None:
     assert sweep.families == ["width", "depth"]
     base = sweep.points[-1]
     (tmp_path / base.key).mkdir()
-    make_run(tmp_path / base.key, make_metrics(steps=8), (60,), base.config)
+    make_run(tmp_path / base.key, make_metrics(steps=60), (60,), base.config)
     for family, labels in (("width", ["32", "4"]), ("depth", ["2", "4"])):
         assert list(sweep.runs(family)) == labels
         assert [run.folder.name for run in sweep.runs(family)["4"]] == [base.key]
