@@ -64,7 +64,7 @@ class Reference:
         return read
 
     def _draw(self, matrices: int) -> tuple[Tensor, Tensor, Tensor]:
-        task = self.config.task
+        task = self.config.matrices
         (m, n), scale = task.sizes[0], 10**task.decimals
         u = self.random.uniform(-1, 1, (matrices, m, task.rank))
         v = self.random.uniform(-1, 1, (matrices, n, task.rank))

@@ -83,7 +83,7 @@ def _measure(
         preset=config.name,
         device_type=device.type,
         batch=config.training.batch,
-        positions=config.task.positions,
+        positions=config.matrices.positions,
         entries={
             name: Entry(
                 precision=its_config.training.precision,

@@ -23,13 +23,13 @@ from abruptlab.figures.style import REFERENCE, new_figure, paper_style
 from abruptlab.figures.table import Table
 from abruptlab.paper import CLAIMS, Findings, judge
 from abruptlab.paper.training import FALLEN
-from abruptlab.run.run import DROPS, METRICS, Run
+from abruptlab.run.run import Run
 from abruptlab.system.files import write_atomically
 
 
 def row(run: Run) -> dict[str, object]:
     """A run's line of the table."""
-    completed = replace(CLAIMS["completion"], kind=run.config.model.kind)  # its number is of whatever drops
+    completed = replace(CLAIMS["completion"], kind=run.objective.kind)  # its number is of whatever drops
     [completion] = judge(Findings(run), {"completion": completed})
     drop = run.drop
     return {
@@ -66,10 +66,11 @@ def draw(runs: list[Run]) -> Figure:
     decoder's: the plateau), dotted a fifth of it."""
     figure = new_figure(2.35)
     linear, logarithmic = figure.subplots(1, 2)
-    falling = DROPS[runs[0].config.model.kind]
-    names = {"loss_masked": r"$L_\mathrm{mask}$", "loss_observed": "loss at observed entries (nats)"}
+    objective = runs[0].objective
+    falling = objective.falling
+    name = r"$L_\mathrm{mask}$" if falling == "loss_masked" else f"{objective.drops.label}, nats"
     plateaus = [run.drop.plateau for run in runs if run.drop is not None]
-    level = runs[0].config.task.copying_level if falling == "loss_masked" else float(np.median(plateaus))
+    level = float(np.median(plateaus)) if objective.level is None else objective.level
     for axes in (linear, logarithmic):
         for run in runs:
             metrics = run.metrics
@@ -78,7 +79,7 @@ def draw(runs: list[Run]) -> Figure:
         axes.axhline(FALLEN * level, color=REFERENCE, dashes=(1, 2), linewidth=0.8)
         axes.set(xlim=(0, len(runs[0].metrics["step"])), xlabel="training step")
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    linear.set(ylim=(0, 1.5 * level), ylabel=names[falling])
+    linear.set(ylim=(0, 1.5 * level), ylabel=name)
     logarithmic.set(yscale="log", ylim=(None, 1.5 * level))
     figure.legend(*linear.get_legend_handles_labels(), loc="outside upper center", ncols=len(runs))
     return figure
@@ -86,7 +87,7 @@ def draw(runs: list[Run]) -> Figure:
 
 def main(out: Path, runs: list[Run]) -> None:
     """Write everything to `out`."""
-    losses = [name for name in METRICS[runs[0].config.model.kind] if name.startswith("loss")]
+    losses = [metric.name for metric in runs[0].objective.curves]
     data = {f"seed{run.config.seed}.{name}": run.metrics[name].astype(np.float32) for run in runs for name in losses}
     command = shlex.join(["python", "-m", "scripts.seeds", *sys.argv[1:]])
     save_figure(draw(runs), out, "seeds", data, command, runs[0].config.seed)

@@ -48,7 +48,7 @@ def ship(run: Run, target: Path) -> None:
         shutil.copy(run.folder / name, partial)
     for step in steps:
         weights = {name: value.to(dtype) for name, value in load_checkpoint(run.checkpoints, step).items()}
-        save_checkpoint(partial / "checkpoints", step, weights, {}, read_meta(run.checkpoints, step)["made_with"])
+        save_checkpoint(partial / "checkpoints", step, weights, {}, read_meta(run.checkpoints, step).made_with)
         (checkpoint_folder(partial / "checkpoints", step) / "optimizer.safetensors").unlink()
     shutil.rmtree(target, ignore_errors=True)
     partial.replace(target)

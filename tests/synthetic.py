@@ -20,7 +20,7 @@ CONFIG = RunConfig(
     model=ModelConfig(layers=1, heads=2, width=16, mlp_width=32),
     training=TrainingConfig(steps=STEPS),
 )
-LEVEL = CONFIG.task.copying_level
+LEVEL = CONFIG.matrices.copying_level
 
 
 def make_metrics(
@@ -32,7 +32,7 @@ def make_metrics(
     fallen = np.clip((step - onset) / (end - onset), 0, 1)
     masked = LEVEL * (1 - (1 - final) * fallen) * noise[0]
     observed = LEVEL * np.where(step < copied, 1.0, 0.002) * noise[1]
-    share = CONFIG.task.mask_probability
+    share = CONFIG.matrices.mask_probability
     return {
         "step": step,
         "loss": share * masked + (1 - share) * observed,

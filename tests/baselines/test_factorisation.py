@@ -6,9 +6,9 @@ import torch
 from scipy.optimize import minimize
 
 from abruptlab.baselines.factorisation import Factorisation
-from abruptlab.config import MatrixTask
 from abruptlab.errors import ConfigError
 from abruptlab.task.matrices import sample
+from abruptlab.task.matrix import MatrixTask
 
 
 def hide(matrix: np.ndarray, *places: tuple[int, int]) -> np.ndarray:

@@ -9,9 +9,9 @@ from sklearn.exceptions import ConvergenceWarning
 
 from abruptlab.baselines.nuclear import NuclearNorm, RegularisedNuclearNorm, shrink
 from abruptlab.baselines.oracle import NuclearNormOracle, compiled
-from abruptlab.config import MatrixTask
 from abruptlab.errors import ConfigError, DataError
 from abruptlab.task.matrices import sample
+from abruptlab.task.matrix import MatrixTask
 
 NAN = np.nan
 

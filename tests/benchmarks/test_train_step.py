@@ -30,7 +30,7 @@ def config() -> RunConfig:
 
 
 def test_flops_are_those_that_pytorch_counts(config: RunConfig) -> None:
-    batch = sample(config.task, config.training.batch, config.seed)
+    batch = sample(config.matrices, config.training.batch, config.seed)
     with FlopCounterMode(display=False) as counter:
         initial_model(config)(batch.tokens).sum().backward()
     assert counter.get_total_flops() == 3 * forward_flops(config, config.training.batch)

@@ -76,8 +76,9 @@ def test_presets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_paper_preset_is_the_papers() -> None:
     config = preset("paper")
-    assert (config.task.sizes, config.task.rank, config.task.factors) == (((7, 7),), 2, "uniform")
-    assert (config.task.mask, config.task.mask_probability, config.task.decimals, config.task.limit) == (
+    task = config.matrices
+    assert (task.sizes, task.rank, task.factors) == (((7, 7),), 2, "uniform")
+    assert (task.mask, task.mask_probability, task.decimals, task.limit) == (
         "random", 0.3, 2, 10.0,
     )  # fmt: skip
     model = config.model
@@ -97,7 +98,9 @@ def test_presets_keep_the_science(name: str) -> None:
     assert config.model.init_std == (init_std(config.model.width) if config.model.kind == "encoder" else 0.02)
     assert config.model.mask_embedding == {"encoder": "zero", "decoder": "trained"}[config.model.kind]
     assert (config.training.optimizer, config.training.schedule) == ("adam", "constant")
-    assert (config.task.factors, config.task.mask, config.task.mask_probability) == ("uniform", "random", 0.3)
+    if config.task.kind == "matrix":
+        task = config.matrices
+        assert (task.factors, task.mask, task.mask_probability) == ("uniform", "random", 0.3)
 
 
 def test_the_gpt_preset_is_the_papers() -> None:
@@ -121,7 +124,7 @@ def test_every_field_is_a_flag(tmp_path: Path) -> None:
     words = ["--seed", "7", "--steps", "2", "--sizes", "2", "3", "4", "4", "--rank", "1", "--compile", "no"]
     assert abruptlab("train", "smoke", "--out", tmp_path / "run", *words) == (0, "")
     config = Run(tmp_path / "run").config
-    assert (config.seed, config.training.steps, config.task.sizes) == (7, 2, ((2, 3), (4, 4)))
+    assert (config.seed, config.training.steps, config.matrices.sizes) == (7, 2, ((2, 3), (4, 4)))
 
 
 def test_a_run_from_a_file_is_the_run_of_the_preset(smoke: Path, tmp_path: Path) -> None:

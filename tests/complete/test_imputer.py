@@ -19,10 +19,10 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from abruptlab.baselines.nuclear import NuclearNorm
 from abruptlab.baselines.simple import PredictZero, RowColumnMeans
 from abruptlab.complete.imputer import TransformerImputer, cut, paste
-from abruptlab.config import MatrixTask
 from abruptlab.errors import CheckpointError, DataError, RunError
 from abruptlab.run.pretrained import pretrained_run
 from abruptlab.task.matrices import sample
+from abruptlab.task.matrix import MatrixTask
 from tests.handmade import COLUMNS, CONFIG, ROWS, copier
 from tests.synthetic import STEPS, make_metrics, make_run
 
@@ -91,7 +91,7 @@ def test_the_package_s_run_completes_its_task_far_better_than_zero() -> None:
 
 
 def test_what_it_fills_in_is_what_the_model_says() -> None:
-    task = pretrained_run().config.task
+    task = pretrained_run().config.matrices
     batch = sample(task, 3, seed=1)
     given = batch.values.where(batch.observed, math.nan).view(-1, 5, 5).numpy()
     with torch.no_grad():

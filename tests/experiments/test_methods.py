@@ -44,7 +44,7 @@ def test_a_copier_is_predicting_zero(result: Methods) -> None:
     assert result.nearest.mean[0, zero] == 1
     assert result.bert.loss_masked.mean[0] == pytest.approx(result.method.loss_masked.mean[zero])
     assert result.bert_excess.loss_masked.mean[0] == pytest.approx(result.method_excess.loss_masked.mean[zero])
-    level = CONFIG.task.copying_level
+    level = CONFIG.matrices.copying_level
     assert abs(result.method.loss_masked.mean[zero] - level) < 4 * result.method.loss_masked.error[zero]
 
 
@@ -134,7 +134,7 @@ def test_each_claim_is_about_its_number(run: Run, result: Methods) -> None:
 
 def test_names_are_those_of_the_methods() -> None:
     assert {claimed.NUCLEAR, claimed.POSTERIOR, claimed.ZERO} < set(NAMES)
-    assert list(COLOURS) == list(classical(CONFIG.task)) == list(NAMES)
+    assert list(COLOURS) == list(classical(CONFIG.matrices)) == list(NAMES)
 
 
 def test_the_floor_is_drawn_as_measured(result: Methods) -> None:

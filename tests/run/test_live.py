@@ -10,11 +10,11 @@ import pytest
 from abruptlab.errors import RunError
 from abruptlab.run.live import GrowingMetrics, GrowingRun
 from abruptlab.run.metrics import Rows, parse_rows
-from abruptlab.run.run import METRICS, Run
+from abruptlab.run.run import Run
 from abruptlab.system.files import write_atomically
 from tests.synthetic import CONFIG, END, ONSET, STEPS, make_metrics, make_run
 
-NAMES = METRICS["encoder"]
+NAMES = CONFIG.objective.names
 
 
 def lines(steps: range, factor: float = 1.0) -> str:

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from abruptlab.baselines.completer import Completer
 from abruptlab.baselines.smc import POPULATIONS, posterior_draws
-from abruptlab.config import Factors, MatrixTask
 from abruptlab.errors import ConfigError
+from abruptlab.task.matrix import Factors, MatrixTask
 
 TOGETHER = 2**18  # numbers in a tensor of all particles of the matrices that are led at once: what a cache holds
 

@@ -63,7 +63,7 @@ class Patch:
         model = run.config.model
         site = self.site or f"blocks.{_index('--layer', self.layer or 0, model.layers)}.attn.z"
         heads = [_index("--heads", head, model.heads) for head in _different("--heads", self.heads)]
-        places = run.config.task.positions
+        places = run.config.matrices.positions
         positions = [_index("--positions", place, places) for place in _different("--positions", self.positions)]
         result = measure_patching(run, [Patch(site, heads or None, positions or None)], **self.look.options)
         conditions = "−X", "−X, patched", "X"

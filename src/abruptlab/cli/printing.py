@@ -30,10 +30,11 @@ def print_state(run: "Run") -> None:
     done = len(metrics["step"])
     print(f"run         {run.folder}: {done} of {run.config.training.steps} steps")
     if done:
-        last = {name: values[-100:].mean() for name, values in metrics.items()}
+        curves = run.objective.curves
+        last = "  ".join(f"{metric.symbol} {metrics[metric.name][-100:].mean():.4g}" for metric in curves)
         print(
-            f"last        L {last['loss']:.5f}  L_obs {last['loss_observed']:.2e}  L_mask {last['loss_masked']:.5f}"
-            f"  (mean of the last {min(100, done)} steps), {metrics['elapsed_s'][-1]:.0f} s of training"
+            f"last        {last}  (mean of the last {min(100, done)} steps), "
+            f"{metrics['elapsed_s'][-1]:.0f} s of training"
         )
     if drop is None:
         print("drop        none found")

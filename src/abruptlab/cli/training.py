@@ -137,8 +137,9 @@ def _train(options: _Training, *, resume: bool) -> "Run":
 
 
 def _status_line(progress: "Progress") -> str:
+    (_, loss), *others = progress.losses.items()
     return (
         f"step {progress.step}/{progress.steps} {progress.step / progress.steps:.0%} "
-        f"{hours(progress.seconds_left)} left  loss {progress.loss:.4f} L_obs {progress.loss_observed:.1e} "
-        f"L_mask {progress.loss_masked:.4f} {progress.ms_per_step:.3g} ms/step"
+        f"{hours(progress.seconds_left)} left  loss {loss:.4f} "
+        f"{' '.join(f'{symbol} {value:.3g}' for symbol, value in others)} {progress.ms_per_step:.3g} ms/step"
     )

@@ -19,7 +19,7 @@ from abruptlab.run.run import Run
 from abruptlab.task.vocabulary import MASK, Vocabulary
 
 if TYPE_CHECKING:
-    from abruptlab.config import MatrixTask
+    from abruptlab.task.matrix import MatrixTask
 
 RESTARTS = 8  # of the factorisation that looks at the rank: enough for it to miss no fit in 2,000 matrices of the task
 OTHERWISE = "or use a method for any matrix, such as nuclear norm (--method nuclear, baselines.nuclear.NuclearNorm)"
@@ -32,7 +32,7 @@ class TransformerImputer(Completer):
     observed entries as its tokens, so rounded to the task's decimals (for `laptop` to 0.01); `transform` gives them
     back as they came, `estimate` as the model says.
 
-    A model is for the matrices of its task (`run.config.task`; `laptop`: 5×5 of rank 1, entries from −1 to 1):
+    A model is for the matrices of its task (`run.config.matrices`; `laptop`: 5×5 of rank 1, entries from −1 to 1):
 
     - other sizes raise `DataError`, unless `tiles`: then a matrix is cut, from its upper left corner, into tiles of
       the task's size, the last ones filled up with missing entries. Each is completed by itself, from its own entries.
@@ -53,7 +53,7 @@ class TransformerImputer(Completer):
     ) -> Float[Tensor, "batch m n"]:
         """Raises `DataError` for matrices that are not the model's, and `RunError`, `CheckpointError` without one."""
         run = self.run if isinstance(self.run, Run) else find_run(self.run)
-        task, shape, asked = run.config.task, values.shape, torch.ones_like(observed)
+        task, shape, asked = run.config.matrices, values.shape, torch.ones_like(observed)
         if self.tiles:
             size = max(task.sizes, key=math.prod)
             values, observed, asked = (cut(each, size) for each in (values, observed, asked))

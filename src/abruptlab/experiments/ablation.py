@@ -282,7 +282,7 @@ def all_heads(model: Encoder) -> list[Head]:
 
 def plateau(run: "Run") -> float:
     """L_mask before the run's drop; that of predicting zero if it has none."""
-    return run.config.task.copying_level if run.drop is None else run.drop.plateau
+    return run.config.matrices.copying_level if run.drop is None else run.drop.plateau
 
 
 def _pattern(layer: int) -> str:

@@ -70,7 +70,7 @@ def measure_comparison(
     run on several sizes, the largest is taken. Raises `CheckpointError` for a step without a checkpoint and
     `ConfigError` for a probability outside 0 to 1 and for a run with a fixed mask.
     """
-    task = run.config.task
+    task = run.config.matrices
     if task.mask == "fixed":
         raise ConfigError("the share of hidden entries cannot be varied: the run's mask is fixed, not random")
     at = run.resolve(step)

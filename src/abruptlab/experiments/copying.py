@@ -42,7 +42,7 @@ def measure_copying(
 
     Raises `CheckpointError` for a step without a checkpoint and `VocabularyError` for a value without a token.
     """
-    tokens_of = [MASK, *Vocabulary.of(run.config.task).encode(torch.tensor(values)).tolist()]
+    tokens_of = [MASK, *Vocabulary.of(run.config.matrices).encode(torch.tensor(values)).tolist()]
     batches = {True: held_out(run, matrices, seed), False: full_rank(run, matrices, seed)}
     conditions, estimates = [], []
     for at in map(run.resolve, steps):
@@ -63,7 +63,7 @@ def full_rank(run: "Run", matrices: int, seed: int = 0) -> Batch:
     """Matrices of independent entries, uniform within ±1 (or the vocabulary's limit, if that is less), with the masks
     of `held_out`."""
     masks = held_out(run, matrices, seed)
-    vocabulary = Vocabulary.of(run.config.task)
+    vocabulary = Vocabulary.of(run.config.matrices)
     entries = torch.rand(masks.values.shape, generator=generator(seed, HELD_OUT, 1)) * 2 - 1
     ids = vocabulary.encode(entries * min(1.0, vocabulary.limit))
     return Batch(torch.where(masks.observed, ids, MASK), vocabulary.decode(ids), masks.observed, masks.size)

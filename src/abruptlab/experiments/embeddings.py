@@ -17,9 +17,9 @@ from abruptlab.experiments.evaluation import stack
 from abruptlab.task.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from abruptlab.config import MatrixTask
     from abruptlab.model.encoder import Encoder
     from abruptlab.run.run import Run
+    from abruptlab.task.matrix import MatrixTask
 
 SPAN = 1.5  # the paper's figures show the values from −1.5 to 1.5
 SHUFFLES = 100  # of the labels, for the silhouette that chance gives
@@ -88,7 +88,7 @@ def measure_embeddings(run: "Run", step: int | str = "final", seed: int = 0) -> 
     """
     at = run.resolve(step)
     value, row, column = _places(run)
-    model, vocabulary = run.load_encoder(at), Vocabulary.of(run.config.task)
+    model, vocabulary = run.load_encoder(at), Vocabulary.of(run.config.matrices)
     tokens = token_geometry(model, vocabulary, value)
     return Embeddings(np.array(at), value, row, column, tokens, position_geometry(model, row, column, seed=seed))
 
@@ -100,7 +100,7 @@ def measure_embeddings_over_time(run: "Run", steps: Sequence[int | str] | None =
     t-SNE has no axes to share: each checkpoint's starts from the final layout. Raises as `measure_embeddings` does.
     """
     value, row, column = _places(run)
-    final, vocabulary = run.load_encoder("final"), Vocabulary.of(run.config.task)
+    final, vocabulary = run.load_encoder("final"), Vocabulary.of(run.config.matrices)
     token_axes = principal_axes(embedded_tokens(final, vocabulary, value), value)
     position_axes = principal_axes(embedded_positions(final))
     layout = lay_out(embedded_positions(final), seed)
@@ -114,7 +114,7 @@ def measure_embeddings_over_time(run: "Run", steps: Sequence[int | str] | None =
 
 def _places(run: "Run") -> tuple[Float[np.ndarray, " value"], Int[np.ndarray, " pos"], Int[np.ndarray, " pos"]]:
     """The values, and the row and the column of each position, that a run's embeddings stand for."""
-    task = run.config.task
+    task = run.config.matrices
     rows, columns = max(task.sizes, key=math.prod)
     value = values_of(task)
     if min(rows, columns, len(value), run.config.model.width) < 2:

@@ -4,20 +4,23 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from abruptlab.config import MatrixTask
 from abruptlab.model import sites
 from abruptlab.model.build import Model
 from abruptlab.model.encoder import Encoder
 from abruptlab.system.devices import choose_device
 from abruptlab.system.memory import require_memory
-from abruptlab.task.matrices import BLOCK, Batch, generator, stream
+from abruptlab.task.base import Task
+from abruptlab.task.counter import BLOCK, generator
+from abruptlab.task.examples import Examples, cat
+from abruptlab.task.matrices import Batch
+from abruptlab.task.matrix import MatrixTask
 from abruptlab.training.needs import matrices_need
 
 if TYPE_CHECKING:
@@ -58,22 +61,26 @@ def held_out(run: "Run", matrices: int, seed: int = 0, **changes: Any) -> Batch:
     They depend on the task and `seed` alone; of several sizes, the largest is taken. Raises `ConfigError` for changes
     that make no sense, or more matrices than the memory holds.
     """
-    task = run.config.task
-    return held_out_of(replace(task, **{"sizes": (max(task.sizes, key=math.prod),), **changes}), matrices, seed)
+    task = run.config.matrices.of_one_size()
+    return held_out_of(replace(task, **changes), matrices, seed)
+
+
+def held_out_examples(run: "Run", count: int, seed: int = 0) -> Examples:
+    """The same for a run of any task."""
+    return _held_out(run.config.task, count, seed)
 
 
 def held_out_of(task: MatrixTask, matrices: int, seed: int = 0) -> Batch:
-    """The same for a task that need not be a run's."""
-    largest = max(task.sizes, key=math.prod)
-    task = replace(task, sizes=(largest,))
-    require_memory(matrices_need(task, matrices), f"{matrices:,} matrices")
+    """The same for matrices that need not be a run's."""
+    require_memory(matrices_need(task.of_one_size(), matrices), f"{matrices:,} matrices")
+    return cast(Batch, _held_out(task, matrices, seed))
+
+
+def _held_out(task: Task, count: int, seed: int) -> Examples:
     # the stream draws BLOCK steps at once: a little of each of them, instead of one step whole
-    steps = stream(task, math.ceil(matrices / BLOCK), generator(seed, HELD_OUT).initial_seed())
+    steps = task.of_one_size().stream(math.ceil(count / BLOCK), generator(seed, HELD_OUT).initial_seed())
     batches = list(islice(steps, BLOCK))
-    tokens, values, observed = (
-        torch.cat([getattr(batch, name) for batch in batches])[:matrices] for name in ("tokens", "values", "observed")
-    )
-    return Batch(tokens, values, observed, largest)
+    return cat(batches)[:count]
 
 
 @torch.no_grad()

@@ -78,7 +78,7 @@ def measure_examples(run: "Run", steps: Sequence[int] | None = None, seed: int =
         tokens=matrix(batch.tokens[typical]),
         steps=np.array(steps),
         predictions=matrix(predictions[:, typical]),
-        decimals=run.config.task.decimals,
+        decimals=run.config.matrices.decimals,
         onset=None if run.drop is None else run.drop.onset,
     )
 
@@ -96,7 +96,7 @@ def measure_gallery(run: "Run", steps: Sequence[int | str] | None = None, seed: 
     chosen = _by_error(predict(run.load_encoder(at[-1]), batch.tokens), batch, PERCENTILES)
     own = batch.observed[chosen]
     observed = torch.stack([own, own[PERCENTILES.index(50)].expand_as(own)])  # [mask, example, pos]
-    tokens = Vocabulary.of(run.config.task).encode_known(batch.values[chosen])
+    tokens = Vocabulary.of(run.config.matrices).encode_known(batch.values[chosen])
     seen = torch.where(observed, tokens, MASK)
     predictions = torch.stack(
         [predict(run.load_encoder(step), seen.flatten(0, 1)).unflatten(0, observed.shape[:2]) for step in at]

@@ -1,13 +1,14 @@
 """The loss over the training steps (figures 1B and 2)."""
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 
-from abruptlab.config import MatrixTask
 from abruptlab.errors import RunError
+from abruptlab.task.matrix import MatrixTask
 
 if TYPE_CHECKING:
     from abruptlab.run.drop import Drop
@@ -34,6 +35,43 @@ class LossCurves:
     drop: "Drop | None"
 
 
+@dataclass(frozen=True)
+class Curves:
+    """The losses of a run of any task, one value a step: the metrics in the unit of the one that drops."""
+
+    step: Int[np.ndarray, " step"]
+    name: Shaped[np.ndarray, " metric"]
+    label: Shaped[np.ndarray, " metric"]
+    unit: str
+    value: Float[np.ndarray, "metric step"]
+    smooth: Float[np.ndarray, "metric step"]  # running means
+    falling: int  # which of them is the one that drops
+    trivial: str  # what the trivial solution does
+    level: float  # the falling metric's value for it; NaN where nobody knows it
+    drop: "Drop | None"
+
+
+def measure_curves(run: "Run") -> Curves:
+    """The losses over the steps of a run, raw and smoothed. Raises `RunError` if the run has made no step yet."""
+    metrics, objective = run.metrics, run.objective
+    if not len(metrics["step"]):
+        raise RunError(f"{run.folder} has no metrics yet")
+    value = np.stack([metrics[metric.name] for metric in objective.curves])
+    names = [metric.name for metric in objective.curves]
+    return Curves(
+        step=metrics["step"],
+        name=np.array(names),
+        label=np.array([metric.label for metric in objective.curves]),
+        unit=objective.drops.unit,
+        value=value,
+        smooth=np.stack([smooth(values) for values in value]),
+        falling=names.index(objective.falling),
+        trivial=objective.trivial,
+        level=math.nan if objective.level is None else objective.level,
+        drop=run.drop,
+    )
+
+
 def measure_loss_curves(run: "Run") -> LossCurves:
     """L, L_obs and L_mask over the steps of a run, raw and smoothed (figures 1B and 2).
 
@@ -51,8 +89,8 @@ def measure_loss_curves(run: "Run") -> LossCurves:
         smooth_loss=smooth(metrics["loss"]),
         smooth_observed=smooth(metrics["loss_observed"]),
         smooth_masked=smooth(metrics["loss_masked"]),
-        copying_level=run.config.task.copying_level,
-        loss_of_zero=loss_of_zero(run.config.task),
+        copying_level=run.config.matrices.copying_level,
+        loss_of_zero=loss_of_zero(run.config.matrices),
         drop=run.drop,
     )
 

@@ -17,7 +17,6 @@ from abruptlab.baselines.bayes import PosteriorMean
 from abruptlab.baselines.factorisation import Factorisation
 from abruptlab.baselines.nuclear import NuclearNorm
 from abruptlab.baselines.simple import PredictZero, RowColumnMeans
-from abruptlab.config import MatrixTask
 from abruptlab.experiments.evaluation import (
     Estimate,
     Losses,
@@ -32,6 +31,7 @@ from abruptlab.experiments.evaluation import (
     stack,
 )
 from abruptlab.experiments.losses import LossCurves, measure_loss_curves
+from abruptlab.task.matrix import MatrixTask
 
 if TYPE_CHECKING:
     from abruptlab.baselines.completer import Completer
@@ -76,7 +76,7 @@ def measure_methods(run: "Run", matrices: int = 512, seed: int = 0) -> Methods:
     batch = held_out(run, matrices, seed)
     at = run.steps or [run.resolve("final")]
     bert = torch.stack([predict(load(run, step), batch.tokens) for step in at])
-    methods = torch.stack([completed(method, batch) for method in classical(run.config.task).values()])
+    methods = torch.stack([completed(method, batch) for method in classical(run.config.matrices).values()])
     floor, hidden = methods[NAMES.index(POSTERIOR)], ~batch.observed
 
     def distances(predictions: Iterable[Tensor]) -> Estimate:

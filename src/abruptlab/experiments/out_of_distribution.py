@@ -63,7 +63,7 @@ def measure_out_of_distribution(
     """
     at = run.resolve(step)
     model = load(run, at)
-    task = run.config.task
+    task = run.config.matrices
     m, n = max(task.sizes, key=math.prod)
     places = len(model.position_embedding.weight)
 
@@ -98,7 +98,7 @@ def _measure(run: "Run", model: Encoder, m: int, n: int, rank: int, matrices: in
 def _expressible(run: "Run", m: int, n: int, rank: int, matrices: int, seed: int) -> tuple[Batch, float]:
     """Held-out matrices in the run's own tokens, without those that have a value beyond the vocabulary; the share of
     those that stay."""
-    task = run.config.task
+    task = run.config.matrices
     drawn = held_out(run, matrices, seed, sizes=((m, n),), rank=rank, limit=float(task.largest_limit))
     vocabulary = Vocabulary.of(task)
     fits = (drawn.values.abs() <= vocabulary.limit).all(1)

@@ -122,7 +122,7 @@ def measure_patching_maps(run: "Run", step: int | str = "final", matrices: int =
 
 def negated(run: "Run", batch: Batch) -> Batch:
     """The matrices −X with the masks of X."""
-    ids = Vocabulary.of(run.config.task).encode(-batch.values)
+    ids = Vocabulary.of(run.config.matrices).encode(-batch.values)
     return Batch(torch.where(batch.observed, ids, MASK), -batch.values, batch.observed, batch.size)
 
 

@@ -95,7 +95,7 @@ def measure_permutation(
         intact=stack(intact),
         permuted=every,
         mean=Losses(*(_over_draws(each) for each in (every.loss, every.loss_observed, every.loss_masked))),
-        zero_level=run.config.task.copying_level,
+        zero_level=run.config.matrices.copying_level,
     )
 
 

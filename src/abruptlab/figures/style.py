@@ -2,6 +2,7 @@
 
 import io
 import threading
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -85,6 +86,13 @@ class Drawing(Figure):
 def new_figure(height: float) -> Figure:
     """An empty figure of the text's width, `height` inches high."""
     return Drawing(figsize=(TEXT_WIDTH, height), layout="constrained")
+
+
+def curve_colour(metric: str) -> str:
+    """The colour of a loss, by the name of the metric; one that nobody has named a colour for has one all the same."""
+    known = {"loss": LOSS, "loss_prompt": REFERENCE, "loss_observed": OBSERVED, "loss_masked": MASKED}
+    others = (MASKED, GREEN, PURPLE, SKY, ORANGE)
+    return known.get(metric, others[zlib.crc32(metric.encode()) % len(others)])
 
 
 class ShortLog(LogFormatter):

@@ -49,7 +49,7 @@ def _observed(found: Findings) -> float:
     """L_obs with that head's attention uniform, over E[x²]."""
     check: SingleAblations = found.of(SINGLE)
     worst = check.ablated.loss_masked.mean[0].argmax()
-    return float(check.ablated.loss_observed.mean[0].flat[worst]) / found.run.config.task.copying_level
+    return float(check.ablated.loss_observed.mean[0].flat[worst]) / found.run.config.matrices.copying_level
 
 
 def _masked(ablation: "Ablation") -> float:

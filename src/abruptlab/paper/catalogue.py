@@ -14,6 +14,7 @@ from abruptlab.paper import (
     permutation,
     probes,
     progress,
+    sequences,
     switching,
     training,
     variants,
@@ -33,6 +34,7 @@ FIGURES: dict[str, FigureSpec] = {
     **comparison.FIGURES,
     **methods.FIGURES,
     **gpt.FIGURES,
+    **sequences.FIGURES,
     **variants.FIGURES,
     **components.FIGURES,
 }

@@ -53,7 +53,7 @@ def _worst(found: Findings, quantity: str, low_rank: bool) -> float:
     """The largest value of the quantity in the middle of the plateau, over E[x²]."""
     check: CopyingCheck = found.of(COPYING)
     rows = (check.step == found.run.resolve("before-drop")) & (check.low_rank == low_rank)
-    return float(getattr(check, quantity).mean[rows].max()) / found.run.config.task.copying_level
+    return float(getattr(check, quantity).mean[rows].max()) / found.run.config.matrices.copying_level
 
 
 CLAIMS: dict[str, Claim] = {

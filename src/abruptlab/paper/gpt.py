@@ -114,7 +114,7 @@ CLAIMS: dict[str, Claim] = {
         "figure 11",
         "final mean squared error of the hidden entries it writes / E[x²]",
         Bound(low=FALLEN),
-        lambda found, drop: _final_error(found) / found.run.config.task.copying_level,
+        lambda found, drop: _final_error(found) / found.run.config.matrices.copying_level,
         kind="decoder",
     ),
     "gpt-worse-than-bert": Claim(

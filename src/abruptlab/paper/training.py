@@ -69,19 +69,17 @@ def _over(number: int | float | None, unit: int | float) -> float | None:
 
 
 def _level(found: Findings) -> float:
-    return found.run.config.task.copying_level
+    return found.run.config.matrices.copying_level
 
 
 def _fallen(found: Findings, drop: "Drop") -> float | None:
     """How much is left at the end of the metric whose drop is looked for."""
-    from abruptlab.run.run import DROPS
-
-    metric = DROPS[found.run.config.model.kind]
+    metric = found.run.objective.falling
     return _over(_final(found, drop, metric), plateau_level(found, drop, metric))
 
 
 def _plateau_loss(found: Findings, drop: "Drop") -> float | None:
-    zero = loss_of_zero(found.run.config.task)
+    zero = loss_of_zero(found.run.config.matrices)
     return plateau_level(found, drop, "loss") / zero if zero else None
 
 

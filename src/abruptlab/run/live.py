@@ -11,7 +11,7 @@ from jaxtyping import Float
 from abruptlab.errors import RunError
 from abruptlab.run.drop import Drop, find_drop
 from abruptlab.run.metrics import parse_rows
-from abruptlab.run.run import ALWAYS, DROPS, METRICS, Run
+from abruptlab.run.run import ALWAYS, Run
 
 RECENT = 100  # steps over which speed and losses are means
 QUIET_S = 60.0  # without a new step, and a run counts as quiet
@@ -81,12 +81,12 @@ class GrowingRun:
             if hidden and not self.folder.is_file():
                 return
             self.run = Run(self.folder)
-        kind = self.run.config.model.kind
+        objective = self.run.objective
         if self._metrics is None:
-            self._metrics = GrowingMetrics(self.folder / "metrics.jsonl", (*METRICS[kind], *ALWAYS))
+            self._metrics = GrowingMetrics(self.folder / "metrics.jsonl", (*objective.names, *ALWAYS))
         finished = self.run.finished  # its rows came before its last checkpoint
         if self._metrics.look():
-            self.drop = find_drop(self.metrics["step"].astype(np.int64), self.metrics[DROPS[kind]])
+            self.drop = find_drop(self.metrics["step"].astype(np.int64), self.metrics[objective.falling])
         if finished and self.step < (steps := self.run.config.training.steps):
             raise RunError(f"{self._metrics.path} ends with {self.step} rows: the run is finished, with {steps} steps")
 

@@ -25,13 +25,13 @@ from abruptlab.run.checkpoints import (
 )
 from abruptlab.run.drop import Drop, find_drop
 from abruptlab.run.metrics import read_rows
+from abruptlab.task.base import Objective
 
-METRICS: dict[str, tuple[str, ...]] = {  # of a model's kind, what is measured on every batch
-    "encoder": ("loss", "loss_observed", "loss_masked", "mean_abs_masked"),
-    "decoder": ("loss", "loss_prompt", "loss_observed", "loss_masked", "accuracy_observed", "accuracy_masked"),
+NAMED = {  # kinds of objectives
+    "encoder": "an encoder of matrices",
+    "decoder": "a decoder of matrices",
+    "sequence": "a decoder of other sequences",
 }
-# of them, the one whose drop is looked for: a BERT's is the completion, a GPT's the copying of what is observed
-DROPS: dict[str, str] = {"encoder": "loss_masked", "decoder": "loss_observed"}
 ALWAYS = ("learning_rate", "elapsed_s")
 
 
@@ -51,6 +51,11 @@ class Run:
         if self._newest is not None:
             require_config(self._newest, self.config, self.folder)
 
+    @cached_property
+    def objective(self) -> Objective:
+        """How its model learns its task: what the metrics are, and which of them drops."""
+        return self.config.objective
+
     @property
     def checkpoints(self) -> Path:
         """The folder of the checkpoints."""
@@ -58,15 +63,15 @@ class Run:
 
     @cached_property
     def metrics(self) -> dict[str, Shaped[np.ndarray, " time"]]:
-        """`step`, the METRICS of the model's kind, and ALWAYS: a row for each training step so far.
+        """`step`, the objective's metrics, and ALWAYS: a row for each training step so far.
 
         The row of step k is the weights after k updates on the batch of step k, which they have never seen: training
-        loss is test loss. `objectives` says what the metrics are; `elapsed_s` are seconds of training until then.
+        loss is test loss. `elapsed_s` are seconds of training until then.
 
         Half a row at the end, which a killed run may leave, is left out. Raises `RunError`, naming the line, if the
         file is damaged, or is not the one that the newest checkpoint was saved with.
         """
-        names = (*METRICS[self.config.model.kind], *ALWAYS)
+        names = (*self.objective.names, *ALWAYS)
         path = self.folder / "metrics.jsonl"
         found = read_rows(path, names)
         if found.damage:
@@ -80,8 +85,9 @@ class Run:
 
     @cached_property
     def drop(self) -> Drop | None:
-        """The plateau and the drop of L_mask (of what `DROPS` names for the model's kind), or None if there is none."""
-        return find_drop(self.metrics["step"], self.metrics[DROPS[self.config.model.kind]])
+        """The plateau and the drop of the objective's falling metric (L_mask, for an encoder), or None if there is
+        none."""
+        return find_drop(self.metrics["step"], self.metrics[self.objective.falling])
 
     @property
     def steps(self) -> list[int]:
@@ -142,10 +148,9 @@ class Run:
         raise CheckpointError(f"{self.folder} has no checkpoint {step!r}{why}; there are: {', '.join(known) or 'none'}")
 
     def require(self, kind: str) -> None:
-        """Raises `RunError` unless the run's model is of that kind."""
-        if self.config.model.kind != kind:
-            named = {"encoder": "an encoder", "decoder": "a decoder"}
-            raise RunError(f"this needs {named[kind]}, and the run's model is {named[self.config.model.kind]}")
+        """Raises `RunError` unless the run's objective is of that kind (`Objective.kind`)."""
+        if self.objective.kind != kind:
+            raise RunError(f"this needs {NAMED[kind]}, and the run has {NAMED[self.objective.kind]}")
 
     def load(self, step: int | str) -> Model:
         """The model after `step` updates (or at a milestone, by name), on the CPU, in evaluation mode.
@@ -166,5 +171,6 @@ class Run:
 
     def load_decoder(self, step: int | str) -> Decoder:
         """`load` of a run whose model is a decoder. Raises `RunError` for an encoder."""
-        self.require("decoder")
+        if self.config.model.kind != "decoder":
+            raise RunError("this needs a decoder, and the run's model is an encoder")
         return cast(Decoder, self.load(step))

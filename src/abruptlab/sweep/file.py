@@ -23,13 +23,15 @@ import math
 import tomllib
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from abruptlab.config import STRICT, RunConfig, first_mistake
 from abruptlab.errors import ConfigError
 from abruptlab.presets import PRESETS, preset
+from abruptlab.task.base import Task
+from abruptlab.task.matrix import MatrixTask
 
 if TYPE_CHECKING:
     from abruptlab.run.run import Run
@@ -65,7 +67,8 @@ class Point:
 
         Only fields that are not at their defaults enter, so that a field yet to be invented changes no old run's key.
         """
-        content = {name: value for name, value in _flat(asdict(self.config)).items() if value != USUAL[name]}
+        usual = _usual(type(self.config.task))
+        content = {name: value for name, value in _flat(self.config.to_table()).items() if value != usual[name]}
         content.pop("name", None)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -217,12 +220,15 @@ def _flat(table: dict[str, Any], prefix: str = "") -> Settings:
     return flat
 
 
-USUAL = _flat(asdict(RunConfig()))
+@cache
+def _usual(task: type[Task]) -> Settings:
+    """The default of every field, with such a task; that of the task's kind is always a matrix task's."""
+    return _flat(asdict(RunConfig()) | {"task": {"kind": MatrixTask.kind, **asdict(task())}})
 
 
 def _changed(base: RunConfig, settings: Settings) -> RunConfig:
     """`base` with some fields changed, checked as a configuration file is."""
-    table = asdict(base)
+    table = base.to_table()
     for name, value in settings.items():
         *path, last = name.split(".")
         inner = table

@@ -10,7 +10,7 @@ import numpy as np
 
 from abruptlab.errors import AbruptlabError, RunError
 from abruptlab.run.drop import Drop
-from abruptlab.run.run import DROPS, METRICS, Run
+from abruptlab.run.run import Run
 from abruptlab.sweep.file import Point
 from abruptlab.system.files import write_atomically
 
@@ -39,7 +39,7 @@ class RunState:
     @property
     def falling(self) -> float | None:
         """The loss whose drop is looked for (L_mask, for an encoder); None before the first step."""
-        return self.losses.get(DROPS[self.point.config.model.kind])
+        return self.losses.get(self.point.config.objective.falling)
 
     @property
     def name(self) -> str:
@@ -56,7 +56,7 @@ def read_state(run_folder: Path, point: Point) -> RunState:
 
 
 def _read_state(run_folder: Path, point: Point) -> RunState:
-    names = METRICS[point.config.model.kind]
+    names = point.config.objective.names
     if (run_folder / "config.toml").is_file() and (run := Run(run_folder)).finished:
         metrics, steps = run.metrics, run.config.training.steps
         if len(metrics["step"]) < steps:

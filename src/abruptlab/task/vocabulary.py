@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from abruptlab.config import MatrixTask
 from abruptlab.errors import VocabularyError
+from abruptlab.task.matrix import MatrixTask
 
 MASK = 0  # the id of a hidden entry
 

@@ -21,8 +21,8 @@ from abruptlab.system.devices import choose_device
 from abruptlab.system.memory import keep_freed_memory, require_memory
 from abruptlab.system.provenance import device_name, versions
 from abruptlab.system.signals import finish_on_interrupt
-from abruptlab.task.matrices import Batch, generator, stream
-from abruptlab.task.objectives import objective_of
+from abruptlab.task.counter import generator
+from abruptlab.task.examples import Examples
 from abruptlab.training.cuda_graph import CudaGraphs, GraphedStep, Step, require_capturable
 from abruptlab.training.needs import training_needs
 from abruptlab.training.optimizers import build_optimizers, set_learning_rate
@@ -40,9 +40,7 @@ class Progress:
 
     step: int
     steps: int
-    loss: float
-    loss_observed: float
-    loss_masked: float
+    losses: dict[str, float]  # by the metric's symbol
     ms_per_step: float
     seconds_left: float
 
@@ -60,15 +58,15 @@ def part_size(config: RunConfig, device: torch.device) -> int:
 
 
 def train_step(
-    model: Model, optimizers: list[torch.optim.Optimizer], config: RunConfig, batch: Batch
+    model: Model, optimizers: list[torch.optim.Optimizer], config: RunConfig, batch: Examples
 ) -> Float[Tensor, " metric"]:
     """One update on `batch`, in parts of `part_size` matrices whose gradients add up to the batch's. Of several
     processes, each goes through its share of the batch.
 
-    Returns the metrics of the model's kind (`run.METRICS`) *before* the update, on the device: nothing here waits for
+    Returns the objective's metrics (`Objective.metrics`) *before* the update, on the device: nothing here waits for
     it. A batch that hides no entry (or observes none) has NaN for the metrics of those.
     """
-    objective = objective_of(config)
+    objective = config.objective
     part = part_size(config, batch.tokens.device)
     autocast = torch.autocast(
         batch.tokens.device.type,
@@ -82,7 +80,7 @@ def train_step(
     share = ranks.part(batch)
     for optimizer in optimizers:
         optimizer.zero_grad(set_to_none=True)
-    for first in range(0, len(share.tokens), part):
+    for first in range(0, len(share), part):
         with autocast:
             part_sums = objective.sums(model, share[first : first + part])
         (part_sums[0] / counts[0]).backward()
@@ -185,8 +183,8 @@ def train(
         optimizers = build_optimizers(config.training, model)
         start = ranks.share(recorder.restore(model, optimizers, warn), model, optimizers)
         step_on = step_of(model, optimizers, config, where)
-        reporter = _Reporter(recorder, steps, report)
-        for step, batch in enumerate(stream(config.task, config.training.batch, config.seed, start, where), start):
+        reporter = _Reporter(recorder, config, report)
+        for step, batch in enumerate(config.task.stream(config.training.batch, config.seed, start, where), start):
             stop = step == steps or ranks.any(interrupted.is_set())
             if stop or is_checkpoint(config.training, step):
                 recorder.save(step, model, optimizers)
@@ -205,9 +203,10 @@ def train(
 class _Reporter:
     """Brings the metrics to disk and reports progress about once a second."""
 
-    def __init__(self, recorder: Recorder | Follower, steps: int, report: Callable[[Progress], None]) -> None:
+    def __init__(self, recorder: Recorder | Follower, config: RunConfig, report: Callable[[Progress], None]) -> None:
         self._recorder = recorder
-        self._steps = steps
+        self._curves = config.objective.curves
+        self._steps = config.training.steps
         self._report = report
         self._reported = len(recorder.rows)
         self._first = len(recorder.rows)
@@ -230,16 +229,12 @@ class _Reporter:
         now = time.perf_counter()
         done = len(self._recorder.rows)
         seconds_per_step = (now - self._start) / max(1, done - self._first - 1)
-        loss, observed, masked = (
-            float(np.mean([row[name] for row in rows])) for name in ("loss", "loss_observed", "loss_masked")
-        )
+        losses = {metric.symbol: float(np.mean([row[metric.name] for row in rows])) for metric in self._curves}
         self._report(
             Progress(
                 step=done,
                 steps=self._steps,
-                loss=loss,
-                loss_observed=observed,
-                loss_masked=masked,
+                losses=losses,
                 ms_per_step=1000 * (now - self._last) / len(rows),
                 seconds_left=seconds_per_step * (self._steps - done),
             )

@@ -1,6 +1,7 @@
 """The least memory that a run or a number of matrices takes, reckoned without making anything."""
 
-from abruptlab.config import MatrixTask, RunConfig
+from abruptlab.config import RunConfig
+from abruptlab.task.matrix import MatrixTask
 
 ENTRY = 8 + 4 + 1  # bytes of an entry of a batch: token, value, observed
 STATES = {"adam": 4, "adamw": 4, "sgd": 2, "muon": 3}  # weight, gradient, and what the optimiser keeps of a parameter
@@ -8,10 +9,9 @@ STATES = {"adam": 4, "adamw": 4, "sgd": 2, "muon": 3}  # weight, gradient, and w
 
 def parameters(config: RunConfig) -> int:
     """The parameters of a run's model, but for a few thousandths: without making it."""
-    model, task = config.model, config.task
+    model, objective = config.model, config.objective
     block = 4 * model.width**2 + 2 * model.width * model.mlp_width
-    vocabulary = 2 * round(task.limit * 10**task.decimals)
-    return model.layers * block + model.width * (vocabulary + config.places)
+    return model.layers * block + model.width * (objective.vocabulary_size + objective.places)
 
 
 def training_needs(config: RunConfig) -> int:

@@ -29,7 +29,7 @@ from abruptlab.run.checkpoints import (
 from abruptlab.run.divergence import BLOCK, HELD, RISE, find_divergence
 from abruptlab.run.drop import find_drop
 from abruptlab.run.metrics import Row, Rows, Signature, as_line, read_rows
-from abruptlab.run.run import ALWAYS, DROPS, METRICS
+from abruptlab.run.run import ALWAYS
 from abruptlab.run.set_aside import SetAside
 from abruptlab.system.files import unfinished, write_atomically
 from abruptlab.training.optimizers import optimizer_tensors, restore_optimizers
@@ -49,7 +49,8 @@ class Recorder:
         self.resume = resume
         self.made_with = made_with
         self.rows: list[Row] = []
-        self._names = METRICS[config.model.kind]
+        self._objective = config.objective
+        self._names = self._objective.names
         self._waiting: list[tuple[int, Float[Tensor, " metric"], float, float]] = []
         self._lock = FileLock(folder / ".lock", blocking=False)
         self._set_aside = SetAside(folder)
@@ -108,10 +109,10 @@ class Recorder:
         if not path.is_file():
             raise RunError(f"{self.folder} is not empty and holds no run; choose another folder")
         there, ours = RunConfig.read(path).decisive, self.config.decisive
-        differs = next((name for name in ours if there[name] != ours[name]), None)
+        differs = next((name for name in ours if there.get(name) != ours[name]), None)
         if differs is not None:
             raise RunError(
-                f"{self.folder} holds a different run: {differs} is {there[differs]} there, {ours[differs]} here; "
+                f"{self.folder} holds a different run: {differs} is {there.get(differs)} there, {ours[differs]} here; "
                 "choose another folder"
             )
         if not self.resume:
@@ -250,12 +251,13 @@ class Recorder:
         Raises `DivergedError`, naming the last good checkpoint, if the run has forgotten what it had learnt.
         """
         self.flush()
-        observed = np.array([row["loss_observed"] for row in self.rows], dtype=np.float64)
-        if (since := find_divergence(observed)) is not None:
+        kept = self._objective.metric(self._objective.kept)
+        losses = np.array([row[kept.name] for row in self.rows], dtype=np.float64)
+        if (since := find_divergence(losses)) is not None:
             good = [saved for saved in saved_steps(self.checkpoints) if saved <= since]
             raise DivergedError(
-                f"L_obs has risen more than {RISE:g}-fold, from {np.nanmin(observed[: since + 1]):.2g} to "
-                f"{np.nanmedian(observed[since:]):.2g}, at about step {since}, and stayed there for "
+                f"{kept.symbol} has risen more than {RISE:g}-fold, from {np.nanmin(losses[: since + 1]):.2g} to "
+                f"{np.nanmedian(losses[since:]):.2g}, at about step {since}, and stayed there for "
                 f"{BLOCK * HELD} steps; {_last_good(good)}"
             )
         if step in saved_steps(self.checkpoints):
@@ -274,8 +276,7 @@ class Recorder:
             )
             self._set_aside.let_go(step)
             steps = np.array([row["step"] for row in self.rows], dtype=np.int64)
-            falling = DROPS[self.config.model.kind]
-            losses = np.array([row[falling] for row in self.rows], dtype=np.float64)
+            losses = np.array([row[self._objective.falling] for row in self.rows], dtype=np.float64)
             for old in outdated(self.config.training, saved_steps(self.checkpoints), find_drop(steps, losses)):
                 delete_checkpoint(self.checkpoints, old)
 
