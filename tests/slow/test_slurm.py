@@ -117,7 +117,7 @@ def wait_for(holds: Callable[[], bool], seconds: float = 240) -> None:
 def submit(name: str, *options: str, **changes: str) -> str:
     """Submit a batch file of the page with some words changed; its number."""
     [text] = re.findall(rf"^```bash\n(#!/bin/bash\n# {name}\n.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    for old, new in {"4G": "1G", "64G": "1G", "cpus-per-task=16": "cpus-per-task=2", **changes}.items():
+    for old, new in {"64G": "1G", "4G": "1G", "task=16": "task=2", "task=2": "task=1", **changes}.items():
         text = text.replace(old, new)
     Path(name).write_text(text)
     return said("sbatch", "--parsable", *options, name).strip()

@@ -25,6 +25,7 @@ from abruptlab.run.checkpoints import (
 )
 from abruptlab.run.drop import Drop, find_drop
 from abruptlab.run.metrics import read_rows
+from abruptlab.run.shown import as_html, as_text
 from abruptlab.task.base import Objective
 
 NAMED = {  # kinds of objectives
@@ -50,6 +51,12 @@ class Run:
         self._newest = newest_meta(self.checkpoints)
         if self._newest is not None:
             require_config(self._newest, self.config, self.folder)
+
+    def __repr__(self) -> str:
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
     @cached_property
     def objective(self) -> Objective:

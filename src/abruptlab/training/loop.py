@@ -25,6 +25,7 @@ from abruptlab.task.counter import generator
 from abruptlab.task.examples import Examples
 from abruptlab.training.cuda_graph import CudaGraphs, GraphedStep, Step, require_capturable
 from abruptlab.training.needs import training_needs
+from abruptlab.training.notebook import silent_or_notebook
 from abruptlab.training.optimizers import build_optimizers, set_learning_rate
 from abruptlab.training.ranks import Ranks
 from abruptlab.training.recorder import Follower, Recorder
@@ -143,7 +144,7 @@ def train(
     *,
     resume: bool = False,
     device: str | None = None,
-    report: Callable[[Progress], None] = lambda progress: None,
+    report: Callable[[Progress], None] | None = None,
     warn: Callable[[str], None] = lambda message: None,
 ) -> Run:
     """Train `config` in `folder` and return the finished `Run`.
@@ -151,9 +152,9 @@ def train(
     With `resume`, goes on from the newest intact checkpoint (or starts, if nothing has been made yet), and the losses
     are those of the uninterrupted run: bit for bit on the same CPU. What had been made after that checkpoint is kept in
     the folder `set-aside` until the run has passed it again; a finished run is left as it is. `report` is called about
-    once a second, `warn` with a line for each damaged checkpoint that is passed over. In a process group
-    (`ranks.torchrun`), all processes train the same run, each on its part of every batch; the first one writes and
-    reports.
+    once a second (default: in a notebook, a bar and the curve; elsewhere, nothing), `warn` with a line for each damaged
+    checkpoint that is passed over. In a process group (`ranks.torchrun`), all processes train the same run, each on its
+    part of every batch; the first one writes and reports.
 
     On Ctrl-C (SIGINT), SIGTERM or SIGUSR1 (Slurm's warning) the step is finished and a checkpoint saved before
     `KeyboardInterrupt` is raised.
@@ -183,7 +184,7 @@ def train(
         optimizers = build_optimizers(config.training, model)
         start = ranks.share(recorder.restore(model, optimizers, warn), model, optimizers)
         step_on = step_of(model, optimizers, config, where)
-        reporter = _Reporter(recorder, config, report)
+        reporter = _Reporter(recorder, config, report or silent_or_notebook())
         for step, batch in enumerate(config.task.stream(config.training.batch, config.seed, start, where), start):
             stop = step == steps or ranks.any(interrupted.is_set())
             if stop or is_checkpoint(config.training, step):
