@@ -117,6 +117,8 @@ class TrainingConfig:
     """Steps between the checkpoints that are kept, besides step 0, the powers of two and the last step."""
     rolling_every: int = 250
     """Steps between the checkpoints of the rolling window; those around the drop are kept."""
+    norms_every: int | None = None
+    """Steps between the rows of metrics that also have the norms of weights and gradients by group (default: none)."""
 
     def __post_init__(self) -> None:
         require_words(self)
@@ -125,6 +127,7 @@ class TrainingConfig:
         part = self.micro_batch
         divides = part is None or (1 <= part <= self.batch and self.batch % part == 0)
         require(divides, "micro_batch", f"a divisor of batch ({self.batch})", part)
+        require(self.norms_every is None or self.norms_every >= 1, "norms_every", "at least 1", self.norms_every)
         require(0 < self.learning_rate < math.inf, "learning_rate", "above 0 and finite", self.learning_rate)
         require(0 <= self.warmup_steps <= self.steps, "warmup_steps", f"0 to steps ({self.steps})", self.warmup_steps)
         require(0 <= self.weight_decay < math.inf, "weight_decay", "0 or more, finite", self.weight_decay)

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
 
@@ -38,6 +38,8 @@ class Sweep:
     and with the number of threads the last bits of the numbers change."""
     device: str | None = None
     """cpu, cuda, cuda:N or mps (default: the fastest there is; the runs take turns with several GPUs)."""
+    track: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
+    """Trackers that are given the metrics of every run, too."""
     ray: str | None = None
     """Train on the Ray cluster at this address instead; auto: the one that this machine is part of."""
     cpus_per_run: float | None = None
@@ -62,7 +64,13 @@ class Sweep:
             console.print(f"sweep {config.name} in {folder}, {where}", soft_wrap=True)
             with _Display(console) as display:
                 states = run_sweep(
-                    sweep, workers, only=self.only, device=self.device, threads=threads, report=display.report
+                    sweep,
+                    workers,
+                    only=self.only,
+                    device=self.device,
+                    threads=threads,
+                    track=self.track,
+                    report=display.report,
                 )
         except KeyboardInterrupt:
             console.print(f"stopped, every run is saved; to go on: {typed()}", soft_wrap=True)

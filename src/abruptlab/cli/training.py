@@ -31,6 +31,8 @@ class _Training:
     """Run folder (default: runs/NAME-seedSEED)."""
     device: str | None = None
     """cpu, cuda, cuda:N or mps (default: the fastest there is)."""
+    track: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
+    """Trackers that are given the metrics, too, beside the run folder."""
     run: OmitArgPrefixes[RunConfig] = field(default_factory=RunConfig)
     """The configuration: every field is a flag, and overrides the preset or the file."""
 
@@ -123,7 +125,7 @@ def _train(options: _Training, *, resume: bool) -> "Run":
         console.print(f"abruptlab: {message}", soft_wrap=True)
 
     try:
-        run = train(config, folder, resume=resume, device=options.device, report=report, warn=warn)
+        run = train(config, folder, resume=resume, device=options.device, report=report, warn=warn, track=options.track)
     except KeyboardInterrupt:
         if ranks.leads:
             words = ["train", "--config", f"{folder}/config.toml", "--out", str(folder), "--resume"]

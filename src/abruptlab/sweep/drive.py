@@ -5,7 +5,7 @@ Several processes may go through the same sweep, as the tasks of a job array do:
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -20,6 +20,7 @@ from abruptlab.sweep.state import RunState, read_state, write_index
 from abruptlab.sweep.worker import PATIENCE_S, Task
 from abruptlab.system.files import unfinished, write_atomically
 from abruptlab.system.signals import finish_on_interrupt
+from abruptlab.training.trackers import TrackerName
 
 POLL_S = 0.5
 QUIET_S = 60.0  # without new metrics, and a run counts as waiting
@@ -83,6 +84,7 @@ def run_sweep(
     only: Collection[str] = (),
     device: str | None = None,
     threads: int = 1,
+    track: Sequence[TrackerName] = (),
     report: Callable[[list[RunState], set[str]], None] = lambda states, running: None,
 ) -> list[RunState]:
     """Train every run of a sweep (of some families: `only`) that is not done; returns how each of its points ended.
@@ -96,7 +98,9 @@ def run_sweep(
     """
     chosen = of_families(sweep.points, only)
     folder = sweep.folder.resolve()
-    tasks = {point.key: Task(point.config, folder / point.key, Path.cwd(), device, threads) for point in chosen}
+    tasks = {
+        point.key: Task(point.config, folder / point.key, Path.cwd(), device, threads, tuple(track)) for point in chosen
+    }
     for task in tasks.values():
         task.note.unlink(missing_ok=True)  # it is tried again
     # named by its first point
