@@ -9,12 +9,14 @@ import pytest
 import torch
 
 from abruptlab.cli import main
-from abruptlab.config import ModelConfig
+from abruptlab.config import ModelConfig, RunConfig, TrainingConfig
 from abruptlab.errors import RunError
 from abruptlab.model.generate import generate
 from abruptlab.model.huggingface import load_huggingface
 from abruptlab.run.export import export
 from abruptlab.run.pretrained import pretrained_run
+from abruptlab.task.window_sum import WindowSum
+from abruptlab.training.loop import train
 from tests.synthetic import CONFIG, make_metrics, make_run
 
 
@@ -54,8 +56,19 @@ def test_the_card_of_a_decoder_runs_and_says_what_the_model_says(tmp_path: Path,
     run = make_run(folder, metrics, [9], replace(CONFIG, model=model))
     export(run, "gpt")
     left = run_card(Path("gpt"))
-    assert torch.equal(left["matrix"], generate(run.load_decoder(9), left["tokens"]))
+    assert torch.equal(left["answer"], generate(run.load_decoder(9), left["prompt"]))
     assert "The loss has not dropped." in Path("gpt/README.md").read_text()
+
+
+def test_the_card_of_another_task_runs_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    model = ModelConfig(kind="decoder", layers=1, heads=2, width=16, mlp_width=32, mask_embedding="trained")
+    config = RunConfig("sums", task=WindowSum(length=4), model=model, training=TrainingConfig(steps=2, batch=4))
+    run = train(config, "run", device="cpu")
+    export(run, "sums")
+    left = run_card(Path("sums"))
+    assert torch.equal(left["answer"], generate(run.load(2), left["prompt"]))  # type: ignore[arg-type]
+    assert left["answer"].shape == (1, 4)
 
 
 def test_an_export_is_written_over_and_nothing_else(tmp_path: Path):

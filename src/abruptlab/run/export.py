@@ -1,17 +1,15 @@
 """A checkpoint as a folder for the Hugging Face hub: weights, configuration with the task, and a model card."""
 
 import json
-import math
 import tomllib
 from importlib.resources import files
 from pathlib import Path
 
-import torch
 from jinja2 import StrictUndefined, Template
 
 from abruptlab.errors import RunError
 from abruptlab.model.huggingface import ABOUT, save_pretrained
-from abruptlab.run.run import ALWAYS, Run
+from abruptlab.run.run import Run
 from abruptlab.system.files import write_atomically
 from abruptlab.system.provenance import versions
 from abruptlab.task.vocabulary import Vocabulary
@@ -54,17 +52,18 @@ def card(run: Run, step: int, folder: Path | str) -> str:
         trim_blocks=True,
         undefined=StrictUndefined,
     )
-    task, metrics = run.config.task, run.metrics
+    objective, metrics = run.objective, run.metrics
     last = (metrics["step"] < step) & (metrics["step"] >= step - AVERAGED)
-    names = [name for name in metrics if name not in ("step", *ALWAYS)] if last.any() else []
+    example = objective.inputs(next(run.config.task.stream(1, 0)))[0].tolist()
     return template.render(
         config=run.config,
-        task=task,
+        kind=objective.kind,
         step=step,
         folder=Path(folder).name,
-        zero=int(Vocabulary.of(task).encode_known(torch.zeros(()))),
-        places=math.prod(task.sizes[-1]),
+        zero=Vocabulary.of(run.config.matrices).zero if objective.kind != "sequence" else None,
+        example=example[: objective.answer] if run.config.model.kind == "decoder" else example,
+        answer=objective.places - objective.answer,
         averaged=int(last.sum()),
-        losses={name: metrics[name][last].mean() for name in names},
+        losses={name: metrics[name][last].mean() for name in objective.names if last.any()},
         drop=run.drop,
     )

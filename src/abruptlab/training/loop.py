@@ -119,9 +119,7 @@ def require_compiler(device: torch.device) -> None:
         torch.compile(lambda x: x + 1)(torch.zeros(2, device=device))
     except Exception as error:  # of many kinds, by what is missing
         why = str(error).strip().splitlines() or [type(error).__name__]
-        raise ConfigError(
-            f"compile: PyTorch cannot compile for {device} here: {why[0]}; with no, it need not"
-        ) from None
+        raise ConfigError(f"compile: PyTorch cannot compile for {device} here: {why[0]}; choose no") from None
 
 
 def compile_layers(model: Model) -> None:
@@ -190,7 +188,7 @@ def train(
         start = ranks.share(recorder.restore(model, optimizers, warn), model, optimizers)
         step_on = step_of(model, optimizers, config, where)
         norms = Norms(model)
-        with Trackers(track if ranks.leads else (), recorder, warn) as trackers:
+        with Trackers(track if ranks.leads else (), config, Path(folder), recorder, warn) as trackers:
             reporter = _Reporter(recorder, config, report or silent_or_notebook(), trackers)
             for step, batch in enumerate(config.task.stream(config.training.batch, config.seed, start, where), start):
                 stop = step == steps or ranks.any(interrupted.is_set())

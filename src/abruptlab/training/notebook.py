@@ -28,7 +28,9 @@ class NotebookProgress:
         from IPython.display import HTML, display
 
         self._html = HTML
-        self._output = display(HTML("the training begins …"), display_id=True)
+        output = display(HTML("the training begins …"), display_id=True)
+        assert output is not None  # as a display_id is asked for
+        self._output = output
         self._steps: list[int] = []
         self._losses: dict[str, list[float]] = {}
 

@@ -86,7 +86,7 @@ class Trackio(Tracker):
     """A run of the project abruptlab in trackio's own data base."""
 
     def __init__(self, config: RunConfig, folder: Path, run_id: str, start: int) -> None:
-        import trackio
+        import trackio  # pyright: ignore[reportMissingImports]
 
         self._trackio = trackio
         name = f"{config.name}-seed{config.seed}-{run_id}"
@@ -119,9 +119,16 @@ class Trackers:
     """The trackers of a run that a recorder writes, from `__enter__` to `__exit__`."""
 
     def __init__(
-        self, names: Sequence[TrackerName], recorder: "Recorder | Follower", warn: Callable[[str], None]
+        self,
+        names: Sequence[TrackerName],
+        config: RunConfig,
+        folder: Path,
+        recorder: "Recorder | Follower",
+        warn: Callable[[str], None],
     ) -> None:
         self._names = names
+        self._config = config
+        self._folder = folder
         self._recorder = recorder
         self._warn = warn
         self._open: dict[str, Tracker] = {}
@@ -129,11 +136,10 @@ class Trackers:
 
     def __enter__(self) -> "Trackers":
         if self._names:
-            config, folder = self._recorder.config, self._recorder.folder
-            run_id = _run_id(folder)
+            run_id = _run_id(self._folder)
             for name in dict.fromkeys(self._names):
                 try:
-                    self._open[name] = TRACKERS[name](config, folder, run_id, self._handed_on)
+                    self._open[name] = TRACKERS[name](self._config, self._folder, run_id, self._handed_on)
                 except Exception as error:
                     self._given_up(name, error)
         return self
