@@ -24,6 +24,7 @@ def as_html(run: "Run") -> str:
         "name": f"{config.name}, seed {config.seed}",
         "task": config.task.summary,
         "model": f"{model.kind}, {model.layers} layers, {model.heads} heads, width {model.width}",
+        "start": str(config.start),
         "training": _state(run),
         "checkpoints": f"{len(run.steps)}",
     }

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
 
 from abruptlab.config import RunConfig, TrainingConfig
 from abruptlab.errors import ConfigError
@@ -89,6 +90,8 @@ def train_step(
         (part_sums[0] / counts[0]).backward()
         sums += part_sums.detach()
     ranks.add([sums, *(parameter.grad for parameter in model.parameters() if parameter.grad is not None)])
+    if config.training.clip_norm is not None:
+        clip_grad_norm_(model.parameters(), config.training.clip_norm)
     for optimizer in optimizers:
         optimizer.step()
     return sums / counts
@@ -150,7 +153,8 @@ def train(
 ) -> Run:
     """Train `config` in `folder` and return the finished `Run`.
 
-    With `resume`, goes on from the newest intact checkpoint (or starts, if nothing has been made yet), and the losses
+    With `resume`, goes on from the newest intact checkpoint (or starts, if nothing has been made yet), also beyond the
+    end of a run with fewer steps and a constant rate, and the losses
     are those of the uninterrupted run: bit for bit on the same CPU. What had been made after that checkpoint is kept in
     the folder `set-aside` until the run has passed it again; a finished run is left as it is. `report` is called about
     once a second (default: in a notebook, a bar and the curve; elsewhere, nothing), `warn` with a line for each damaged

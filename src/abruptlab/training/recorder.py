@@ -40,7 +40,7 @@ class Recorder:
     """The one writer of a run folder, from `__enter__` to `__exit__`.
 
     Entering it raises `RunError` if the folder holds another run, or this one without `resume`, if another process
-    writes it, or if it cannot be written.
+    writes it, or if it cannot be written. With `resume`, the run there may have fewer steps (`RunConfig.prolongs`).
     """
 
     def __init__(self, config: RunConfig, folder: Path, *, resume: bool, made_with: dict[str, str]) -> None:
@@ -96,9 +96,9 @@ class Recorder:
                 self._lock.acquire()
             except Timeout:
                 raise RunError(f"{self.folder} is being written by another process") from None
-            if not found:
+            if not found or RunConfig.read(self.folder / "config.toml").training.steps < self.config.training.steps:
                 write_atomically(self.folder / "config.toml", self.config.to_toml())
-                self.checkpoints.mkdir(exist_ok=True)
+            self.checkpoints.mkdir(exist_ok=True)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -109,6 +109,8 @@ class Recorder:
         if not path.is_file():
             raise RunError(f"{self.folder} is not empty and holds no run; choose another folder")
         there, ours = RunConfig.read(path).decisive, self.config.decisive
+        if self.resume and self.config.prolongs(there["training.steps"]):
+            there["training.steps"] = ours["training.steps"]
         differs = next((name for name in ours if there.get(name) != ours[name]), None)
         if differs is not None:
             raise RunError(
