@@ -19,12 +19,12 @@ from tests.cli.test_cli import abruptlab
 @pytest.fixture
 def parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    assert abruptlab("train", "smoke", "--steps", 40, "--out", "parent", "--device", "cpu") == (0, "")
+    assert abruptlab("train", "smoke", "--steps", "40", "--out", "parent", "--device", "cpu") == (0, "")
     return tmp_path / "parent"
 
 
 def test_a_finished_run_is_trained_on_as_if_it_had_been_longer(parent: Path, tmp_path: Path) -> None:
-    assert abruptlab("train", parent, "--steps", 70, "--device", "cpu") == (0, "")
+    assert abruptlab("train", parent, "--steps", "70", "--device", "cpu") == (0, "")
     run = Run(parent)
     assert (run.finished, run.config.training.steps) == (True, 70)
     config = preset("smoke")
@@ -35,20 +35,20 @@ def test_a_finished_run_is_trained_on_as_if_it_had_been_longer(parent: Path, tmp
 
 def test_a_run_is_neither_shortened_nor_changed_nor_lengthened_if_its_rate_knows_its_end(parent: Path) -> None:
     before = (parent / "config.toml").read_text()
-    for words in (["--steps", 20], ["--steps", 70, "--seed", 4], ["--steps", 70, "--schedule", "cosine"]):
+    for words in (["--steps", "20"], ["--steps", "70", "--seed", "4"], ["--steps", "70", "--schedule", "cosine"]):
         status, said = abruptlab("train", parent, *words, "--device", "cpu")
         assert status == 1
         assert "holds a different run" in said
     assert (parent / "config.toml").read_text() == before
-    assert abruptlab("train", "smoke", "--schedule", "cosine", "--steps", 20, "--out", "cosine") == (0, "")
-    status, said = abruptlab("train", "cosine", "--steps", 40)
+    assert abruptlab("train", "smoke", "--schedule", "cosine", "--steps", "20", "--out", "cosine") == (0, "")
+    status, said = abruptlab("train", "cosine", "--steps", "40")
     assert (status, "training.steps is 20 there, 40 here" in said) == (1, True)
-    status, said = abruptlab("train", parent, "--out", "elsewhere", "--steps", 70)
+    status, said = abruptlab("train", parent, "--out", "elsewhere", "--steps", "70")
     assert (status, "to branch off, use --from" in said) == (1, True)
 
 
 def test_a_branch_starts_from_the_weights_with_any_field_changed(parent: Path, tmp_path: Path) -> None:
-    words = ["--from", f"{parent}@32", "--seed", 7, "--learning-rate", 1e-2, "--steps", 5]
+    words = ["--from", f"{parent}@32", "--seed", "7", "--learning-rate", "1e-2", "--steps", "5"]
     assert abruptlab("train", *words, "--device", "cpu") == (0, "")
     run = Run(tmp_path / "runs/smoke-seed7-from32")
     assert (run.config.start.run, run.config.start.step, run.config.start.trained) == (str(parent), "32", ())
@@ -59,7 +59,7 @@ def test_a_branch_starts_from_the_weights_with_any_field_changed(parent: Path, t
 
 
 def test_a_branch_says_its_parent(parent: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert abruptlab("train", "--from", "parent", "--steps", 5, "--out", "child", "--device", "cpu") == (0, "")
+    assert abruptlab("train", "--from", "parent", "--steps", "5", "--out", "child", "--device", "cpu") == (0, "")
     said = "start       parent, step 40"
     assert said in capsys.readouterr().out
     assert "<th>start</th><td>parent, step 40</td>" in Run("child")._repr_html_()

@@ -206,7 +206,7 @@ def train(
                 measured = is_measured(config.training, step)
                 before = norms.weights() if measured else {}
                 metrics = step_on(batch)
-                recorder.keep(step, metrics, rate, before | norms.gradients() if measured else {})
+                recorder.keep(step, metrics, rate, before | norms.gradients() if measured else None)
                 reporter.after_step()
         if ranks.any(interrupted.is_set()):
             raise KeyboardInterrupt

@@ -205,10 +205,12 @@ class Recorder:
         self._seconds_before = self.rows[-1]["elapsed_s"] if self.rows else 0.0
         self._clock = time.perf_counter()
 
-    def keep(self, step: int, metrics: Float[Tensor, " metric"], rate: float, norms: dict[str, Tensor]) -> None:
+    def keep(
+        self, step: int, metrics: Float[Tensor, " metric"], rate: float, norms: dict[str, Tensor] | None = None
+    ) -> None:
         """Note the metrics of a step, and the norms if they were measured, still on the device."""
         elapsed = self._seconds_before + time.perf_counter() - self._clock
-        self._waiting.append((step, metrics, rate, elapsed, norms))
+        self._waiting.append((step, metrics, rate, elapsed, norms or {}))
 
     @property
     def waiting(self) -> int:
@@ -316,7 +318,9 @@ class Follower:
     def restore(self, model: nn.Module, optimizers: list[torch.optim.Optimizer], warn: Callable[[str], None]) -> int:
         return 0
 
-    def keep(self, step: int, metrics: Float[Tensor, " metric"], rate: float, norms: dict[str, Tensor]) -> None:
+    def keep(
+        self, step: int, metrics: Float[Tensor, " metric"], rate: float, norms: dict[str, Tensor] | None = None
+    ) -> None:
         pass
 
     def flush(self) -> None:
