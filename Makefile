@@ -9,7 +9,7 @@ reproduce: $(VENV)/installed  ## train the laptop preset, catch the drop, make e
 	$(VENV)/bin/abruptlab reproduce laptop --out runs/laptop
 
 test: $(VENV)/installed-dev lint  ## lint, types, tests: under ten minutes on two cores
-	$(RUN) pytest
+	$(RUN) pytest --numprocesses 2 --dist loadfile
 
 test-slow: $(VENV)/installed-dev  ## the tests that take minutes each
 	$(RUN) pytest tests/slow --override-ini addopts= --timeout 3600
