@@ -114,8 +114,12 @@ class TrainingConfig:
     """adamw, muon: decoupled weight decay."""
     momentum: float = 0.0
     """sgd: momentum."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """adam, adamw, and what muon leaves to adam: decay of the means of gradients and of their squares."""
+    eps: float = 1e-8
+    """Of the same: what is added to the denominator."""
     clip_norm: float | None = None
-    """The gradient is scaled down to this norm where it is larger (default: never)."""
+    """A gradient with a larger norm, over all parameters, is scaled down to it (default: none is)."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16: matrix products in bfloat16 (autocast), weights and optimiser in fp32."""
     compile: Literal["auto", "yes", "no", "graph"] = "auto"
@@ -132,6 +136,8 @@ class TrainingConfig:
     then normalised again)."""
     useful_from: int = 0
     """The step from which on it is."""
+    norms_every: int | None = None
+    """Steps between the rows of metrics that also have the norms of weights and gradients by group (default: none)."""
 
     def __post_init__(self) -> None:
         require_words(self)
@@ -140,6 +146,7 @@ class TrainingConfig:
         part = self.micro_batch
         divides = part is None or (1 <= part <= self.batch and self.batch % part == 0)
         require(divides, "micro_batch", f"a divisor of batch ({self.batch})", part)
+        require(self.norms_every is None or self.norms_every >= 1, "norms_every", "at least 1", self.norms_every)
         require(0 < self.learning_rate < math.inf, "learning_rate", "above 0 and finite", self.learning_rate)
         require(0 <= self.warmup_steps <= self.steps, "warmup_steps", f"0 to steps ({self.steps})", self.warmup_steps)
         require(0 <= self.weight_decay < math.inf, "weight_decay", "0 or more, finite", self.weight_decay)
@@ -152,36 +159,49 @@ class TrainingConfig:
         require(self.measure_every >= 0, "measure_every", "0 or more", self.measure_every)
         require(0 <= self.useful_attention < math.inf, "useful_attention", "0 or more, finite", self.useful_attention)
         require(0 <= self.useful_from <= self.steps, "useful_from", f"0 to steps ({self.steps})", self.useful_from)
+        require(all(0 <= beta < 1 for beta in self.betas), "betas", "two of 0 to below 1", self.betas)
+        require(0 < self.eps < math.inf, "eps", "above 0 and finite", self.eps)
+        adam = (self.betas, self.eps) == (TrainingConfig.betas, TrainingConfig.eps)
+        require(adam or self.optimizer != "sgd", "betas, eps", "the usual ones (sgd has none)", (self.betas, self.eps))
 
 
 @dataclass(frozen=True)
 class StartConfig:
-    """Starting parts of the model as they ended in a finished run, and freezing parts (figure 8).
+    """Weights to start from instead of fresh ones, those of another run's checkpoint: all of them, or all but some
+    parts that alone are trained (figure 8), or those of some parts; and parts that are never trained.
 
-    Parts are the groups of parameters of `abruptlab.model.groups`. With none of these fields, all parts start afresh
-    and all are trained.
+    Parts are the groups of parameters of `abruptlab.model.groups`.
     """
 
     __pydantic_config__: ClassVar = STRICT
 
     run: str = ""
-    """The finished run: its folder, or the name of one that comes with the package."""
+    """The other run: its folder, or the name of one that comes with the package; none: all parts start afresh."""
     step: str = "final"
     """Its checkpoint: a step, or the name of a milestone."""
     trained: tuple[str, ...] = ()
-    """These parts are trained from scratch, all others start as they ended in that run and are frozen."""
+    """These parts are trained from scratch, all others start from the checkpoint and are frozen."""
     taken: tuple[str, ...] = ()
-    """Or: these parts start as they ended in that run, all others afresh; all are trained."""
+    """These parts start from the checkpoint, all others afresh; all are trained."""
     frozen: tuple[str, ...] = ()
     """These parts stay as they start."""
 
+    def __str__(self) -> str:
+        """From where the weights come, in words."""
+        where = f"{self.run}, step {self.step}" if self.step.isdecimal() else f"{self.run}, {self.step}"
+        if self.trained:
+            where += f", with fresh {', '.join(self.trained)} alone in training"
+        if self.taken:
+            where += f", its {', '.join(self.taken)} alone"
+        frozen = f", {', '.join(self.frozen)} frozen" if self.frozen else ""
+        return (where if self.run else "fresh weights") + frozen
+
     def __post_init__(self) -> None:
-        require(
-            bool(self.trained) + bool(self.taken) == bool(self.run),
-            "start",
-            "run together with one of trained and taken, or none of them",
-            self,
-        )
+        for name in ("trained", "taken"):
+            require(
+                bool(self.run) or not getattr(self, name), f"start.{name}", "start.run beside it", getattr(self, name)
+            )
+        require(not (self.trained and self.taken), "start.taken", "no start.trained beside it", self.taken)
         require(bool(self.run) or self.step == "final", "start.step", "start.run beside it", self.step)
         for name in ("trained", "taken", "frozen"):
             for group in getattr(self, name):
@@ -236,6 +256,10 @@ class RunConfig:
             flat |= {key: value} if parts is None else {f"{key}.{name}": item for name, item in parts.items()}
         del flat["name"]
         return flat
+
+    def prolongs(self, steps: int) -> bool:
+        """Whether the first `steps` steps are those of the same run with no more: the rate must not know the end."""
+        return steps <= self.training.steps and self.training.schedule == "constant"
 
     def to_toml(self) -> str:
         """The whole configuration as TOML; `from_toml` reads it back equal."""

@@ -66,5 +66,5 @@ def test_a_transplant_takes_the_named_parameters_and_no_other() -> None:
 
 def test_a_transplant_needs_equal_sizes() -> None:
     small = make_encoder(ModelConfig(layers=1, heads=1, width=8, mlp_width=8))
-    with pytest.raises(ConfigError, match="expected a finished run whose model has the sizes of this one"):
+    with pytest.raises(ConfigError, match="expected a run whose model has the sizes of this one"):
         transplant(small, DEEP, parameters_of(DEEP, ["mlp"]))

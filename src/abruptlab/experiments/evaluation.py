@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from abruptlab.experiments.result import Outlined
 from abruptlab.model import sites
 from abruptlab.model.build import Model
 from abruptlab.model.encoder import Encoder
@@ -31,7 +32,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(Outlined):
     """Means and their standard errors over matrices."""
 
     mean: Float[np.ndarray, "*condition"]
@@ -39,7 +40,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Losses:
+class Losses(Outlined):
     """Mean squared errors, for one or many conditions."""
 
     loss: Estimate  # L, over all entries

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from abruptlab.errors import RunError
 from abruptlab.experiments.losses import Curves, measure_curves
 from abruptlab.experiments.progress import uniform_attention
+from abruptlab.experiments.result import Outlined
 from abruptlab.task.held_out import held_out_of
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ EXAMPLES = 1024  # for what is known of the task without a model
 
 
 @dataclass(frozen=True)
-class Plateau:
+class Plateau(Outlined):
     """A run's measures beside its losses; `time` are the steps at which they were taken."""
 
     curves: Curves

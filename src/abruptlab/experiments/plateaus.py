@@ -10,6 +10,7 @@ from jaxtyping import Float, Int, Shaped
 
 from abruptlab.errors import RunError
 from abruptlab.experiments.plateau import Plateau, measure_plateau
+from abruptlab.experiments.result import Outlined
 
 if TYPE_CHECKING:
     from abruptlab.sweep.file import Sweep
@@ -18,7 +19,7 @@ POINTS = 200  # of a curve
 
 
 @dataclass(frozen=True)
-class Plateaus:
+class Plateaus(Outlined):
     """The finished runs of a family: a row a label, a column a run; NaN where a label has fewer."""
 
     labels: Shaped[np.ndarray, " label"]

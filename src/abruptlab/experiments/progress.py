@@ -17,6 +17,7 @@ from torch import Tensor
 
 from abruptlab.experiments.evaluation import Estimate, held_out_examples, over_matrices, parts
 from abruptlab.experiments.losses import Curves, measure_curves
+from abruptlab.experiments.result import Outlined
 from abruptlab.model.build import Model
 from abruptlab.model.collapse import asked, collapse_and_attention
 from abruptlab.system.devices import choose_device
@@ -31,7 +32,7 @@ ERRORS = 3  # and this many standard errors, so that no noise moves it
 
 
 @dataclass(frozen=True)
-class Measure:
+class Measure(Outlined):
     """A measure at every checkpoint."""
 
     layers: Estimate  # [step, layer]
@@ -40,7 +41,7 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class Progress:
+class Progress(Outlined):
     """Both measures beside the loss."""
 
     curves: Curves

@@ -53,7 +53,7 @@ def transplant(model: Model, finished: Model, names: Collection[str]) -> None:
     theirs = dict(finished.named_parameters())
     ours = dict(model.named_parameters())
     if {name: parameter.shape for name, parameter in ours.items()} != {name: old.shape for name, old in theirs.items()}:
-        raise ConfigError("start: expected a finished run whose model has the sizes of this one")
+        raise ConfigError("start: expected a run whose model has the sizes of this one")
     for name in names:
         ours[name].data.copy_(theirs[name].data)
 

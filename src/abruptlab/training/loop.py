@@ -1,7 +1,7 @@
 """The loop: one function, one loop, for every device and precision."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
 
 from abruptlab.config import RunConfig, TrainingConfig
 from abruptlab.errors import ConfigError
@@ -27,10 +28,13 @@ from abruptlab.task.examples import Examples
 from abruptlab.training.cuda_graph import CudaGraphs, GraphedStep, Step, require_capturable
 from abruptlab.training.measures import Measures
 from abruptlab.training.needs import training_needs
+from abruptlab.training.norms import Norms
+from abruptlab.training.notebook import silent_or_notebook
 from abruptlab.training.optimizers import build_optimizers, set_learning_rate
 from abruptlab.training.ranks import Ranks
 from abruptlab.training.recorder import Follower, Recorder
-from abruptlab.training.schedules import emphasis, is_checkpoint, is_measured, learning_rate
+from abruptlab.training.schedules import emphasis, is_checkpoint, is_measured, learning_rate, takes_measures
+from abruptlab.training.trackers import TrackerName, Trackers, require_trackers
 
 CPU_PART_BYTES = 64 * 2**20  # at the paper's size half the memory of the whole batch, at the same speed or better
 REPORT_EVERY_S = 1.0  # the host reads the device's metrics about this often, not at every step
@@ -90,7 +94,7 @@ def train_step(
         sums += part_sums.detach()
     ranks.add([sums, *(parameter.grad for parameter in model.parameters() if parameter.grad is not None)])
     if config.training.clip_norm is not None:
-        torch.nn.utils.clip_grad_norm_(model.parameters(), config.training.clip_norm)
+        clip_grad_norm_(model.parameters(), config.training.clip_norm)
     for optimizer in optimizers:
         optimizer.step()
     return sums / counts
@@ -104,12 +108,12 @@ def initial_model(config: RunConfig, device: torch.device | str = "cpu") -> Mode
     model = new_model(config)
     model.initialise(generator(config.seed, 2))
     start = config.start
-    trained, taken = parameters_of(model, start.trained), parameters_of(model, start.taken)
-    others = dict(model.named_parameters()).keys() - trained.keys() if trained else set()
+    every, trained = dict(model.named_parameters()).keys(), parameters_of(model, start.trained).keys()
     if start.run:
         step = int(start.step) if start.step.isdecimal() else start.step
-        transplant(model, find_run(start.run).load(step), taken.keys() | others)
-    for name in parameters_of(model, start.frozen).keys() | others:
+        taken = parameters_of(model, start.taken).keys() if start.taken else every - trained
+        transplant(model, find_run(start.run).load(step), taken)
+    for name in parameters_of(model, start.frozen).keys() | (every - trained if trained else set()):
         model.get_parameter(name).requires_grad_(False)
     return model.to(device)
 
@@ -160,17 +164,20 @@ def train(
     *,
     resume: bool = False,
     device: str | None = None,
-    report: Callable[[Progress], None] = lambda progress: None,
+    report: Callable[[Progress], None] | None = None,
     warn: Callable[[str], None] = lambda message: None,
+    track: Sequence[TrackerName] = (),
 ) -> Run:
     """Train `config` in `folder` and return the finished `Run`.
 
-    With `resume`, goes on from the newest intact checkpoint (or starts, if nothing has been made yet), and the losses
+    With `resume`, goes on from the newest intact checkpoint (or starts, if nothing has been made yet), also beyond the
+    end of a run with fewer steps and a constant rate, and the losses
     are those of the uninterrupted run: bit for bit on the same CPU. What had been made after that checkpoint is kept in
     the folder `set-aside` until the run has passed it again; a finished run is left as it is. `report` is called about
-    once a second, `warn` with a line for each damaged checkpoint that is passed over. In a process group
-    (`ranks.torchrun`), all processes train the same run, each on its part of every batch; the first one writes and
-    reports.
+    once a second (default: in a notebook, a bar and the curve; elsewhere, nothing), `warn` with a line for each damaged
+    checkpoint that is passed over. In a process group (`ranks.torchrun`), all processes train the same run, each on its
+    part of every batch; the first one writes and reports. What is measured goes to the trackers of `track`, too
+    (`training.trackers`); one that fails is given up with a warning.
 
     On Ctrl-C (SIGINT), SIGTERM or SIGUSR1 (Slurm's warning) the step is finished and a checkpoint saved before
     `KeyboardInterrupt` is raised.
@@ -179,11 +186,12 @@ def train(
     or cannot be written, and what `initial_model` raises; `ConfigError` for a run that the memory cannot hold, for one
     to be compiled where nothing can be, and for a graph where the step cannot be one (`graphs.require_capturable`);
     `DivergedError` at a NaN or infinite loss, or once L_obs has risen for good (`run.divergence`); `VocabularyError` at
-    a value without a token.
+    a value without a token; `AbruptlabError` for a tracker that is not installed.
     """
     where = choose_device(device)
     ranks = Ranks()
     ranks.require_equal_parts(config.training.batch)
+    require_trackers(track)
     require_capturable(config.training, where, ranks.count)
     made_with = versions() | {"device": device_name(where), "processes": str(ranks.count)}
     recorder = Recorder(config, Path(folder), resume=resume, made_with=made_with) if ranks.leads else Follower()
@@ -199,24 +207,27 @@ def train(
     with recorder, finish_on_interrupt() as interrupted:
         optimizers = build_optimizers(config.training, model)
         start = ranks.share(recorder.restore(model, optimizers, warn), model, optimizers)
-        plain = step_of(model, optimizers, config, where)
-        with_emphasis = emphasised_step(model, optimizers, config)
+        plain, with_emphasis = step_of(model, optimizers, config, where), emphasised_step(model, optimizers, config)
         measures = Measures(config) if config.training.measure_every else None
-        reporter = _Reporter(recorder, config, report)
-        for step, batch in enumerate(config.task.stream(config.training.batch, config.seed, start, where), start):
-            stop = step == steps or ranks.any(interrupted.is_set())
-            if measures and ranks.leads and is_measured(config.training, step):
-                recorder.keep_measures(step, measures.of(model, emphasis(config.training, step)))
-            if stop or is_checkpoint(config.training, step):
-                recorder.save(step, model, optimizers)
-            if stop:
-                reporter.report()
-                break
-            rate = learning_rate(config.training, step)
-            set_learning_rate(optimizers, rate)
-            step_on = plain if emphasis(config.training, step) == 1 else with_emphasis
-            recorder.keep(step, step_on(batch), rate)
-            reporter.after_step()
+        norms = Norms(model)
+        with Trackers(track if ranks.leads else (), config, Path(folder), recorder, warn) as trackers:
+            reporter = _Reporter(recorder, config, report or silent_or_notebook(), trackers)
+            for step, batch in enumerate(config.task.stream(config.training.batch, config.seed, start, where), start):
+                stop = step == steps or ranks.any(interrupted.is_set())
+                if measures and ranks.leads and takes_measures(config.training, step):
+                    recorder.keep_measures(step, measures.of(model, emphasis(config.training, step)))
+                if stop or is_checkpoint(config.training, step):
+                    recorder.save(step, model, optimizers)
+                if stop:
+                    reporter.report()
+                    break
+                rate = learning_rate(config.training, step)
+                set_learning_rate(optimizers, rate)
+                measured = is_measured(config.training, step)
+                before = norms.weights() if measured else {}
+                metrics = (plain if emphasis(config.training, step) == 1 else with_emphasis)(batch)
+                recorder.keep(step, metrics, rate, before | norms.gradients() if measured else None)
+                reporter.after_step()
         if ranks.any(interrupted.is_set()):
             raise KeyboardInterrupt
     return Run(folder)
@@ -225,8 +236,15 @@ def train(
 class _Reporter:
     """Brings the metrics to disk and reports progress about once a second."""
 
-    def __init__(self, recorder: Recorder | Follower, config: RunConfig, report: Callable[[Progress], None]) -> None:
+    def __init__(
+        self,
+        recorder: Recorder | Follower,
+        config: RunConfig,
+        report: Callable[[Progress], None],
+        trackers: Trackers,
+    ) -> None:
         self._recorder = recorder
+        self._trackers = trackers
         self._curves = config.objective.curves
         self._steps = config.training.steps
         self._report = report
@@ -245,6 +263,7 @@ class _Reporter:
     def report(self) -> None:
         """Flush, and report the mean of the rows since the last report."""
         self._recorder.flush()
+        self._trackers.hand_on()
         rows = self._recorder.rows[self._reported :]
         if not rows:
             return

@@ -23,7 +23,7 @@ def emphasis(config: TrainingConfig, step: int) -> float:
     return config.useful_attention if step >= config.useful_from else 1.0
 
 
-def is_measured(config: TrainingConfig, step: int) -> bool:
+def takes_measures(config: TrainingConfig, step: int) -> bool:
     """Whether measures are taken after `step` updates."""
     return config.measure_every > 0 and (step % config.measure_every == 0 or step == config.steps)
 
@@ -36,6 +36,11 @@ def is_landmark(config: TrainingConfig, step: int) -> bool:
 def is_checkpoint(config: TrainingConfig, step: int) -> bool:
     """Whether a checkpoint is written at `step`."""
     return is_landmark(config, step) or step % config.rolling_every == 0
+
+
+def is_measured(config: TrainingConfig, step: int) -> bool:
+    """Whether the norms of weights and gradients are measured at `step`."""
+    return config.norms_every is not None and step % config.norms_every == 0
 
 
 def outdated(config: TrainingConfig, steps: list[int], drop: Drop | None) -> list[int]:
