@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from abruptlab.experiments.evaluation import Estimate, held_out, load, losses, pooled, predict, stack
+from abruptlab.experiments.evaluation import HELD_OUT, Estimate, held_out, load, losses, pooled, predict, stack
 from abruptlab.experiments.result import Outlined
-from abruptlab.task.held_out import HELD_OUT
 from abruptlab.task.matrices import Batch, generator
 from abruptlab.task.vocabulary import MASK, Vocabulary
 

@@ -16,10 +16,9 @@ from jaxtyping import Int
 from torch import Tensor
 
 from abruptlab.errors import ConfigError
-from abruptlab.experiments.evaluation import Estimate, Losses, held_out, load, losses, predict, stack
+from abruptlab.experiments.evaluation import HELD_OUT, Estimate, Losses, held_out, load, losses, predict, stack
 from abruptlab.experiments.result import Outlined
 from abruptlab.model.encoder import Encoder
-from abruptlab.task.held_out import HELD_OUT
 from abruptlab.task.matrices import generator
 
 if TYPE_CHECKING:
