@@ -11,7 +11,7 @@ from abruptlab.presets import preset
 from abruptlab.run.checkpoints import save_checkpoint
 from abruptlab.run.run import Run
 from abruptlab.task.window_sum import WindowSum
-from abruptlab.training.loop import initial_model
+from abruptlab.training.state import initial_model
 
 STEPS, ONSET = 1000, 400
 SMALL = preset("window-sum")

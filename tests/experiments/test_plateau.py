@@ -25,7 +25,7 @@ def test_what_is_on_the_plateau_is_what_is_there(plateau: Plateau) -> None:
     assert plateau.on_plateau(plateau.collapse) == pytest.approx(0.9)
     assert plateau.on_plateau(plateau.repetition) == pytest.approx(0.7)
     assert plateau.on_plateau(plateau.places).tolist() == pytest.approx([1, 0.2, 0.2, 0.2])
-    assert plateau.at(245.0, plateau.attention) == pytest.approx(0.2 + 0.6 * 0.49)
+    assert plateau.at(245, plateau.attention) == pytest.approx(0.2 + 0.6 * 0.49)
     assert plateau.learnt == 420  # (1 + 3 · 0.36) / 4 = 0.52
     assert plateau.uniform == pytest.approx(np.mean([1 / 5, 2 / 6, 2 / 7, 2 / 8]))
     assert 0.1 < plateau.repetition_of_truth < 0.3  # 0.2 for sums that are as likely as each other

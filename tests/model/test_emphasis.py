@@ -11,7 +11,7 @@ from abruptlab.model.emphasis import emphasised
 from abruptlab.model.sites import record
 from abruptlab.presets import preset
 from abruptlab.task.window_sum import WindowSum
-from abruptlab.training.loop import initial_model
+from abruptlab.training.state import initial_model
 
 WINDOWS = preset("window-sum")
 WINDOWS = replace(

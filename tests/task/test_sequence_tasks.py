@@ -19,7 +19,7 @@ from abruptlab.task.permutation import Permutation
 from abruptlab.task.repeat import Repeat
 from abruptlab.task.sequence import SequenceTask
 from abruptlab.task.window_sum import WindowSum
-from abruptlab.training.loop import initial_model
+from abruptlab.training.state import initial_model
 
 Answer = Callable[[list[int]], list[int]]
 

@@ -2,8 +2,7 @@
 
 import json
 import math
-import os
-import signal
+import shutil
 from dataclasses import replace
 from itertools import islice, product
 from pathlib import Path
@@ -24,11 +23,12 @@ from abruptlab.paper import Findings, judge
 from abruptlab.presets import preset
 from abruptlab.report import build_report
 from abruptlab.report.story import parts_of
+from abruptlab.run.checkpoints import checkpoint_folder
 from abruptlab.run.run import Run
 from abruptlab.sweep.file import Point
 from abruptlab.task.answers import SequenceBatch
 from abruptlab.task.window_sum import WindowSum
-from abruptlab.training.loop import Progress, train
+from abruptlab.training.loop import train
 
 TASK = WindowSum()
 SMALL = preset("window-sum")
@@ -171,20 +171,13 @@ def test_only_what_differs_from_its_own_defaults_names_a_sweep_s_run() -> None:
     assert Point("", replace(matrices, task=WindowSum())).key != Point("", matrices).key
 
 
-def test_training_lowers_the_loss_and_resumes_bit_for_bit(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_training_lowers_the_loss_and_resumes_bit_for_bit(run: Run, tmp_path: Path) -> None:
     assert run.metrics["loss"][0] > run.metrics["loss"][-5:].mean()
     assert run.metrics["loss"][0] == pytest.approx(math.log(6), abs=0.1)  # six ids
-    monkeypatch.setattr("abruptlab.training.loop.REPORT_EVERY_S", 0.0)
-
-    def stop(progress: Progress) -> None:
-        if progress.step == 20:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    with pytest.raises(KeyboardInterrupt):
-        train(SMALL, tmp_path / "run", device="cpu", report=stop)
-    again = train(SMALL, tmp_path / "run", resume=True, device="cpu")
+    folder = Path(shutil.copytree(run.folder, tmp_path / "run"))
+    shutil.rmtree(checkpoint_folder(folder / "checkpoints", run.steps[-1]))
+    assert 0 < Run(folder).steps[-1] < SMALL.training.steps
+    again = train(SMALL, folder, resume=True, device="cpu")
     np.testing.assert_array_equal(again.metrics["loss"], run.metrics["loss"])
 
 

@@ -19,10 +19,11 @@ from abruptlab.system.devices import choose_device
 from abruptlab.task.matrices import sample
 from abruptlab.task.sequences import sequences
 from abruptlab.task.vocabulary import Vocabulary
-from abruptlab.training.loop import Progress, initial_model, part_size, train, train_step
-from abruptlab.training.optimizers import build_optimizers, set_learning_rate
+from abruptlab.training.loop import Progress, train
+from abruptlab.training.optimizers import build_optimizers
 from abruptlab.training.recorder import Recorder
-from abruptlab.training.schedules import learning_rate
+from abruptlab.training.state import initial_model, initial_state
+from abruptlab.training.update import Update, part_size
 
 SMOKE = preset("smoke")
 
@@ -112,10 +113,8 @@ def test_ctrl_c_then_resume_changes_nothing(whole: Run, tmp_path: Path, step: in
         {"optimizer": "adamw", "weight_decay": 0.1, "schedule": "cosine", "warmup_steps": 7},
         {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 1e-2},
         {"optimizer": "muon"},
-        {"optimizer": "muon", "learning_rate": 0.02, "muon_scale": "spectral", "other_learning_rate": 1e-3},
         {"micro_batch": 4},
         {"precision": "bf16"},
-        {"useful_attention": 2.5, "useful_from": 9, "clip_norm": 0.5},
     ],
     ids=lambda changes: "-".join(map(str, changes.values())),
 )
@@ -252,9 +251,9 @@ def test_parts_of_a_batch_add_up_to_the_batch() -> None:
     gradients, metrics = [], []
     for micro_batch in (None, 4):
         config = with_training(SMOKE, micro_batch=micro_batch)
-        model = initial_model(config)
-        metrics.append(train_step(model, build_optimizers(config.training, model), config, batch))
-        gradients.append([parameter.grad for parameter in model.parameters()])
+        state = initial_state(config)
+        metrics.append(Update(state, config, torch.device("cpu"))(batch))
+        gradients.append([parameter.grad for parameter in state.model.parameters()])
     torch.testing.assert_close(metrics[0], metrics[1])
     torch.testing.assert_close(gradients[0], gradients[1])
 
@@ -345,47 +344,6 @@ def test_parts_of_a_finished_run_are_trained_alone(whole: Run, tmp_path: Path) -
         assert torch.equal(parameter, (fresh if name in mlp else final).get_parameter(name)), name
     for name, parameter in run.load(8).named_parameters():
         assert torch.equal(parameter, run.load(0).get_parameter(name)) != (name in mlp), name
-
-
-def test_parts_are_taken_or_frozen_and_all_else_is_as_ever(whole: Run, tmp_path: Path) -> None:
-    final, fresh = whole.load("final"), initial_model(replace(SMOKE, seed=5))
-    for start, taken, frozen in (
-        (StartConfig(run=str(whole.folder), taken=("attention",)), ["attention"], []),
-        (StartConfig(run=str(whole.folder), taken=("attention",), frozen=("attention", "mlp")), ["attention"], ["mlp"]),
-        (StartConfig(frozen=("mlp",)), [], ["mlp"]),
-    ):
-        config = replace(with_training(SMOKE, steps=4), seed=5, start=start)
-        run = train(config, tmp_path / f"run{len(start.frozen)}{len(taken)}", device="cpu")
-        taken_names = parameters_of(final, taken)
-        still = parameters_of(final, start.frozen)
-        assert still.keys() >= parameters_of(final, frozen).keys()
-        for name, parameter in run.load(0).named_parameters():
-            assert torch.equal(parameter, (final if name in taken_names else fresh).get_parameter(name)), name
-        for name, parameter in run.load(4).named_parameters():
-            assert torch.equal(parameter, run.load(0).get_parameter(name)) == (name in still), name
-
-
-def test_muon_has_rates_of_its_own() -> None:
-    config = with_training(
-        preset("gpt-laptop"), optimizer="muon", learning_rate=0.02, other_learning_rate=1e-4, schedule="cosine"
-    )
-    optimizers = build_optimizers(config.training, initial_model(config))
-    for step in (0, 300):
-        rate = learning_rate(config.training, step)
-        set_learning_rate(optimizers, rate)
-        muon, adam = (optimizer.param_groups[0]["lr"] for optimizer in optimizers)
-        assert (muon, adam) == (rate, pytest.approx(rate / 200))
-
-
-@pytest.mark.parametrize("scale", ["adam", "spectral"])
-def test_muon_s_step_is_of_adam_s_size_or_of_a_spectral_norm(scale: str) -> None:
-    config = with_training(preset("gpt-laptop"), optimizer="muon", learning_rate=0.02, muon_scale=scale)
-    model, before = initial_model(config), initial_model(config)
-    train_step(model, build_optimizers(config.training, model), config, next(config.task.stream(8, 0)))
-    name = "blocks.0.mlp.input.weight"  # 256 × 64
-    step = (model.get_parameter(name) - before.get_parameter(name)).detach()
-    norm = torch.linalg.matrix_norm(step, 2).item()
-    assert norm == pytest.approx(0.02 * (2 if scale == "spectral" else 0.2 * 16), rel=0.25)  # √(256/64), 0.2 √256
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,9 @@ from abruptlab.run.run import Run
 from abruptlab.task.answers import SequenceBatch
 from abruptlab.task.held_out import held_out_of
 from abruptlab.task.window_sum import WindowSum
-from abruptlab.training.loop import Progress, initial_model, train
+from abruptlab.training.loop import Progress, train
 from abruptlab.training.measures import Measures, repetition
+from abruptlab.training.state import initial_model
 
 SMALL = preset("window-sum")
 SMALL = replace(

@@ -56,7 +56,7 @@ class Plateau(Outlined):
         onset = self.curves.drop.onset
         return np.asarray(np.median(values[(self.step >= onset / 2) & (self.step < onset)], 0))
 
-    def at(self, step: float, values: Float[np.ndarray, " time"]) -> float:
+    def at(self, step: int, values: Float[np.ndarray, " time"]) -> float:
         """A measure at a step, between those at which it was taken on a straight line."""
         return float(np.interp(step, self.step, values))
 

@@ -21,7 +21,8 @@ def emphasised(model: Model, objective: "Objective", batch: "Examples", factor: 
     """Inside the block, in passes of `model` through `batch`, every head's attention to the useful keys of a query
     (`Objective.useful`) is multiplied by `factor`; what of it is softmax is then normalised again.
 
-    The passes may go through the places in pieces (`Decoder.new_past`), but through all examples at once.
+    The passes may go through the places in pieces (`Decoder.new_past`), but through all examples at once. Nothing in
+    them is compiled.
     """
     if factor == 1:
         yield
@@ -36,5 +37,5 @@ def emphasised(model: Model, objective: "Objective", batch: "Examples", factor: 
         return pattern / pattern.sum(-1, keepdim=True) if normalised else pattern
 
     names = [f"blocks.{layer}.attn.pattern" for layer in range(model.config.layers)]
-    with sites.replace(model, dict.fromkeys(names, change)):
+    with torch.compiler.set_stance("force_eager"), sites.replace(model, dict.fromkeys(names, change)):
         yield
