@@ -61,8 +61,8 @@ def draw_plateau(plateau: Plateau) -> Figure:
         axes.set_ylim(min(0, axes.get_ylim()[0]), 1.03)
     for axes in (accuracy, attention):
         axes.yaxis.set_major_formatter(PercentFormatter(1))
-    accuracy.legend(frameon=False, loc=(0.13, 0.45))
-    inside.legend(frameon=False, loc="upper right")
+    accuracy.legend(frameon=False, loc="best")
+    inside.legend(frameon=False, loc="best")
     for axes in (loss, accuracy, inside, attention):
         axes.set(xlim=(0, last))
         if curves.drop is not None:
@@ -102,6 +102,6 @@ def _draw_learnt(axes: Axes, plateaus: Plateaus, row: int, colour: np.ndarray) -
     for step in steps:
         came = np.isfinite(step)
         face = colour if came else "white"
-        axes.plot(step if came else last, row, "o", color=colour, markerfacecolor=face, markersize=3.5)
+        axes.plot(step if came else last, row, "o", color=colour, markerfacecolor=face, markersize=3.5, clip_on=False)
     if len(steps):
         axes.plot(np.median(np.minimum(steps, last)), row, "|", color=colour, markersize=11)
