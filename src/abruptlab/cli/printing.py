@@ -44,18 +44,20 @@ def print_state(run: "Run") -> None:
 
 
 def print_verdicts(verdicts: "Sequence[Verdict]") -> None:
-    """The claims with their numbers and verdicts, as a table."""
+    """The claims with their numbers, bounds, nulls and verdicts, as a table, and how many they are."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("claim", "measured", "expected", "verdict", title="Claims of the paper")
+    from abruptlab.paper import counted
+
+    table = Table("claim", "from", "number", "bound", "null", "verdict", title="Claims of the paper")
     for verdict in verdicts:
-        word = {True: "holds", False: "FAILS", None: "not judged"}[verdict.holds]
-        parts = [] if verdict.measured is None else [f"{verdict.measured:g}"]
-        measured = ", ".join([*parts, *([verdict.note] if verdict.note else [])]) or "–"
-        table.add_row(escape(verdict.claim), escape(measured), escape(verdict.expected), word)
-    Console().print(table)
+        cells = (f"{verdict.claim} ({verdict.quantity})", verdict.place, verdict.number, verdict.bound, verdict.null)
+        table.add_row(*map(escape, cells), "; ".join([verdict.said, *map(escape, verdict.notes)]))
+    console = Console()
+    console.print(table)
+    console.print(counted(verdicts), highlight=False)
 
 
 def print_losses(title: str, rows: "Mapping[str, Losses]") -> None:

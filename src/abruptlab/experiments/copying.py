@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
+from abruptlab.errors import CheckpointError
 from abruptlab.experiments.evaluation import HELD_OUT, Estimate, held_out, load, losses, pooled, predict, stack
 from abruptlab.matrices import Batch, generator
 from abruptlab.tokens import MASK, Vocabulary
@@ -16,13 +17,15 @@ if TYPE_CHECKING:
     from abruptlab.runs import Run
 
 VALUES = (0.44, -0.24)  # the paper's
-STEPS = ("before-drop", "onset", "after-drop")
+# The paper's moments, steps 1,000, 4,000 and 14,000 of a drop at about 14,300, as shares of the steps to the onset.
+MOMENTS = {"early": 0.07, "middle": 0.28, "late": 0.98}
 
 
 @dataclass(frozen=True)
 class CopyingCheck:
     """What stands at the hidden places of each row's input, and what the model makes of it."""
 
+    moment: Shaped[np.ndarray, " row"]  # one of MOMENTS, or the step as it was asked for
     step: Int[np.ndarray, " row"]
     low_rank: Bool[np.ndarray, " row"]  # the task's matrices; else full-rank ones of independent entries
     value: Float[np.ndarray, " row"]  # put at the hidden places; NaN for MASK, which is compared with 0
@@ -33,30 +36,53 @@ class CopyingCheck:
 
 def measure_copying(
     run: "Run",
-    steps: Sequence[int | str] = STEPS,
+    steps: Sequence[int | str] | None = None,
     values: Sequence[float] = VALUES,
     matrices: int = 1024,
     seed: int = 0,
 ) -> CopyingCheck:
-    """Table 1: MASK left as it is, then replaced by each of `values`, on low-rank and on full-rank matrices.
+    """Table 1: MASK left as it is, then replaced by each of `values`, on low-rank and on full-rank matrices, at the
+    given steps, by default the three `moments_before` the drop.
 
     Raises `CheckpointError` for a step without a checkpoint and `VocabularyError` for a value without a token.
     """
     tokens_of = [MASK, *Vocabulary.of(run.config.task).encode(torch.tensor(values)).tolist()]
     batches = {True: held_out(run, matrices, seed), False: full_rank(run, matrices, seed)}
     conditions, estimates = [], []
-    for at in map(run.resolve, steps):
+    moments = moments_before(run) if steps is None else {str(step): run.resolve(step) for step in steps}
+    for moment, at in moments.items():
         model = load(run, at)
         for low_rank, batch in batches.items():
             for token, value in zip(tokens_of, (np.nan, *values), strict=True):
                 predictions = predict(model, torch.where(batch.observed, batch.tokens, token))
                 errors = losses(predictions, batch)
                 distance = (predictions - (0.0 if np.isnan(value) else value)).square()
-                conditions.append((at, low_rank, value))
+                conditions.append((moment, at, low_rank, value))
                 estimates.append((errors.loss, errors.loss_observed, pooled(distance, ~batch.observed)))
-    step, low_rank, value = (np.array(column) for column in zip(*conditions, strict=True))
+    moment, step, low_rank, value = (np.array(column) for column in zip(*conditions, strict=True))
     loss, loss_observed, distance = (stack(column) for column in zip(*estimates, strict=True))
-    return CopyingCheck(step, low_rank, value, loss, loss_observed, distance)
+    return CopyingCheck(moment, step, low_rank, value, loss, loss_observed, distance)
+
+
+def moments_before(run: "Run") -> dict[str, int]:
+    """The checkpoints before the onset that are nearest to the `MOMENTS`, each another one; `late` chooses first.
+
+    Without the losses of a training, which alone tell the onset, there is the middle alone, the milestone
+    `before-drop`. Raises `CheckpointError` if there is no such checkpoint.
+    """
+    if run.drop is None:
+        return {"middle": run.resolve("before-drop")}
+    found: dict[str, int] = {}
+    low, high = 0, run.drop.onset
+    for name in ("late", "early", "middle"):
+        moment = MOMENTS[name] * run.drop.onset
+        between = [step for step in run.steps if low < step < high]
+        if between:
+            found[name] = min(between, key=lambda step, moment=moment: abs(step - moment))
+            low, high = (low, found[name]) if name == "late" else (found[name], high)
+    if not found:
+        raise CheckpointError(f"{run.folder} has no checkpoint between its start and its drop")
+    return {name: found[name] for name in MOMENTS if name in found}
 
 
 def full_rank(run: "Run", matrices: int, seed: int = 0) -> Batch:

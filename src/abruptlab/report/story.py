@@ -7,23 +7,23 @@ instead.
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from abruptlab.errors import AbruptlabError, RunError
-from abruptlab.experiments.attention import KINDS, NO_LABEL, AttentionOverTime
+from abruptlab.experiments.attention import KINDS, NO_LABEL, AttentionOverTime, measure_attention_over_time
 from abruptlab.experiments.attention import MOST as MOST_OF_IT
-from abruptlab.experiments.embeddings import Embeddings
-from abruptlab.experiments.examples import MASKS, Gallery
+from abruptlab.experiments.embeddings import Embeddings, measure_embeddings_over_time
+from abruptlab.experiments.examples import MASKS, Gallery, measure_gallery
 from abruptlab.experiments.losses import smooth
-from abruptlab.experiments.probes import PLACES, Probes
-from abruptlab.experiments.progress import Measure, Progress
-from abruptlab.experiments.sequence_attention import SequenceAttention
+from abruptlab.experiments.probes import PLACES, Probes, measure_probes
+from abruptlab.experiments.progress import Measure, Progress, measure_progress
+from abruptlab.experiments.sequence_attention import SequenceAttention, measure_sequence_attention
 from abruptlab.figures.attention import COLOURS
 from abruptlab.figures.style import GREEN, LOSS, MASKED, OBSERVED, REFERENCE
 from abruptlab.paper import Findings
-from abruptlab.paper.registry import later
 from abruptlab.report.pack import packed_shares, rounded
 from abruptlab.report.seeds import band, other_seeds
 from abruptlab.runs import DROPS, Run
@@ -124,12 +124,12 @@ def _curves(run: Run) -> dict[str, Any]:
     return content
 
 
-def _measure(module: str, name: str) -> Callable[[Findings, Sequence[int]], Any]:
-    return lambda found, steps: found.of(later(f"experiments.{module}", name, steps=steps))
+def _measure(measure: Callable[..., Any]) -> Callable[[Findings, Sequence[int]], Any]:
+    return lambda found, steps: found.of(partial(measure, steps=steps))
 
 
 def _measure_probes(found: Findings, steps: Sequence[int]) -> list[Probes]:
-    return [found.of(later("experiments.probes", "measure_probes", step=step)) for step in steps]
+    return [found.of(partial(measure_probes, step=step)) for step in steps]
 
 
 def _examples(run: Run, gallery: Gallery) -> dict[str, Any]:
@@ -219,11 +219,11 @@ def _progress(run: Run, found: Progress) -> dict[str, Any]:
 
 PARTS: Mapping[str, Mapping[str, tuple[Callable[..., Any], Callable[..., dict[str, Any]]]]] = {
     "encoder": {
-        "examples": (_measure("examples", "measure_gallery"), _examples),
-        "attention": (_measure("attention", "measure_attention_over_time"), _attention),
-        "embeddings": (_measure("embeddings", "measure_embeddings_over_time"), _embeddings),
+        "examples": (_measure(measure_gallery), _examples),
+        "attention": (_measure(measure_attention_over_time), _attention),
+        "embeddings": (_measure(measure_embeddings_over_time), _embeddings),
         "probes": (_measure_probes, _probes),
-        "progress": (_measure("progress", "measure_progress"), _progress),
+        "progress": (_measure(measure_progress), _progress),
     },
-    "decoder": {"attention": (_measure("sequence_attention", "measure_sequence_attention"), _sequence_attention)},
+    "decoder": {"attention": (_measure(measure_sequence_attention), _sequence_attention)},
 }
