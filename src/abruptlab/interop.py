@@ -139,6 +139,19 @@ def load_authors_checkpoint(path: Path | str, heads: int = 8) -> Encoder:
 
     Raises `CheckpointError` if the file is not such a checkpoint, or its width is not a multiple of `heads`.
     """
+    weights, _ = read_authors_checkpoint(path)
+    try:
+        return _encoder(weights, heads)
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+
+
+def read_authors_checkpoint(path: Path | str) -> tuple[dict[str, Tensor], int | None]:
+    """The weights of a checkpoint of the authors' code under BertModel's names (and `readout`), and its `epoch`, which
+    they count from 0; None if it has none.
+
+    Raises `CheckpointError` if the file is not such a checkpoint.
+    """
     try:
         data = Path(path).read_bytes()
     except OSError as error:
@@ -151,11 +164,11 @@ def load_authors_checkpoint(path: Path | str, heads: int = 8) -> Encoder:
     model = checkpoint.get("model") if isinstance(checkpoint, dict) else None
     if not isinstance(model, dict) or not all(isinstance(k, str) and isinstance(w, Tensor) for k, w in model.items()):
         raise CheckpointError(f"{path}: expected a dictionary with the model's weights under 'model'")
-    weights = {name.removeprefix("_backbone.").replace("read_out.", "readout."): w for name, w in model.items()}
-    try:
-        return _encoder(weights, heads)
-    except ConfigError as error:
-        raise CheckpointError(f"{path}: {error}") from None
+    epoch = checkpoint.get("epoch")
+    return (
+        {name.removeprefix("_backbone.").replace("read_out.", "readout."): w for name, w in model.items()},
+        epoch if isinstance(epoch, int) else None,
+    )
 
 
 def _transformers() -> ModuleType:

@@ -11,6 +11,7 @@ import tyro
 from tyro.conf import subcommand
 
 from abruptlab.cli.completing import Complete
+from abruptlab.cli.importing import Import
 from abruptlab.cli.interventions import Ablate, Patch, Switch
 from abruptlab.cli.looking import Claims, Figure, Figures, Paper, Presets, Show, Table
 from abruptlab.cli.reporting import Report
@@ -45,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             | Annotated[Ablate, subcommand("ablate")]
             | Annotated[Patch, subcommand("patch")]
             | Annotated[Switch, subcommand("switch")]
+            | Annotated[Import, subcommand("import")]
         )
         tyro.cli(commands, prog="abruptlab", description=SUMMARY, args=words)()  # pyright: ignore
     except AbruptlabError as error:

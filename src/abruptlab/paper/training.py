@@ -60,7 +60,8 @@ FALLEN = 0.2  # of the plateau: more than the unpredictable part of hidden entri
 def plateau_level(found: Findings, metric: str) -> float:
     """Median over the last half of the steps before the onset."""
     drop, steps = known_drop(found), found.run.metrics["step"]
-    return float(np.nanmedian(found.run.metrics[metric][(steps >= drop.onset / 2) & (steps < drop.onset)]))
+    values = found.run.metrics[metric][(steps >= drop.onset / 2) & (steps < drop.onset)]
+    return float(np.nanmedian(values)) if np.isfinite(values).any() else math.nan
 
 
 def known_drop(found: Findings) -> Drop:
