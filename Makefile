@@ -17,6 +17,7 @@ test-slow: $(VENV)/installed-dev  ## the tests that take minutes each
 lint: $(VENV)/installed-dev
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
+	$(VENV)/bin/lint-imports
 	$(RUN) pyright --pythonpath $(VENV)/bin/python
 
 docs: $(VENV)/installed-dev  ## the documents as a site: site/index.html, to be opened from disk

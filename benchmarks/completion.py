@@ -26,9 +26,9 @@ from abruptlab.baselines.nuclear import NuclearNorm
 from abruptlab.baselines.oracle import NuclearNormOracle
 from abruptlab.config import MatrixTask
 from abruptlab.experiments.evaluation import incomplete, predict
-from abruptlab.files import write_atomically
-from abruptlab.matrices import Batch, sample
-from abruptlab.provenance import device_name, versions
+from abruptlab.system.files import write_atomically
+from abruptlab.system.provenance import device_name, versions
+from abruptlab.task.matrices import Batch, sample
 from benchmarks.clock import seconds
 from benchmarks.measurement import Spread
 

@@ -7,7 +7,7 @@ from typing import Literal, Protocol, get_args
 import torch
 
 from abruptlab.config import RunConfig
-from abruptlab.training import compiles
+from abruptlab.training.loop import compiles
 from benchmarks.ours import Ours
 from benchmarks.reference import Reference
 

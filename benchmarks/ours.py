@@ -8,18 +8,18 @@ import torch
 from torch import Tensor, nn
 
 from abruptlab.config import RunConfig
-from abruptlab.encoder import Encoder
-from abruptlab.graphs import WARM_UP
-from abruptlab.matrices import BLOCK, stream
-from abruptlab.memory import keep_freed_memory
-from abruptlab.optimizers import build_optimizers
-from abruptlab.recorder import Recorder
-from abruptlab.training import initial_model, step_of, train_step
+from abruptlab.model.encoder import Encoder
+from abruptlab.system.memory import keep_freed_memory
+from abruptlab.task.matrices import BLOCK, stream
+from abruptlab.training.cuda_graph import WARM_UP
+from abruptlab.training.loop import initial_model, step_of, train_step
+from abruptlab.training.optimizers import build_optimizers
+from abruptlab.training.recorder import Recorder
 from benchmarks.clock import seconds
 
 
 class Ours:
-    """The steps of `abruptlab.training.train`, without progress and checkpoints; `folder` takes the metrics."""
+    """The steps of `abruptlab.training.loop.train`, without progress and checkpoints; `folder` takes the metrics."""
 
     def __init__(self, config: RunConfig, device: torch.device, folder: Path) -> None:
         self.config = config

@@ -19,10 +19,10 @@ from torch import Tensor
 from transformers import BertModel
 
 from abruptlab.config import RunConfig
-from abruptlab.encoder import Encoder
-from abruptlab.interop import to_huggingface
-from abruptlab.tokens import MASK
-from abruptlab.training import initial_model
+from abruptlab.model.encoder import Encoder
+from abruptlab.model.huggingface import to_huggingface
+from abruptlab.task.vocabulary import MASK
+from abruptlab.training.loop import initial_model
 from benchmarks.clock import seconds
 
 FRESH = 64  # matrices of the second evaluation

@@ -9,7 +9,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from abruptlab.figures.style import MASKED, OBSERVED, REFERENCE, SMALL, new_figure, paper_style
-from abruptlab.files import write_atomically
+from abruptlab.system.files import write_atomically
 from benchmarks.goals import gibibytes, judge
 from benchmarks.measurement import Measurement, Spread
 

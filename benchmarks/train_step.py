@@ -19,9 +19,9 @@ import torch
 import tyro
 
 from abruptlab.config import RunConfig
-from abruptlab.matrices import BLOCK
 from abruptlab.presets import preset
-from abruptlab.provenance import device_name, versions
+from abruptlab.system.provenance import device_name, versions
+from abruptlab.task.matrices import BLOCK
 from benchmarks.apart import Apart
 from benchmarks.contestants import REFERENCE, Precision, contestants
 from benchmarks.limit import LargestProduct, forward_flops

@@ -22,11 +22,11 @@ from abruptlab.errors import AbruptlabError
 from abruptlab.experiments.evaluation import held_out_of
 from abruptlab.experiments.floor import POSTERIOR, Floor, competitors, summarise
 from abruptlab.figures.save import save_table
-from abruptlab.files import write_atomically
-from abruptlab.matrices import Batch
+from abruptlab.figures.table import Table
 from abruptlab.paper.floor import tabulate_floor
-from abruptlab.pretrained import pretrained_run, shipped_runs
-from abruptlab.tables import Table
+from abruptlab.run.pretrained import pretrained_run, shipped_runs
+from abruptlab.system.files import write_atomically
+from abruptlab.task.matrices import Batch
 
 TASKS = {
     "5x5-rank-1": MatrixTask(sizes=((5, 5),), rank=1, limit=2.0),

@@ -20,11 +20,11 @@ from abruptlab.errors import AbruptlabError
 from abruptlab.experiments.losses import smooth
 from abruptlab.figures.save import save_figure, save_table
 from abruptlab.figures.style import REFERENCE, new_figure, paper_style
-from abruptlab.files import write_atomically
+from abruptlab.figures.table import Table
 from abruptlab.paper import CLAIMS, Findings, judge
 from abruptlab.paper.training import FALLEN
-from abruptlab.runs import DROPS, METRICS, Run
-from abruptlab.tables import Table
+from abruptlab.run.run import DROPS, METRICS, Run
+from abruptlab.system.files import write_atomically
 
 
 def row(run: Run) -> dict[str, object]:

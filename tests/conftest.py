@@ -14,8 +14,8 @@ from abruptlab.config import ModelConfig  # before the hook, whose random checks
 if os.environ.get("CHECK_SHAPES", "yes") == "yes":  # torch.compile cannot compile the checks
     install_import_hook("abruptlab", "beartype.beartype")
 
-from abruptlab.encoder import Encoder
-from abruptlab.matrices import generator
+from abruptlab.model.encoder import Encoder
+from abruptlab.task.matrices import generator
 
 settings.register_profile("abruptlab", deadline=None, max_examples=50)
 settings.load_profile("abruptlab")

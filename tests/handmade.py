@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from abruptlab.config import MatrixTask, ModelConfig, RunConfig, TrainingConfig
-from abruptlab.encoder import Attention, Encoder
-from abruptlab.runs import Run
-from abruptlab.tokens import MASK, Vocabulary
+from abruptlab.model.encoder import Attention, Encoder
+from abruptlab.run.run import Run
+from abruptlab.task.vocabulary import MASK, Vocabulary
 from tests.synthetic import STEPS, make_metrics, make_run
 
 ROWS, COLUMNS = 3, 4

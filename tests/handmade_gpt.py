@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from abruptlab.config import MatrixTask, ModelConfig, RunConfig, TrainingConfig
-from abruptlab.decoder import Decoder
-from abruptlab.runs import Run
-from abruptlab.tokens import Vocabulary
+from abruptlab.model.decoder import Decoder
+from abruptlab.run.run import Run
+from abruptlab.task.vocabulary import Vocabulary
 from tests.synthetic import END, ONSET, STEPS, make_run
 
 ENTRIES = 25
@@ -36,6 +36,7 @@ def parrot() -> Decoder:
     one_hot = torch.eye(TOKENS + PLACES)
     model.token_embedding.weight.copy_(one_hot[:TOKENS])
     model.position_embedding.weight.copy_(one_hot[TOKENS:])
+    model.readout.weight.copy_(one_hot[:TOKENS])
     return model
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from abruptlab.checkpoints import save_checkpoint
 from abruptlab.config import MatrixTask, ModelConfig, RunConfig, TrainingConfig
-from abruptlab.models import Model
-from abruptlab.runs import Run
-from abruptlab.sweeps import Point, Sweep
-from abruptlab.training import initial_model
+from abruptlab.model.build import Model
+from abruptlab.run.checkpoints import save_checkpoint
+from abruptlab.run.run import Run
+from abruptlab.sweep.file import Point, Sweep
+from abruptlab.training.loop import initial_model
 
 STEPS, ONSET, END = 4000, 1500, 2000
 CONFIG = RunConfig(

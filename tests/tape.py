@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from abruptlab.graphs import CudaGraphs, Work
+from abruptlab.training.cuda_graph import CudaGraphs, Work
 
 
 class Tape(TorchDispatchMode):

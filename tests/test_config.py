@@ -96,7 +96,7 @@ def test_what_is_left_out_keeps_the_papers_value():
         ("[task]\nmask = 'fixed'\nhidden_rows = [1]\nkept = [[1, 7]]", "hidden_columns: expected indices 0 to 6"),
         ("[model]\nattention = 'linear'", r"attention: expected softmax \(decoders alone have others\), got linear"),
         ("[model]\nkind = 'decoder'\npositions = 'row+column'", r"positions: expected free \(encoders alone"),
-        ("[model]\nkind = 'decoder'", r"mask_embedding: expected trained \(a decoder's .*\), got zero"),
+        ("[model]\nkind = 'decoder'", r"mask_embedding: expected trained \(to a decoder, MASK .*\), got zero"),
         (
             "[task]\nsizes = [[5, 5], [7, 7]]\n[model]\npositions = 'row+column'",
             r"task.sizes: expected one size with model.kind encoder, model.positions row\+column, got \(\(5",

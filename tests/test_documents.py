@@ -14,7 +14,7 @@ import yaml
 
 import abruptlab
 from abruptlab.paper.ledger import ledger
-from abruptlab.sweeps import SweepConfig
+from abruptlab.sweep.file import SweepConfig
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import torch
 
-import abruptlab.training
+import abruptlab.training.loop
 from abruptlab.config import RunConfig, StartConfig
 from abruptlab.errors import ConfigError
 from abruptlab.presets import preset
-from abruptlab.ranks import Ranks, torchrun
-from abruptlab.training import Progress, train
+from abruptlab.training.loop import Progress, train
+from abruptlab.training.ranks import Ranks, torchrun
 
 
 def with_training(config: RunConfig, **changes: object) -> RunConfig:
@@ -40,7 +40,7 @@ def interrupt_the_first(progress: Progress) -> None:
 
 
 def main(folder: Path) -> None:
-    abruptlab.training.REPORT_EVERY_S = 0.0
+    abruptlab.training.loop.REPORT_EVERY_S = 0.0
     torch.set_num_threads(1)
     with torchrun("cpu"):
         assert Ranks().count == 2

@@ -7,10 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from abruptlab.complete.imputer import TransformerImputer
     from abruptlab.config import MatrixTask, ModelConfig, RunConfig, TrainingConfig
-    from abruptlab.decoder import Decoder
-    from abruptlab.drop import Drop, find_drop
-    from abruptlab.encoder import Encoder
     from abruptlab.errors import AbruptlabError
     from abruptlab.experiments.ablation import measure_ablation, measure_greedy_ablation, measure_single_ablations
     from abruptlab.experiments.attention import measure_attention, measure_attention_over_time
@@ -54,22 +52,25 @@ if TYPE_CHECKING:
     from abruptlab.figures.progress import draw_progress
     from abruptlab.figures.switching import draw_switching
     from abruptlab.figures.variants import draw_mixture, draw_variants
-    from abruptlab.imputer import TransformerImputer
-    from abruptlab.matrices import Batch, sample
+    from abruptlab.model.decoder import Decoder
+    from abruptlab.model.encoder import Encoder
+    from abruptlab.model.generate import generate
+    from abruptlab.model.sites import record, replace, site_names
     from abruptlab.presets import PRESETS, preset
-    from abruptlab.pretrained import load_pretrained, pretrained_run
-    from abruptlab.runs import Run
-    from abruptlab.sequences import generate, prompts, sequences
-    from abruptlab.sites import record, replace, site_names
-    from abruptlab.sweeps import Sweep
-    from abruptlab.tokens import MASK, Vocabulary
-    from abruptlab.training import train
+    from abruptlab.run.drop import Drop, find_drop
+    from abruptlab.run.pretrained import load_pretrained, pretrained_run
+    from abruptlab.run.run import Run
+    from abruptlab.sweep.file import Sweep
+    from abruptlab.task.matrices import Batch, sample
+    from abruptlab.task.sequences import prompts, sequences
+    from abruptlab.task.vocabulary import MASK, Vocabulary
+    from abruptlab.training.loop import train
 
 _HOME = {
     "config": ("MatrixTask", "ModelConfig", "RunConfig", "TrainingConfig"),
-    "decoder": ("Decoder",),
-    "drop": ("Drop", "find_drop"),
-    "encoder": ("Encoder",),
+    "model.decoder": ("Decoder",),
+    "run.drop": ("Drop", "find_drop"),
+    "model.encoder": ("Encoder",),
     "errors": ("AbruptlabError",),
     "experiments.ablation": ("measure_ablation", "measure_single_ablations", "measure_greedy_ablation"),
     "experiments.attention": ("measure_attention", "measure_attention_over_time"),
@@ -112,17 +113,18 @@ _HOME = {
     "figures.probes": ("draw_probes",),
     "figures.progress": ("draw_progress",),
     "figures.switching": ("draw_switching",),
-    "imputer": ("TransformerImputer",),
+    "complete.imputer": ("TransformerImputer",),
     "figures.variants": ("draw_variants", "draw_mixture"),
-    "matrices": ("Batch", "sample"),
+    "task.matrices": ("Batch", "sample"),
     "presets": ("PRESETS", "preset"),
-    "pretrained": ("load_pretrained", "pretrained_run"),
-    "runs": ("Run",),
-    "sequences": ("generate", "prompts", "sequences"),
-    "sites": ("record", "replace", "site_names"),
-    "sweeps": ("Sweep",),
-    "tokens": ("MASK", "Vocabulary"),
-    "training": ("train",),
+    "run.pretrained": ("load_pretrained", "pretrained_run"),
+    "run.run": ("Run",),
+    "model.generate": ("generate",),
+    "task.sequences": ("prompts", "sequences"),
+    "model.sites": ("record", "replace", "site_names"),
+    "sweep.file": ("Sweep",),
+    "task.vocabulary": ("MASK", "Vocabulary"),
+    "training.loop": ("train",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

@@ -15,6 +15,20 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 Factors = Literal["uniform", "gaussian", "laplace"]
+GROUP_NAMES = (  # of a model's parameters, by name; `abruptlab.model.groups` says what is in them
+    "token-embeddings",
+    "positional-embeddings",
+    "attention-qkv",
+    "attention-output",
+    "mlp",
+    "layer-norms",
+    "read-out",
+    "attention",
+    "embeddings",
+    "layers-but-qkv",
+    "not-attention",
+    "all-but-qkv",
+)
 STRICT = {"extra": "forbid"}  # pydantic: an unknown field is an error
 
 
@@ -140,7 +154,7 @@ class ModelConfig:
         _require(
             self.kind == "encoder" or self.mask_embedding == "trained",
             "mask_embedding",
-            "trained (a decoder's read-out shares the embeddings, MASK's too)",
+            "trained (to a decoder, MASK is a token like any other)",
             self.mask_embedding,
         )
 
@@ -203,14 +217,12 @@ class StartConfig:
     step: str = "final"
     """Its checkpoint: a step, or the name of a milestone."""
     trained: tuple[str, ...] = ()
-    """The groups of parameters that are trained from scratch (`abruptlab.groups.GROUPS`)."""
+    """The groups of parameters that are trained from scratch (`abruptlab.model.groups`)."""
 
     def __post_init__(self) -> None:
-        from abruptlab.groups import GROUPS
-
         _require(bool(self.run) == bool(self.trained), "start", "run and trained together, or neither", self.trained)
         for group in self.trained:
-            _require(group in GROUPS, "start.trained", f"some of {', '.join(GROUPS)}", group)
+            _require(group in GROUP_NAMES, "start.trained", f"some of {', '.join(GROUP_NAMES)}", group)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from abruptlab.baselines import bayes, smc
 from abruptlab.baselines.bayes import Posterior, PosteriorMean
 from abruptlab.config import Factors, MatrixTask
 from abruptlab.errors import ConfigError, DataError
-from abruptlab.matrices import sample
+from abruptlab.task.matrices import sample
 
 NAN = np.nan
 PRIORS: dict[str, Any] = {"uniform": stats.uniform(-1, 2), "gaussian": stats.norm(), "laplace": stats.laplace()}

@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 from abruptlab.baselines.factorisation import Factorisation
 from abruptlab.config import MatrixTask
 from abruptlab.errors import ConfigError
-from abruptlab.matrices import sample
+from abruptlab.task.matrices import sample
 
 
 def hide(matrix: np.ndarray, *places: tuple[int, int]) -> np.ndarray:

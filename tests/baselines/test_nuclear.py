@@ -11,7 +11,7 @@ from abruptlab.baselines.nuclear import NuclearNorm, RegularisedNuclearNorm, shr
 from abruptlab.baselines.oracle import NuclearNormOracle, compiled
 from abruptlab.config import MatrixTask
 from abruptlab.errors import ConfigError, DataError
-from abruptlab.matrices import sample
+from abruptlab.task.matrices import sample
 
 NAN = np.nan
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from abruptlab.baselines.slices import Line, Target, move_gauge, move_rows, products
 from abruptlab.config import Factors, MatrixTask
-from abruptlab.matrices import generator, sample_factors
+from abruptlab.task.matrices import generator, sample_factors
 
 PARTICLES = 40_000
 FACTORS: list[Factors] = ["uniform", "gaussian", "laplace"]

@@ -11,9 +11,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from abruptlab.config import RunConfig
-from abruptlab.matrices import sample
 from abruptlab.presets import preset
-from abruptlab.training import initial_model
+from abruptlab.task.matrices import sample
+from abruptlab.training.loop import initial_model
 from benchmarks import train_step
 from benchmarks.apart import FirstSteps
 from benchmarks.contestants import contestants

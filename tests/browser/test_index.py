@@ -9,7 +9,7 @@ from playwright.sync_api import Page
 
 from abruptlab.paper import Findings
 from abruptlab.report import build_index
-from abruptlab.sweeps import Point, Sweep
+from abruptlab.sweep.file import Point, Sweep
 from tests.browser.conftest import OpenPage
 from tests.synthetic import make_metrics, make_sweep
 

@@ -8,7 +8,6 @@ import torch
 from matplotlib.container import ErrorbarContainer
 from torch import Tensor
 
-from abruptlab.encoder import Encoder
 from abruptlab.errors import ConfigError, SiteError
 from abruptlab.experiments import ablation, evaluation
 from abruptlab.experiments.ablation import (
@@ -23,9 +22,10 @@ from abruptlab.experiments.ablation import (
 )
 from abruptlab.experiments.evaluation import held_out, losses, predict
 from abruptlab.figures.ablation import draw_greedy_ablation, draw_single_ablations
-from abruptlab.matrices import Batch
+from abruptlab.model.encoder import Encoder
 from abruptlab.paper import CLAIMS, Findings
-from abruptlab.runs import Run
+from abruptlab.run.run import Run
+from abruptlab.task.matrices import Batch
 from tests.handmade import FREE, ROW, SEEN, VALUE, attend, carry, channel, copier, handmade_run, read_out
 from tests.synthetic import LEVEL, STEPS, make_metrics
 

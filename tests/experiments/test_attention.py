@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.patches import Rectangle
 
-from abruptlab.encoder import Encoder
 from abruptlab.errors import CheckpointError
 from abruptlab.experiments import evaluation
 from abruptlab.experiments.attention import (
@@ -30,10 +29,11 @@ from abruptlab.figures.attention import (
     draw_attention_to_rows,
     draw_heads,
 )
-from abruptlab.matrices import Batch
+from abruptlab.model.encoder import Encoder
 from abruptlab.paper import Findings
 from abruptlab.paper.attention import CLAIMS
-from abruptlab.runs import Run
+from abruptlab.run.run import Run
+from abruptlab.task.matrices import Batch
 from tests.handmade import COLUMNS, CONFIG, PLACE, ROWS, SEEN, attend, copier, handmade_run, prefer
 from tests.synthetic import ONSET, STEPS
 

@@ -17,7 +17,7 @@ from abruptlab.figures.save import arrays
 from abruptlab.figures.style import BERT, NUCLEAR, REFERENCE
 from abruptlab.paper import CLAIMS, Findings
 from abruptlab.paper.comparison import COMPARISON
-from abruptlab.runs import Run
+from abruptlab.run.run import Run
 from tests.handmade import COLUMNS, CONFIG, ROWS, averager, copier, handmade_run
 from tests.synthetic import STEPS, make_metrics, make_run
 

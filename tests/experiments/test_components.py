@@ -8,7 +8,7 @@ import pytest
 from abruptlab.errors import ConfigError, RunError
 from abruptlab.experiments.components import measure_components
 from abruptlab.paper import Findings, Verdict, judge, make_figure
-from abruptlab.sweeps import Point, Sweep, SweepConfig
+from abruptlab.sweep.file import Point, Sweep, SweepConfig
 from tests.synthetic import CONFIG, STEPS, make_metrics, make_run, make_sweep
 
 SHIPPED = Path(__file__).parents[2] / "src" / "abruptlab" / "paper" / "sweeps" / "components.toml"

@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from abruptlab.config import MatrixTask
-from abruptlab.encoder import Encoder
 from abruptlab.errors import CheckpointError, RunError
 from abruptlab.experiments import embeddings
 from abruptlab.experiments.embeddings import (
@@ -21,10 +20,11 @@ from abruptlab.experiments.embeddings import (
     values_of,
 )
 from abruptlab.figures.embeddings import draw_embeddings, draw_positions_over_time, draw_tokens_over_time
+from abruptlab.model.encoder import Encoder
 from abruptlab.paper import Findings, judge
 from abruptlab.paper.embeddings import CLAIMS
-from abruptlab.tokens import Vocabulary
-from abruptlab.training import initial_model
+from abruptlab.task.vocabulary import Vocabulary
+from abruptlab.training.loop import initial_model
 from tests.handmade import COLUMN, COLUMNS, CONFIG, FREE, PLACE, ROW, ROWS, channel, handmade_run
 from tests.synthetic import STEPS, make_metrics, make_run
 

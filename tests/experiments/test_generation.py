@@ -18,12 +18,12 @@ from abruptlab.experiments.generation import (
 from abruptlab.experiments.losses import measure_loss_curves, smooth
 from abruptlab.experiments.sequence_attention import measure_sequence_attention
 from abruptlab.figures.gpt import LOOKS, draw_gpt_learning, draw_sequence_attention
-from abruptlab.matrices import Batch
 from abruptlab.paper import CLAIMS, Findings, Verdict, judge
 from abruptlab.paper.gpt import CLAIMS as GPT_CLAIMS
-from abruptlab.pretrained import pretrained_run
-from abruptlab.runs import Run
-from abruptlab.tokens import Vocabulary
+from abruptlab.run.pretrained import pretrained_run
+from abruptlab.run.run import Run
+from abruptlab.task.matrices import Batch
+from abruptlab.task.vocabulary import Vocabulary
 from tests.handmade_gpt import CONFIG, ENTRIES, TASK, copier, gpt_run, make_gpt_metrics, parrot
 from tests.synthetic import END, ONSET, STEPS, make_metrics, make_run
 

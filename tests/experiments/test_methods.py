@@ -17,7 +17,7 @@ from abruptlab.figures.style import BERT
 from abruptlab.paper import CLAIMS
 from abruptlab.paper import methods as claimed
 from abruptlab.paper.methods import METHODS
-from abruptlab.runs import Run
+from abruptlab.run.run import Run
 from tests.experiments.test_comparison import Known
 from tests.handmade import CONFIG, averager, copier, handmade_run
 from tests.synthetic import STEPS, make_metrics, make_run

@@ -9,11 +9,11 @@ import torch
 from abruptlab.errors import ConfigError, RunError
 from abruptlab.experiments.mixture import measure_mixture, order_of, steps_of_sizes
 from abruptlab.figures.variants import draw_mixture
-from abruptlab.matrices import BLOCK, size_choices, stream
 from abruptlab.paper import Findings, judge, make_figure
 from abruptlab.paper.variants import CLAIMS
-from abruptlab.runs import Run
-from abruptlab.sweeps import Point
+from abruptlab.run.run import Run
+from abruptlab.sweep.file import Point
+from abruptlab.task.matrices import BLOCK, size_choices, stream
 from tests.synthetic import STEPS, make_metrics, make_sweep
 
 TEXT = """

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from abruptlab.encoder import Encoder
 from abruptlab.errors import SiteError
 from abruptlab.experiments import evaluation
 from abruptlab.experiments.evaluation import held_out, pooled
@@ -20,10 +19,11 @@ from abruptlab.experiments.patching import (
     predict_patched,
 )
 from abruptlab.figures.patching import draw_patching
-from abruptlab.matrices import Batch, generator
+from abruptlab.model.encoder import Encoder
 from abruptlab.paper import CLAIMS, Findings
-from abruptlab.runs import Run
-from abruptlab.tokens import Vocabulary
+from abruptlab.run.run import Run
+from abruptlab.task.matrices import Batch, generator
+from abruptlab.task.vocabulary import Vocabulary
 from tests.handmade import CONFIG, FREE, VALUE, attend, carry, channel, copier, handmade_run, read_out
 from tests.synthetic import STEPS
 

@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from abruptlab.encoder import Encoder
 from abruptlab.errors import CheckpointError, ConfigError
 from abruptlab.experiments import evaluation
 from abruptlab.experiments.evaluation import Estimate, Losses, held_out, predict
 from abruptlab.experiments.permutation import KINDS, Permutation, draw_order, measure_permutation, permute
 from abruptlab.figures.permutation import draw_permutation
 from abruptlab.figures.style import MASKED, OBSERVED
-from abruptlab.matrices import generator
+from abruptlab.model.encoder import Encoder
 from abruptlab.paper import Findings
 from abruptlab.paper.permutation import CLAIMS
-from abruptlab.runs import Run
-from abruptlab.training import initial_model
+from abruptlab.run.run import Run
+from abruptlab.task.matrices import generator
+from abruptlab.training.loop import initial_model
 from tests.handmade import COLUMNS, CONFIG, ROWS, averager, copier, handmade_run
 from tests.synthetic import STEPS, make_metrics
 

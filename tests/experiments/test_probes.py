@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from abruptlab.encoder import Encoder
 from abruptlab.errors import CheckpointError, ConfigError
 from abruptlab.experiments import evaluation
 from abruptlab.experiments.evaluation import Estimate, held_out
 from abruptlab.experiments.probes import PLACES, Probe, Probes, measure_probes, probe, score, targets
 from abruptlab.figures.probes import draw_probes
 from abruptlab.figures.save import arrays
-from abruptlab.matrices import Batch
+from abruptlab.model.encoder import Encoder
 from abruptlab.paper import Findings
 from abruptlab.paper.probes import CLAIMS, FIGURES
 from abruptlab.paper.registry import Later
-from abruptlab.runs import Run
+from abruptlab.run.run import Run
+from abruptlab.task.matrices import Batch
 from tests.handmade import (
     COLUMN,
     COLUMNS,

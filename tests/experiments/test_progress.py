@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from abruptlab.encoder import Encoder
 from abruptlab.errors import CheckpointError, RunError
 from abruptlab.experiments import evaluation
 from abruptlab.experiments.evaluation import held_out
@@ -19,10 +18,11 @@ from abruptlab.experiments.progress import (
     useful_places,
 )
 from abruptlab.figures.progress import draw_progress
-from abruptlab.matrices import Batch
+from abruptlab.model.encoder import Encoder
 from abruptlab.paper import Findings, judge
 from abruptlab.paper.progress import CLAIMS
-from abruptlab.runs import Run
+from abruptlab.run.run import Run
+from abruptlab.task.matrices import Batch
 from tests.handmade import COLUMNS, PLACE, ROWS, attend, channel, copier, handmade_run
 from tests.synthetic import ONSET, STEPS, make_metrics
 

@@ -8,17 +8,17 @@ import pytest
 import torch
 
 from abruptlab.config import ModelConfig
-from abruptlab.encoder import Encoder
 from abruptlab.errors import CheckpointError, ConfigError
 from abruptlab.experiments import evaluation
 from abruptlab.experiments.evaluation import Losses, held_out
 from abruptlab.experiments.switching import measure_switch, measure_switching, switch
 from abruptlab.figures.style import MASKED, OBSERVED
 from abruptlab.figures.switching import draw_switching
-from abruptlab.groups import COMBINATIONS, GROUPS, SINGLE
+from abruptlab.model.encoder import Encoder
+from abruptlab.model.groups import COMBINATIONS, GROUPS, SINGLE
 from abruptlab.paper import Findings
 from abruptlab.paper.switching import CLAIMS
-from abruptlab.runs import Run
+from abruptlab.run.run import Run
 from tests.conftest import make_encoder
 from tests.handmade import CONFIG, FREE, VALUE, attend, averager, carry, channel, copier, handmade_run
 from tests.synthetic import STEPS, make_metrics

@@ -12,7 +12,7 @@ from abruptlab.experiments.variants import measure_families, measure_variants, o
 from abruptlab.figures.variants import draw_variants
 from abruptlab.paper import Findings, Verdict, judge, make_figure, make_table
 from abruptlab.paper.variants import tabulate_families
-from abruptlab.sweeps import Point
+from abruptlab.sweep.file import Point
 from tests.synthetic import LEVEL, STEPS, make_metrics, make_sweep
 
 Metrics = dict[str, np.ndarray]

@@ -16,7 +16,7 @@ from abruptlab.paper.training import CLAIMS, FIGURES
 from abruptlab.report import build, build_report
 from abruptlab.report.build import render, what_happened
 from abruptlab.report.story import tell
-from abruptlab.runs import Run
+from abruptlab.run.run import Run
 from tests.handmade_gpt import gpt_run
 from tests.synthetic import make_metrics, make_run
 

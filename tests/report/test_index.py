@@ -14,10 +14,10 @@ from abruptlab.errors import RunError
 from abruptlab.experiments.losses import smooth
 from abruptlab.paper import Findings, Verdict
 from abruptlab.report import build_folder_index, build_index
-from abruptlab.sweeps import Sweep
+from abruptlab.sweep.file import Sweep
+from tests.cli.test_cli import abruptlab
 from tests.handmade_gpt import gpt_run
 from tests.synthetic import CONFIG, LEVEL, ONSET, STEPS, make_metrics, make_run, make_sweep
-from tests.test_cli import abruptlab
 
 TEXT = """
 name = "variants"

@@ -10,7 +10,7 @@ from abruptlab.paper import Findings
 from abruptlab.report.changes import changes
 from abruptlab.report.seeds import other_seeds
 from abruptlab.report.story import MOST, PARTS, Story, tell, told_steps
-from abruptlab.runs import Run
+from abruptlab.run.run import Run
 from tests.handmade import averager, copier, handmade_run
 from tests.handmade_gpt import gpt_run
 from tests.synthetic import CONFIG, END, ONSET, STEPS, make_metrics, make_run

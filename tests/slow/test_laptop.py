@@ -8,9 +8,9 @@ import numpy as np
 from abruptlab.paper import Findings, judge
 from abruptlab.paper.training import CLAIMS
 from abruptlab.presets import preset
-from abruptlab.runs import Run
-from abruptlab.training import train
-from tests.test_cli import start, wait_for_checkpoint
+from abruptlab.run.run import Run
+from abruptlab.training.loop import train
+from tests.cli.test_cli import start, wait_for_checkpoint
 
 
 def test_the_laptop_preset_drops_and_the_claims_on_its_training_hold(tmp_path: Path) -> None:

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from abruptlab.runs import Run
-from tests.test_paper_scale import paper_scale
+from abruptlab.run.run import Run
+from tests.scripts.test_paper_scale import paper_scale
 
 
 def test_a_run_stopped_by_the_limit_goes_on_in_the_next_call(tmp_path: Path) -> None:

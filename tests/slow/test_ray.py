@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from abruptlab.sweeps import Sweep
+from abruptlab.sweep.file import Sweep
 
 pytestmark = pytest.mark.skipif(not importlib.util.find_spec("ray"), reason="Ray is not installed: extra cluster")
 ROOT = Path(__file__).parents[2]

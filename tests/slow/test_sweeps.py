@@ -9,9 +9,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from abruptlab.runs import Run
-from abruptlab.sweeps import Sweep
-from tests.sweeping.test_local import TEXT, newest
+from abruptlab.run.run import Run
+from abruptlab.sweep.file import Sweep
+from tests.sweep.test_local import TEXT, newest
 
 
 def test_when_the_driver_is_killed_the_runs_save_and_end(tmp_path: Path) -> None:

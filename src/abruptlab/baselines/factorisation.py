@@ -6,7 +6,7 @@ from torch import Tensor
 
 from abruptlab.baselines.completer import Completer
 from abruptlab.errors import ConfigError
-from abruptlab.matrices import generator
+from abruptlab.task.matrices import generator
 
 PART = 1000  # problems (matrices × restarts) solved at once, few enough for the cache
 ITERATIONS = 200

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from abruptlab.baselines.slices import Target, move_gauge, move_rows, products, residuals
 from abruptlab.config import MatrixTask
-from abruptlab.matrices import generator, sample_factors
+from abruptlab.task.matrices import generator, sample_factors
 
 POPULATIONS = 4  # independent of each other, so that their means tell how well the mean is known
 END = 2.0  # of the way

@@ -10,8 +10,8 @@ from tyro.conf import Positional
 from abruptlab.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from abruptlab.completion import Completion
-    from abruptlab.tablefile import TableFile
+    from abruptlab.complete.methods import Completion
+    from abruptlab.complete.tablefile import TableFile
 
 LISTED = 20  # filled entries that are printed
 GIVEN = {"recognise": None, "yes": True, "no": False}
@@ -42,7 +42,7 @@ class Complete:
     """Whether the first column holds the names of the rows."""
 
     def __call__(self) -> None:
-        from abruptlab.tablefile import as_completed, read_table
+        from abruptlab.complete.tablefile import as_completed, read_table
 
         if self.picture is not None and self.picture.suffix not in (".png", ".pdf"):
             raise ConfigError(f"--picture: expected a name that ends in .png or .pdf, got {self.picture}")
@@ -70,7 +70,7 @@ class Complete:
     def _complete(self, file: "TableFile") -> "Completion":
         from rich.console import Console
 
-        from abruptlab.completion import complete, plan
+        from abruptlab.complete.methods import complete, plan
 
         shape = file.table.values.shape
         planned = plan(self.method, shape, rank=self.rank, penalty=self.penalty, run=self.run)
@@ -87,7 +87,7 @@ class Complete:
 def _print_filled(file: "TableFile", completion: "Completion") -> None:
     from tabulate import tabulate
 
-    from abruptlab.numerals import shown
+    from abruptlab.complete.numerals import shown
 
     table, places = file.table, (~completion.observed).nonzero()
     lines = []
@@ -107,7 +107,7 @@ def _print_filled(file: "TableFile", completion: "Completion") -> None:
 def _draw(completion: "Completion", path: Path) -> None:
     from abruptlab.figures.completion import draw_completion
     from abruptlab.figures.save import render
-    from abruptlab.files import write_atomically
+    from abruptlab.system.files import write_atomically
 
     try:
         write_atomically(path, render(draw_completion(completion), path.suffix[1:]))

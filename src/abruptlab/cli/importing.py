@@ -38,7 +38,7 @@ class Import:
 
     def __call__(self) -> None:
         from abruptlab.errors import ConfigError
-        from abruptlab.importing import BY_HAND, import_run
+        from abruptlab.run.imported import BY_HAND, import_run
 
         if not self.files:
             raise ConfigError("import: expected one checkpoint or more")

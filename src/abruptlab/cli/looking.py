@@ -13,12 +13,12 @@ from abruptlab.presets import PRESETS
 
 if TYPE_CHECKING:
     from abruptlab.paper import FigureSpec, Findings, TableSpec
-    from abruptlab.runs import Run
+    from abruptlab.run.run import Run
 
 
 def open_run(name: str) -> "Run":
     """`pretrained.find_run`, imported when it is needed."""
-    from abruptlab.pretrained import find_run
+    from abruptlab.run.pretrained import find_run
 
     return find_run(name)
 
@@ -73,8 +73,8 @@ class LookAndWrite(LookAtStep):
     def findings(self) -> "Findings":
         """The findings on the run, or the sweep."""
         from abruptlab.paper import Findings
-        from abruptlab.pretrained import is_shipped
-        from abruptlab.sweeps import Sweep
+        from abruptlab.run.pretrained import is_shipped
+        from abruptlab.sweep.file import Sweep
 
         if (Path(self.run) / "sweep.toml").is_file():
             for option in ("step", "matrices"):
@@ -191,10 +191,10 @@ class Claims:
     """cpu, cuda, cuda:N or mps (default: the fastest there is)."""
 
     def __call__(self) -> None:
-        from abruptlab.devices import computing_on
         from abruptlab.paper import judge, save_claims, write_claims
         from abruptlab.paper.judge import require_alike
         from abruptlab.paper.verdict import together, write_verdicts
+        from abruptlab.system.devices import computing_on
 
         if not self.runs:
             raise ConfigError("claims: expected a run, or several of one configuration")

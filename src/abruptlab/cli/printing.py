@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from abruptlab.experiments.evaluation import Losses
     from abruptlab.paper import Verdict
-    from abruptlab.runs import Run
+    from abruptlab.run.run import Run
 
 
 def typed() -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from abruptlab.sweeping import RunState, Workers
+    from abruptlab.sweep import RunState, Workers
 
 LINE_EVERY_S = 30.0  # where there is no terminal
 
@@ -46,8 +46,8 @@ class Sweep:
     def __call__(self) -> None:
         from rich.console import Console
 
-        from abruptlab.sweeping import prepare, run_sweep
-        from abruptlab.sweeps import SweepConfig, find_sweep, of_families
+        from abruptlab.sweep import prepare, run_sweep
+        from abruptlab.sweep.file import SweepConfig, find_sweep, of_families
 
         self._check()
         file = find_sweep(self.sweep)
@@ -88,15 +88,15 @@ class Sweep:
         """Who trains, with how many threads each, and that in words."""
         import torch
 
-        from abruptlab.devices import choose_device
+        from abruptlab.system.devices import choose_device
 
         if self.ray is not None:
-            from abruptlab.sweeping.cluster import RayCluster
+            from abruptlab.sweep.cluster import RayCluster
 
             cpus, gpus = self.cpus_per_run or 1.0, self.gpus_per_run or 0.0
             threads = max(1, int(cpus))
             return RayCluster(self.ray, cpus, gpus), threads, f"each run on {cpus:g} CPU, {gpus:g} GPU of the cluster"
-        from abruptlab.sweeping.local import LocalProcesses
+        from abruptlab.sweep.local import LocalProcesses
 
         device = choose_device(self.device)
         gpus = [f"cuda:{at}" for at in range(torch.cuda.device_count())] if str(device) == "cuda" else []
@@ -145,7 +145,7 @@ class _Display:
 
 
 def _title(states: "Sequence[RunState]", running: int, at_a_time: int) -> str:
-    from abruptlab.sweeping import seconds_left
+    from abruptlab.sweep import seconds_left
 
     count = Counter(state.state for state in states)
     left = seconds_left(states, at_a_time)

@@ -17,8 +17,8 @@ from abruptlab.presets import PRESETS, preset
 
 if TYPE_CHECKING:
     from abruptlab.paper import Findings
-    from abruptlab.runs import Run
-    from abruptlab.training import Progress
+    from abruptlab.run.run import Run
+    from abruptlab.training.loop import Progress
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Train(_Training):
     """Go on where the run in the folder stopped."""
 
     def __call__(self) -> None:
-        from abruptlab.ranks import torchrun
+        from abruptlab.training.ranks import torchrun
 
         with torchrun(self.device) as device:
             _train(replace(self, device=device), resume=self.resume)
@@ -70,9 +70,9 @@ class Reproduce(_Training):
             return self._reproduce()
         if self.preset or self.config_file or self.out or self.run != preset("laptop"):
             raise ConfigError("--everything: expected no preset, --config, --out or field of a run beside it")
-        from abruptlab import sweeps
         from abruptlab.paper import Findings
         from abruptlab.report import build_index
+        from abruptlab.sweep.file import Sweep as SweepFolder
 
         for name in self.only or ("laptop", "gpt-laptop", "variants", "components"):
             print(f"== {name}")
@@ -80,7 +80,7 @@ class Reproduce(_Training):
                 Reproduce(run=preset(name), device=self.device)._reproduce()
             else:
                 Sweep(name, device=self.device)()
-                found = Findings(sweeps.Sweep(Path("runs") / "sweeps" / name))
+                found = Findings(SweepFolder(Path("runs") / "sweeps" / name))
                 _look_at(found)
                 print(f"page: {build_index(found)}")
         return None
@@ -118,8 +118,8 @@ def base_config(words: list[str]) -> RunConfig:
 def _train(options: _Training, *, resume: bool) -> "Run":
     from rich.console import Console
 
-    from abruptlab.ranks import Ranks
-    from abruptlab.training import train
+    from abruptlab.training.loop import train
+    from abruptlab.training.ranks import Ranks
 
     ranks = Ranks()
     config, folder = options.run, options.folder

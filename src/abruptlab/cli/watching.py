@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from abruptlab.experiments.glance import Glance
-    from abruptlab.growing import GrowingRun
+    from abruptlab.run.live import GrowingRun
 
 LOOK_EVERY_S = 2.0
 LOWEST = 19  # priority: the training goes first
@@ -37,8 +37,8 @@ class Watch:
         import torch
         from rich.console import Console
 
-        from abruptlab.growing import GrowingRun
-        from abruptlab.pretrained import is_shipped, pretrained_run
+        from abruptlab.run.live import GrowingRun
+        from abruptlab.run.pretrained import is_shipped, pretrained_run
 
         os.nice(LOWEST)
         torch.set_num_threads(1)
@@ -144,7 +144,7 @@ def _losses(seen: "GrowingRun") -> "Text":
     from rich.text import Text
 
     from abruptlab.figures.terminal import CURVES
-    from abruptlab.growing import RECENT
+    from abruptlab.run.live import RECENT
 
     last = {name: values[-RECENT:].mean() for name, values in seen.metrics.items()}
     parts = [Text(f"{symbol} {last[name]:.3g}", colour or "") for name, (symbol, colour) in CURVES.items()]

@@ -18,8 +18,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from abruptlab import sites
-from abruptlab.encoder import Encoder
 from abruptlab.errors import ConfigError, SiteError
 from abruptlab.experiments.evaluation import (
     Losses,
@@ -31,9 +29,11 @@ from abruptlab.experiments.evaluation import (
     recorded,
     stack,
 )
+from abruptlab.model import sites
+from abruptlab.model.encoder import Encoder
 
 if TYPE_CHECKING:
-    from abruptlab.runs import Run
+    from abruptlab.run.run import Run
 
 Head = tuple[int, int]  # layer and head, both counted from 0
 

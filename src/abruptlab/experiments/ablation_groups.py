@@ -14,10 +14,10 @@ from jaxtyping import Bool, Float, Shaped
 from abruptlab.experiments.ablation import Head, all_heads, plateau, predict_ablated
 from abruptlab.experiments.attention import mean_attention
 from abruptlab.experiments.evaluation import HELD_OUT, Losses, held_out, load, losses, predict, stack
-from abruptlab.matrices import generator
+from abruptlab.task.matrices import generator
 
 if TYPE_CHECKING:
-    from abruptlab.runs import Run
+    from abruptlab.run.run import Run
 
 GROUPS: dict[str, tuple[str, ...]] = {  # → the labels of its heads
     "row heads": ("row",),

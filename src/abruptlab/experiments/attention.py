@@ -9,12 +9,12 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
-from abruptlab.encoder import Encoder
 from abruptlab.experiments.evaluation import Estimate, held_out, load, pooled, recorded, stack
-from abruptlab.matrices import Batch
+from abruptlab.model.encoder import Encoder
+from abruptlab.task.matrices import Batch
 
 if TYPE_CHECKING:
-    from abruptlab.runs import Run
+    from abruptlab.run.run import Run
 
 Mask = Literal["random", "rows", "columns", "single"]
 

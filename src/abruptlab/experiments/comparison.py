@@ -9,7 +9,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from abruptlab.baselines.nuclear import NuclearNorm, nuclear_norm
-from abruptlab.encoder import Encoder
 from abruptlab.errors import ConfigError
 from abruptlab.experiments.evaluation import (
     Estimate,
@@ -23,10 +22,11 @@ from abruptlab.experiments.evaluation import (
     predict,
     stack,
 )
-from abruptlab.matrices import Batch
+from abruptlab.model.encoder import Encoder
+from abruptlab.task.matrices import Batch
 
 if TYPE_CHECKING:
-    from abruptlab.runs import Run
+    from abruptlab.run.run import Run
 
 PROBABILITIES = tuple(round(0.05 * at, 2) for at in range(2, 13))  # the paper's: 0.10 to 0.60
 KEPT = 64  # batches, of about a hundred kilobytes

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 from abruptlab.errors import ConfigError, RunError
 from abruptlab.experiments.variants import Variants, series, side_by_side
-from abruptlab.pretrained import find_run
+from abruptlab.run.pretrained import find_run
 
 if TYPE_CHECKING:
-    from abruptlab.sweeps import Sweep
+    from abruptlab.sweep.file import Sweep
 
 FAMILY = "components"
 ORDINARY = "ordinary training"

@@ -10,11 +10,11 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from abruptlab.errors import CheckpointError
 from abruptlab.experiments.evaluation import HELD_OUT, Estimate, held_out, load, losses, pooled, predict, stack
-from abruptlab.matrices import Batch, generator
-from abruptlab.tokens import MASK, Vocabulary
+from abruptlab.task.matrices import Batch, generator
+from abruptlab.task.vocabulary import MASK, Vocabulary
 
 if TYPE_CHECKING:
-    from abruptlab.runs import Run
+    from abruptlab.run.run import Run
 
 VALUES = (0.44, -0.24)  # the paper's
 # The paper's moments, steps 1,000, 4,000 and 14,000 of a drop at about 14,300, as shares of the steps to the onset.

@@ -10,11 +10,11 @@ from jaxtyping import Float, Shaped
 from abruptlab.config import Factors
 from abruptlab.experiments.comparison import Contest, compete
 from abruptlab.experiments.evaluation import HELD_OUT, held_out, load, stack
-from abruptlab.matrices import Batch, generator, sample_factors
-from abruptlab.tokens import MASK, Vocabulary
+from abruptlab.task.matrices import Batch, generator, sample_factors
+from abruptlab.task.vocabulary import MASK, Vocabulary
 
 if TYPE_CHECKING:
-    from abruptlab.runs import Run
+    from abruptlab.run.run import Run
 
 # The paper's: entries of U and V from N(0, 0.5²), and from Laplace(0, 0.25); beside them, the training's.
 OTHERS: dict[str, tuple[Factors, float]] = {"N(0, 0.5²)": ("gaussian", 0.5), "Laplace(0, 0.25)": ("laplace", 0.25)}

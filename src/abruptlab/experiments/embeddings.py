@@ -16,12 +16,12 @@ from sklearn.manifold import TSNE
 
 from abruptlab.errors import RunError
 from abruptlab.experiments.evaluation import stack
-from abruptlab.tokens import Vocabulary
+from abruptlab.task.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from abruptlab.config import MatrixTask
-    from abruptlab.encoder import Encoder
-    from abruptlab.runs import Run
+    from abruptlab.model.encoder import Encoder
+    from abruptlab.run.run import Run
 
 SPAN = 1.5  # the paper's figures show the values from −1.5 to 1.5
 SMOOTHED = 9  # neighbouring tokens over which norms are averaged: a rarely drawn one has the noise of its start

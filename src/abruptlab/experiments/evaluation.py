@@ -11,16 +11,16 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from abruptlab import sites
 from abruptlab.config import MatrixTask
-from abruptlab.devices import choose_device
-from abruptlab.encoder import Encoder
-from abruptlab.matrices import BLOCK, Batch, generator, stream
-from abruptlab.models import Model
+from abruptlab.model import sites
+from abruptlab.model.build import Model
+from abruptlab.model.encoder import Encoder
+from abruptlab.system.devices import choose_device
+from abruptlab.task.matrices import BLOCK, Batch, generator, stream
 
 if TYPE_CHECKING:
     from abruptlab.baselines.completer import Completer
-    from abruptlab.runs import Run
+    from abruptlab.run.run import Run
 
 HELD_OUT = 3  # key of the held-out stream; the training draws its batches and weights under 0, 1 and 2
 PART = 256  # matrices in one forward pass

@@ -10,11 +10,11 @@ from jaxtyping import Bool, Float, Int
 
 from abruptlab.errors import CheckpointError
 from abruptlab.experiments.evaluation import held_out, predict
-from abruptlab.matrices import Batch
-from abruptlab.tokens import MASK, Vocabulary
+from abruptlab.task.matrices import Batch
+from abruptlab.task.vocabulary import MASK, Vocabulary
 
 if TYPE_CHECKING:
-    from abruptlab.runs import Run
+    from abruptlab.run.run import Run
 
 CANDIDATES = 256  # matrices of which the typical one is shown
 PERCENTILES = (10, 50, 90, 99)  # of their final errors, at which the matrices of a gallery stand

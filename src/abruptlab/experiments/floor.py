@@ -15,7 +15,6 @@ from torch import Tensor
 
 from abruptlab.baselines.bayes import PosteriorMean
 from abruptlab.config import MatrixTask
-from abruptlab.encoder import Encoder
 from abruptlab.experiments.evaluation import (
     Estimate,
     completed,
@@ -28,10 +27,11 @@ from abruptlab.experiments.evaluation import (
     stack,
 )
 from abruptlab.experiments.methods import POSTERIOR, classical
-from abruptlab.matrices import Batch
+from abruptlab.model.encoder import Encoder
+from abruptlab.task.matrices import Batch
 
 if TYPE_CHECKING:
-    from abruptlab.runs import Run
+    from abruptlab.run.run import Run
 
 BERT = "BERT"
 VARIANCE = "posterior variance"  # what the posterior mean's squared error is expected to be

@@ -9,19 +9,20 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from abruptlab.devices import choose_device
 from abruptlab.errors import RunError
 from abruptlab.experiments.evaluation import Estimate, held_out, load, losses, parts, pooled, predict, stack
 from abruptlab.experiments.losses import smooth
-from abruptlab.matrices import Batch
-from abruptlab.pretrained import pretrained_run
-from abruptlab.sequences import generate, prompts
-from abruptlab.tokens import MASK, Vocabulary
+from abruptlab.model.generate import generate
+from abruptlab.run.pretrained import pretrained_run
+from abruptlab.system.devices import choose_device
+from abruptlab.task.matrices import Batch
+from abruptlab.task.sequences import prompts
+from abruptlab.task.vocabulary import MASK, Vocabulary
 
 if TYPE_CHECKING:
-    from abruptlab.decoder import Decoder
-    from abruptlab.drop import Drop
-    from abruptlab.runs import Run
+    from abruptlab.model.decoder import Decoder
+    from abruptlab.run.drop import Drop
+    from abruptlab.run.run import Run
 
 PARTS = ("prompt", "observed", "masked")  # of the sequence: the prompt, and the answer's observed and hidden entries
 

@@ -9,10 +9,10 @@ from jaxtyping import Float, Shaped
 from abruptlab.experiments.attention import KINDS, NO_LABEL, RANDOM, mean_attention
 from abruptlab.experiments.evaluation import held_out
 from abruptlab.experiments.sequence_attention import attention_over_sequence
-from abruptlab.tokens import Vocabulary
+from abruptlab.task.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from abruptlab.runs import Run
+    from abruptlab.run.run import Run
 
 REACH = 4  # rows and columns around the query, beyond which few queries have a key at all
 BLOCKS = 18  # a side of a decoder's map at most

@@ -10,8 +10,8 @@ from abruptlab.config import MatrixTask
 from abruptlab.errors import RunError
 
 if TYPE_CHECKING:
-    from abruptlab.drop import Drop
-    from abruptlab.runs import Run
+    from abruptlab.run.drop import Drop
+    from abruptlab.run.run import Run
 
 SMOOTHING = 1 / 200  # width of the running mean as a share of the run: well below the width of a drop
 LATE = 0.05  # share of the run, at its end, over which the final values are read

@@ -37,7 +37,7 @@ from abruptlab.experiments.losses import LossCurves, measure_loss_curves
 
 if TYPE_CHECKING:
     from abruptlab.baselines.completer import Completer
-    from abruptlab.runs import Run
+    from abruptlab.run.run import Run
 
 ZERO, MEANS, NUCLEAR, FACTORISATION, POSTERIOR = NAMES = (
     "predict zero",

@@ -9,11 +9,11 @@ from jaxtyping import Bool, Float
 
 from abruptlab.errors import ConfigError, RunError
 from abruptlab.experiments.variants import LOSSES, Series, Variants, series, side_by_side
-from abruptlab.matrices import BLOCK, size_choices
+from abruptlab.task.matrices import BLOCK, size_choices
 
 if TYPE_CHECKING:
-    from abruptlab.runs import Run
-    from abruptlab.sweeps import Sweep
+    from abruptlab.run.run import Run
+    from abruptlab.sweep.file import Sweep
 
 FAMILY = "mixture"
 

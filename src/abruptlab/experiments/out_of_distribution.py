@@ -11,16 +11,16 @@ import torch
 from jaxtyping import Float, Int
 from torch import nn
 
-from abruptlab.encoder import Encoder
 from abruptlab.errors import ConfigError
 from abruptlab.experiments.comparison import Contest, compete
 from abruptlab.experiments.evaluation import HELD_OUT, Estimate, Losses, held_out, load, stack
 from abruptlab.experiments.permutation import permute
-from abruptlab.matrices import Batch, generator
-from abruptlab.tokens import MASK, Vocabulary
+from abruptlab.model.encoder import Encoder
+from abruptlab.task.matrices import Batch, generator
+from abruptlab.task.vocabulary import MASK, Vocabulary
 
 if TYPE_CHECKING:
-    from abruptlab.runs import Run
+    from abruptlab.run.run import Run
 
 BEYOND = 2  # more rows or columns than in the training
 

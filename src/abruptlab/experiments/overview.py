@@ -7,7 +7,7 @@ from abruptlab.experiments.examples import ExampleMatrices, before_and_after, me
 from abruptlab.experiments.losses import LossCurves, measure_loss_curves
 
 if TYPE_CHECKING:
-    from abruptlab.runs import Run
+    from abruptlab.run.run import Run
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from abruptlab.encoder import Encoder
 from abruptlab.errors import SiteError
 from abruptlab.experiments.evaluation import Estimate, Losses, held_out, load, losses, predict, recorded
-from abruptlab.matrices import Batch
-from abruptlab.tokens import MASK, Vocabulary
+from abruptlab.model.encoder import Encoder
+from abruptlab.task.matrices import Batch
+from abruptlab.task.vocabulary import MASK, Vocabulary
 
 if TYPE_CHECKING:
-    from abruptlab.runs import Run
+    from abruptlab.run.run import Run
 
 HEAD_AXIS = {"pattern": 1, "z": 2}  # of the sites that have one
 POSITION_AXIS = {"pattern": 2}  # the query's; 1 at all other sites

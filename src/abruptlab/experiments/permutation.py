@@ -15,13 +15,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from abruptlab.encoder import Encoder
 from abruptlab.errors import ConfigError
 from abruptlab.experiments.evaluation import HELD_OUT, Estimate, Losses, held_out, load, losses, predict, stack
-from abruptlab.matrices import Batch, generator
+from abruptlab.model.encoder import Encoder
+from abruptlab.task.matrices import Batch, generator
 
 if TYPE_CHECKING:
-    from abruptlab.runs import Run
+    from abruptlab.run.run import Run
 
 STEPS = ("before-drop", "final")
 

@@ -12,13 +12,13 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from abruptlab.encoder import Encoder
 from abruptlab.errors import ConfigError
 from abruptlab.experiments.evaluation import Estimate, held_out, load, pooled, recorded, stack
-from abruptlab.matrices import Batch
+from abruptlab.model.encoder import Encoder
+from abruptlab.task.matrices import Batch
 
 if TYPE_CHECKING:
-    from abruptlab.runs import Run
+    from abruptlab.run.run import Run
 
 PLACES = ("all", "observed", "hidden")  # the kinds of places that a probe is judged on
 SHUFFLES = 8  # of the targets, for the chance level

@@ -17,14 +17,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from abruptlab import sites
 from abruptlab.experiments.evaluation import Estimate, held_out, load, over_matrices, parts
 from abruptlab.experiments.losses import LossCurves, measure_loss_curves
+from abruptlab.model import sites
 
 if TYPE_CHECKING:
-    from abruptlab.encoder import Encoder
-    from abruptlab.matrices import Batch
-    from abruptlab.runs import Run
+    from abruptlab.model.encoder import Encoder
+    from abruptlab.run.run import Run
+    from abruptlab.task.matrices import Batch
 
 MOVED = 0.1  # of the largest later change: as much of it as L_mask has fallen at the onset
 ERRORS = 3  # and this many standard errors, so that no noise moves it

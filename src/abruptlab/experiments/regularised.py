@@ -12,7 +12,7 @@ from abruptlab.baselines.nuclear import RegularisedNuclearNorm
 from abruptlab.experiments.evaluation import Losses, held_out, incomplete, load, losses, predict, stack
 
 if TYPE_CHECKING:
-    from abruptlab.runs import Run
+    from abruptlab.run.run import Run
 
 PENALTIES = (0.0005, 0.001, 0.0015, 0.00175, 0.002, 0.005, 0.01)  # the paper's
 

@@ -8,15 +8,15 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from abruptlab.devices import choose_device
 from abruptlab.experiments.evaluation import Estimate, held_out, pooled, recorded, stack
-from abruptlab.sequences import sequences
-from abruptlab.tokens import Vocabulary
+from abruptlab.system.devices import choose_device
+from abruptlab.task.sequences import sequences
+from abruptlab.task.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from abruptlab.decoder import Decoder
-    from abruptlab.matrices import Batch
-    from abruptlab.runs import Run
+    from abruptlab.model.decoder import Decoder
+    from abruptlab.run.run import Run
+    from abruptlab.task.matrices import Batch
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
-from abruptlab.encoder import Encoder
 from abruptlab.errors import ConfigError
 from abruptlab.experiments.evaluation import HELD_OUT, Losses, held_out, load, losses, predict, stack
-from abruptlab.groups import GROUPS, parameters_of
-from abruptlab.matrices import generator
+from abruptlab.model.encoder import Encoder
+from abruptlab.model.groups import GROUPS, parameters_of
+from abruptlab.task.matrices import generator
 
 if TYPE_CHECKING:
-    from abruptlab.matrices import Batch
-    from abruptlab.runs import Run
+    from abruptlab.run.run import Run
+    from abruptlab.task.matrices import Batch
 
 
 @dataclass(frozen=True)

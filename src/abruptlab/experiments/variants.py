@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-from abruptlab.drop import Drop, find_drop
 from abruptlab.errors import RunError
 from abruptlab.experiments.evaluation import held_out
 from abruptlab.experiments.losses import final_value, loss_of_zero, smooth
+from abruptlab.run.drop import Drop, find_drop
 
 if TYPE_CHECKING:
-    from abruptlab.runs import Run
-    from abruptlab.sweeps import Sweep
+    from abruptlab.run.run import Run
+    from abruptlab.sweep.file import Sweep
 
 POINTS = 400  # of a curve: two for each window of the running mean
 SAMPLED = 16_384  # matrices, for a level that has no formula: its standard error is about a hundredth of it

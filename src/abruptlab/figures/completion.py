@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from abruptlab.completion import Completion
+from abruptlab.complete.methods import Completion
 from abruptlab.figures.matrices import draw_matrix
 from abruptlab.figures.style import TEXT_WIDTH, new_figure, paper_style
 

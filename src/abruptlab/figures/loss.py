@@ -12,7 +12,7 @@ from abruptlab.experiments.losses import LossCurves
 from abruptlab.figures.style import DROP, LOSS, MASKED, OBSERVED, REFERENCE, SMALL, new_figure, paper_style
 
 if TYPE_CHECKING:
-    from abruptlab.drop import Drop
+    from abruptlab.run.drop import Drop
 
 DASHES = (4, 3)
 HEADROOM = 1.5  # height of the linear axes over the plateau: room for names above it

@@ -12,11 +12,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from tabulate import tabulate
 
-from abruptlab.devices import choose_device
 from abruptlab.figures.style import paper_style
-from abruptlab.files import write_atomically
-from abruptlab.provenance import device_name, versions
-from abruptlab.tables import Table
+from abruptlab.figures.table import Table
+from abruptlab.system.devices import choose_device
+from abruptlab.system.files import write_atomically
+from abruptlab.system.provenance import device_name, versions
 
 
 def arrays(result: Any) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from abruptlab.experiments.evaluation import Estimate
 from abruptlab.experiments.switching import Switching
 from abruptlab.figures.style import MASKED, OBSERVED, REFERENCE, ShortLog, new_figure, paper_style
-from abruptlab.groups import SINGLE
+from abruptlab.model.groups import SINGLE
 
 LABELS = {  # of `groups.GROUPS`
     "token-embeddings": "token embeddings",

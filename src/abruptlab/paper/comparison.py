@@ -10,10 +10,10 @@ from abruptlab.experiments.evaluation import Losses, unstack
 from abruptlab.experiments.out_of_distribution import Varied, measure_out_of_distribution
 from abruptlab.experiments.regularised import Regularised, measure_regularised
 from abruptlab.figures.comparison import draw_comparison, draw_out_of_distribution
+from abruptlab.figures.table import Table
 from abruptlab.paper.claim import INSIDE, Bound, Claim, Number
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.registry import Figures, FigureSpec, Tables, TableSpec
-from abruptlab.tables import Table
 
 FIGURES: Figures = {
     "3": FigureSpec(

@@ -6,10 +6,10 @@ import numpy as np
 
 from abruptlab.errors import CheckpointError
 from abruptlab.experiments.copying import MOMENTS, CopyingCheck, measure_copying
+from abruptlab.figures.table import Table
 from abruptlab.paper.claim import TRAINED, UNTRAINED, Bound, Claim, Number
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.registry import Tables, TableSpec
-from abruptlab.tables import Table
 
 
 def tabulate_copying(check: CopyingCheck) -> Table:

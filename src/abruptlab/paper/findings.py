@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from abruptlab.errors import ConfigError
 from abruptlab.paper.standins import STANDINS
-from abruptlab.sweeps import Sweep
+from abruptlab.sweep.file import Sweep
 
 if TYPE_CHECKING:
-    from abruptlab.runs import Run
+    from abruptlab.run.run import Run
 
 Result = TypeVar("Result")
 

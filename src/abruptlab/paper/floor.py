@@ -1,8 +1,8 @@
 """All methods against the floor, in numbers (beside the paper)."""
 
 from abruptlab.experiments.floor import MONTE_CARLO, Floor, measure_floor
+from abruptlab.figures.table import Table
 from abruptlab.paper.registry import Tables, TableSpec
-from abruptlab.tables import Table
 
 
 def tabulate_floor(floor: Floor) -> Table:

@@ -6,8 +6,8 @@ from typing import Any, Generic, TypeVar
 
 from matplotlib.figure import Figure
 
+from abruptlab.figures.table import Table
 from abruptlab.paper.findings import Findings
-from abruptlab.tables import Table
 
 Result = TypeVar("Result")
 

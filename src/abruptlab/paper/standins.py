@@ -13,9 +13,9 @@ from jaxtyping import Shaped
 
 from abruptlab.errors import CheckpointError
 from abruptlab.experiments.copying import moments_before
-from abruptlab.matrices import generator
-from abruptlab.models import Model, new_model
-from abruptlab.runs import Run
+from abruptlab.model.build import Model, new_model
+from abruptlab.run.run import Run
+from abruptlab.task.matrices import generator
 
 if TYPE_CHECKING:
     from abruptlab.config import RunConfig

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 
-from abruptlab.drop import Drop, find_drop
 from abruptlab.errors import RunError
 from abruptlab.experiments.examples import measure_examples
 from abruptlab.experiments.losses import final_value, loss_of_zero, measure_loss_curves, smooth
@@ -15,7 +14,8 @@ from abruptlab.figures.overview import draw_overview
 from abruptlab.paper.claim import SMOOTH, STOPPED, Bound, Claim, Number
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.registry import Figures, FigureSpec
-from abruptlab.runs import DROPS
+from abruptlab.run.drop import Drop, find_drop
+from abruptlab.run.run import DROPS
 
 FIGURES: Figures = {
     "1": FigureSpec(

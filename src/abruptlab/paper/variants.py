@@ -17,11 +17,11 @@ import numpy as np
 from abruptlab.experiments.mixture import measure_mixture
 from abruptlab.experiments.variants import OverSeeds as Spread
 from abruptlab.experiments.variants import Variants, measure_families, measure_variants
+from abruptlab.figures.table import Table
 from abruptlab.figures.variants import draw_mixture, draw_variants
 from abruptlab.paper.claim import Bound, Claim, Null, Number, OverSeeds, null
 from abruptlab.paper.findings import ANY_SWEEP, Findings
 from abruptlab.paper.registry import Figures, FigureSpec, Tables, TableSpec
-from abruptlab.tables import Table
 
 SWEEP = "variants"
 FAR_WORSE = 2.0  # a doubling: no fluctuation between seeds

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from abruptlab.errors import RunError
-from abruptlab.files import write_atomically
+from abruptlab.system.files import write_atomically
 
 
 @dataclass(frozen=True)

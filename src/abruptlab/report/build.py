@@ -11,15 +11,15 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
 from abruptlab.figures.style import ATTENTION, DIVERGING
-from abruptlab.files import write_atomically
 from abruptlab.paper import FIGURES, Findings, Verdict, counted, judge, writing
-from abruptlab.provenance import versions
 from abruptlab.report.changes import changes
 from abruptlab.report.pack import in_base64
 from abruptlab.report.pictures import Picture, picture
 from abruptlab.report.story import Story, tell
 from abruptlab.report.template import fill
-from abruptlab.runs import Run
+from abruptlab.run.run import Run
+from abruptlab.system.files import write_atomically
+from abruptlab.system.provenance import versions
 
 FALLING = {"encoder": "L_mask", "decoder": "The loss at observed entries"}  # the metric whose drop is looked for
 CLASSICAL = ("floor", "3", "19", "closeness")  # figures that have a part of the page to themselves

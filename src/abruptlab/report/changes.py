@@ -11,7 +11,7 @@ from abruptlab.experiments.losses import smooth
 from abruptlab.experiments.probes import PLACES
 from abruptlab.experiments.sequence_attention import SequenceAttention
 from abruptlab.report.story import Story
-from abruptlab.runs import DROPS, Run
+from abruptlab.run.run import DROPS, Run
 
 LINES = ("row", "column", "row and column")  # labels of the heads that read along the lines of the matrix
 

@@ -12,15 +12,15 @@ import numpy as np
 from abruptlab.errors import RunError
 from abruptlab.experiments.losses import final_value, smooth
 from abruptlab.experiments.variants import POINTS, zero_level
-from abruptlab.files import write_atomically
 from abruptlab.paper import FIGURES, Findings, Verdict, judge, writing
 from abruptlab.report.build import FALLING
 from abruptlab.report.pack import in_base64
 from abruptlab.report.pictures import small_picture
 from abruptlab.report.template import fill
-from abruptlab.runs import DROPS, Run
-from abruptlab.sweeping.state import RunState, read_state
-from abruptlab.sweeps import Point, Sweep
+from abruptlab.run.run import DROPS, Run
+from abruptlab.sweep.file import Point, Sweep
+from abruptlab.sweep.state import RunState, read_state
+from abruptlab.system.files import write_atomically
 
 KINDS = {"encoder": "BERT: L_mask", "decoder": "GPT: loss at observed entries"}
 

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 
 from abruptlab.errors import AbruptlabError
 from abruptlab.experiments.losses import smooth
-from abruptlab.runs import DROPS, Run
+from abruptlab.run.run import DROPS, Run
 
 
 def other_seeds(run: Run) -> list[Run]:

@@ -26,7 +26,7 @@ from abruptlab.figures.style import GREEN, LOSS, MASKED, OBSERVED, REFERENCE
 from abruptlab.paper import Findings
 from abruptlab.report.pack import packed_shares, rounded
 from abruptlab.report.seeds import band, other_seeds
-from abruptlab.runs import DROPS, Run
+from abruptlab.run.run import DROPS, Run
 
 MOST = 48  # checkpoints that can be scrubbed through
 POINTS = 500  # of a curve

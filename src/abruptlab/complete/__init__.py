@@ -1,0 +1,1 @@
+"""Completing matrices of a person's own, from files and back."""

@@ -1,0 +1,134 @@
+"""Completing one matrix of a person's, of any size and scale, by any of the methods."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+
+from abruptlab.baselines.bayes import PosteriorMean
+from abruptlab.baselines.completer import Completer, typical_size
+from abruptlab.baselines.factorisation import Factorisation
+from abruptlab.baselines.nuclear import NuclearNorm, RegularisedNuclearNorm
+from abruptlab.baselines.simple import RowColumnMeans
+from abruptlab.complete.imputer import TransformerImputer
+from abruptlab.errors import ConfigError, DataError
+
+LONGEST = 300.0  # seconds, about, that a completion may take
+PRIOR_DECIMALS = 4  # that the posterior mean knows at most
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to complete a matrix."""
+
+    make: Callable[..., Completer]
+    options: tuple[str, ...] = ()  # that it has: rank (which must be given), penalty, run
+    seconds: Callable[[int, int, int], float] = lambda m, n, rank: 0.0  # for m × n, m ≥ n; about, on two cores
+    rescaled: bool = True  # whether the matrix is made one of root mean square 1 first
+
+
+METHODS = {
+    "nuclear": Method(NuclearNorm, seconds=lambda m, n, rank: 5e-7 * m * n**2),
+    "regularised": Method(RegularisedNuclearNorm, ("penalty",), lambda m, n, rank: 5e-7 * m * n**2),
+    "factorisation": Method(
+        Factorisation,
+        ("rank",),
+        # the second stands for the memory: at most half a gigabyte for a tensor
+        lambda m, n, rank: m * n * rank**2 * max(5e-7 * n * rank, 1e-4),
+    ),
+    "means": Method(RowColumnMeans, seconds=lambda m, n, rank: 1e-9 * (m + n) ** 3),
+    "posterior-mean": Method(PosteriorMean, ("rank",), lambda m, n, rank: 0.1 * m * n * rank, rescaled=False),
+    "bert": Method(TransformerImputer, ("run",), rescaled=False),
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A method, set up for a matrix."""
+
+    completer: Completer
+    rescaled: bool
+    seconds: float  # that it will take, about
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A matrix with and without its missing entries."""
+
+    values: Float[np.ndarray, "m n"]  # as completed, the observed entries untouched
+    observed: Bool[np.ndarray, "m n"]
+    spread: Float[np.ndarray, "m n"] | None  # standard deviation of what an entry may be, 0 where observed
+    warnings: tuple[str, ...]  # what the method has to say
+
+
+def plan(name: str, shape: tuple[int, int], **options: Any) -> Plan:
+    """The method called `name` for a matrix of that shape; options that are None count as not given.
+
+    Raises `ConfigError` for an option that the method has no use for, for a rank that is missing or does not suit the
+    shape, and for a matrix that would take it more than `LONGEST`.
+    """
+    method = METHODS[name]
+    options = {option: value for option, value in options.items() if value is not None}
+    for option in options.keys() - set(method.options):
+        has = " and ".join(other for other, each in METHODS.items() if option in each.options)
+        raise ConfigError(f"method {name} has no option {option}, which is one of {has}")
+    large, small = max(shape), min(shape)
+    rank = options.get("rank", 0 if "rank" in method.options else 1)
+    if not 1 <= rank <= small:
+        came = f"got {rank}" if "rank" in options else "got none"
+        raise ConfigError(f"method {name}: expected the rank of the matrix, 1 to {small}, {came}; nuclear needs none")
+    seconds = method.seconds(large, small, rank)
+    if seconds > LONGEST:
+        instead = "use nuclear" if METHODS["nuclear"].seconds(large, small, 1) <= LONGEST else "take a part of it"
+        raise ConfigError(
+            f"method {name} would take about {seconds / 60:,.0f} minutes for a matrix of {shape[0]}×{shape[1]}, more "
+            f"than it is made for: {instead}"
+        )
+    return Plan(method.make(**options), method.rescaled, seconds)
+
+
+def complete(given: Float[np.ndarray, "m n"], plan: Plan) -> Completion:
+    """`given` with its missing entries (NaN) filled in.
+
+    Raises `DataError` for a matrix that the method cannot take.
+    """
+    observed = ~np.isnan(given)
+    spread = None
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        if isinstance(plan.completer, PosteriorMean):
+            values, spread = _posterior(plan.completer, given)
+        else:
+            unit = _unit(given) if plan.rescaled else 1.0
+            with np.errstate(over="ignore"):
+                values = np.where(observed, given, unit * plan.completer.transform(given / unit))
+    if not np.isfinite(values).all():
+        raise DataError("the completion has entries beyond the largest number there is: divide the matrix first")
+    return Completion(values, observed, spread, tuple(dict.fromkeys(str(warning.message) for warning in said)))
+
+
+def _unit(given: Float[np.ndarray, "m n"]) -> float:
+    values = torch.tensor(given)[None]
+    return typical_size(values.nan_to_num(0.0), ~values.isnan()).item() or 1.0
+
+
+def _posterior(
+    method: PosteriorMean, given: Float[np.ndarray, "m n"]
+) -> tuple[Float[np.ndarray, "m n"], Float[np.ndarray, "m n"]]:
+    """The posterior's mean and standard deviation, for a matrix rounded to as many decimals as it has."""
+    largest = np.nanmax(np.abs(given))
+    if largest > method.rank:
+        factor = largest / method.rank
+        raise DataError(
+            f"the posterior mean takes factors from −1 to 1: expected entries of at most {method.rank}, the rank, "
+            f"got one of size {largest:.6g}: divide the matrix by {factor:.3g} or more first, or use nuclear"
+        )
+    seen = given[~np.isnan(given)]
+    decimals = next((some for some in range(PRIOR_DECIMALS) if (seen.round(some) == seen).all()), PRIOR_DECIMALS)
+    parameters: dict[str, Any] = method.get_params() | {"decimals": decimals}
+    posterior = PosteriorMean(**parameters).posterior(given.round(decimals))
+    return np.where(np.isnan(given), posterior.mean[0], given), posterior.deviation[0]

@@ -1,0 +1,1 @@
+"""The transformers, each activation with a name, each parameter in a group."""

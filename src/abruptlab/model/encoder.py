@@ -1,0 +1,138 @@
+"""The paper's BERT encoder, with every activation at a named site.
+
+It is `BertModel` without token types, pooler and dropout, plus a linear read-out to one real number per token
+(`huggingface` proves it against the stock implementation).
+"""
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from abruptlab.config import ModelConfig
+from abruptlab.model.narrow_attention import narrow_attention
+from abruptlab.model.sites import Site
+from abruptlab.task.vocabulary import MASK
+
+LAYER_NORM_EPS = 1e-12  # BERT's
+NARROW_HEAD = 8  # on a CPU, heads up to this width have an attention of their own, about twice as fast as SDPA
+
+
+class Attention(nn.Module):
+    """Bidirectional multi-head self-attention. Query, key and value share one product; rows are in that order."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.output = nn.Linear(width, width)
+        self.pattern = Site()  # [batch, head, query, key], rows sum to one
+        self.z = Site()  # [batch, pos, head, d_head], the heads' outputs before the output projection
+
+    def forward(self, x: Float[Tensor, "batch pos width"]) -> Float[Tensor, "batch pos width"]:
+        qkv = self.qkv(x)
+        q, k, v = qkv.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        if self.pattern.touched:
+            z = (self.pattern((q * q.shape[-1] ** -0.5 @ k.mT).softmax(-1)) @ v).transpose(1, 2)
+        elif x.device.type == "cpu" and q.shape[-1] <= NARROW_HEAD and qkv.dtype != torch.bfloat16:
+            z = narrow_attention(qkv, self.heads)
+        else:
+            z = F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
+        return self.output(self.z(z).flatten(2))
+
+
+class Mlp(nn.Module):
+    """The position-wise network: width → mlp_width, GELU (exact, or GPT-2's approximation with tanh), → width."""
+
+    def __init__(self, width: int, mlp_width: int, gelu: Literal["none", "tanh"] = "none") -> None:
+        super().__init__()
+        self.gelu = gelu
+        self.input = nn.Linear(width, mlp_width)
+        self.output = nn.Linear(mlp_width, width)
+        self.post = Site()  # [batch, pos, mlp_width], after the GELU
+
+    def forward(self, x: Float[Tensor, "batch pos width"]) -> Float[Tensor, "batch pos width"]:
+        return self.output(self.post(F.gelu(self.input(x), approximate=self.gelu)))
+
+
+class Block(nn.Module):
+    """One post-LayerNorm transformer layer: x ← norm(x + attention(x)), x ← norm(x + mlp(x))."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.attn = Attention(config.width, config.heads)
+        self.attn_norm = nn.LayerNorm(config.width, eps=LAYER_NORM_EPS)
+        self.resid_mid = Site()  # [batch, pos, width], after the attention's norm
+        self.mlp = Mlp(config.width, config.mlp_width)
+        self.mlp_norm = nn.LayerNorm(config.width, eps=LAYER_NORM_EPS)
+        self.resid_post = Site()  # [batch, pos, width], the layer's output
+
+    def forward(self, x: Float[Tensor, "batch pos width"]) -> Float[Tensor, "batch pos width"]:
+        x = self.resid_mid(self.attn_norm(x + self.attn(x)))
+        return self.resid_post(self.mlp_norm(x + self.mlp(x)))
+
+
+class RowColumnEmbedding(nn.Module):
+    """Structured positional embeddings: the sum of one for the place's row and one for its column."""
+
+    def __init__(self, rows: int, columns: int, width: int) -> None:
+        super().__init__()
+        self.rows = nn.Embedding(rows, width)
+        self.columns = nn.Embedding(columns, width)
+
+    @property
+    def weight(self) -> Float[Tensor, "pos width"]:
+        """The embedding of every place, row by row."""
+        return (self.rows.weight.unsqueeze(1) + self.columns.weight).flatten(0, 1)
+
+
+class Encoder(nn.Module):
+    """The transformer of the paper (section 3): masked tokens in, one predicted value per token out.
+
+    Sites: `embed`, and for each layer i `blocks.{i}.attn.pattern`, `.attn.z`, `.resid_mid`, `.mlp.post`,
+    `.resid_post`; their shapes stand beside their declarations.
+    """
+
+    def __init__(self, config: ModelConfig, vocabulary_size: int, positions: int, columns: int = 1) -> None:
+        """`columns` are those of the matrices, which positional embeddings of rows and columns have to know."""
+        super().__init__()
+        self.config = config
+        frozen = MASK if config.mask_embedding == "zero" else None
+        self.token_embedding = nn.Embedding(vocabulary_size, config.width, padding_idx=frozen)
+        if config.positions == "free":
+            self.position_embedding = nn.Embedding(positions, config.width)
+        else:
+            self.position_embedding = RowColumnEmbedding(positions // columns, columns, config.width)
+        self.embed_norm = nn.LayerNorm(config.width, eps=LAYER_NORM_EPS)
+        self.embed = Site()  # [batch, pos, width], after the norm
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.readout = nn.Linear(config.width, 1)
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draw all weights anew: N(0, init_std²), biases zero, norms identity; the read-out keeps PyTorch's default
+        (uniform within ±1/√width), and MASK's row is zero unless it is trained."""
+        for module in self.modules():
+            if module is self.readout:
+                bound = 1 / math.sqrt(self.readout.in_features)
+                for parameter in self.readout.parameters():
+                    nn.init.uniform_(parameter, -bound, bound, generator=generator)
+            elif isinstance(module, nn.Linear | nn.Embedding):
+                nn.init.normal_(module.weight, std=self.config.init_std, generator=generator)
+                if isinstance(module, nn.Linear):
+                    nn.init.zeros_(module.bias)
+                elif module.padding_idx is not None:
+                    nn.init.zeros_(module.weight[module.padding_idx])
+            elif isinstance(module, nn.LayerNorm):
+                module.reset_parameters()
+
+    def forward(self, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos"]:
+        """Predict the value of every token. Positions are counted from the first: a smaller matrix uses the first
+        m·n of them, row by row."""
+        x = self.token_embedding(tokens) + self.position_embedding.weight[: tokens.shape[1]]
+        x = self.embed(self.embed_norm(x))
+        for block in self.blocks:
+            x = block(x)
+        return self.readout(x).squeeze(-1)

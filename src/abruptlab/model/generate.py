@@ -1,0 +1,20 @@
+"""What a decoder writes after a prompt."""
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from abruptlab.model.decoder import Decoder
+
+
+@torch.no_grad()
+def generate(model: Decoder, prompts: Int[Tensor, "batch prompt"]) -> Int[Tensor, "batch answer"]:
+    """The tokens with which the model fills the places after the prompts, always the most probable one.
+
+    Keys and values of the places so far are kept: each new token costs one place's work.
+    """
+    past, tokens, answer = model.new_past(), prompts, []
+    for _ in range(prompts.shape[1], model.position_embedding.num_embeddings):
+        tokens = model(tokens, past)[:, -1].argmax(-1, keepdim=True)
+        answer.append(tokens)
+    return torch.cat(answer, 1)

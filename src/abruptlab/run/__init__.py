@@ -1,0 +1,1 @@
+"""The folder of a run, as everything after the training reads it."""

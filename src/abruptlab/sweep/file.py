@@ -1,0 +1,208 @@
+"""Sweeps: many runs around one configuration, each in a folder of its own inside the sweep's.
+
+A sweep is a TOML file. Its runs are all combinations of the values under `grid`, with each of the `variants`, with each
+of the seeds:
+
+    name = "width"
+    base = "laptop"                    # a preset, or the name of a configuration file beside this one
+    seeds = [0, 1, 2]
+    overrides.training.steps = 8000    # for every run
+    grid.training.batch = [64, 128]
+    [[variants]]
+    family = "width"                   # variants that one figure compares; may be left out
+    label = "32"                       # of the picture's legend; else made of what the variant changes
+    model = { width = 32, mlp_width = 128 }
+
+Families may share a run: the same settings in two of them are trained once, in one folder.
+"""
+
+import hashlib
+import itertools
+import json
+import tomllib
+from collections.abc import Collection, Iterable
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from abruptlab.config import STRICT, RunConfig, first_mistake
+from abruptlab.errors import ConfigError
+from abruptlab.presets import PRESETS, preset
+
+if TYPE_CHECKING:
+    from abruptlab.run.run import Run
+
+Settings = dict[str, Any]  # dotted name of a field → its value
+SHIPPED = Path(__file__).parents[1] / "paper" / "sweeps"
+
+
+def find_sweep(name: str) -> Path:
+    """The file of a sweep, given as that file or as the name of a sweep that comes with the package.
+
+    Raises `ConfigError`, listing those of the package, if it is neither.
+    """
+    for path in (Path(name), SHIPPED / f"{name}.toml"):
+        if path.is_file():
+            return path
+    shipped = ", ".join(sorted(path.stem for path in SHIPPED.glob("*.toml")))
+    raise ConfigError(f"{name} is neither a sweep's file nor a sweep of the package; there are: {shipped}")
+
+
+@dataclass(frozen=True)
+class Point:
+    """One run of a sweep."""
+
+    label: str  # its variant: what it changes, but for the seed
+    config: RunConfig
+    family: str = ""  # the variants it is compared with
+
+    @property
+    def key(self) -> str:
+        """The name of its folder: a hash of all that defines its numbers.
+
+        Only fields that are not at their defaults enter, so that a field yet to be invented changes no old run's key.
+        """
+        usual = _flat(asdict(RunConfig()))
+        content = {name: value for name, value in _flat(asdict(self.config)).items() if value != usual[name]}
+        content.pop("name", None)
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class SweepConfig:
+    """What a sweep's file says; a table's dotted names are nested tables."""
+
+    __pydantic_config__: ClassVar = STRICT
+
+    name: str
+    base: str
+    seeds: tuple[int, ...] = (0,)
+    overrides: dict[str, Any] = field(default_factory=dict)
+    grid: dict[str, Any] = field(default_factory=dict)
+    variants: tuple[dict[str, Any], ...] = ()
+
+    @staticmethod
+    def read(path: Path) -> "SweepConfig":
+        """Read a sweep's file and check every one of its runs.
+
+        Raises `ConfigError`, naming the file and the mistake.
+        """
+        from pydantic import TypeAdapter, ValidationError
+
+        try:
+            config = TypeAdapter(SweepConfig).validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
+            config.points(path.parent)
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"cannot read {path}: {error}") from None
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{path} is not TOML: {error}") from None
+        except ValidationError as error:
+            raise ConfigError(f"{path}: {first_mistake(error)}") from None
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from None
+        return config
+
+    def points(self, beside: Path = Path()) -> list[Point]:
+        """All runs, seed by seed, so that a sweep cut short has whole seeds; a `base` file is looked for `beside`.
+
+        Raises `ConfigError` for a field that does not exist, a bad value, or two runs of a family that are the same.
+        """
+        if Path(self.base).name != self.base:  # it moves into the sweep's folder with the sweep
+            raise ConfigError(f"base: expected a preset or a file beside the sweep's, got {self.base!r}")
+        base = preset(self.base) if self.base in PRESETS else RunConfig.read(beside / self.base)
+        common = _flat(self.overrides)
+        found: dict[tuple[str, str], Point] = {}
+        for seed, combination, variant in itertools.product(self.seeds, self._combinations(), self.variants or ({},)):
+            settings = dict(variant)
+            family, named = str(settings.pop("family", "")), settings.pop("label", None)
+            changes = combination | _flat(settings)
+            parts = [
+                f"{name.rpartition('.')[2]} {value}" for name, value in (combination if named else changes).items()
+            ]
+            label = ", ".join([*([str(named)] if named else []), *parts]) or self.base
+            config = _changed(base, common | changes | {"seed": seed, "name": self.name})
+            point = Point(label, config, family)
+            if twin := found.get((family, point.key)):
+                raise ConfigError(f"runs {twin.label!r} and {label!r} with seed {seed} are the same")
+            found[family, point.key] = point
+        if not found:
+            raise ConfigError("expected at least one seed, one variant and one value of the grid")
+        return list(found.values())
+
+    def _combinations(self) -> list[Settings]:
+        axes = _flat(self.grid)
+        for name, values in axes.items():
+            if not isinstance(values, list):
+                raise ConfigError(f"grid.{name}: expected a list of values, got {values!r}")
+        return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+
+
+def of_families(points: Iterable[Point], families: Collection[str]) -> list[Point]:
+    """The points of some families; of all, if none is named.
+
+    Raises `ConfigError`, listing the families, for one that there is not.
+    """
+    points = list(points)
+    there = dict.fromkeys(point.family for point in points)
+    for family in families:
+        if family not in there:
+            raise ConfigError(f"the sweep has no family {family!r}; there are: {', '.join(map(repr, there))}")
+    return [point for point in points if not families or point.family in families]
+
+
+class Sweep:
+    """A sweep's folder: `sweep.toml`, and a folder for each run that has begun.
+
+    Raises `ConfigError` if there is no such file, or it makes no sense.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        self.config = SweepConfig.read(self.folder / "sweep.toml")
+
+    @cached_property
+    def points(self) -> list[Point]:
+        """All runs that the sweep has, begun or not."""
+        return self.config.points(self.folder)
+
+    @property
+    def families(self) -> list[str]:
+        """The families of its variants; "" is that of those which name none."""
+        return list(dict.fromkeys(point.family for point in self.points))
+
+    def runs(self, family: str = "") -> dict[str, list["Run"]]:
+        """Of one family, by label, the runs that are finished, by seed.
+
+        Raises `ConfigError`, listing the families, for one that the sweep does not have.
+        """
+        from abruptlab.run.run import Run
+
+        found: dict[str, list[Run]] = {}
+        for point in of_families(self.points, [family]):
+            runs = found.setdefault(point.label, [])
+            folder = self.folder / point.key
+            if (folder / "config.toml").is_file() and (run := Run(folder)).finished:
+                runs.append(run)
+        return found
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> Settings:
+    flat: Settings = {}
+    for name, value in table.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
+
+
+def _changed(base: RunConfig, settings: Settings) -> RunConfig:
+    """`base` with some fields changed, checked as a configuration file is."""
+    table = asdict(base)
+    for name, value in settings.items():
+        *path, last = name.split(".")
+        inner = table
+        for part in path:
+            inner = inner.setdefault(part, {})
+            if not isinstance(inner, dict):
+                raise ConfigError(f"no field {name}")
+        inner[last] = value
+    return RunConfig.from_table(table)

@@ -1,0 +1,86 @@
+"""A sweep's runs on this machine: a queue in front of a few processes.
+
+Every run has a process of its own, so that one which is killed, or runs out of memory, takes no other with it.
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+from multiprocessing.context import SpawnProcess
+
+from abruptlab.sweep.worker import Task, work
+
+
+class LocalProcesses:
+    """`jobs` processes at a time; the slots take turns with the `devices` (none: every run chooses its own)."""
+
+    def __init__(self, jobs: int, devices: Sequence[str] = ()) -> None:
+        self.jobs = jobs
+        self.devices = devices
+        self._waiting: deque[Task] = deque()
+        self._active: dict[int, tuple[Task, SpawnProcess]] = {}
+
+    def submit(self, task: Task) -> None:
+        """Put a run at the end of the queue."""
+        self._waiting.append(task)
+
+    def finished(self) -> list[tuple[Task, str]]:
+        """The runs whose process has ended since the last call, each with how that died, or ""."""
+        ended = []
+        for slot, (task, process) in list(self._active.items()):
+            if process.exitcode is not None:
+                ended.append((task, _death(process.exitcode)))
+                del self._active[slot]
+        for slot in range(self.jobs):
+            if slot not in self._active and self._waiting:
+                self._start(slot, self._waiting.popleft())
+        return ended
+
+    def stop(self) -> None:
+        """Let every process save and end; forget the queue."""
+        self._waiting.clear()
+        for _, process in self._active.values():
+            process.terminate()
+        for _, process in self._active.values():
+            process.join()
+
+    def _start(self, slot: int, task: Task) -> None:
+        if self.devices:
+            task = replace(task, device=self.devices[slot % len(self.devices)])
+        process = multiprocessing.get_context("spawn").Process(
+            target=_work_in_child, args=(task,), name=task.folder.name
+        )
+        # A child inherits what is blocked: Ctrl-C in the terminal reaches us alone, and we send each child one SIGTERM.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        self._active[slot] = (task, process)
+
+
+def _work_in_child(task: Task) -> None:
+    threading.Thread(target=_stop_with_parent, daemon=True).start()
+    try:
+        work(task)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _stop_with_parent() -> None:
+    """Save and end when the parent is gone, even by kill -9."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _death(exitcode: int) -> str:
+    if exitcode < 0:
+        return f"its process was killed by {signal.Signals(-exitcode).name}"
+    return f"its process ended with status {exitcode}" if exitcode else ""

@@ -1,0 +1,112 @@
+"""How far the runs of a sweep are, read from their folders; the index, and the time left."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from abruptlab.run.drop import Drop
+from abruptlab.run.run import DROPS, METRICS, Run
+from abruptlab.sweep.file import Point
+from abruptlab.system.files import write_atomically
+
+AVERAGED = 100  # steps over which the final losses are means: one batch alone is noise
+WARM_UP_S = 5.0  # of training, before which a run's speed says nothing
+TAIL_BYTES = 2048  # of a metrics file, enough for its last whole row
+
+
+@dataclass(frozen=True)
+class RunState:
+    """How far a run is."""
+
+    point: Point
+    state: Literal["waiting", "begun", "done", "failed"]
+    step: int = 0  # updates made
+    seconds: float = 0.0  # of training until then
+    losses: dict[str, float] = field(default_factory=dict)  # metrics: means over the last steps if done, else the last
+    drop: Drop | None = None  # of a run that is done
+    error: str = ""  # of one that failed, in a line
+
+    @property
+    def steps(self) -> int:
+        """Updates that the run has in all."""
+        return self.point.config.training.steps
+
+    @property
+    def falling(self) -> float | None:
+        """The loss whose drop is looked for (L_mask, for an encoder); None before the first step."""
+        return self.losses.get(DROPS[self.point.config.model.kind])
+
+    @property
+    def name(self) -> str:
+        """What the run is called among those of its sweep."""
+        return " ".join(filter(None, (self.point.family, self.point.label, f"seed {self.point.config.seed}")))
+
+
+def read_state(run_folder: Path, point: Point) -> RunState:
+    """How far a point's run is. Cheap unless it is done: then its drop is looked for."""
+    names = METRICS[point.config.model.kind]
+    if (run_folder / "config.toml").is_file() and (run := Run(run_folder)).finished:
+        losses = {name: float(np.mean(run.metrics[name][-AVERAGED:])) for name in names}
+        return RunState(point, "done", run.config.training.steps, run.metrics["elapsed_s"][-1], losses, run.drop)
+    row = _last_row(run_folder / "metrics.jsonl")
+    losses = {name: row[name] for name in names if name in row}
+    note = run_folder.with_suffix(".error")
+    error = note.read_text().partition("\n")[0] if note.is_file() else ""
+    state = "failed" if error else "begun" if row else "waiting"
+    return RunState(point, state, int(row.get("step", -1)) + 1, row.get("elapsed_s", 0.0), losses, error=error)
+
+
+def write_index(folder: Path, states: Iterable[RunState]) -> None:
+    """Write `index.json`, for those who read a sweep without this package. Nothing here reads it."""
+    rows = [
+        {
+            "key": state.point.key,
+            "family": state.point.family,
+            "label": state.point.label,
+            "seed": state.point.config.seed,
+            "state": state.state,
+            "step": state.step,
+            "steps": state.steps,
+            "drop_onset": state.drop and state.drop.onset,
+            "drop_end": state.drop and state.drop.end,
+            **({name: round(loss, 8) for name, loss in state.losses.items()} if state.state == "done" else {}),
+            "error": state.error or None,
+        }
+        for state in states
+    ]
+    write_atomically(folder / "index.json", json.dumps(rows, indent=1) + "\n")
+
+
+def seconds_left(states: Sequence[RunState], running: int) -> float | None:
+    """An estimate for all that is to do, with that many runs at a time; None as long as nothing is known.
+
+    A run goes on at its own mean speed, one that has hardly begun at the mean speed of the others.
+    """
+    known = [state for state in states if state.state == "done" or state.seconds >= WARM_UP_S]
+    if not known:
+        return None
+    speeds = {state.point.key: state.seconds / state.step for state in known}
+    usual = sum(state.seconds for state in known) / sum(state.step for state in known)
+    left = [
+        (state.steps - state.step) * speeds.get(state.point.key, usual)
+        for state in states
+        if state.state in ("waiting", "begun")
+    ]
+    return max([sum(left) / max(1, running), *left]) if left else 0.0
+
+
+def _last_row(metrics: Path) -> dict[str, int | float]:
+    """The last whole row of a metrics file; a missing or empty one has none."""
+    try:
+        with metrics.open("rb") as file:
+            file.seek(max(0, file.seek(0, 2) - TAIL_BYTES))
+            lines = file.read().split(b"\n")[:-1]
+    except FileNotFoundError:
+        return {}
+    if not lines:
+        return {}
+    return {name: np.nan if value is None else value for name, value in json.loads(lines[-1]).items()}

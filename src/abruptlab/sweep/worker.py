@@ -1,0 +1,58 @@
+"""One run of a sweep, in a process of its own on whichever machine."""
+
+import os
+import traceback
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from abruptlab.config import RunConfig
+from abruptlab.errors import AbruptlabError
+from abruptlab.system.files import write_atomically
+
+PATIENCE_S = 120.0  # for the last writer of a run to be gone: a network file system may take 90 s to notice
+
+
+@dataclass(frozen=True)
+class Task:
+    """A run to be trained or gone on with; all paths are absolute."""
+
+    config: RunConfig
+    folder: Path
+    directory: Path  # where relative paths in the configuration start
+    device: str | None
+    threads: int  # decides, on a CPU, the last bits of the numbers
+
+    @property
+    def note(self) -> Path:
+        """The file that says why the run failed, if it did."""
+        return self.folder.with_suffix(".error")
+
+
+def work(task: Task) -> None:
+    """Train the run to its end, from where it was left. A failure is noted in `task.note`, not raised.
+
+    Raises `KeyboardInterrupt` after saving, on SIGINT and SIGTERM.
+    """
+    import torch
+
+    from abruptlab.training.loop import train
+
+    try:
+        os.chdir(task.directory)
+        torch.set_num_threads(task.threads)
+        _wait_for_last_writer(task.folder)
+        train(task.config, task.folder, resume=True, device=task.device)
+    except AbruptlabError as error:
+        write_atomically(task.note, f"{error}\n")
+    except Exception as error:  # the traceback is for us, its last line for the table
+        write_atomically(task.note, f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}")
+
+
+def _wait_for_last_writer(folder: Path) -> None:
+    """A writer that was killed may take a moment to die, or on another machine to be noticed as dead."""
+    from filelock import FileLock, Timeout
+
+    if folder.is_dir():
+        with suppress(Timeout), FileLock(folder / ".lock", timeout=PATIENCE_S):
+            pass

@@ -1,0 +1,1 @@
+"""What a run is trained on: matrices with hidden entries, the tokens they are written in, what is minimised."""

@@ -1,0 +1,140 @@
+"""The task: low-rank matrices with hidden entries, drawn by counter.
+
+The batch of a step depends on the task, the batch size, the seed and the step alone (and on the kind of device), so
+any step can be replayed and a resumed run needs no generator state. Steps are drawn in blocks, on the device.
+"""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from abruptlab.config import MatrixTask
+from abruptlab.task.vocabulary import MASK, Vocabulary
+
+BLOCK = 64  # steps drawn at once; part of what decides the numbers
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Matrices flattened row by row: what the model sees and what it is asked for."""
+
+    tokens: Int[Tensor, "batch pos"]  # token ids, MASK where hidden
+    values: Float[Tensor, "batch pos"]  # the rounded matrices, the target
+    observed: Bool[Tensor, "batch pos"]  # False where hidden
+    size: tuple[int, int]  # rows, columns
+
+    def __getitem__(self, part: slice) -> "Batch":
+        """The matrices of a slice of the batch."""
+        return replace(self, tokens=self.tokens[part], values=self.values[part], observed=self.observed[part])
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on `device`."""
+        return replace(
+            self, tokens=self.tokens.to(device), values=self.values.to(device), observed=self.observed.to(device)
+        )
+
+
+def generator(seed: int, *key: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """A generator whose stream depends on `seed` and `key` alone; different keys give independent streams."""
+    state = np.random.SeedSequence(seed, spawn_key=key).generate_state(1, np.uint64)
+    return torch.Generator(device).manual_seed(int(state[0] >> np.uint64(1)))
+
+
+def sample_factors(task: MatrixTask, shape: tuple[int, ...], random: torch.Generator) -> Float[Tensor, "*shape"]:
+    """Entries of U or V from the task's distribution, all of unit scale (section 2; Gaussian: figure 18)."""
+    if task.factors == "gaussian":
+        return torch.randn(shape, generator=random, device=random.device)
+    uniform = torch.rand(shape, generator=random, device=random.device) * 2 - 1  # [−1, 1)
+    if task.factors == "uniform":
+        return uniform
+    # Laplace by inversion; 1 − |u| lies in (0, 1], with the one point u = −1 kept off the logarithm's pole
+    return -uniform.sign() * torch.log1p(-uniform.abs().clamp(max=1 - 2**-24))
+
+
+def local_coherence(
+    u: Float[Tensor, "*batch m rank"], v: Float[Tensor, "*batch n rank"]
+) -> Float[Tensor, "*batch m n"]:
+    """The local coherence of each entry of U Vᵀ: (m/r)·‖row i of the left singular vectors‖² plus the same for
+    column j on the right (the leverage scores of Chen et al., *Completing Any Low-rank Matrix, Provably*)."""
+    rows, columns = (
+        torch.linalg.qr(factor).Q.square().sum(-1) * (factor.shape[-2] / factor.shape[-1]) for factor in (u, v)
+    )
+    return rows.unsqueeze(-1) + columns.unsqueeze(-2)
+
+
+def _ranks(scores: Float[Tensor, "*batch places"]) -> Int[Tensor, "*batch places"]:
+    """The rank of each place, 0 for the highest score."""
+    return scores.argsort(dim=-1, descending=True).argsort(dim=-1)
+
+
+def _hidden(
+    task: MatrixTask,
+    u: Float[Tensor, "*batch m rank"],
+    v: Float[Tensor, "*batch n rank"],
+    random: torch.Generator,
+) -> Bool[Tensor, "*batch m n"]:
+    """True where an entry is hidden, by the task's kind of mask."""
+    shape = (*u.shape[:-1], v.shape[-2])
+    if task.mask == "fixed":
+        hidden = torch.zeros(shape[-2:], dtype=torch.bool)
+        hidden[list(task.hidden_rows), :] = True
+        hidden[:, list(task.hidden_columns)] = True
+        for i, j in task.kept:
+            hidden[i, j] = False
+        return hidden.to(random.device).expand(shape)
+    chance = torch.rand(shape, generator=random, device=random.device)
+    hidden = chance < task.mask_probability
+    if task.mask == "coherence":
+        # As many entries as the random mask hides; the first `biased` of them by coherence, the others by chance.
+        count = hidden.flatten(-2).sum(-1, keepdim=True)
+        biased = (task.coherence_fraction * count).round()
+        first = _ranks(local_coherence(u, v).flatten(-2)) < biased
+        hidden = (_ranks(chance.flatten(-2) + 2.0 * first) < count).unflatten(-1, shape[-2:])
+    return hidden
+
+
+def stream(
+    task: MatrixTask, batch: int, seed: int, start: int = 0, device: torch.device | str = "cpu"
+) -> Iterator[Batch]:
+    """The batches of `batch` matrices of the steps from `start` on, without end, on `device`.
+
+    Raises `VocabularyError` if a value has no token (Gaussian and Laplace factors are unbounded).
+    """
+    for block in itertools.count(start // BLOCK):
+        yield from _sample_block(task, batch, seed, block, device)[max(0, start - block * BLOCK) :]
+
+
+def sample(task: MatrixTask, batch: int, seed: int, step: int = 0, device: torch.device | str = "cpu") -> Batch:
+    """The batch of one step; `stream` goes through many without drawing them again.
+
+    Raises `VocabularyError` as `stream` does.
+    """
+    return next(stream(task, batch, seed, step, device))
+
+
+def size_choices(task: MatrixTask, seed: int, block: int) -> Int[Tensor, " step"]:
+    """Which of the task's sizes each step of a block of `BLOCK` steps has, known without drawing the matrices."""
+    return torch.randint(len(task.sizes), (BLOCK,), generator=generator(seed, 1, block))
+
+
+def _sample_block(task: MatrixTask, batch: int, seed: int, block: int, device: torch.device | str) -> list[Batch]:
+    vocabulary = Vocabulary.of(task)
+    random = generator(seed, 0, block, device=device)
+    choice = size_choices(task, seed, block)  # on the host, which must not wait for the device
+    batches: list[Batch | None] = [None] * BLOCK
+    for index, (m, n) in enumerate(task.sizes):
+        chosen = (choice == index).nonzero().flatten().tolist()
+        u = sample_factors(task, (len(chosen), batch, m, task.rank), random)
+        v = sample_factors(task, (len(chosen), batch, n, task.rank), random)
+        ids = vocabulary.encode(u @ v.mT).flatten(-2)
+        values = vocabulary.decode(ids)
+        observed = ~_hidden(task, u, v, random).flatten(-2)
+        tokens = torch.where(observed, ids, MASK)
+        for at, step in enumerate(chosen):
+            batches[step] = Batch(tokens[at], values[at], observed[at], (m, n))
+    return [item for item in batches if item is not None]

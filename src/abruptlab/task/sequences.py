@@ -1,0 +1,22 @@
+"""What a decoder reads and writes: [masked X, SEP, X], each matrix flattened row by row.
+
+The m·n entries of the masked matrix and SEP are the prompt, the m·n entries of the whole one the answer.
+"""
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from abruptlab.task.matrices import Batch
+from abruptlab.task.vocabulary import Vocabulary
+
+
+def prompts(batch: Batch, vocabulary: Vocabulary) -> Int[Tensor, "batch prompt"]:
+    """[masked X, SEP] of every matrix."""
+    separator = torch.full_like(batch.tokens[:, :1], vocabulary.separator)
+    return torch.cat([batch.tokens, separator], 1)
+
+
+def sequences(batch: Batch, vocabulary: Vocabulary) -> Int[Tensor, "batch place"]:
+    """[masked X, SEP, X] of every matrix."""
+    return torch.cat([prompts(batch, vocabulary), vocabulary.encode_known(batch.values)], 1)

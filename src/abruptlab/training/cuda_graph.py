@@ -1,0 +1,119 @@
+"""A whole training step as one CUDA graph: on a GPU, a step of hundreds of kernels without Python in between.
+
+A graph does the same kernels on the same memory every time. So the batch is copied to where the captured step reads it,
+the learning rate is a tensor that the optimiser reads on the device, and the metrics are copied away before the next
+graph may write there.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from abruptlab.config import TrainingConfig
+from abruptlab.errors import ConfigError
+from abruptlab.task.matrices import Batch
+
+Work = Callable[[], Float[Tensor, " metric"]]
+Step = Callable[[Batch], Float[Tensor, " metric"]]
+
+WARM_UP = 3  # steps of a size before its capture: they compile, and make the optimiser's state outside of the graphs
+
+
+def require_capturable(config: TrainingConfig, device: torch.device, processes: int) -> None:
+    """Raises `ConfigError` where the configuration asks for a graph and the step cannot be one."""
+    for fits, expected, came in (
+        (device.type == "cuda", "a CUDA device", device.type),
+        (config.optimizer != "muon", "optimizer adam, adamw or sgd, which read the rate on the device", "muon"),
+        (processes == 1, "one process", f"{processes} of them"),
+    ):
+        if config.compile == "graph" and not fits:
+            raise ConfigError(f"compile graph: expected {expected}, got {came}")
+
+
+class CudaGraphs:
+    """How steps are captured on a CUDA device: all that needs one. The graphs share their memory."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        # One stream for warm-up and capture: a node of autograd stays on the stream on which it was made.
+        self._stream = torch.cuda.Stream(device)
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def eagerly(self, work: Work) -> Float[Tensor, " metric"]:
+        """Do the work as it will be captured, but not captured."""
+        here = torch.cuda.current_stream(self._device)
+        self._stream.wait_stream(here)
+        with torch.cuda.stream(self._stream):
+            result = work()
+        here.wait_stream(self._stream)
+        return result
+
+    def capture(self, work: Work) -> Work:
+        """Capture the work without doing it; what comes back does it, and the next time may overwrite its result."""
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
+            result = work()
+
+        def replay() -> Float[Tensor, " metric"]:
+            graph.replay()
+            return result
+
+        return replay
+
+
+@dataclass
+class _OneSize:
+    """The steps on matrices of one size."""
+
+    inputs: Batch  # where the captured step reads
+    done: int = 0
+    captured: Work | None = None
+
+
+class GraphedStep:
+    """`step`, captured once for each size of matrices after `WARM_UP` steps of that size, and replayed from then on.
+
+    The graphs may share their memory because a step leaves nothing behind there: it sets the gradients to None first,
+    so that it writes them all before the optimiser reads them, and the metrics are cloned.
+    """
+
+    def __init__(self, step: Step, optimizers: list[torch.optim.Optimizer], graphs: CudaGraphs) -> None:
+        self._step = step
+        self._graphs = graphs
+        self._groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+        self._sizes: dict[tuple[int, int], _OneSize] = {}
+        for group in self._groups:
+            group["lr"] = torch.tensor(group["lr"], dtype=torch.float32, device=group["params"][0].device)
+
+    def __call__(self, batch: Batch) -> Float[Tensor, " metric"]:
+        """The metrics of a step on `batch`, on the device; nothing waits for it."""
+        if batch.size not in self._sizes:
+            self._sizes[batch.size] = _OneSize(_clone(batch))
+        here = self._sizes[batch.size]
+        here.inputs.tokens.copy_(batch.tokens)
+        here.inputs.values.copy_(batch.values)
+        here.inputs.observed.copy_(batch.observed)
+        here.done += 1
+        work = partial(self._step, here.inputs)
+        if here.done <= WARM_UP:
+            return self._graphs.eagerly(work)
+        if here.captured is None:
+            here.captured = self._capture(work)
+        return here.captured().clone()
+
+    def _capture(self, work: Work) -> Work:
+        # Fused optimisers are capturable as they are; PyTorch wants it said at the capture, and warns of it elsewhere.
+        for group in self._groups:
+            group["capturable"] = True
+        captured = self._graphs.capture(work)
+        for group in self._groups:
+            group["capturable"] = False
+        return captured
+
+
+def _clone(batch: Batch) -> Batch:
+    return replace(batch, tokens=batch.tokens.clone(), values=batch.values.clone(), observed=batch.observed.clone())

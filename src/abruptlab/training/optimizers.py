@@ -1,0 +1,68 @@
+"""The optimisers of a run, and their state as named tensors for the checkpoint."""
+
+import torch
+from torch import Tensor
+
+from abruptlab.config import TrainingConfig
+from abruptlab.errors import CheckpointError, ConfigError
+from abruptlab.model.build import Model
+
+
+def build_optimizers(config: TrainingConfig, model: Model) -> list[torch.optim.Optimizer]:
+    """The optimisers that together train `model`: one, or for Muon two (it takes the layers' matrices only).
+
+    Raises `ConfigError` if this PyTorch has no Muon (it came with 2.9).
+    """
+    every = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    rate, decay = config.learning_rate, config.weight_decay
+    if config.optimizer == "sgd":
+        return [torch.optim.SGD(every, lr=rate, momentum=config.momentum, fused=True)]
+    if config.optimizer == "adamw":
+        return [torch.optim.AdamW(every, lr=rate, weight_decay=decay, fused=True)]
+    if config.optimizer == "adam":
+        return [torch.optim.Adam(every, lr=rate, fused=True)]
+    if not hasattr(torch.optim, "Muon"):
+        raise ConfigError(f"optimizer muon: expected PyTorch 2.9 or later, got {torch.__version__}")
+    matrices = [parameter for parameter in model.blocks.parameters() if parameter.ndim == 2 and parameter.requires_grad]
+    chosen = {id(parameter) for parameter in matrices}
+    others = [parameter for parameter in every if id(parameter) not in chosen]
+    built: list[torch.optim.Optimizer] = []
+    if matrices:
+        built.append(torch.optim.Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
+    if others:
+        built.append(torch.optim.Adam(others, lr=rate, fused=True))
+    return built
+
+
+def set_learning_rate(optimizers: list[torch.optim.Optimizer], rate: float) -> None:
+    """Give all parameters that rate: in place where it is a tensor, which a captured step reads (`cuda_graph`)."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+
+
+def optimizer_tensors(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
+    """All state, named `{optimizer}.{parameter}.{quantity}`, both counted from 0."""
+    return {
+        f"{at}.{parameter}.{quantity}": value
+        for at, optimizer in enumerate(optimizers)
+        for parameter, state in optimizer.state_dict()["state"].items()
+        for quantity, value in state.items()
+        if value is not None
+    }
+
+
+def restore_optimizers(optimizers: list[torch.optim.Optimizer], tensors: dict[str, Tensor]) -> None:
+    """Put saved state back. Raises `CheckpointError` if it does not fit these optimisers."""
+    states: list[dict[int, dict[str, Tensor]]] = [{} for _ in optimizers]
+    try:
+        for name, value in tensors.items():
+            at, parameter, quantity = name.split(".")
+            states[int(at)].setdefault(int(parameter), {})[quantity] = value
+        for optimizer, state in zip(optimizers, states, strict=True):
+            optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    except (ValueError, IndexError, KeyError) as error:
+        raise CheckpointError(f"the optimizer state does not fit this run's optimizer: {error}") from None

@@ -1,0 +1,432 @@
+"""The command line as a user meets it: exit status, one line for each mistake, nothing lost."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from abruptlab.cli import main
+from abruptlab.config import RunConfig
+from abruptlab.paper import CLAIMS, FIGURES, SWEEP_CLAIMS
+from abruptlab.presets import PRESETS, init_std, preset
+from abruptlab.run.checkpoints import saved_steps
+from abruptlab.run.run import Run
+from tests.synthetic import STEPS, make_metrics, make_sweep
+
+COMMAND = [sys.executable, "-m", "abruptlab"]
+
+
+def abruptlab(*arguments: str | Path) -> tuple[int, str]:
+    """Run the command in this process; its exit status and what it said if it failed."""
+    try:
+        main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        if isinstance(stop.code, str):  # Python prints it on stderr and exits with 1
+            return 1, stop.code
+        return int(stop.code or 0), ""
+    return 0, ""
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli") / "smoke"
+    assert abruptlab("train", "smoke", "--out", folder) == (0, "")
+    return folder
+
+
+def test_help_is_light() -> None:
+    """`abruptlab --help` answers at once because it imports nothing heavy."""
+    script = (
+        "import sys; from abruptlab.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit as stop: assert not stop.code\n"
+        "heavy = {'torch', 'numpy', 'matplotlib', 'pydantic', 'transformers'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert all(command in shown for command in ("train", "reproduce", "show", "presets", "figure"))
+
+
+def test_presets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert abruptlab("presets") == (0, "")
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(PRESETS)
+
+
+def test_the_paper_preset_is_the_papers() -> None:
+    config = preset("paper")
+    assert (config.task.sizes, config.task.rank, config.task.factors) == (((7, 7),), 2, "uniform")
+    assert (config.task.mask, config.task.mask_probability, config.task.decimals, config.task.limit) == (
+        "random", 0.3, 2, 10.0,
+    )  # fmt: skip
+    model = config.model
+    assert (model.layers, model.heads, model.width, model.mlp_width) == (4, 8, 768, 3072)
+    assert (model.init_std, model.mask_embedding) == (0.02, "zero")
+    training = config.training
+    assert (training.optimizer, training.learning_rate, training.schedule, training.warmup_steps) == (
+        "adam", 1e-4, "constant", 0,
+    )  # fmt: skip
+    assert (training.batch, training.steps, training.weight_decay, training.precision) == (256, 50_000, 0.0, "fp32")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_keep_the_science(name: str) -> None:
+    config = preset(name)
+    assert config.name == name
+    assert config.model.init_std == (init_std(config.model.width) if config.model.kind == "encoder" else 0.02)
+    assert config.model.mask_embedding == {"encoder": "zero", "decoder": "trained"}[config.model.kind]
+    assert (config.training.optimizer, config.training.schedule) == ("adam", "constant")
+    assert (config.task.factors, config.task.mask, config.task.mask_probability) == ("uniform", "random", 0.3)
+
+
+def test_the_gpt_preset_is_the_papers() -> None:
+    config = preset("gpt")
+    model, paper = config.model, preset("paper")
+    assert (model.kind, model.layers, model.heads, model.width, model.mlp_width) == ("decoder", 2, 2, 256, 1024)
+    assert (model.attention, model.mask_embedding, config.places) == ("softmax", "trained", 99)
+    assert config.task == replace(paper.task, limit=2.0)
+    training = replace(paper.training, steps=5000, checkpoint_every=500, rolling_every=20)
+    assert config.training == training
+
+
+def test_progress_says_all_there_is_to_say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert abruptlab("train", "smoke", "--out", tmp_path / "run") == (0, "")
+    number = r"[\d.e+-]+"
+    line = rf"step 60/60 100% 0:00:00 left  loss {number} L_obs {number} L_mask {number} {number} ms/step"
+    assert re.search(line, capsys.readouterr().err)
+
+
+def test_every_field_is_a_flag(tmp_path: Path) -> None:
+    words = ["--seed", "7", "--steps", "2", "--sizes", "2", "3", "4", "4", "--rank", "1", "--compile", "no"]
+    assert abruptlab("train", "smoke", "--out", tmp_path / "run", *words) == (0, "")
+    config = Run(tmp_path / "run").config
+    assert (config.seed, config.training.steps, config.task.sizes) == (7, 2, ((2, 3), (4, 4)))
+
+
+def test_a_run_from_a_file_is_the_run_of_the_preset(smoke: Path, tmp_path: Path) -> None:
+    assert abruptlab("train", "--config", smoke / "config.toml", "--out", tmp_path / "run") == (0, "")
+    assert (Run(tmp_path / "run").metrics["loss"] == Run(smoke).metrics["loss"]).all()
+
+
+def test_show(smoke: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert abruptlab("show", smoke) == (0, "")
+    shown = capsys.readouterr().out
+    assert RunConfig.from_toml(shown.split("\nrun ")[0]) == Run(smoke).config
+    assert "60 of 60 steps" in shown
+    assert "none found" in shown
+
+
+def test_a_figure_of_the_package_s_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert abruptlab("figure", "4", "laptop", "--step", "onset", "--matrices", "8", "--out", tmp_path) == (0, "")
+    written = sorted(path.name for path in (tmp_path / "figures").iterdir())
+    assert written == ["figure_4.json", "figure_4.npz", "figure_4.pdf", "figure_4.png"]
+    assert [Path(line).name for line in sorted(capsys.readouterr().out.split())] == written
+
+
+def test_a_table_of_the_package_s_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert abruptlab("table", "1", "laptop", "--matrices", "8", "--out", tmp_path) == (0, "")
+    assert (tmp_path / "tables" / "table_1.md").read_text() in capsys.readouterr().out
+
+
+def test_without_a_place_to_write_the_package_stays_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert abruptlab("table", "1", "laptop", "--matrices", "8") == (0, "")
+    assert (tmp_path / "runs" / "laptop-shipped" / "tables" / "table_1.csv").exists()
+
+
+def test_figures_names_what_a_run_cannot_give(smoke: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert abruptlab("figures", smoke, "--matrices", "32", "--out", tmp_path) == (0, "")
+    shown = capsys.readouterr().out
+    for name in (name for name, spec in FIGURES.items() if not spec.sweep):
+        there = (tmp_path / "figures" / f"figure_{name}.png").exists()
+        assert there == (f"figure {name}: {tmp_path}" in shown)
+        assert there != (f"figure {name}: not from this run: " in shown)
+    assert (tmp_path / "figures" / "figure_4.png").exists()
+    assert "table 1: not from this run: " in shown
+
+
+def test_claims_are_judged_and_written(smoke: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert abruptlab("claims", smoke, "--out", tmp_path) == (0, "")
+    of_a_run = list(CLAIMS)
+    assert [verdict["id"] for verdict in json.loads((tmp_path / "claims.json").read_text())] == of_a_run
+    assert "not judged" in capsys.readouterr().out
+
+
+def test_a_decoder_s_run_from_training_to_claims(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    small = ["--steps", "4", "--batch", "4", "--width", "16", "--mlp-width", "32"]
+    assert abruptlab("reproduce", "gpt-laptop", "--out", run, *small) == (0, "")
+    shown = capsys.readouterr()
+    assert re.search(r"step 4/4 100% 0:00:00 left  loss [\d.]+ L_obs [\d.e+]+ L_mask [\d.]+", shown.err)
+    for name in FIGURES:
+        assert (f"figure {name}: {run}" in shown.out) == (name in ("11", "12"))
+    assert re.search(r"figure 4: not from this run: this needs an encoder, and the run's model is a decoder", shown.out)
+    assert "table 1: not from this run: this needs an encoder" in shown.out
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert page.count("<img") == 2
+    assert "decoder of 2 layers" in page
+    assert abruptlab("show", run) == (0, "")
+    assert "4 of 4 steps" in capsys.readouterr().out
+    line = "^abruptlab: this needs an encoder, and the run's model is a decoder$"
+    for words in (["ablate"], ["patch", "--layer", "0"], ["switch", "--groups", "mlp", "--source", "0"]):
+        status, said = abruptlab(words[0], run, *words[1:], "--matrices", "8")
+        assert status == 1
+        assert re.match(line, said), said
+
+
+def test_ablating_every_head_of_the_trained_model_takes_the_completion_away(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert abruptlab("ablate", "laptop", "--with", "zero", "--matrices", "64") == (0, "")
+    rows = [line for line in capsys.readouterr().out.splitlines() if "±" in line]
+    intact, ablated, _ = (float(row.split("│")[4].split("±")[0]) for row in rows)
+    assert intact < 0.03
+    assert ablated > 0.05
+
+
+def test_patching_all_that_enters_a_layer_makes_the_prediction_that_of_x(capsys: pytest.CaptureFixture[str]) -> None:
+    assert abruptlab("patch", "laptop", "--site", "blocks.0.resid_mid", "--matrices", "16") == (0, "")
+    shown = capsys.readouterr().out
+    assert "hidden 1.000 ± 0.000, observed 1.000 ± 0.000" in shown
+    rows = [line.split("│")[2:] for line in shown.splitlines() if "±" in line and "│" in line]
+    assert rows[0] != rows[1] == rows[2]
+
+
+def test_switching_everything_gives_the_other_model(capsys: pytest.CaptureFixture[str]) -> None:
+    assert abruptlab("switch", "laptop", "--groups", "attention-qkv", "all-but-qkv", "--matrices", "16") == (0, "")
+    rows = [line.split("│")[2:] for line in capsys.readouterr().out.splitlines() if "±" in line]
+    assert rows[0] != rows[1] == rows[2]
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["train", "latop"], r"no preset 'latop'; there are: smoke, pocket, laptop"),
+        (["train"], "expected a preset .* or --config FILE"),
+        (["train", "--config", "none.toml"], "cannot read none.toml"),
+        (["train", "smoke", "--rank", "9"], "rank: expected 1 to 3"),
+        (["train", "smoke", "--heads", "3"], r"width: expected a multiple of heads \(3\), got 16"),
+        (["train", "smoke", "--device", "abacus"], "device 'abacus': expected one of"),
+        (["show", "nowhere"], "nowhere is neither a run folder nor a run of the package; there are: laptop"),
+        (["figure", "1", "nowhere"], "nowhere is neither a run folder"),
+        (["figure", "3.5", "laptop"], r"no figure '3\.5'; there are: 1, 2, matrices"),
+        (["table", "7", "laptop"], "no table '7'; there are: 1"),
+        (["figure", "2", "laptop", "--step", "final"], "figure 2 has no --step; of these options it has: none"),
+        (["figure", "4", "laptop", "--step", "after"], r"no checkpoint 'after'; there are: start \(0\), before-drop"),
+        (["figure", "4", "laptop", "--step", "17"], "no checkpoint 17; there are: 0, "),
+        (["figure", "4", "laptop", "--matrices", "1"], "--matrices: expected at least 2, got 1"),
+        (["claims", "laptop", "--seed", "-1"], "--seed: expected 0 or more, got -1"),
+        (["ablate", "laptop", "--heads", "1"], r"--heads: expected LAYER\.HEAD, such as 1\.0, got '1'"),
+        (["ablate", "laptop", "--heads", "9.0"], r"no head 9\.0"),
+        (["patch", "laptop"], "expected either --layer NUMBER or --site NAME"),
+        (["patch", "laptop", "--layer", "9"], r"no site 'blocks\.9\.attn\.z'; this model has: embed"),
+        (["patch", "laptop", "--layer", "1", "--heads", "99"], "99"),
+        (["patch", "laptop", "--layer", "1", "--positions", "25"], "25"),
+        (["switch", "laptop", "--groups", "brains"], "no group of parameters 'brains'; there are: token-embeddings"),
+        (["sweep", "nowhere"], "nowhere is neither a sweep's file nor a sweep of the package; there are: .*smoke"),
+        (["sweep", "smoke", "--only", "size"], "the sweep has no family 'size'; there are: 'width', 'depth'"),
+        (["sweep", "smoke", "--jobs", "0"], "--jobs: expected at least 1, got 0"),
+        (["sweep", "smoke", "--device", "abacus"], "device 'abacus': expected one of"),
+        (["sweep", "smoke", "--gpus-per-run", "1"], "--gpus-per-run: expected with --ray only"),
+        (["sweep", "smoke", "--ray", "auto", "--jobs", "2"], "--jobs: expected without --ray only"),
+        (["reproduce", "latop"], "no preset 'latop'"),
+        (["reproduce", "--only", "laptop"], "--only: expected together with --everything"),
+        (["reproduce", "smoke", "--everything"], "--everything: expected no preset, --config, --out or field of a run"),
+        (["reproduce", "--everything", "--steps", "3"], "--everything: expected no preset, --config, --out or field"),
+        (["paper", "--results", "nowhere"], "no folder of results at nowhere"),
+        (
+            ["figure", "13", "laptop"],
+            r"figure 13 is of the sweep variants \(make it: abruptlab sweep variants\); .* a run$",
+        ),
+        (["figure", "sweep", "laptop"], r"is of a sweep \(make one: abruptlab sweep FILE\.toml\); .* is a run$"),
+        (["table", "variants", "laptop"], r"table variants is of a sweep"),
+    ],
+)
+def test_a_mistake_is_one_line(words: list[str], line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, said = abruptlab(*words)
+    assert status == 1
+    assert said.startswith("abruptlab: ")
+    assert "\n" not in said
+    assert re.search(line, said), said
+    assert not list(tmp_path.iterdir())  # nothing half made
+
+
+WIDTHS = """
+name = "mine"
+base = "base.toml"
+[[variants]]
+label = "12"
+model.width = 12
+[[variants]]
+label = "16"
+"""
+
+
+def test_a_sweep_is_looked_at_as_a_run_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_sweep(tmp_path, WIDTHS, lambda point: make_metrics(onset=1000 if point.label == "16" else 9 * STEPS))
+    assert abruptlab("figures", tmp_path) == (0, "")
+    shown = capsys.readouterr().out
+    assert f"figure sweep: {tmp_path / 'figures' / 'figure_sweep.png'}" in shown
+    assert f"table variants: {tmp_path / 'tables' / 'table_variants.csv'}" in shown
+    assert "figure 4" not in shown
+    rows = csv.reader((tmp_path / "tables" / "table_variants.csv").read_text().splitlines())
+    assert [row[1:4] for row in rows][1:] == [
+        ["12", "1 of 1", "0"],
+        ["16", "1 of 1", "1"],
+    ]
+    assert abruptlab("figure", "4", tmp_path)[1].endswith(
+        f"figure 4 is of one run, such as those in the sweep's folders; {tmp_path} is the sweep mine"
+    )
+    assert "figure 13 is of the sweep variants (make it: " in abruptlab("figure", "13", tmp_path)[1]
+    assert "--step: expected a run to look at" in abruptlab("figures", tmp_path, "--step", "final")[1]
+
+
+def test_everything_is_trained_drawn_and_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (
+        'name = "variants"\nbase = "smoke"\noverrides.training.steps = 4\n[[variants]]\nfamily = "rate"\nlabel = "1"\n'
+    )
+    (tmp_path / "tiny.toml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("abruptlab.sweep.file.find_sweep", lambda name: tmp_path / "tiny.toml")
+    usual = preset("gpt-laptop")
+    model, training = replace(usual.model, width=16, mlp_width=32), replace(usual.training, steps=4, batch=4)
+    small = replace(usual, model=model, training=training)
+    monkeypatch.setattr("abruptlab.cli.training.preset", lambda name: small if name == "gpt-laptop" else preset(name))
+    assert abruptlab("reproduce", "--everything", "--only", "gpt-laptop", "variants") == (0, "")
+    assert Run(tmp_path / "runs" / "gpt-laptop-seed0").finished
+    assert (tmp_path / "runs" / "gpt-laptop-seed0" / "report.html").exists()
+    assert not (tmp_path / "runs" / "laptop-seed1").exists()
+    sweep = tmp_path / "runs" / "sweeps" / "variants"
+    assert (sweep / "claims.json").exists()
+    assert (sweep / "figures" / "figure_rate.png").exists()
+    assert f"page: {(sweep / 'index.html').relative_to(tmp_path)}" in capsys.readouterr().out.splitlines()
+    assert (sweep / "index.html").exists()
+
+
+def test_claims_on_a_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = WIDTHS.replace('"mine"', '"variants"').replace("[[variants]]", '[[variants]]\nfamily = "width"')
+    make_sweep(tmp_path, text, lambda point: make_metrics(final=0.5 if point.label == "12" else 0.05))
+    assert abruptlab("claims", tmp_path, "--out", tmp_path / "out") == (0, "")
+    verdicts = {verdict["id"]: verdict for verdict in json.loads((tmp_path / "out" / "claims.json").read_text())}
+    assert set(verdicts) == {name for name, claim in SWEEP_CLAIMS.items() if claim.sweep == "variants"}
+    assert verdicts["width-too-small"]["holds"] is True
+    assert verdicts["width-suboptimal"]["measured"] == 1
+    assert "no family 'depth'" in verdicts["depth-earlier"]["note"]
+    assert "FAILS" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [["trian"], ["train", "smoke", "--widht", "4"], ["train", "smoke", "--rank", "x"]])
+def test_a_command_line_that_does_not_parse(words: list[str]) -> None:
+    assert abruptlab(*words)[0] == 2
+
+
+def test_a_file_with_a_mistake_is_named(tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text("[task]\nrnak = 2\n")
+    status, said = abruptlab("train", "--config", tmp_path / "bad.toml", "--out", tmp_path / "run")
+    assert status == 1
+    assert "bad.toml: unknown field task.rnak; there are:" in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_existing_run_is_refused_unless_resumed(smoke: Path) -> None:
+    assert "already holds this run" in abruptlab("train", "smoke", "--out", smoke)[1]
+    assert "different run: seed is 0 there, 1 here" in abruptlab("train", "smoke", "--seed", "1", "--out", smoke)[1]
+    assert abruptlab("train", "smoke", "--out", smoke, "--resume") == (0, "")
+
+
+def test_a_sweep_in_which_a_run_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "fast.toml").write_text(
+        'name = "fast"\nbase = "smoke"\n[[variants]]\nlabel = "huge"\n'
+        'training = { optimizer = "sgd", learning_rate = 1e30 }\n'
+    )
+    status, said = abruptlab("sweep", tmp_path / "fast.toml", "--out", tmp_path / "sweep", "--device", "cpu")
+    assert status == 1
+    assert "1 of the runs failed, as said above; to try them again: abruptlab" in said
+    shown = capsys.readouterr()
+    assert re.search(r"failed: huge seed 0, the loss is (nan|inf) at step", shown.err)
+    assert "1 at a time, 1 thread each" in shown.err
+    (row,) = json.loads((tmp_path / "sweep" / "index.json").read_text())
+    assert row["key"] in shown.out
+
+
+def test_a_cluster_that_is_not_there(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed: extra cluster")
+    status, said = abruptlab("sweep", "smoke", "--out", tmp_path / "sweep", "--ray", "127.0.0.1:9")
+    assert (status, list(tmp_path.iterdir())) == (1, [])
+    assert "no Ray cluster at '127.0.0.1:9': " in said
+
+
+def test_without_ray_its_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    status, said = abruptlab("sweep", "smoke", "--out", tmp_path / "sweep", "--ray", "auto")
+    assert (status, said) == (1, "abruptlab: --ray needs Ray: pip install 'abruptlab[cluster]'")
+
+
+def start(*arguments: str | Path) -> subprocess.Popen[str]:
+    """A training in a process of its own, long enough to be interrupted."""
+    words = ["train", "smoke", "--steps", "100000", "--rolling-every", "20", *map(str, arguments)]
+    return subprocess.Popen([*COMMAND, *words], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+
+
+def wait_for_checkpoint(folder: Path, step: int, process: subprocess.Popen[str]) -> None:
+    """Until it, or a later one, is there (of many, the oldest go); a slow machine only makes it take longer."""
+    while max(saved_steps(folder / "checkpoints"), default=-1) < step:
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        time.sleep(0.05)
+
+
+def test_ctrl_c_saves_and_prints_the_command_to_go_on(tmp_path: Path) -> None:
+    process = start("--out", tmp_path / "run")
+    wait_for_checkpoint(tmp_path / "run", 32, process)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=120)[1]
+    assert process.returncode == 130
+    assert f"abruptlab train --config {tmp_path}/run/config.toml --out {tmp_path}/run --resume" in said
+    assert "Traceback" not in said
+    run = Run(tmp_path / "run")
+    assert run.steps[-1] == len(run.metrics["step"])
+
+
+def test_kill_9_loses_only_the_steps_since_the_checkpoint(tmp_path: Path) -> None:
+    # in a process of its own, like the others: the same bits need the same number of threads
+    subprocess.run([*COMMAND, "train", "smoke", "--out", str(tmp_path / "whole")], check=True, capture_output=True)
+    process = start("--out", tmp_path / "run")
+    wait_for_checkpoint(tmp_path / "run", 40, process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=120)
+    run = Run(tmp_path / "run")
+    left = run.steps[-1]
+    assert left >= 40
+    resumed = start("--out", tmp_path / "run", "--resume")
+    wait_for_checkpoint(tmp_path / "run", left + 40, resumed)
+    resumed.send_signal(signal.SIGINT)
+    resumed.communicate(timeout=120)
+    after = Run(tmp_path / "run").metrics
+    assert after["step"].tolist() == list(range(len(after["step"])))
+    assert (after["loss"][:60] == Run(tmp_path / "whole").metrics["loss"]).all()
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    """A limit on the size of files stands in for the full disk: the checkpoint does not fit."""
+    resource = pytest.importorskip("resource")
+    process = subprocess.run(
+        [*COMMAND, "train", "smoke", "--out", str(tmp_path / "run")],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 1
+    assert "Traceback" not in process.stderr
+    assert "cannot write" in process.stderr.splitlines()[-1]
+    assert not list((tmp_path / "run").rglob("*.tmp"))

@@ -1,0 +1,245 @@
+"""Completing a person's matrix: the methods on known answers, and `abruptlab complete` as a user meets it."""
+
+import re
+import shutil
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from abruptlab.cli.completing import LISTED, Complete
+from abruptlab.complete.methods import METHODS, Completion, complete, plan
+from abruptlab.errors import ConfigError, DataError
+from abruptlab.figures.completion import draw_completion
+from tests.cli.test_cli import abruptlab
+
+NAN = np.nan
+U, V = np.array([0.9, -0.6, 0.4, 0.8, -1.0]), np.array([0.5, 1.0, -0.8, 0.6, 0.7])
+MATRIX = np.outer(U, V).round(2)
+HOLES = [(0, 1), (1, 3), (2, 0), (4, 2)]
+GIVEN = MATRIX.copy()
+GIVEN[tuple(zip(*HOLES, strict=True))] = NAN
+OPTIONS = {"factorisation": {"rank": 1}, "posterior-mean": {"rank": 1}}
+LOW_RANK = [name for name in METHODS if name != "means"]
+
+
+def text_of(matrix: np.ndarray) -> str:
+    rows = [",".join("" if np.isnan(value) else f"{value:g}" for value in row) for row in matrix]
+    return ",a,b,c,d,e\n" + "".join(f"r{i},{row}\n" for i, row in enumerate(rows, start=1))
+
+
+@pytest.fixture
+def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("t.csv").write_text(text_of(GIVEN))
+    return Path("t.csv")
+
+
+@pytest.mark.parametrize("name", LOW_RANK)
+def test_a_matrix_of_rank_1_is_completed(name: str) -> None:
+    completion = complete(GIVEN, plan(name, GIVEN.shape, **OPTIONS.get(name, {})))
+    tolerance = 0.3 if name == "bert" else 0.02
+    np.testing.assert_allclose(completion.values, MATRIX, atol=tolerance)
+    np.testing.assert_array_equal(completion.observed, ~np.isnan(GIVEN))
+    np.testing.assert_array_equal(completion.values[completion.observed], GIVEN[completion.observed])
+    assert (completion.spread is not None) == (name == "posterior-mean")
+    assert not completion.warnings
+
+
+@pytest.mark.parametrize("name", ["nuclear", "regularised", "factorisation", "means"])
+@pytest.mark.parametrize("factor", [1e-300, 1e-6, 1e6, 1e300])
+def test_the_scale_does_not_matter(name: str, factor: float) -> None:
+    planned = plan(name, GIVEN.shape, **OPTIONS.get(name, {}))
+    scaled = complete(factor * GIVEN, planned).values / factor
+    np.testing.assert_allclose(scaled, complete(GIVEN, planned).values, atol=1e-4)
+
+
+def test_an_additive_matrix_is_completed_by_means() -> None:
+    matrix = np.add.outer([1.0, 2.0, 4.0], [10.0, 20.0, 50.0])
+    given = matrix.copy()
+    given[1, 1] = NAN
+    np.testing.assert_allclose(complete(given, plan("means", (3, 3))).values, matrix, atol=1e-9)
+
+
+def test_the_posterior_knows_how_sure_it_is() -> None:
+    """In rank 1 an entry follows from three others, up to their rounding; from none in its row's and column's block it
+    does not."""
+    follows = np.array([[0.5, 0.25], [0.8, NAN]])
+    known = complete(follows, plan("posterior-mean", (2, 2), rank=1))
+    np.testing.assert_allclose(known.values[1, 1], 0.4, atol=0.01)
+    apart = np.array([[0.5, NAN, 0.25], [0.8, NAN, 0.4], [NAN, 0.3, NAN]])
+    unknown = complete(apart, plan("posterior-mean", (3, 3), rank=1))
+    assert known.spread is not None
+    assert unknown.spread is not None
+    assert (unknown.spread[unknown.observed] == 0).all()
+    assert known.spread[1, 1] < 0.02
+    assert (unknown.spread[~unknown.observed] > 0.1).all()
+
+
+def test_a_matrix_outside_of_the_prior_is_refused() -> None:
+    with pytest.raises(DataError, match="of at most 1, the rank, got one of size 10: divide the matrix by 10 or more"):
+        complete(10 * GIVEN, plan("posterior-mean", GIVEN.shape, rank=1))
+
+
+def test_entries_beyond_the_largest_number_are_refused() -> None:
+    given = np.array([[1e308, 1.7e308], [1.7e308, NAN]])
+    with pytest.raises(DataError, match="beyond the largest number"):
+        complete(given, plan("factorisation", (2, 2), rank=1))
+
+
+def test_what_a_method_has_to_say_comes_with_the_completion() -> None:
+    completion = complete(0.5 * np.eye(5), plan("bert", (5, 5)))
+    assert re.search("not of rank 1", completion.warnings[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "options", "line"),
+    [
+        ("factorisation", (5, 4), {}, "method factorisation: expected the rank of the matrix, 1 to 4, got none"),
+        ("factorisation", (5, 4), {"rank": 5}, "1 to 4, got 5"),
+        ("posterior-mean", (5, 4), {"rank": 0}, "1 to 4, got 0"),
+        ("nuclear", (5, 4), {"rank": 2}, "no option rank, which is one of factorisation and posterior-mean"),
+        ("means", (5, 4), {"run": "laptop"}, "no option run, which is one of bert"),
+        ("nuclear", (4000, 4000), {}, r"about [\d,]+ minutes for a matrix of 4000×4000, .*: take a part of it"),
+        ("posterior-mean", (200, 100), {"rank": 2}, r"about \d+ minutes .*: use nuclear"),
+        ("factorisation", (900, 400), {"rank": 9}, "use nuclear"),
+        ("means", (20_000, 5), {}, "use nuclear"),
+    ],
+)
+def test_what_a_method_cannot_do_is_refused_before_it_starts(
+    name: str, shape: tuple[int, int], options: dict[str, int | str], line: str
+) -> None:
+    with pytest.raises(ConfigError, match=line):
+        plan(name, shape, **options)
+
+
+def test_200_by_100_is_no_matter_for_the_default() -> None:
+    random = np.random.default_rng(0)
+    matrix = random.normal(size=(200, 2)) @ random.normal(size=(2, 100))
+    given = np.where(random.random(matrix.shape) < 0.3, NAN, matrix)
+    np.testing.assert_allclose(complete(given, plan("nuclear", (200, 100))).values, matrix, atol=1e-2)
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (5, 5), (60, 3), (3, 60), (300, 200)])
+def test_the_picture_shows_holes_and_spread(shape: tuple[int, int]) -> None:
+    random = np.random.default_rng(0)
+    values, observed = random.uniform(2, 3, shape), random.random(shape) > 0.3
+    figure = draw_completion(Completion(values, observed, np.where(observed, 0, 0.5), ()))
+    holes, whole, spread, *_ = (axes.images[0] for axes in figure.axes[:3])
+    np.testing.assert_array_equal(np.ma.getmaskarray(np.ma.asarray(holes.get_array())), ~observed)
+    assert not np.ma.is_masked(whole.get_array())
+    low, high = whole.get_clim()
+    assert low == pytest.approx(values.min())
+    assert high == pytest.approx(values.max())
+    assert spread.get_clim() == (0, 0.5)
+    assert len(draw_completion(Completion(values, observed, None, ())).axes) == 3  # two panels and a bar
+
+
+# ---- the command
+
+
+def test_the_methods_are_those_there_are() -> None:
+    assert set(get_args(get_type_hints(Complete)["method"])) == set(METHODS)
+
+
+def test_a_file_is_completed(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert abruptlab("complete", table, "--picture", "t.png") == (0, "")
+    before, after = table.read_text(), Path("t.completed.csv").read_text()
+    assert before == text_of(GIVEN)
+    assert re.sub(r"-?\d\.\d{4}", "", after) == before  # filled cells have four decimals, observed ones at most two
+    filled = [float(number) for number in re.findall(r"-?\d\.\d{4}", after)]
+    np.testing.assert_allclose(filled, [MATRIX[hole] for hole in HOLES], atol=0.02)
+    shown = capsys.readouterr().out
+    assert "5×5 matrix, separated by commas, a header line, a column of row names; 4 missing" in shown
+    assert [line.split() for line in shown.splitlines()[2:6]] == [
+        [f"r{i + 1}", "abcde"[j], f"{number:.4f}"] for (i, j), number in zip(HOLES, filled, strict=True)
+    ]
+    assert shown.endswith("t.completed.csv\nt.png\n")
+    assert imread("t.png").std() > 0.1
+    assert {path.name for path in Path().iterdir()} == {"t.csv", "t.completed.csv", "t.png"}
+
+
+def test_the_page_shows_what_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(docs / "sales.csv", tmp_path)
+    assert abruptlab("complete", "sales.csv", "--picture", "sales.png") == (0, "")
+    page = (docs / "complete.md").read_text()
+    for text in (capsys.readouterr().out, (docs / "sales.csv").read_text()):
+        assert "".join(f"    {line}\n" for line in text.splitlines()) in page
+
+
+def test_the_spread_is_printed(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert abruptlab("complete", table, "--method", "posterior-mean", "--rank", "1") == (0, "")
+    assert len(re.findall(r"-?\d\.\d{4}  ±\s+\d\.\d{4}\n", capsys.readouterr().out)) == 4
+
+
+def test_a_long_list_is_cut(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = np.where(np.random.default_rng(0).random((30, 20)) < 0.3, NAN, 1.0)
+    np.save(tmp_path / "t.npy", given)
+    assert abruptlab("complete", tmp_path / "t.npy") == (0, "")
+    shown = capsys.readouterr().out
+    assert f"… and {np.isnan(given).sum() - LISTED} more" in shown
+    assert len(shown.splitlines()) == LISTED + 4
+    np.testing.assert_allclose(np.load(tmp_path / "t.completed.npy"), 1, atol=1e-3)
+
+
+def test_the_input_is_overwritten_only_if_told(table: Path) -> None:
+    assert abruptlab("complete", table, "--out", table) == (0, "")
+    assert [path.name for path in Path().iterdir()] == ["t.csv"]
+    assert len(re.findall(r"-?\d\.\d{4}", table.read_text())) == 4
+
+
+def test_nothing_missing_is_nothing_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "t.csv").write_text("5\n")
+    assert abruptlab("complete", tmp_path / "t.csv") == (0, "")
+    assert "1×1 matrix, separated by commas, no header line, no column of row names; 0 missing\nnothing to do" in (
+        capsys.readouterr().out
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
+
+
+def test_warnings_are_lines_on_stderr(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    strange = 0.5 * np.eye(5)
+    strange[0, 1] = NAN
+    table.write_text(text_of(strange))
+    assert abruptlab("complete", table, "--method", "bert") == (0, "")
+    said = capsys.readouterr().err
+    assert "abruptlab: the matrix is not of rank 1" in said
+    assert ".py:" not in said
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["none.csv"], "cannot read none.csv: No such file or directory"),
+        (["."], "expected a file, got a folder"),
+        (["bad.csv"], "bad.csv: line 2, column 1: expected a number or an empty cell, got 'x'"),
+        (["t.csv", "--picture", "t.jpg"], r"--picture: expected a name that ends in .png or .pdf, got t\.jpg"),
+        (["t.csv", "--picture", "no/t.png"], "cannot write no/t.png: no is no folder"),
+        (["t.csv", "--out", "t.npy"], "--out: expected the format of t.csv, got t.npy"),
+        (["t.csv", "--out", "no/t.csv"], "cannot write no/t.csv: no is no folder"),
+        (["t.csv", "--method", "factorisation"], "factorisation: expected the rank of the matrix, 1 to 5, got none"),
+        (["t.csv", "--rank", "2"], "method nuclear has no option rank"),
+        (["t.csv", "--method", "regularised", "--penalty", "-1"], "expected a penalty of 0 or more, got -1"),
+        (["t.csv", "--method", "bert", "--run", "nowhere"], "nowhere is neither a run folder nor a run"),
+        (["big.csv", "--method", "bert"], "5×5, the size that laptop was trained for, got 2×3; .*--method nuclear"),
+        (["large.csv", "--method", "bert"], "from −1 to 1, .* got one of size 100; .*--method nuclear"),
+        (["large.csv", "--method", "posterior-mean", "--rank", "1"], "divide the matrix by 100 or more"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line(words: list[str], line: str, table: Path) -> None:
+    Path("bad.csv").write_text("1,2\nx,4\n3,\n")
+    Path("big.csv").write_text("1,2,3\n4,5,\n")
+    Path("large.csv").write_text(text_of(100 * GIVEN))
+    there = {path.name for path in Path().iterdir()}
+    status, said = abruptlab("complete", *words)
+    assert status == 1
+    assert said.startswith("abruptlab: ")
+    assert "\n" not in said
+    assert re.search(line, said), said
+    assert {path.name for path in Path().iterdir()} == there

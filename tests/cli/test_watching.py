@@ -1,0 +1,199 @@
+"""`abruptlab watch` beside a training, each in a process of its own."""
+
+import fcntl
+import io
+import os
+import pty
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import termios
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from abruptlab.cli.watching import look_inside, picture, status
+from abruptlab.run.checkpoints import checkpoint_folder
+from abruptlab.run.live import GrowingRun
+from abruptlab.run.run import Run
+from tests.cli.test_cli import COMMAND
+from tests.handmade_gpt import gpt_run
+from tests.synthetic import make_metrics, make_run
+
+QUICK = {**os.environ, "OMP_NUM_THREADS": "1", "TERM": "xterm-256color", "PYTHONWARNINGS": "error"}
+PATIENCE_S = 60.0
+
+
+def listen_to_ctrl_c() -> None:
+    """Which a process does not if its tests run in the background of a script."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def start(*words: str | Path, **options: object) -> subprocess.Popen:
+    command = [*COMMAND, *map(str, words)]
+    return subprocess.Popen(command, env=QUICK, text=True, preexec_fn=listen_to_ctrl_c, **options)  # type: ignore
+
+
+def train(folder: Path, *words: str) -> subprocess.Popen:
+    options = ("--device", "cpu", "--rolling-every", "20", "--out", folder, *words)
+    return start("train", "smoke", *options, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def test_a_watched_run_has_the_numbers_of_one_that_is_not(tmp_path: Path) -> None:
+    watched, alone = tmp_path / "watched", tmp_path / "alone"
+    watch = start("watch", watched, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert watch.stdout is not None
+    assert watch.stdout.readline() == f"{watched}: waiting for the run to begin\n"
+    trainings = [train(folder, "--steps", "300") for folder in (watched, alone)]
+    output, _ = watch.communicate(timeout=PATIENCE_S)
+    assert [training.wait(PATIENCE_S) for training in trainings] == [0, 0]
+    assert watch.returncode == 0
+    last = output.splitlines()[-1]
+    assert re.match(rf"{watched}: step 300 of 300, 100%, finished  L 0\.\d+  L_obs \S+  L_mask \S+  no drop$", last)
+    for name, values in Run(alone).metrics.items():
+        if name != "elapsed_s":
+            np.testing.assert_array_equal(Run(watched).metrics[name], values)
+    files = [sorted(path.relative_to(folder) for path in folder.rglob("*")) for folder in (watched, alone)]
+    assert files[0] == files[1]
+
+
+class Terminal:
+    """A window of 80 columns with the command in it."""
+
+    def __init__(self, folder: Path, *words: str) -> None:
+        self.shown = ""
+        self._window, inside = pty.openpty()
+        fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 80, 0, 0))
+        self.command = start(*words, cwd=folder, stdin=inside, stdout=inside, stderr=inside)
+        os.close(inside)
+        os.set_blocking(self._window, False)
+
+    def wait_for(self, text: str) -> None:
+        self.wait(lambda: text in self.shown)
+
+    def wait_for_the_end(self) -> int:
+        self.wait(lambda: self.command.poll() is not None)
+        self.read()
+        return self.command.wait()
+
+    def wait(self, over: Callable[[], bool]) -> None:
+        """What is shown has to be read meanwhile, or the command would wait for that."""
+        end = time.monotonic() + PATIENCE_S
+        while not over():
+            assert time.monotonic() < end, self.shown[-2000:]
+            self.read()
+            time.sleep(0.05)
+
+    def read(self) -> None:
+        try:
+            self.shown += os.read(self._window, 1 << 20).decode(errors="replace")
+        except (BlockingIOError, OSError):  # nothing new, or the command has ended
+            return
+
+    def newest_heads(self) -> int:
+        return max(map(int, re.findall(r"attention at step (\d+)", self.shown)))
+
+    def close(self) -> None:
+        if self.command.poll() is None:
+            self.command.kill()
+        self.command.wait()
+        os.close(self._window)
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    terminal = Terminal(tmp_path, "watch", "run")
+    yield terminal
+    terminal.close()
+
+
+def test_in_a_terminal_through_kill_and_resumption_until_ctrl_c(tmp_path: Path, terminal: Terminal) -> None:
+    terminal.wait_for("waiting for the run to begin")
+    training = train(tmp_path / "run", "--steps", "1000000")
+    try:
+        terminal.wait_for("attention at step")
+        terminal.wait_for("ms/step")
+        terminal.wait_for("▀")
+        assert os.getpriority(os.PRIO_PROCESS, terminal.command.pid) == 19
+        training.kill()
+        training.wait()
+        terminal.wait_for(f"step {len(Run(tmp_path / 'run').metrics['step'])} of 1000000")
+        reached = Run(tmp_path / "run").steps[-1]
+        training = train(tmp_path / "run", "--steps", "1000000", "--resume")
+        while Run(tmp_path / "run").steps[-1] < reached + 40:
+            time.sleep(0.1)
+        newest = Run(tmp_path / "run").steps[-1]
+        terminal.wait(lambda: terminal.newest_heads() >= newest)
+        terminal.command.send_signal(signal.SIGINT)
+        assert terminal.wait_for_the_end() == 130
+        assert "Traceback" not in terminal.shown
+        assert "abruptlab:" not in terminal.shown
+    finally:
+        training.kill()
+        training.wait()
+
+
+def looked_at(folder: Path) -> GrowingRun:
+    seen = GrowingRun(folder)
+    seen.look()
+    return seen
+
+
+def said(folder: Path) -> list[str]:
+    return [line.plain for line in status(looked_at(folder))]
+
+
+def test_the_numbers_are_the_runs(tmp_path: Path) -> None:
+    metrics = make_metrics()
+    make_run(tmp_path, {name: values[:1900] for name, values in metrics.items()}, (0, 1000))
+    first, losses, drop = said(tmp_path)
+    assert first == f"{tmp_path}: step 1900 of 4000, 48%, 0:00:21 left, 10 ms/step"
+    masked = metrics["loss_masked"][1800:1900].mean()
+    assert re.search(rf"L_mask {masked:.3g}$", losses)
+    assert re.fullmatch(r"drop from step 1[45]\d\d, still falling", drop)
+    os.utime(tmp_path / "metrics.jsonl", (0, 1_000_000))
+    assert said(tmp_path)[-1].startswith("no new step since 1970-01-1")
+    make_run(tmp_path, metrics)
+    assert said(tmp_path)[0].endswith("step 4000 of 4000, 100%, finished")
+    assert re.fullmatch(r"drop from step 1[45]\d\d to (19|20)\d\d, \d+(\.\d)? times lower", said(tmp_path)[-1])
+
+
+def test_a_decoders_numbers_and_heads(tmp_path: Path) -> None:
+    seen = looked_at(gpt_run(tmp_path).folder)
+    assert re.search(r"right: \d+% observed, \d+% hidden$", status(seen)[1].plain)
+    glance = look_inside(seen, None)
+    assert glance is not None
+    shown = io.StringIO()
+    Console(file=shown, width=80, height=40, force_terminal=True).print(picture(seen, glance, 80, 39))
+    assert "query ↓ key →" in shown.getvalue()
+    assert 20 < len(shown.getvalue().splitlines()) <= 39
+
+
+def test_a_checkpoint_that_is_being_deleted_is_passed_over(tmp_path: Path) -> None:
+    run = make_run(tmp_path, make_metrics(), (0, 1000))
+    seen = looked_at(tmp_path)
+    last = look_inside(seen, None)
+    assert last is not None
+    assert last.step == 1000
+    assert look_inside(seen, last) is last
+    half = checkpoint_folder(run.checkpoints, 2000)
+    shutil.copytree(checkpoint_folder(run.checkpoints, 1000), half)
+    (half / "meta.json").unlink()
+    assert look_inside(seen, last) is last
+    make_run(tmp_path, make_metrics(), (3000,))
+    newer = look_inside(seen, last)
+    assert newer is not None
+    assert newer.step == 3000
+
+
+def test_what_is_no_run_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    output = subprocess.run([*COMMAND, "watch", str(tmp_path)], env=QUICK, capture_output=True, text=True)
+    assert output.returncode == 1
+    assert output.stderr == f"abruptlab: {tmp_path} is not a run folder: expected a config.toml in it\n"

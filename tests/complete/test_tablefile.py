@@ -1,0 +1,322 @@
+"""Matrices in files: what is read, what is refused and how, and that nothing but missing cells is changed."""
+
+import io
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from abruptlab.complete.tablefile import LARGEST, TableFile, as_completed, parse_table, read_table
+from abruptlab.errors import DataError
+
+NAN = np.nan
+
+
+def read(tmp_path: Path, content: bytes | str, **options: bool) -> TableFile:
+    path = tmp_path / "table.csv"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return read_table(path, **options)
+
+
+def completed_with(file: TableFile, number: float, tmp_path: Path) -> bytes:
+    """What is written when every missing entry is `number`."""
+    values = file.table.values
+    file.write(np.where(np.isnan(values), number, values), tmp_path / "out")
+    return (tmp_path / "out").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "written"),
+    [
+        ("1,2\n,3\n", "1,2\n7.250,3\n"),
+        ("1,2\n,3", "1,2\n7.250,3"),
+        ("1,2\r\n,3\r\n", "1,2\r\n7.250,3\r\n"),
+        ("1,2\r,3\r", "1,2\r7.250,3\r"),
+        ("1\t2\n\t3\n", "1\t2\n7.250\t3\n"),
+        ("1;2\n;3\n", "1;2\n7.250;3\n"),
+        ("1,5;2\n;3,25\n", "1,5;2\n7,250;3,25\n"),
+        ("1, 2\n NA , 3\n", "1, 2\n 7.250 , 3\n"),
+        ('"1","2"\n"","3"\n', '"1","2"\n"7.250","3"\n'),
+        ('1,2\n\n"n/a",3\n\n', '1,2\n\n"7.250",3\n\n'),
+        ("0.10,2e0\n,3\n", "0.10,2e0\n7.250e+00,3\n"),
+        ("1.23456,2\n,3\n", "1.23456,2\n7.25000,3\n"),
+        ("1001,2002\n,3003\n", "1001,2002\n7,3003\n"),
+        ("\ufeff1,2\n,3\n", "\ufeff1,2\n7.250,3\n"),
+        (',a,"b, ""c"""\nx,1,\ny,-,+4.\n', ',a,"b, ""c"""\nx,1,7.250\ny,7.250,+4.\n'),
+        ('n;"a\nb";c\nx;1;2\ny;;3\n', 'n;"a\nb";c\nx;1;2\ny;7.250;3\n'),
+    ],
+)
+def test_all_but_the_missing_cells_stays_as_it_is(content: str, written: str, tmp_path: Path) -> None:
+    assert completed_with(read(tmp_path, content), 7.25, tmp_path).decode() == written
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_byte_order_marks(encoding: str, tmp_path: Path) -> None:
+    """`utf-16` is what Excel calls Unicode text."""
+    file = read(tmp_path, "ä\tb\r\n1\t\r\n2\t3\r\n".encode(encoding))
+    assert file.table.column_names == ["ä", "b"]
+    written = completed_with(file, 0.5, tmp_path)
+    assert written == "ä\tb\r\n1\t0.500\r\n2\t3\r\n".encode(encoding)
+
+
+def test_big_endian_text(tmp_path: Path) -> None:
+    content = "\ufeff1,2\n,3\n".encode("utf-16-be")
+    assert completed_with(read(tmp_path, content), 2.0, tmp_path) == "\ufeff1,2\n2.000,3\n".encode("utf-16-be")
+
+
+@pytest.mark.parametrize("word", ["", " ", "NA", "na", "N/A", "NaN", "nan", "#N/A", "<NA>", "NULL", "None", "-", "?"])
+def test_missing_has_many_spellings(word: str, tmp_path: Path) -> None:
+    np.testing.assert_array_equal(read(tmp_path, f"1,{word}\n3,4\n").table.values, [[1, NAN], [3, 4]])
+
+
+@pytest.mark.parametrize(
+    ("content", "header", "index", "shape"),
+    [
+        ("1,2\n3,4\n", False, False, (2, 2)),
+        ("a,b\n1,2\n3,4\n", True, False, (2, 2)),
+        (",a,b\nx,1,2\ny,3,4\n", True, True, (2, 2)),
+        ("name,a,b\nx,1,2\ny,3,4\n", True, True, (2, 2)),
+        ("x,1,2\ny,3,4\n", False, True, (2, 2)),
+        ("2024-01-01,1,2\n2024-01-02,3,4\n", False, True, (2, 2)),
+        (",a,b\n1,1,2\n2,3,4\n", True, True, (2, 2)),  # pandas, without names of rows
+        (",0,1\n0,5,6\n1,7,8\n", True, True, (2, 2)),  # pandas, without any names
+        (",2020,2021\nx,5,6\ny,7,8\n", True, True, (2, 2)),
+        (",1\n2,3\n", False, False, (2, 2)),  # the corner is missing
+        ("a\n1\n2\n", True, False, (2, 1)),
+        ("x,1,2\n", False, True, (1, 2)),
+        ("a,NA,b\n1,2,3\n", True, False, (1, 3)),
+        ("id,a\n1,2\n2,3\n", True, False, (2, 2)),  # two numbers may rise by chance
+    ],
+)
+def test_names_are_recognised(content: str, header: bool, index: bool, shape: tuple[int, int], tmp_path: Path) -> None:
+    table = read(tmp_path, content).table
+    words = f"{'a' if header else 'no'} header line, {'a' if index else 'no'} column of row names"
+    assert words in table.layout
+    assert table.values.shape == shape
+
+
+def test_names_can_be_given(tmp_path: Path) -> None:
+    content = "2001,2002,2003\n1,2,3\n4,5,6\n"
+    assert read(tmp_path, content).table.values.shape == (3, 3)
+    table = read(tmp_path, content, header=True, index=True).table
+    assert (table.column_names, table.row_names) == (["2002", "2003"], ["1", "4"])
+    np.testing.assert_array_equal(table.values, [[2, 3], [5, 6]])
+    assert read(tmp_path, "x,1,2,3\ny,4,5,6\n", header=False).table.values.shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("", "expected a matrix, got an empty file"),
+        ("\n \n\n", "expected a matrix, got an empty file"),
+        ("a,b\n", "got nothing but names"),
+        ("1 2 3\n4 5 6\n", "separated by tabs or semicolons or commas, got nothing but names"),
+        ("1,2\n3,x\n", "line 2, column 2: expected a number or an empty cell, got 'x'"),
+        ("a,b\n\n1,2\n3,x\n", "line 4, column 2: .* got 'x'"),
+        ('"a\nb",c\n1,2\n3,x\n', "line 4, column 2: .* got 'x'"),
+        ("n,a,b\nr,1,2\ns,3,12%\n", "line 3, column 3: .* got '12%'"),
+        ("1,2\n3,2024-01-01\n", "line 2, column 2: .* got '2024-01-01'"),
+        ("1,x,3\n4,5,6\n", "line 1, column 2: .* got 'x'"),
+        (f"1,2\n3,{'z' * 500}\n", "got 'z{39}…'"),
+        ("1,2\n3,\x1b[31m\n", r"got '\\x1b\[31m'"),
+        ("1,2\n3,4,5\n", "line 2: expected 2 cells as in line 1, got 3"),
+        ("1,2,\n3,4,5\n6\n", "line 3: expected 3 cells as in line 1, got 1"),
+        ("1,2\n3,inf\n", "line 2, column 2: expected a finite number, got inf"),
+        ("1,-Infinity\n3,4\n", "line 1, column 2: expected a finite number"),
+        ("1,1e999\n3,4\n", "line 1, column 2: expected a finite number, got 1e999"),
+        ('"1,234",2\n3,4\n', "line 1, column 1: .* a comma within a number needs"),
+        ("1;2,5\n3.5;4\n", "one decimal mark, got a point in line 2, column 1 and a comma in line 1, column 2"),
+        ("1.234,5;2\n3;4\n", r"line 1, column 1: .* got '1\.234,5'"),
+        ("1,234\t2\n3\t4\n", "1,234 may be a decimal number or thousands"),
+        (",\n,\n", "expected some observed entries, got missing ones only"),
+        ("nan\n", "missing ones only"),
+        ("10%,20%\n30%,\n", r"missing ones only \(.* a header line, a column of row names\)"),
+        ("a,b\n1,2\n,\n", "line 3: every entry of this row is missing"),
+        ("n,a,b\nx,1,2\nann,,\n", r"line 3 \(ann\): every entry of this row is missing"),
+        ("n,a,b\nx,1,\ny,2,\n", r"column 3 \(b\): every entry of this column is missing"),
+        ("c,1990,2000,2010\na,1,2,3\nb,4,5,6\n", "line 1 may be a header .* 1990, 2000, 2010 .* --header yes or"),
+        ("id,a\n1,5\n2,6\n3,7\n", "column 1 may be a column of row names .* --index yes or --index no"),
+        (b"PK\x03\x04rest", "got an Excel, OpenDocument or zip file: save the sheet as CSV"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", "got an old Excel file"),
+        (b"\x1f\x8b\x08rest", "got a compressed file"),
+        (b"\x7fELF\x00\x00", "got a binary file"),
+        ("1,2\ngr\u00fcn,3\n".encode("latin-1"), "line 2: expected text in UTF-8, got byte 0xfc: save it as UTF-8"),
+        ("\ufeff1,2".encode("utf-16-le") + b"\x00", "expected text in UTF-8"),
+        ("<html><table><tr><td>1</td></tr></table>\n", "got nothing but names"),
+    ],
+)  # fmt: skip
+def test_what_is_no_matrix_is_one_line_that_says_where(content: bytes | str, line: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=line) as caught:
+        read(tmp_path, content)
+    assert str(caught.value).startswith(f"{tmp_path / 'table.csv'}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_file_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="expected a file, got a folder"):
+        read_table(tmp_path)
+    with pytest.raises(DataError, match=r"cannot read .*No such file"):
+        read_table(tmp_path / "none.csv")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="expected a file, got a pipe or device"):
+        read_table(tmp_path / "pipe")
+    with (tmp_path / "huge.csv").open("wb") as file:
+        file.truncate(2_000_000_000)  # takes no space
+    with pytest.raises(DataError, match="expected a file of at most 50 MB, got 2,000 MB"):
+        read_table(tmp_path / "huge.csv")
+
+
+def test_a_file_that_may_not_be_read_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "table.csv").write_text("1,2\n")
+
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)  # the tests may run as root, who may read everything
+    with pytest.raises(DataError, match=r"cannot read .*table\.csv: Permission denied"):
+        read_table(tmp_path / "table.csv")
+
+
+def test_a_result_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    file = read(tmp_path, "1,2\n,3\n")
+    with pytest.raises(DataError, match=r"cannot write .*No such file or directory"):
+        file.write(np.ones((2, 2)), tmp_path / "nowhere" / "out.csv")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(DataError, match=r"cannot write .*Is a directory"):
+        file.write(np.ones((2, 2)), tmp_path / "folder")
+    assert {path.name for path in tmp_path.iterdir()} == {"table.csv", "folder"}
+
+
+def npy(array: np.ndarray, **options: bool) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, **options)  # pyright: ignore[reportArgumentType]
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("dtype", ["<f8", ">f8", "<f4", "<f2"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_npy_keeps_its_precision_and_order(dtype: str, order: str, tmp_path: Path) -> None:
+    array = np.array([[1.5, NAN, 3], [0.1, 5, 6]], dtype=dtype, order=order)  # pyright: ignore
+    file = read(tmp_path, npy(array))
+    np.testing.assert_array_equal(file.table.values, array)
+    expected = array.copy(order="K")
+    expected[0, 1] = 2.25
+    assert completed_with(file, 2.25, tmp_path) == npy(expected)
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (npy(np.array([[{}, 1]], dtype=object), allow_pickle=True), "Python objects, which are never loaded"),
+        (npy(np.zeros((2, 2, 2))), r"expected a matrix \[m, n\], got shape \[2, 2, 2\]"),
+        (npy(np.zeros(3)), r"got shape \[3\]"),
+        (npy(np.zeros((0, 3))), r"got shape \[0, 3\]"),
+        (npy(np.zeros((2, 2), complex)), "expected real numbers, got dtype complex128"),
+        (npy(np.array([["a"]])), "expected real numbers, got dtype <U1"),
+        (npy(np.array([[1.0, np.inf]])), "row 1, column 2: expected a finite number, got inf"),
+        (npy(np.array([[NAN, 1.0], [NAN, 2.0]])), "column 1: every entry of this column is missing"),
+        (npy(np.ones((4, 4)))[:-3], "damaged NPY file: expected 128 bytes of numbers, got 125"),
+        (npy(np.ones((4, 4)))[:20], "damaged NPY file"),
+        (b"\x93NUMPY\x07\x00abcdef", "damaged NPY file"),
+        (npy(np.ones((4, 4))).replace(b"(4, 4)", b"(9, 9)"), "damaged NPY file"),
+    ],
+)  # fmt: skip
+def test_what_is_no_matrix_in_npy(content: bytes, line: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=line) as caught:
+        read(tmp_path, content)
+    assert "\n" not in str(caught.value)
+
+
+def test_integers_in_npy_have_nothing_missing(tmp_path: Path) -> None:
+    assert not np.isnan(read(tmp_path, npy(np.arange(4).reshape(2, 2))).table.values).any()
+
+
+def test_numbers_too_large_for_the_file_are_one_line(tmp_path: Path) -> None:
+    file = read(tmp_path, npy(np.array([[1, NAN], [2, 3]], dtype="f2")))
+    with pytest.raises(DataError, match="beyond the range of float16"):
+        completed_with(file, 1e6, tmp_path)
+
+
+def test_the_default_name() -> None:
+    assert as_completed(Path("a/b.x.csv")) == Path("a/b.x.completed.csv")
+    assert as_completed(Path("data")) == Path("data.completed")
+
+
+# ---- a fuzz test: thousands of files, good, bad and mutated
+
+SEEDS = (
+    b"1,2,3\n4,,6\n7,8,9\n",
+    b",a,b\r\nx,1.5,\r\ny,NA,2.25\r\nz,3,4\r\n",
+    "name;m\u00e4rz;juni\nx;1,5;\ny;;2,25\n".encode(),
+    b'"a b","c ""d"""\n"1",""\n"-2.5e-3","4"\n',
+    b"\xef\xbb\xbf1\t2\n3\t\n",
+    "1,2\n,4\n".encode("utf-16"),
+    npy(np.array([[1.0, NAN], [2.0, 3.0]])),
+    npy(np.array([[1.0, 2.0], [NAN, 3.0]], dtype="f2", order="F")),
+)
+PIECES = (
+    b'"', b'""', b",", b";", b"\t", b"\n", b"\r", b"\r\n", b"\0", b"\xff", b"\xef\xbb\xbf", b"\xff\xfe", b"-", b"+",
+    b".", b"1e308", b"-1e-320", b"1e999", b"inf", b"nan", b"NA", b"1,5", b"0" * 400, b"9" * 5000, b"x" * 3000, b"'",
+    "\u2028".encode(), "\u0661".encode(), "\u2212\u0031".encode(), "\U0001f600".encode(), "\xa0".encode(), b"\x1b[2J",
+    b"(99999999999, 4)", b"\x93NUMPY", b"PK\x03\x04", b"=1+1", b"#", b"1_000", b"0x1p3", b"true", b"\x85", b" ", b"\\",
+)  # fmt: skip
+
+
+def some_file(chance: random.Random) -> bytes:
+    kind = chance.random()
+    if kind < 0.1:
+        return chance.randbytes(chance.randrange(200))
+    if kind < 0.4:  # lines of pieces
+        return b"".join(chance.choice((*PIECES, b"1", b"2.5", b",", b",", b"\n")) for _ in range(chance.randrange(40)))
+    data = bytearray(chance.choice(SEEDS))
+    for _ in range(chance.randrange(6)):
+        at = chance.randrange(len(data) + 1)
+        change = chance.random()
+        if change < 0.5:
+            data[at:at] = chance.choice(PIECES)
+        elif change < 0.7:
+            del data[at : at + chance.randrange(1, 8)]
+        elif change < 0.9 and at < len(data):
+            data[at] = chance.randrange(256)
+        else:
+            data[at:at] = data[: chance.randrange(len(data) + 1)]
+    return bytes(data)
+
+
+def test_thousands_of_files_are_completed_or_refused_in_one_line() -> None:
+    chance = random.Random(0)
+    completed, refusals = 0, []
+    for _ in range(5_000):
+        content = some_file(chance)
+        try:
+            file = parse_table(content)
+        except DataError as error:
+            refusals.append(str(error))
+            continue
+        values = file.table.values
+        seen = ~np.isnan(values)
+        assert np.isfinite(values[seen]).all()
+        written = file.filled(np.where(seen, values, np.median(values[seen])))
+        again = parse_table(written, *has_names(file)).table.values
+        np.testing.assert_array_equal(again[seen], values[seen])
+        assert not np.isnan(again).any()
+        assert (written == content) == seen.all()
+        completed += 1
+    assert min(completed, len(refusals)) > 500
+    assert all("\n" not in line and len(line) < 400 for line in refusals)
+
+
+def has_names(file: TableFile) -> tuple[bool | None, bool | None]:
+    """What was recognised: filling a gap may make a line of names look like one of entries, or the other way round."""
+    layout = file.table.layout
+    return "a header" in layout, "a column" in layout
+
+
+def test_large_files_are_read_in_linear_time(tmp_path: Path) -> None:
+    """Quotes that are never closed, and many of them, would make a careless pattern take hours."""
+    for content in (b'"' + b'""' * 50_000, b'","' * 50_000, b'"\n' * 50_000 + b'"', b'x"' * 50_000):
+        with pytest.raises(DataError):
+            read(tmp_path, content)
+    assert len(content) < LARGEST

@@ -1,0 +1,155 @@
+import io
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.image import imread
+from matplotlib.lines import Line2D
+
+from abruptlab.errors import ConfigError, RunError
+from abruptlab.experiments.examples import ExampleMatrices
+from abruptlab.experiments.losses import LossCurves, measure_loss_curves
+from abruptlab.experiments.overview import Overview
+from abruptlab.figures.loss import draw_loss_curves
+from abruptlab.figures.matrices import draw_examples
+from abruptlab.figures.overview import draw_overview
+from abruptlab.figures.save import arrays
+from abruptlab.figures.style import paper_style
+from abruptlab.paper import FIGURES, Findings, make_figure
+from abruptlab.run.run import Run
+from tests.handmade_gpt import gpt_run
+from tests.synthetic import STEPS, make_metrics, make_run
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return make_run(tmp_path, make_metrics())
+
+
+@pytest.fixture
+def curves(run: Run) -> LossCurves:
+    return measure_loss_curves(run)
+
+
+def make_example(rows: int, columns: int) -> ExampleMatrices:
+    random = np.random.default_rng(0)
+    truth = random.uniform(-1, 1, (rows, columns)).round(2)
+    observed = random.random((rows, columns)) > 0.3
+    return ExampleMatrices(
+        truth=truth,
+        observed=observed,
+        tokens=np.where(observed, (100 * truth).astype(int) + 101, 0),
+        steps=np.array([10, 90]),
+        predictions=np.stack([np.where(observed, truth, 0.004), truth + 0.02]),
+        decimals=2,
+        onset=50,
+    )
+
+
+@pytest.mark.parametrize("figure", [name for name, spec in FIGURES.items() if not spec.sweep])
+def test_a_figure_is_saved_with_its_data_and_how_it_was_made(run: Run, tmp_path: Path, figure: str) -> None:
+    if FIGURES[figure].kind == "decoder":
+        (tmp_path / "gpt").mkdir()
+        run = gpt_run(tmp_path / "gpt")
+    found = Findings(run, matrices=32)
+    picture, pdf, data, made = make_figure(figure, found, "abruptlab figure")
+    assert [path.name for path in (picture, pdf, data, made)] == [
+        f"figure_{figure}.{e}" for e in ("png", "pdf", "npz", "json")
+    ]
+    assert picture.parent == run.folder / "figures"
+    pixels = imread(picture)
+    assert pixels.shape[1] == 1650  # 5.5 inches at 300 dpi
+    assert len(np.unique(pixels.reshape(-1, pixels.shape[-1]), axis=0)) > 50
+    assert pdf.read_bytes().startswith(b"%PDF")
+    expected = arrays(found.of(FIGURES[figure].measure))
+    with np.load(data) as saved:
+        assert saved.keys() == expected.keys()
+        for name, values in expected.items():
+            np.testing.assert_array_equal(saved[name], values)
+    facts = json.loads(made.read_text())
+    assert facts["command"] == "abruptlab figure"
+    assert facts["seed"] == 0
+    assert {"python", "torch", "numpy", "matplotlib", "abruptlab", "device"} < facts.keys()
+
+
+def test_the_same_run_gives_the_same_bytes(run: Run) -> None:
+    first = [path.read_bytes() for path in make_figure("2", Findings(run), "x")]
+    assert first == [path.read_bytes() for path in make_figure("2", Findings(run), "x")]
+
+
+def test_an_unknown_figure_lists_those_there_are(run: Run) -> None:
+    with pytest.raises(ConfigError, match="no figure 'loses'; there are: 1, 2, matrices, 4"):
+        make_figure("loses", Findings(run), "x")
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(run: Run) -> None:
+    (run.folder / "figures").write_text("in the way")
+    with pytest.raises(RunError, match=r"cannot write .*figures"):
+        make_figure("2", Findings(run), "x")
+
+
+def test_what_is_drawn_is_what_was_measured(curves: LossCurves) -> None:
+    for axes in draw_loss_curves(curves).axes:
+        drawn = {str(line.get_label()): line for line in axes.lines if isinstance(line, Line2D)}
+        for label, values in (
+            ("$L$", curves.smooth_loss),
+            (r"$L_\mathrm{obs}$", curves.smooth_observed),
+            (r"$L_\mathrm{mask}$", curves.smooth_masked),
+        ):
+            np.testing.assert_array_equal(drawn[label].get_ydata(), values)
+        assert drawn[r"$L_\mathrm{mask}$ of predicting zero"].get_ydata() == [curves.copying_level] * 2
+
+
+def test_the_drop_is_named_where_there_is_one(curves: LossCurves) -> None:
+    assert curves.drop is not None
+    words = " ".join(text.get_text() for text in draw_loss_curves(curves).axes[1].texts)
+    assert f"onset {curves.drop.onset:,}" in words
+    assert f"end {curves.drop.end:,}" in words
+    under_way = replace(curves, drop=replace(curves.drop, end=None))
+    assert "under way" in " ".join(text.get_text() for text in draw_loss_curves(under_way).axes[1].texts)
+    assert not draw_loss_curves(replace(curves, drop=None)).axes[1].texts
+
+
+def test_matrices_print_every_number_but_the_hidden(curves: LossCurves) -> None:
+    example = make_example(3, 4)
+    given, before, after, truth, *_ = draw_examples(example).axes
+    assert "before the drop" in before.get_title()
+    assert "after the drop" in after.get_title()
+    assert len(given.texts) == example.observed.sum()
+    written = [float(text.get_text().replace("−", "-")) for text in truth.texts]
+    np.testing.assert_array_equal(np.reshape(written, (3, 4)), example.truth)
+    assert "−0.00" not in {text.get_text() for text in before.texts}
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (3, 9), (12, 12)])
+def test_any_size_of_matrix_can_be_drawn(curves: LossCurves, rows: int, columns: int) -> None:
+    example = make_example(rows, columns)
+    for figure in (draw_examples(example), draw_overview(Overview(example, curves))):
+        picture = io.BytesIO()
+        figure.savefig(picture, dpi=40)
+        picture.seek(0)
+        assert imread(picture).std() > 0
+    assert bool(draw_examples(example).axes[0].texts) == (columns <= 8 and bool(example.observed.any()))
+
+
+def test_nothing_hidden_and_all_zero_can_be_drawn() -> None:
+    example = make_example(3, 3)
+    empty = replace(example, truth=0 * example.truth, observed=example.observed | True)
+    draw_examples(empty).savefig(io.BytesIO())
+
+
+def test_the_caller_s_settings_come_back() -> None:
+    with matplotlib.rc_context({"font.size": 31}):
+        with paper_style():
+            assert matplotlib.rcParams["font.size"] == 8
+        assert matplotlib.rcParams["font.size"] == 31
+
+
+def test_figures_can_be_made_in_threads(curves: LossCurves) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        figures = list(pool.map(draw_loss_curves, [curves] * 4))
+    assert all(figure.axes[0].get_xlim() == (1, STEPS) for figure in figures)

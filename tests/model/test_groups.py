@@ -1,0 +1,70 @@
+import pytest
+import torch
+
+from abruptlab.config import GROUP_NAMES, ModelConfig
+from abruptlab.errors import ConfigError
+from abruptlab.model.decoder import Decoder
+from abruptlab.model.groups import COMBINATIONS, GROUPS, SINGLE, parameters_of, transplant
+from tests.conftest import make_encoder
+
+DEEP = make_encoder(ModelConfig(layers=12, heads=1, width=8, mlp_width=8))
+GPT = Decoder(
+    ModelConfig(kind="decoder", layers=2, heads=1, width=8, mlp_width=8, mask_embedding="trained"), 20, positions=12
+)
+
+
+@pytest.mark.parametrize("model", [make_encoder(ModelConfig(layers=1, heads=1, width=8, mlp_width=8)), DEEP, GPT])
+def test_every_parameter_belongs_to_exactly_one_single_group(model) -> None:
+    grouped = [name for group in SINGLE for name in parameters_of(model, [group])]
+    assert sorted(grouped) == sorted(name for name, _ in model.named_parameters())
+
+
+def test_what_is_in_a_group() -> None:
+    assert list(parameters_of(DEEP, ["positional-embeddings"])) == ["position_embedding.weight"]
+    assert list(parameters_of(DEEP, ["read-out"])) == ["readout.weight", "readout.bias"]
+    assert len(parameters_of(DEEP, ["attention-qkv"])) == len(parameters_of(DEEP, ["attention-output"])) == 24
+    assert len(parameters_of(DEEP, ["mlp"])) == 48
+    assert "blocks.11.attn.output.bias" in parameters_of(DEEP, ["attention-output"])
+    norms = parameters_of(DEEP, ["layer-norms"])
+    assert len(norms) == 50
+    assert all("norm" in name for name in norms)
+    assert norms["embed_norm.bias"] is DEEP.embed_norm.bias
+
+
+def test_combinations_are_unions() -> None:
+    for name, parts in COMBINATIONS.items():
+        assert parameters_of(DEEP, [name]).keys() == parameters_of(DEEP, parts).keys()
+    everything = dict(DEEP.named_parameters()).keys()
+    qkv = parameters_of(DEEP, ["attention-qkv"]).keys()
+    assert parameters_of(DEEP, ["all-but-qkv"]).keys() == everything - qkv
+    outside = parameters_of(DEEP, ["token-embeddings", "positional-embeddings", "read-out"]).keys()
+    assert parameters_of(DEEP, ["layers-but-qkv"]).keys() == everything - qkv - outside
+    assert list(parameters_of(DEEP, ["mlp", "all-but-qkv", "attention"])) == list(everything)
+
+
+def test_a_configuration_knows_the_same_names() -> None:
+    assert tuple(GROUPS) == GROUP_NAMES
+
+
+def test_an_unknown_group_is_an_error_that_lists_them() -> None:
+    with pytest.raises(ConfigError, match="no group of parameters 'heads'; there are: " + ", ".join(GROUPS)):
+        parameters_of(DEEP, ["mlp", "heads"])
+
+
+def test_a_transplant_leaves_only_the_chosen_groups_to_be_trained() -> None:
+    fresh, finished = make_encoder(DEEP.config), make_encoder(DEEP.config)
+    with torch.no_grad():
+        for parameter in finished.parameters():
+            parameter += 1
+    start = {name: parameter.clone() for name, parameter in fresh.named_parameters()}
+    transplant(fresh, finished, ["mlp", "read-out"])
+    trained = {name for name, parameter in fresh.named_parameters() if parameter.requires_grad}
+    assert trained == parameters_of(DEEP, ["mlp", "read-out"]).keys()
+    for name, parameter in fresh.named_parameters():
+        assert torch.equal(parameter, start[name] if name in trained else finished.get_parameter(name)), name
+
+
+def test_a_transplant_needs_equal_sizes() -> None:
+    small = make_encoder(ModelConfig(layers=1, heads=1, width=8, mlp_width=8))
+    with pytest.raises(ConfigError, match="expected a finished run whose model has the sizes of this one"):
+        transplant(small, DEEP, ["mlp"])

@@ -1,0 +1,100 @@
+"""Reading run folders: the shipped one, and ones with something wrong."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import abruptlab
+from abruptlab.errors import CheckpointError, ConfigError, RunError
+from abruptlab.run.checkpoints import checkpoint_folder
+from abruptlab.run.run import Run
+from abruptlab.task.matrices import sample
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Run:
+    return abruptlab.pretrained_run("laptop")
+
+
+@pytest.fixture
+def copied(shipped: Run, tmp_path: Path) -> Run:
+    return Run(shutil.copytree(shipped.folder, tmp_path / "run"))
+
+
+def test_every_public_name_is_there() -> None:
+    assert all(getattr(abruptlab, name) is not None for name in abruptlab.__all__)
+    assert set(dir(abruptlab)) == set(abruptlab.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'magic'"):
+        abruptlab.magic  # noqa: B018
+
+
+def test_the_shipped_run_is_the_preset_and_has_the_drop(shipped: Run) -> None:
+    assert shipped.config == abruptlab.preset("laptop")
+    assert shipped.drop is not None
+    assert list(shipped.milestones) == ["start", "before-drop", "onset", "after-drop", "final"]
+    assert len(shipped.steps) == 8
+    assert len(shipped.metrics["step"]) == shipped.config.training.steps
+
+
+@pytest.mark.parametrize("moment", ["start", "before-drop", "onset", "after-drop"])
+def test_a_shipped_model_has_the_loss_that_the_metrics_say(shipped: Run, moment: str) -> None:
+    """Fresh data, so equal up to the noise of a batch; 4,096 matrices against the mean of the steps around."""
+    step = shipped.milestones[moment]
+    batch = sample(shipped.config.task, 4096, seed=12345)
+    with torch.no_grad():
+        squared = (abruptlab.load_pretrained("laptop", moment)(batch.tokens) - batch.values).square()
+    near = slice(max(0, step - 20), step + 21) if step else slice(0, 1)
+    expected = shipped.metrics["loss_masked"][near].mean()
+    assert squared[~batch.observed].mean().item() == pytest.approx(expected, rel=0.15)
+
+
+def test_the_final_model_completes(shipped: Run) -> None:
+    assert shipped.drop is not None
+    batch = sample(shipped.config.task, 4096, seed=12345)
+    with torch.no_grad():
+        squared = (abruptlab.load_pretrained("laptop")(batch.tokens) - batch.values).square()
+    assert squared[~batch.observed].mean().item() < shipped.drop.plateau / 5
+
+
+def test_names_and_steps_that_were_not_shipped() -> None:
+    with pytest.raises(RunError, match="no shipped run 'desktop'; there are: base, laptop, pocket"):
+        abruptlab.load_pretrained("desktop")
+    with pytest.raises(CheckpointError, match=r"no checkpoint 7; there are: 0, \d+"):
+        abruptlab.load_pretrained("laptop", 7)
+    with pytest.raises(CheckpointError, match=r"no checkpoint 'before'; there are: start \(0\), before-drop"):
+        abruptlab.load_pretrained("laptop", "before")
+
+
+def test_an_altered_checkpoint_is_named(copied: Run) -> None:
+    step = copied.milestones["final"]
+    path = checkpoint_folder(copied.checkpoints, step) / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match=r"model\.safetensors is damaged: expected sha256"):
+        copied.load(step)
+
+
+def test_half_a_line_at_the_end_is_ignored(copied: Run, shipped: Run) -> None:
+    metrics = copied.folder / "metrics.jsonl"
+    metrics.write_bytes(metrics.read_bytes()[:-10])
+    np.testing.assert_array_equal(copied.metrics["loss"], shipped.metrics["loss"][:-1])
+
+
+def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"is not a run folder: expected a config\.toml in it"):
+        Run(tmp_path)
+    (tmp_path / "config.toml").write_text("steps = ")
+    with pytest.raises(ConfigError, match=r"config\.toml is not TOML"):
+        Run(tmp_path)
+
+
+def test_a_run_without_steps_says_so(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(abruptlab.preset("smoke").to_toml())
+    run = Run(tmp_path)
+    assert (run.steps, run.drop, run.finished, run.milestones) == ([], None, False, {})
+    with pytest.raises(CheckpointError, match="there are: none"):
+        run.load(10)

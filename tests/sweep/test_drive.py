@@ -1,0 +1,226 @@
+"""What is trained, what is left alone, and what is said of it; the runs are trained in this process."""
+
+import json
+import os
+import signal
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from abruptlab.errors import ConfigError, RunError
+from abruptlab.sweep import RunState, prepare, run_sweep, seconds_left
+from abruptlab.sweep.file import SHIPPED, Sweep, SweepConfig, find_sweep
+from abruptlab.sweep.state import read_state
+from abruptlab.sweep.worker import Task, work
+from abruptlab.training.loop import train
+from tests.synthetic import CONFIG, make_metrics, make_run
+
+TEXT = """
+name = "changes"
+base = "smoke"
+overrides.training.steps = 6
+[[variants]]
+family = "width"
+label = "16"
+[[variants]]
+family = "width"
+label = "32"
+model.width = 32
+[[variants]]
+family = "depth"
+label = "1"
+[[variants]]
+family = "rate"
+label = "huge"
+training = { optimizer = "sgd", learning_rate = 1e30 }
+[[variants]]
+family = "start"
+label = "nowhere"
+start = { run = "none", trained = ["mlp"] }
+"""
+GOOD = TEXT.partition('[[variants]]\nfamily = "rate"')[0]
+
+
+class Inline:
+    """Workers that train a run when they are asked what has finished; some die instead, as kill -9 makes them."""
+
+    def __init__(self, *, dies: Callable[[Task], bool] = lambda task: False) -> None:
+        self.tasks: deque[Task] = deque()
+        self.trained: list[str] = []
+        self._dies = dies
+
+    def submit(self, task: Task) -> None:
+        self.tasks.append(task)
+
+    def finished(self) -> list[tuple[Task, str]]:
+        task = self.tasks.popleft()
+        if self._dies(task):
+            return [(task, "its process was killed by SIGKILL")]
+        work(task)
+        self.trained.append(task.folder.name)
+        return [(task, "")]
+
+    def stop(self) -> None:
+        self.tasks.clear()
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("abruptlab.sweep.drive.POLL_S", 0.0)
+
+
+def make(folder: Path, text: str = TEXT) -> Sweep:
+    (folder / "changes.toml").write_text(text)
+    return prepare(folder / "changes.toml", folder / "sweep")
+
+
+def index(sweep: Sweep) -> list[dict]:
+    return json.loads((sweep.folder / "index.json").read_text())
+
+
+def test_every_run_is_trained_once_and_failures_stop_no_other(tmp_path: Path) -> None:
+    sweep, workers = make(tmp_path), Inline()
+    states = run_sweep(sweep, workers, device="cpu")
+    assert workers.trained == list(dict.fromkeys(point.key for point in sweep.points))  # width 16 is depth 1
+    assert [(state.name, state.state, state.step) for state in states] == [
+        ("width 16 seed 0", "done", 6),
+        ("width 32 seed 0", "done", 6),
+        ("depth 1 seed 0", "done", 6),
+        ("rate huge seed 0", "failed", 1),
+        ("start nowhere seed 0", "failed", 0),
+    ]
+    assert states[3].error.startswith("the loss is ")
+    assert "none is neither a run folder nor a run of the package" in states[4].error
+    rows = index(sweep)
+    assert [row["state"] for row in rows] == [state.state for state in states]
+    assert [row["error"] for row in rows] == [state.error or None for state in states]
+    assert rows[0] == rows[2] | {"family": "width", "label": "16"}
+    (run,) = sweep.runs("width")["32"]
+    assert rows[1]["loss_masked"] == pytest.approx(run.metrics["loss_masked"].mean(), abs=1e-7)
+    straight = train(sweep.points[1].config, tmp_path / "straight", device="cpu")
+    np.testing.assert_array_equal(run.metrics["loss"], straight.metrics["loss"])
+
+
+def test_called_again_only_what_is_not_done_is_tried(tmp_path: Path) -> None:
+    sweep = make(tmp_path)
+    assert [state.state for state in run_sweep(sweep, Inline(), only=["width"], device="cpu")] == ["done", "done"]
+    assert [row["state"] for row in index(sweep)] == ["done", "done", "done", "waiting", "waiting"]
+    for _ in range(2):  # the failed ones are tried again
+        workers = Inline()
+        run_sweep(sweep, workers, device="cpu")
+        assert workers.trained == [point.key for point in sweep.points[3:]]
+
+
+def test_a_death_is_reported_and_the_run_gone_on_with(tmp_path: Path) -> None:
+    sweep = make(tmp_path, GOOD)
+    wide = sweep.points[1]
+    first = run_sweep(sweep, Inline(dies=lambda task: task.folder.name == wide.key), device="cpu")
+    assert [(state.state, state.error) for state in first[:2]] == [
+        ("done", ""),
+        ("failed", "its process was killed by SIGKILL"),
+    ]
+    workers = Inline()
+    second = run_sweep(sweep, workers, device="cpu")
+    assert workers.trained == [wide.key]
+    assert {state.state for state in second} == {"done"}
+
+
+def test_an_interrupt_leaves_the_rest_for_later(tmp_path: Path) -> None:
+    sweep, workers = make(tmp_path, GOOD), Inline()
+    (sweep.folder / f"{sweep.points[1].key}.error").write_text("it failed the last time\n")
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep(sweep, workers, device="cpu", report=lambda states, running: os.kill(os.getpid(), signal.SIGINT))
+    assert not workers.tasks  # told to stop
+    assert [row["state"] for row in index(sweep)] == ["done", "waiting", "done"]
+
+
+def test_a_sweep_may_grow_but_another_one_is_refused(tmp_path: Path) -> None:
+    sweep = make(tmp_path, GOOD)
+    run_sweep(sweep, Inline(), device="cpu")
+    more = make(tmp_path, "seeds = [0, 1]\n" + GOOD)
+    workers = Inline()
+    run_sweep(more, workers, device="cpu")
+    assert workers.trained == [point.key for point in more.points[3:5]]
+    before = (sweep.folder / "sweep.toml").read_text()
+    with pytest.raises(RunError, match=r"sweep holds a run, [0-9a-f]{12}, that .*changes.toml does not have"):
+        make(tmp_path, GOOD.replace("steps = 6", "steps = 7"))
+    assert (sweep.folder / "sweep.toml").read_text() == before
+
+
+def test_a_folder_with_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "thesis.tex").touch()
+    with pytest.raises(RunError, match="not empty and holds no sweep"):
+        make(tmp_path)
+
+
+def test_a_base_file_moves_with_the_sweep(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(CONFIG.to_toml())
+    sweep = make(tmp_path, 'name = "one"\nbase = "mine.toml"\n')
+    (tmp_path / "mine.toml").unlink()
+    assert Sweep(sweep.folder).points[0].config == replace(CONFIG, name="one")
+
+
+def test_two_drivers_are_kept_apart(tmp_path: Path) -> None:
+    sweep = make(tmp_path, GOOD)
+
+    def again(*_: object) -> None:
+        with pytest.raises(RunError, match="is being run by another process"):
+            run_sweep(sweep, Inline(), device="cpu")
+
+    run_sweep(sweep, Inline(), device="cpu", only=["depth"], report=again)
+
+
+def test_a_family_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="the sweep has no family 'size'; there are: 'width', 'depth'"):
+        run_sweep(make(tmp_path, GOOD), Inline(), only=["size"])
+
+
+def test_the_drop_of_a_run_is_in_the_index(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(CONFIG.to_toml())
+    sweep = make(tmp_path, 'name = "one"\nbase = "mine.toml"\n')
+    (sweep.folder / sweep.points[0].key).mkdir()
+    run = make_run(sweep.folder / sweep.points[0].key, make_metrics(), config=sweep.points[0].config)
+    run_sweep(sweep, Inline())
+    assert run.drop is not None
+    assert (index(sweep)[0]["drop_onset"], index(sweep)[0]["drop_end"]) == (run.drop.onset, run.drop.end)
+
+
+def test_the_state_of_a_run_that_was_killed(tmp_path: Path) -> None:
+    """Its last row is half a line, and says nothing."""
+    point = make(tmp_path, GOOD).points[0]
+    (tmp_path / point.key).mkdir()
+    metrics = make_metrics(steps=5)
+    make_run(tmp_path / point.key, metrics, (0,), point.config)
+    with (tmp_path / point.key / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 5, "lo')
+    state = read_state(tmp_path / point.key, point)
+    assert (state.state, state.step, state.falling) == ("begun", 5, metrics["loss_masked"][4])
+
+
+def test_the_time_left(tmp_path: Path) -> None:
+    point = make(tmp_path, GOOD).points[0]
+    one, two, three = (replace(point, config=replace(point.config, seed=seed)) for seed in range(3))
+    for state in (one, two, three):
+        assert state.config.training.steps == 6
+    assert seconds_left([RunState(one, "waiting")], 1) is None
+    assert seconds_left([RunState(one, "done", 6, 60.0)], 0) == 0
+    states = [RunState(one, "done", 6, 60.0), RunState(two, "begun", 2, 40.0), RunState(three, "waiting")]
+    assert seconds_left(states, 1) == pytest.approx(4 * 20 + 6 * 100 / 8)
+    assert seconds_left(states, 2) == pytest.approx(80)  # the slow one alone takes so long
+    assert seconds_left([RunState(one, "done", 6, 60.0), RunState(two, "begun", 1, 1.0)], 1) == pytest.approx(50)
+
+
+@pytest.mark.parametrize("file", sorted(SHIPPED.glob("*.toml")), ids=lambda file: file.stem)
+def test_the_package_s_sweeps_are_found_by_name_and_make_sense(file: Path) -> None:
+    assert find_sweep(file.stem) == file
+    assert SweepConfig.read(file).name == file.stem.removesuffix("-paper")  # the same figures at another size
+
+
+def test_a_sweep_that_is_not_there() -> None:
+    with pytest.raises(ConfigError, match=r"nowhere is neither a sweep's file nor a sweep of the package; .*smoke"):
+        find_sweep("nowhere")

@@ -1,0 +1,133 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from abruptlab.config import RunConfig
+from abruptlab.errors import ConfigError
+from abruptlab.presets import preset
+from abruptlab.sweep.file import Point, Sweep, SweepConfig
+from tests.synthetic import make_metrics, make_run
+
+TEXT = """
+name = "width"
+base = "smoke"
+seeds = [0, 3]
+overrides.training.steps = 8
+grid.training.batch = [8, 16]
+[[variants]]
+label = "narrow"
+model = { width = 8, mlp_width = 16 }
+[[variants]]
+task.factors = "gaussian"
+task.limit = 20.0
+"""
+
+
+def write(folder: Path, text: str = TEXT) -> Path:
+    path = folder / "sweep.toml"
+    path.write_text(text)
+    return path
+
+
+def test_the_runs_are_all_combinations_seed_by_seed(tmp_path: Path) -> None:
+    points = SweepConfig.read(write(tmp_path)).points()
+    assert [(point.label, point.config.seed) for point in points[:4]] == [
+        ("narrow, batch 8", 0),
+        ("batch 8, factors gaussian, limit 20.0", 0),
+        ("narrow, batch 16", 0),
+        ("batch 16, factors gaussian, limit 20.0", 0),
+    ]
+    assert [point.config.seed for point in points] == [0] * 4 + [3] * 4
+    smoke = preset("smoke")
+    assert points[2].config == replace(
+        smoke,
+        name="width",
+        model=replace(smoke.model, width=8, mlp_width=16),
+        training=replace(smoke.training, steps=8, batch=16),
+    )
+
+
+def test_a_folder_s_name_is_what_defines_the_numbers() -> None:
+    point = Point("a", preset("smoke"))
+    assert point.key == Point("b", replace(point.config, name="else")).key
+    assert point.key != Point("a", replace(point.config, seed=1)).key
+    assert Point("a", RunConfig(seed=3)).key == "1391dc1f10fa"  # what runs are found by may never change
+
+
+def test_a_base_may_be_a_file_beside_the_sweep(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(preset("smoke").to_toml())
+    points = SweepConfig.read(write(tmp_path, 'name = "one"\nbase = "mine.toml"')).points(tmp_path)
+    assert [(point.label, point.config) for point in points] == [("mine.toml", replace(preset("smoke"), name="one"))]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name = 1", "not valid|valid string"),
+        ('name = "x"', "base: .*required"),
+        (TEXT + "[[variant]]\n", "unknown field variant"),
+        (TEXT.replace("training.steps", "training.step"), "unknown field training.step; there are: "),
+        (TEXT.replace("training.steps", "seed.steps"), "no field seed.steps"),
+        (TEXT.replace("[8, 16]", "8"), r"grid.training.batch: expected a list of values, got 8"),
+        (TEXT.replace("[8, 16]", "[8, 8]"), r"runs 'narrow, batch 8' and 'narrow, batch 8' with seed 0 are the same"),
+        (TEXT.replace("[8, 16]", "[8, 0]"), "batch: expected at least 1, got 0"),
+        (TEXT.replace("[8, 16]", "[]"), "expected at least one seed"),
+        (TEXT.replace('"smoke"', '"none.toml"'), r"cannot read .*none\.toml"),
+        ("name = ", "is not TOML"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_the_file(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as raised:
+        SweepConfig.read(write(tmp_path, text))
+    assert str(tmp_path) in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_folder_has_the_finished_runs_by_label(tmp_path: Path) -> None:
+    write(tmp_path)
+    sweep = Sweep(tmp_path)
+    for point, checkpoints in ((sweep.points[0], (0, 8)), (sweep.points[1], (0,)), (sweep.points[4], (8,))):
+        (tmp_path / point.key).mkdir()
+        make_run(tmp_path / point.key, make_metrics(steps=8), checkpoints, point.config)
+    runs = sweep.runs()
+    assert list(runs) == [point.label for point in sweep.points[:4]]
+    assert [[run.config.seed for run in of_label] for of_label in runs.values()] == [[0, 3], [], [], []]
+
+
+FAMILIES = """
+name = "changes"
+base = "smoke"
+[[variants]]
+family = "width"
+label = "32"
+model.width = 32
+[[variants]]
+family = "depth"
+label = "2"
+model.layers = 2
+[[variants]]
+family = "depth"
+label = "4"
+model.layers = 4
+"""
+
+
+def test_families_share_labels_and_runs(tmp_path: Path) -> None:
+    same = f'[[variants]]\nfamily = "width"\nlabel = "4"\nmodel.layers = {preset("smoke").model.layers}\n'
+    write(tmp_path, FAMILIES.replace("layers = 4", f"layers = {preset('smoke').model.layers}") + same)
+    sweep = Sweep(tmp_path)
+    assert sweep.families == ["width", "depth"]
+    base = sweep.points[-1]
+    (tmp_path / base.key).mkdir()
+    make_run(tmp_path / base.key, make_metrics(steps=8), (60,), base.config)
+    for family, labels in (("width", ["32", "4"]), ("depth", ["2", "4"])):
+        assert list(sweep.runs(family)) == labels
+        assert [run.folder.name for run in sweep.runs(family)["4"]] == [base.key]
+    with pytest.raises(ConfigError, match="the sweep has no family 'size'; there are: 'width', 'depth'"):
+        sweep.runs("size")
+
+
+def test_no_sweep_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"cannot read .*sweep\.toml"):
+        Sweep(tmp_path)

@@ -1,0 +1,90 @@
+"""Real processes: one is killed, one stopped by Ctrl-C; gone on with, both give the numbers of undisturbed runs."""
+
+import multiprocessing
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from abruptlab.run.run import Run
+from abruptlab.sweep import RunState, prepare, run_sweep
+from abruptlab.sweep.file import Point
+from abruptlab.sweep.local import LocalProcesses
+from abruptlab.sweep.worker import Task
+from abruptlab.training.loop import train
+
+TEXT = """
+name = "two"
+base = "smoke"
+seeds = [0, 1]
+overrides.training = { steps = 1000000, rolling_every = 20 }
+"""
+
+
+def newest(folder: Path, point: Point) -> int:
+    """The step of a run's newest checkpoint."""
+    return max((int(path.name[5:]) for path in (folder / point.key).glob("checkpoints/step_*")), default=0)
+
+
+def test_a_killed_run_stops_no_other_and_goes_on_with_the_same_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("abruptlab.sweep.drive.POLL_S", 0.05)
+    file = tmp_path / "two.toml"
+    file.write_text(TEXT)
+    sweep = prepare(file, tmp_path / "sweep")
+    victim, other = sweep.points
+    errors: set[str] = set()
+
+    def kill_then_interrupt(states: list[RunState], running: set[str]) -> None:
+        children = {child.name: child.pid or 0 for child in multiprocessing.active_children()}
+        if victim.key in children and newest(sweep.folder, victim) >= 16:
+            os.kill(children[victim.key], signal.SIGKILL)
+        errors.update(state.error for state in states if state.state == "failed")
+        if errors and newest(sweep.folder, other) >= 16:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep(sweep, LocalProcesses(2), device="cpu", report=kill_then_interrupt)
+    assert not multiprocessing.active_children()
+    assert errors == {"its process was killed by SIGKILL"}
+    saved = [newest(sweep.folder, point) for point in sweep.points]
+    assert len(Run(sweep.folder / other.key).metrics["step"]) == saved[1]  # it was let save
+
+    def interrupt_later(states: list[RunState], running: set[str]) -> None:
+        if all(newest(sweep.folder, point) > step for point, step in zip(sweep.points, saved, strict=True)):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep(sweep, LocalProcesses(2), device="cpu", report=interrupt_later)
+    for point, step in zip(sweep.points, saved, strict=True):
+        losses = Run(sweep.folder / point.key).metrics["loss"]
+        assert len(losses) > step
+        training = replace(point.config.training, steps=len(losses))
+        straight = train(replace(point.config, training=training), tmp_path / point.key, device="cpu")
+        np.testing.assert_array_equal(losses, straight.metrics["loss"])
+
+
+def test_the_slots_take_turns_with_the_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Task] = []
+
+    class Process:
+        exitcode = None
+
+        def __init__(self, target: object, args: tuple[Task], name: str) -> None:
+            started.append(args[0])
+
+        def start(self) -> None:
+            pass
+
+    monkeypatch.setattr(multiprocessing.get_context("spawn"), "Process", Process)
+    workers = LocalProcesses(3, ["cuda:0", "cuda:1"])
+    file = tmp_path / "many.toml"
+    file.write_text(TEXT.replace("[0, 1]", "[0, 1, 2, 3]"))
+    for point in prepare(file, tmp_path / "sweep").points:
+        workers.submit(Task(point.config, tmp_path / point.key, tmp_path, None, threads=1))
+    assert workers.finished() == []
+    assert [task.device for task in started] == ["cuda:0", "cuda:1", "cuda:0"]
