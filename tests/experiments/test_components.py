@@ -67,18 +67,18 @@ def test_components_beside_ordinary_training(tmp_path: Path) -> None:
 
 def test_the_claims_hold_on_the_paper_s_story(tmp_path: Path) -> None:
     verdicts = judged(tmp_path, PAPER)
-    assert {name: verdict.holds for name, verdict in verdicts.items()} == dict.fromkeys(verdicts, True)
-    assert {verdict.note for verdict in verdicts.values()} == {""}
-    assert verdicts["no-plateau"].measured == pytest.approx(73 / 1763, abs=0.01)
-    assert verdicts["positions-late"].measured == pytest.approx(2763 / 1763, abs=0.02)
-    assert verdicts["earlier"].measured == pytest.approx(1163 / 1763, abs=0.02)
+    assert {verdict.outcome for verdict in verdicts.values()} == {"holds"}, verdicts
+    assert {verdict.notes for verdict in verdicts.values()} == {()}
+    assert verdicts["no-plateau"].numbers[0] == pytest.approx(73 / 1763, abs=0.01)
+    assert verdicts["positions-late"].numbers[0] == pytest.approx(2763 / 1763, abs=0.02)
+    assert verdicts["earlier"].numbers[0] == pytest.approx(1163 / 1763, abs=0.02)
 
 
 def test_the_claims_fail_on_the_opposite_story(tmp_path: Path) -> None:
     verdicts = judged(tmp_path, OPPOSITE, seeds=(2,))
-    assert {name: verdict.holds for name, verdict in verdicts.items()} == dict.fromkeys(verdicts, False)
-    assert {verdict.note for verdict in verdicts.values()} == {"1 of 3 seeds"}
-    assert verdicts["earlier"].measured == pytest.approx((STEPS - 1) / 1763, rel=0.02)  # never: the last step
+    assert {verdict.said for verdict in verdicts.values()} == {"fails (1 seed)"}
+    assert {verdict.notes for verdict in verdicts.values()} == {("2 of 3 seeds cannot be judged",)}
+    assert verdicts["earlier"].numbers[0] == pytest.approx((STEPS - 1) / 1763, rel=0.02)  # never: the last step
 
 
 def test_the_figure_is_saved(tmp_path: Path) -> None:

@@ -65,24 +65,26 @@ def measure_copying(
 
 
 def moments_before(run: "Run") -> dict[str, int]:
-    """The checkpoints before the onset that are nearest to the `MOMENTS`, each another one; `late` chooses first.
+    """For each of the `MOMENTS`, the nearest checkpoint of those before the onset that are nearer to it than to the
+    others.
 
     Without the losses of a training, which alone tell the onset, there is the middle alone, the milestone
     `before-drop`. Raises `CheckpointError` if there is no such checkpoint.
     """
-    if run.drop is None:
+    drop = run.drop
+    if drop is None:
         return {"middle": run.resolve("before-drop")}
-    found: dict[str, int] = {}
-    low, high = 0, run.drop.onset
-    for name in ("late", "early", "middle"):
-        moment = MOMENTS[name] * run.drop.onset
-        between = [step for step in run.steps if low < step < high]
-        if between:
-            found[name] = min(between, key=lambda step, moment=moment: abs(step - moment))
-            low, high = (low, found[name]) if name == "late" else (found[name], high)
-    if not found:
+
+    def distance(name: str, step: int) -> float:
+        return abs(step / drop.onset - MOMENTS[name])
+
+    nearest: dict[str, list[int]] = {name: [] for name in MOMENTS}
+    for step in run.steps:
+        if 0 < step < drop.onset:
+            nearest[min(MOMENTS, key=lambda name: distance(name, step))].append(step)
+    if not any(nearest.values()):
         raise CheckpointError(f"{run.folder} has no checkpoint between its start and its drop")
-    return {name: found[name] for name in MOMENTS if name in found}
+    return {name: min(steps, key=lambda step: distance(name, step)) for name, steps in nearest.items() if steps}
 
 
 def full_rank(run: "Run", matrices: int, seed: int = 0) -> Batch:

@@ -23,7 +23,7 @@ class Bound:
     high: float = math.inf
 
     def __contains__(self, value: float) -> bool:
-        return self.low <= value <= self.high
+        return bool(self.low <= value <= self.high)  # of NumPy's numbers too
 
     def __str__(self) -> str:
         if self.low == -math.inf:

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, runtime_checkable
 
 from abruptlab.errors import ConfigError
 from abruptlab.paper.standins import STANDINS
@@ -20,6 +20,7 @@ FEW = 64  # matrices on which a null is measured: it has to be told from the bou
 FEW_TO_FIT = 512  # and to which its probes are fitted
 
 
+@runtime_checkable  # for beartype in the tests
 class Spec(Protocol):
     """What is of a run or of a sweep: a figure, a table, a claim."""
 
