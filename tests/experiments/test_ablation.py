@@ -113,7 +113,7 @@ def test_the_mean_map_is_over_the_matrices_of_a_pass(batch: Batch, monkeypatch: 
 
 
 def test_the_mean_map_is_taken_inside_the_ablated_pass(batch: Batch) -> None:
-    """A head of layer 2 looks for what one of layer 1 has written: once that one writes nothing, all places are alike."""
+    """A head of layer 2 looks for what one of layer 1 has written, where the mask lets it."""
     model = copier()
     attend(model, 0, 0, "place")
     carry(model, 0, 0, SEEN, FREE[1])

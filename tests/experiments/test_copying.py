@@ -50,7 +50,7 @@ def test_the_claims_hold_for_a_copier(tmp_path: Path) -> None:
 
 def test_each_moment_has_the_checkpoint_nearest_to_it_and_none_two(tmp_path: Path) -> None:
     def moments(*steps: int) -> dict[str, int]:
-        folder = tmp_path / "-".join(map(str, steps))
+        folder = tmp_path / "-".join(["at", *map(str, steps)])
         folder.mkdir()
         return moments_before(handmade_run(folder, dict.fromkeys((0, *steps, STEPS), copier())))
 

@@ -84,8 +84,6 @@ def test_where_no_matrix_is_left_there_is_no_number(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"rows": [4]}, "4 × 4 matrices have 16 entries, but the model has 12 positions"),
-        ({"columns": [5]}, "3 × 5 matrices have 15 entries, but the model has 12 positions"),
         ({"ranks": [4]}, r"rank: expected 1 to 3 \(the smallest side\), got 4"),
         ({"rows": [0]}, "sizes: expected one or more pairs of positive numbers"),
     ],

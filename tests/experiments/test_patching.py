@@ -9,25 +9,28 @@ from torch import Tensor
 
 from abruptlab.errors import SiteError
 from abruptlab.experiments import evaluation
-from abruptlab.experiments.evaluation import held_out, pooled
+from abruptlab.experiments.evaluation import Estimate, held_out, pooled, predict
 from abruptlab.experiments.patching import (
+    LayerPatching,
     Patch,
     effect,
+    measure_entry_patching,
+    measure_layer_patching,
     measure_patching,
     measure_patching_maps,
     negated,
     predict_patched,
+    turn,
 )
 from abruptlab.figures.patching import draw_patching
 from abruptlab.model.encoder import Encoder
-from abruptlab.paper import CLAIMS, Findings
+from abruptlab.paper import Findings
 from abruptlab.run.run import Run
 from abruptlab.task.matrices import Batch, generator
 from abruptlab.task.vocabulary import Vocabulary
 from tests.handmade import CONFIG, FREE, VALUE, attend, carry, channel, copier, handmade_run, read_out
 from tests.known import Known, holds
 from tests.synthetic import STEPS
-
 
 
 def averaging(where: str, layer: int = 1, head: int = 2) -> Encoder:

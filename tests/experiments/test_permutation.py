@@ -11,12 +11,11 @@ import torch
 from abruptlab.errors import CheckpointError, ConfigError
 from abruptlab.experiments import evaluation
 from abruptlab.experiments.evaluation import Estimate, Losses, held_out, predict
-from abruptlab.experiments.permutation import KINDS, Permutation, draw_order, measure_permutation, permute
+from abruptlab.experiments.permutation import KINDS, Permutation, draw_order, measure_permutation, permute, slope
 from abruptlab.figures.permutation import draw_permutation
 from abruptlab.figures.style import MASKED, OBSERVED
 from abruptlab.model.encoder import Encoder
 from abruptlab.paper import Findings
-from abruptlab.paper.permutation import CLAIMS
 from abruptlab.run.run import Run
 from abruptlab.task.matrices import generator
 from abruptlab.training.loop import initial_model

@@ -80,7 +80,8 @@ def test_the_page_holds_everything_within_itself(tmp_path: Path) -> None:
     assert run.drop is not None
     assert f"began to drop at step {run.drop.onset:,}" in page
     assert page.count("✓ holds") == len(CLAIMS)
-    assert f"<strong>{len(CLAIMS)} of {len(CLAIMS)} hold</strong>" in page
+    assert f"<strong>Of {len(CLAIMS)} claims judged {len(CLAIMS)} hold, 0 fail.</strong>" in page
+    assert "smooth curve" in page  # the nulls stand beside the numbers
     assert "abruptlab reproduce --config config.toml" in page
     assert "an abacus" in page
     assert "<dt>torch</dt><dd>1.2.3</dd>" in page

@@ -19,7 +19,6 @@ from abruptlab.figures.ablation import draw_greedy_ablation, draw_group_ablation
 from abruptlab.paper.claim import INSIDE, TRAINED, UNTRAINED, Bound, Claim, Number, null
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.registry import Figures, FigureSpec
-from abruptlab.paper.training import plateau_level
 
 ALL_BEFORE = partial(measure_ablation, step="before-drop")
 ALL_AFTER = partial(measure_ablation, step="final")
@@ -93,14 +92,14 @@ def _restored(found: Findings) -> float:
     return (float(ablation.ablated.loss_masked.mean) - intact) / (level - intact)
 
 
-def _moved_before(found: Findings) -> float:
-    """How far all attention uniform takes the model of mid-plateau from itself, and from the plateau of the training:
-    L_mask or L_obs, the largest change, over E[x²]. An untrained model does not change either, but is not there."""
+def _moved_before(found: Findings) -> Number:
+    """How far all attention uniform moves L_mask or L_obs of the model of mid-plateau, the larger change, over E[x²];
+    none unless that model copies, or an untrained one would seem to stand on a plateau."""
     ablation, level = found.of(ALL_BEFORE), found.run.config.task.copying_level
-    observed = plateau_level(found, "loss_observed") if len(found.run.metrics["step"]) else 0.0
-    masked = float(ablation.ablated.loss_masked.mean) - plateau(found.run)
-    changes = [abs(float(each.mean)) for each in (ablation.difference.loss_masked, ablation.difference.loss_observed)]
-    return max(abs(masked), abs(float(ablation.ablated.loss_observed.mean) - observed), *changes) / level
+    if ablation.intact.loss_observed.mean > COPIED * level:
+        return None
+    changes = (ablation.difference.loss_masked, ablation.difference.loss_observed)
+    return max(abs(float(each.mean)) for each in changes) / level
 
 
 def _group(group: str, replacement: str, typical: bool = False) -> Callable[[Findings], Number]:
@@ -192,8 +191,8 @@ CLAIMS: dict[str, Claim] = {
     "ablation-before": Claim(
         "Before the drop, attention does not matter.",
         "text",
-        "L_mask or L_obs of mid-plateau with all heads' attention uniform, its distance to the intact model's and to "
-        "the plateau's (the largest) / E[x²]",
+        "change of L_mask or L_obs of mid-plateau (the larger) with all heads' attention uniform / E[x²]; judged where the "
+        "model copies",
         Bound(high=UNMOVED),
         _moved_before,
         (UNTRAINED, TRAINED),

@@ -1,12 +1,11 @@
 """Positional permutation (in the paper's text)."""
 
-from abruptlab.experiments.ablation import plateau
 from abruptlab.experiments.permutation import measure_permutation
 from abruptlab.figures.permutation import draw_permutation
 from abruptlab.paper.claim import INSIDE, TRAINED, UNTRAINED, Bound, Claim, Number, null
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.registry import Figures, FigureSpec
-from abruptlab.paper.training import COPIED, SAME, plateau_level
+from abruptlab.paper.training import COPIED, SAME
 
 BEFORE, AFTER = 0, 1
 
@@ -46,14 +45,16 @@ def _observed(found: Findings) -> Number:
     return float(result.mean.loss_observed.mean[AFTER, result.kinds.index("random")]) / result.zero_level
 
 
-def _moved_before(found: Findings) -> float:
-    """How far random permutations take the model of mid-plateau from the plateau of the training: L_mask or L_obs, the
-    larger change, over E[x²]."""
-    result = found.of(measure_permutation)
-    observed = plateau_level(found, "loss_observed") if len(found.run.metrics["step"]) else 0.0
+def _moved_before(found: Findings) -> Number:
+    """How far random permutations move L_mask or L_obs of the model of mid-plateau, the larger change, over E[x²]; none
+    unless that model copies, or an untrained one would seem to stand on a plateau."""
+    result, intact = found.of(measure_permutation), found.of(measure_permutation).intact
+    if intact.loss_observed.mean[BEFORE] > COPIED * result.zero_level:
+        return None
     at = BEFORE, result.kinds.index("random")
-    masked = abs(result.mean.loss_masked.mean[at] - plateau(found.run))
-    return float(max(masked, abs(result.mean.loss_observed.mean[at] - observed))) / result.zero_level
+    masked = result.mean.loss_masked.mean[at] - intact.loss_masked.mean[BEFORE]
+    observed = result.mean.loss_observed.mean[at] - intact.loss_observed.mean[BEFORE]
+    return float(max(abs(masked), abs(observed))) / result.zero_level
 
 
 CONTROL = null("whole rows and columns", lambda found: _left(found, "keep-rows-and-columns"))
@@ -92,7 +93,8 @@ CLAIMS: dict[str, Claim] = {
     "permutation-before": Claim(
         "Before the drop, positions hardly matter.",
         "text",
-        "L_mask or L_obs of mid-plateau under random permutations, its distance to the plateau's (the larger) / E[x²]",
+        "change of L_mask or L_obs of mid-plateau (the larger) under random permutations / E[x²]; judged where the model "
+        "copies",
         Bound(high=SAME),
         _moved_before,
         (UNTRAINED, TRAINED),

@@ -11,7 +11,7 @@ from abruptlab.experiments.overview import measure_overview
 from abruptlab.figures.loss import draw_loss_curves
 from abruptlab.figures.matrices import draw_examples
 from abruptlab.figures.overview import draw_overview
-from abruptlab.paper.claim import SMOOTH, STOPPED, Bound, Claim, Number
+from abruptlab.paper.claim import SMOOTH, STOPPED, Bound, Claim, Number, null
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.registry import Figures, FigureSpec
 from abruptlab.run.drop import Drop, find_drop
@@ -137,7 +137,11 @@ CLAIMS: dict[str, Claim] = {
         "mean |prediction| at hidden entries on the plateau / √E[x²]",
         Bound(high=ZERO),
         lambda found: plateau_level(found, "mean_abs_masked") / math.sqrt(_level(found)),
-        (SMOOTH,),
+        (
+            null(
+                "at the end", lambda found: final_value(found.run.metrics["mean_abs_masked"]) / math.sqrt(_level(found))
+            ),
+        ),
         figures=("2",),
         curve=True,
     ),

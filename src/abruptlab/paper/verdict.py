@@ -140,7 +140,7 @@ def read_verdicts(home: Path) -> list[Verdict]:
         return [_of_json(table) for table in json.loads(path.read_text(encoding="utf-8"))]
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise RunError(f"cannot read the verdicts in {path}: {error}") from None
 
 
