@@ -160,13 +160,13 @@ EVERYTHING = HEAD + "".join(
 PAPER = {  # variant → onset, final level
     "8": (NEVER, 1.0),
     "12": (2500, 0.3),
-    "2": (1000, 0.03),
-    "3": (1050, 0.02),
+    "2": (800, 0.03),
+    "3": (830, 0.02),
     "5×5": (2000, 0.1),
     "Gaussian": (1500, 0.012),
     "coherence": (NEVER, 1.0),
-    "Muon": (1000, 0.05),
-    "100 steps": (2500, 0.05),
+    "Muon": (800, 0.05),
+    "100 steps": (2700, 0.05),
 }
 OPPOSITE = {
     "8": (1500, 0.06),
@@ -202,14 +202,14 @@ def test_every_claim_holds_on_the_paper_s_story(tmp_path: Path) -> None:
     measured = {name: verdict.numbers[0] for name, verdict in verdicts.items()}
     assert measured["width-too-small"] == pytest.approx(20, rel=0.05)
     assert measured["width-suboptimal"] == pytest.approx(6, rel=0.05)
-    assert measured["depth-earlier"] == pytest.approx(2 / 3, abs=0.03)
-    assert measured["depth-little"] == pytest.approx(1.05, abs=0.03)
+    assert measured["depth-earlier"] == pytest.approx(8 / 15, abs=0.03)
+    assert measured["depth-little"] == pytest.approx(1.04, abs=0.04)
     assert measured["depth-final"] == pytest.approx(-1)
     assert measured["sizes-drop"] == measured["gaussian-drops"] == 1
     assert measured["gaussian-final"] == pytest.approx(0.0125, abs=0.001)
     assert measured["coherence-weakens"] == pytest.approx(20, rel=0.05)
-    assert measured["optimiser-shortens"] == pytest.approx(1 / 1.5, abs=0.05)
-    assert measured["warm-up-changes"] == pytest.approx(5 / 3, abs=0.05)
+    assert measured["optimiser-shortens"] == pytest.approx(8 / 15, abs=0.05)
+    assert measured["warm-up-changes"] == pytest.approx(1.8, abs=0.06)
 
 
 def test_every_claim_fails_on_the_opposite_story(tmp_path: Path) -> None:

@@ -191,8 +191,8 @@ CLAIMS: dict[str, Claim] = {
     "ablation-before": Claim(
         "Before the drop, attention does not matter.",
         "text",
-        "change of L_mask or L_obs of mid-plateau (the larger) with all heads' attention uniform / E[x²]; judged where the "
-        "model copies",
+        "change of L_mask or L_obs of mid-plateau (the larger) with all heads' attention uniform / E[x²]; judged where "
+        "the model copies",
         Bound(high=UNMOVED),
         _moved_before,
         (UNTRAINED, TRAINED),

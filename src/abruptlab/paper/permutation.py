@@ -93,8 +93,8 @@ CLAIMS: dict[str, Claim] = {
     "permutation-before": Claim(
         "Before the drop, positions hardly matter.",
         "text",
-        "change of L_mask or L_obs of mid-plateau (the larger) under random permutations / E[x²]; judged where the model "
-        "copies",
+        "change of L_mask or L_obs of mid-plateau (the larger) under random permutations / E[x²]; judged where the "
+        "model copies",
         Bound(high=SAME),
         _moved_before,
         (UNTRAINED, TRAINED),

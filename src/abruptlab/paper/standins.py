@@ -89,7 +89,7 @@ def smooth_curve(run: Run) -> StandIn:
     for name, values in run.metrics.items():
         known = values[np.isfinite(values)]
         last = known[-max(1, len(known) // 20) :] if len(known) else known
-        if name.startswith("loss") or name == "mean_abs_masked":
+        if len(known) and (name.startswith("loss") or name == "mean_abs_masked"):
             metrics[name] = np.geomspace(known[0], np.median(last), len(values))
         else:
             metrics[name] = values

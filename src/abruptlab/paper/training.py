@@ -93,6 +93,11 @@ def _plateau_loss(found: Findings) -> Number:
     return plateau_level(found, "loss") / zero if zero else None
 
 
+def _final_loss(found: Findings) -> Number:
+    zero = loss_of_zero(found.run.config.task)
+    return final_value(found.run.metrics["loss"]) / zero if zero else None
+
+
 def _copied_at(found: Findings) -> int:
     """The first row of the metrics with L_obs below COPIED; the last one if there is none."""
     below = smooth(found.run.metrics["loss_observed"]) < COPIED * _level(found)
@@ -151,7 +156,7 @@ CLAIMS: dict[str, Claim] = {
         "L on the plateau / (p_mask E[x²])",
         Bound(1 - SAME, 1 + SAME),
         _plateau_loss,
-        (SMOOTH,),
+        (null("at the end", _final_loss),),
         figures=("1",),
         curve=True,
     ),

@@ -26,7 +26,7 @@ from abruptlab.paper.registry import Figures, FigureSpec, Tables, TableSpec
 SWEEP = "variants"
 FAR_WORSE = 2.0  # a doubling: no fluctuation between seeds
 WORSE = 1.5  # half as much again
-EARLIER = 0.9  # of the steps: the difference is more than the edge of a plateau's band
+EARLIER = 0.6  # of the steps: three times, in logarithms, what two seeds of one variant typically differ by (0.85)
 LITTLE = (0.8, 1.25)  # a fifth
 ORDERED = -0.9  # rank correlation: of up to six depths, all in order
 ALL = 1.0  # of the sizes
@@ -173,7 +173,8 @@ def ratios(over: Mapping[int, float], under: Mapping[int, float]) -> dict[int, f
 def among_seeds(each: Iterable[Mapping[int, float]], bound: Bound) -> Number:
     """The factor by which two seeds of one variant typically differ (the median over all pairs of some variants), the
     way round that is more like a claim's bound; none where no variant has two seeds."""
-    factors = [abs(math.log(a / b)) for values in each for a, b in itertools.combinations(values.values(), 2)]
+    pairs = (pair for values in each for pair in itertools.combinations(values.values(), 2) if min(pair) > 0)
+    factors = [abs(math.log(one / other)) for one, other in pairs]
     if not factors:
         return None
     return math.exp(float(np.median(factors)) * (1 if bound.high == math.inf else -1))
