@@ -24,11 +24,11 @@ from tabulate import tabulate
 from abruptlab import pretrained_run
 from abruptlab.baselines.nuclear import NuclearNorm
 from abruptlab.baselines.oracle import NuclearNormOracle
-from abruptlab.config import MatrixTask
-from abruptlab.experiments.evaluation import incomplete, predict
+from abruptlab.experiments.evaluation import estimated, incomplete, predict
 from abruptlab.system.files import write_atomically
 from abruptlab.system.provenance import device_name, versions
 from abruptlab.task.matrices import Batch, sample
+from abruptlab.task.matrix import MatrixTask
 from benchmarks.clock import seconds
 from benchmarks.measurement import Spread
 
@@ -73,7 +73,7 @@ def main(out: Path, matrices: int = 4096, rounds: int = 5, seed: int = 0) -> Non
     """
     run = pretrained_run("laptop")
     model = run.load_encoder("final")
-    five, seven = run.config.task, MatrixTask()
+    five, seven = run.config.matrices, MatrixTask()
     bert: Method = lambda batch: predict(model, batch.tokens).double().numpy().reshape(-1, *batch.size)  # noqa: E731
     measured = {
         "5×5 rank 1": _measure({**classical(rank=1), BERT: bert}, sample(five, matrices, seed), rounds),
@@ -97,7 +97,7 @@ def classical(rank: int) -> dict[str, Method]:
 
     methods = {OURS: NuclearNorm(), COMPILED: NuclearNormOracle(), FACTORISATION: Factorisation(rank)}
     named: dict[str, Method] = {
-        name: lambda batch, method=method: method.estimate(incomplete(batch)) for name, method in methods.items()
+        name: lambda batch, method=method: estimated(method, batch).numpy() for name, method in methods.items()
     }
     return {**named, REBUILT: lambda batch: np.stack([rebuilt(matrix) for matrix in incomplete(batch)])}
 

@@ -24,7 +24,7 @@ PIECES = 3  # of which the fastest counts
 
 def forward_flops(config: RunConfig, matrices: int) -> int:
     """The FLOPs of a forward pass on `matrices` matrices."""
-    model, positions = config.model, config.task.positions
+    model, positions = config.model, config.matrices.positions
     linear = model.layers * (4 * model.width**2 + 2 * model.width * model.mlp_width) + model.width
     attention = model.layers * 2 * positions * model.width
     return 2 * matrices * positions * (linear + attention)
@@ -35,7 +35,7 @@ class LargestProduct:
 
     def __init__(self, config: RunConfig, dtype: torch.dtype, device: torch.device) -> None:
         tokens, width, mlp_width = (
-            config.training.batch * config.task.positions,
+            config.training.batch * config.matrices.positions,
             config.model.width,
             config.model.mlp_width,
         )

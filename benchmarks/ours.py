@@ -39,7 +39,7 @@ class Ours:
         flushed once, at the end.
         """
         batches = []
-        fresh = stream(self.config.task, self.config.training.batch, self.config.seed, self._next, self.device)
+        fresh = stream(self.config.matrices, self.config.training.batch, self.config.seed, self._next, self.device)
         drawing = seconds(lambda: batches.extend(islice(fresh, steps)), self.device)
 
         def work() -> None:
@@ -58,7 +58,7 @@ class Overhead(Ours):
 
     def __init__(self, config: RunConfig, device: torch.device, folder: Path) -> None:
         super().__init__(config, device, folder)
-        model = _Instant(config.training.batch, config.task.positions).to(device)
+        model = _Instant(config.training.batch, config.matrices.positions).to(device)
         self.step = partial(train_step, model, [], config)
 
 

@@ -36,8 +36,9 @@ class Reference:
     def __init__(self, config: RunConfig, device: torch.device) -> None:
         self.config = config
         self.device = device
-        self.bert: BertModel
-        self.bert, self.readout = to_huggingface(cast(Encoder, initial_model(config, device)))
+        stock = to_huggingface(cast(Encoder, initial_model(config, device)))
+        self.bert: BertModel = stock.bert
+        self.readout: torch.nn.Linear = stock.classifier
         self.bert.set_attn_implementation("eager")
         parameters = [*self.bert.parameters(), *self.readout.parameters()]
         self.optimizer = torch.optim.Adam(parameters, lr=config.training.learning_rate)
@@ -63,7 +64,7 @@ class Reference:
         return read
 
     def _draw(self, matrices: int) -> tuple[Tensor, Tensor, Tensor]:
-        task = self.config.task
+        task = self.config.matrices
         (m, n), scale = task.sizes[0], 10**task.decimals
         u = self.random.uniform(-1, 1, (matrices, m, task.rank))
         v = self.random.uniform(-1, 1, (matrices, n, task.rank))

@@ -17,7 +17,6 @@ import tyro
 from rich.progress import track
 from torch import Tensor
 
-from abruptlab.config import MatrixTask
 from abruptlab.errors import AbruptlabError
 from abruptlab.experiments.evaluation import held_out_of
 from abruptlab.experiments.floor import POSTERIOR, Floor, competitors, summarise
@@ -27,6 +26,7 @@ from abruptlab.paper.floor import tabulate_floor
 from abruptlab.run.pretrained import pretrained_run, shipped_runs
 from abruptlab.system.files import write_atomically
 from abruptlab.task.matrices import Batch
+from abruptlab.task.matrix import MatrixTask
 
 TASKS = {
     "5x5-rank-1": MatrixTask(sizes=((5, 5),), rank=1, limit=2.0),

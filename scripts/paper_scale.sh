@@ -6,8 +6,9 @@
 #   SKIP="tests benchmark" OUT=out scripts/paper_scale.sh    go on with the runs
 #
 # Call it again until it says that the plan is done: a run stopped by the limit goes on where it stopped, as long as
-# RUNS (its checkpoints) is still there. What is worth keeping is packed small in OUT, one archive a run: unpack it into
-# results/paper/, commit it, and tick the plan.
+# RUNS (its checkpoints; a memory disk is fastest) is still there. What is worth keeping is packed small in OUT, one archive
+# a run: unpack it into results/paper/, commit it, and tick the plan. Of a finished run with a drop, the weights before the
+# drop and at the end come too, in half precision, in pieces of 15 MB (cat NAME-weights.tar.* | tar -x).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -29,6 +30,12 @@ abruptlab() { timeout --signal=INT --kill-after=60 "$(($(left) - RESERVE))" "$PY
 pack() {
   tar -czf "$OUT/$1.tar.gz.tmp" -C "$RUNS" --exclude='*.safetensors' --exclude='.lock' "$1"
   mv "$OUT/$1.tar.gz.tmp" "$OUT/$1.tar.gz"
+}
+
+pack_weights() {
+  "$PYTHON" -m scripts.ship_weights "$RUNS/$1" "$OUT/$1-weights" || return 0
+  tar -cf - -C "$OUT" "$1-weights" | split -b 15M - "$OUT/$1-weights.tar."
+  rm -r "$OUT/$1-weights"
 }
 
 "$PYTHON" -c "import torch; assert '$DEVICE' != 'cuda' or torch.cuda.is_available(), 'no CUDA GPU'"
@@ -72,6 +79,7 @@ while IFS= read -r line <&3; do
     abruptlab figures "$RUNS/$folder" && abruptlab claims "$RUNS/$folder" || status=$?
   fi
   [ -d "$RUNS/$folder" ] && pack "$folder"
+  [[ $status == 0 && $arguments != "sweep "* ]] && pack_weights "$folder"
   case $status in
     0) echo "== $name is done" ;;
     124 | 130 | 137)

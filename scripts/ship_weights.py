@@ -1,4 +1,6 @@
-"""Rebuild the weights that come with the package from a finished run: python -m scripts.ship_weights RUN
+"""Rebuild the weights that come with the package from a finished run: python -m scripts.ship_weights RUN [FOLDER]
+
+With FOLDER, they are written there instead of into the package.
 
 A run of width WIDE or more ships the middle of its plateau and its end alone, in half precision, so that the package
 stays below 25 MB.
@@ -46,7 +48,7 @@ def ship(run: Run, target: Path) -> None:
         shutil.copy(run.folder / name, partial)
     for step in steps:
         weights = {name: value.to(dtype) for name, value in load_checkpoint(run.checkpoints, step).items()}
-        save_checkpoint(partial / "checkpoints", step, weights, {}, read_meta(run.checkpoints, step)["made_with"])
+        save_checkpoint(partial / "checkpoints", step, weights, {}, read_meta(run.checkpoints, step).made_with)
         (checkpoint_folder(partial / "checkpoints", step) / "optimizer.safetensors").unlink()
     shutil.rmtree(target, ignore_errors=True)
     partial.replace(target)
@@ -54,7 +56,7 @@ def ship(run: Run, target: Path) -> None:
 
 if __name__ == "__main__":
     try:
-        source = Run(sys.argv[1] if len(sys.argv) == 2 else "")
-        ship(source, WEIGHTS / source.config.name)
+        source = Run(sys.argv[1])
+        ship(source, Path(sys.argv[2]) if len(sys.argv) == 3 else WEIGHTS / source.config.name)
     except AbruptlabError as error:
         sys.exit(str(error))

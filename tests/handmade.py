@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from abruptlab.config import MatrixTask, ModelConfig, RunConfig, TrainingConfig
-from abruptlab.model.encoder import Attention, Encoder
+from abruptlab.model.encoder import Encoder
+from abruptlab.model.layers import Attention
 from abruptlab.run.run import Run
 from abruptlab.task.vocabulary import MASK, Vocabulary
 from tests.synthetic import STEPS, make_metrics, make_run
@@ -47,12 +48,12 @@ def channel(at: int) -> Tensor:
 @torch.no_grad()
 def copier() -> Encoder:
     """A model that gives back the value at every place, and 0 for MASK."""
-    model = Encoder(CONFIG.model, Vocabulary.of(CONFIG.task).size, ROWS * COLUMNS).eval()
+    model = Encoder(CONFIG.model, Vocabulary.of(CONFIG.matrices).size, ROWS * COLUMNS).eval()
     for name, parameter in model.named_parameters():
         parameter.zero_()
         if "norm" in name and name.endswith("weight"):
             parameter.fill_(HUGE * math.sqrt(2 / CONFIG.model.width))
-    vocabulary = Vocabulary.of(CONFIG.task)
+    vocabulary = Vocabulary.of(CONFIG.matrices)
     for token in range(vocabulary.size):
         if token != MASK:
             value = vocabulary.decode(torch.tensor([token])).item()

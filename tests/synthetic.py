@@ -8,7 +8,7 @@ import numpy as np
 
 from abruptlab.config import MatrixTask, ModelConfig, RunConfig, TrainingConfig
 from abruptlab.model.build import Model
-from abruptlab.run.checkpoints import save_checkpoint
+from abruptlab.run.checkpoints import delete_checkpoint, save_checkpoint, saved_steps
 from abruptlab.run.run import Run
 from abruptlab.sweep.file import Point, Sweep
 from abruptlab.training.loop import initial_model
@@ -20,7 +20,7 @@ CONFIG = RunConfig(
     model=ModelConfig(layers=1, heads=2, width=16, mlp_width=32),
     training=TrainingConfig(steps=STEPS),
 )
-LEVEL = CONFIG.task.copying_level
+LEVEL = CONFIG.matrices.copying_level
 
 
 def make_metrics(
@@ -32,7 +32,7 @@ def make_metrics(
     fallen = np.clip((step - onset) / (end - onset), 0, 1)
     masked = LEVEL * (1 - (1 - final) * fallen) * noise[0]
     observed = LEVEL * np.where(step < copied, 1.0, 0.002) * noise[1]
-    share = CONFIG.task.mask_probability
+    share = CONFIG.matrices.mask_probability
     return {
         "step": step,
         "loss": share * masked + (1 - share) * observed,
@@ -50,12 +50,18 @@ def make_run(
     checkpoints: Iterable[int] | Mapping[int, Model] = (0, 1000, STEPS),
     config: RunConfig = CONFIG,
 ) -> Run:
-    """A run folder with these metrics; its checkpoints hold the given models, or all the initial weights."""
+    """A run folder with these metrics; its checkpoints, as far as the metrics reach, hold the given models, or all the
+    initial weights."""
     (folder / "config.toml").write_text(config.to_toml())
     rows = ({name: values[at].item() for name, values in metrics.items()} for at in range(len(metrics["step"])))
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     models = checkpoints if isinstance(checkpoints, Mapping) else dict.fromkeys(checkpoints, initial_model(config))
+    there = saved_steps(folder / "checkpoints")
     for step, model in models.items():
+        if step > len(metrics["step"]):
+            continue
+        if step in there:
+            delete_checkpoint(folder / "checkpoints", step)
         made_with = {"torch": "1.2.3", "device": "an abacus"}
         save_checkpoint(folder / "checkpoints", step, model.state_dict(), {}, made_with)
     return Run(folder)

@@ -101,7 +101,10 @@ def test_what_is_left_out_keeps_the_papers_value():
             "[task]\nsizes = [[5, 5], [7, 7]]\n[model]\npositions = 'row+column'",
             r"task.sizes: expected one size with model.kind encoder, model.positions row\+column, got \(\(5",
         ),
-        ("[start]\nrun = 'laptop'", "start: expected run and trained together, or neither"),
+        ("[start]\ntrained = ['mlp']", "start.trained: expected start.run beside it"),
+        ("[training]\nbetas = [0.9, 1.0]", "betas: expected two of 0 to below 1, got"),
+        ("[training]\noptimizer = 'sgd'\neps = 1e-6", r"betas, eps: expected the usual ones \(sgd has none\)"),
+        ("[training]\nclip_norm = 0.0", "clip_norm: expected above 0 and finite, got 0.0"),
         ("[start]\nrun = 'laptop'\ntrained = ['heads']", "start.trained: expected some of token-emb.*, got heads"),
         ("[model]\nheads = 7", r"width: expected a multiple of heads \(7\), got 768"),
         ("[model]\nlayers = 0", "layers: expected at least 1, got 0"),
@@ -109,6 +112,11 @@ def test_what_is_left_out_keeps_the_papers_value():
         ("[training]\nsteps = 0", "steps: expected at least 1, got 0"),
         ("[training]\nmicro_batch = 100", r"micro_batch: expected a divisor of batch \(256\), got 100"),
         ("[training]\nlearning_rate = 0.0", "learning_rate: expected above 0"),
+        ("[training]\nlearning_rate = inf", "learning_rate: expected above 0 and finite, got inf"),
+        ("[training]\nweight_decay = inf", "weight_decay: expected 0 or more, finite, got inf"),
+        ("[model]\ninit_std = nan", "init_std: expected above 0 and finite, got nan"),
+        ("[start]\nstep = '3'", r"start\.step: expected start\.run beside it, got 3"),
+        ("a = " + 5000 * "[", "TOML that can be read: it is nested too deep"),
         ("[training]\nwarmup_steps = 50001", r"warmup_steps: expected 0 to steps \(50000\), got 50001"),
         ("[training]\nmomentum = 1.0", "momentum: expected 0 to below 1"),
         ("[training]\nweight_decay = -1.0", "weight_decay: expected 0 or more"),
@@ -121,6 +129,26 @@ def test_a_mistake_is_named_in_one_line(text: str, message: str):
         RunConfig.from_toml(text, "t.toml")
     assert str(caught.value).startswith("t.toml")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [
+        (TrainingConfig, "optimizer"),
+        (TrainingConfig, "schedule"),
+        (TrainingConfig, "precision"),
+        (TrainingConfig, "compile"),
+        (MatrixTask, "factors"),
+        (MatrixTask, "mask"),
+        (ModelConfig, "kind"),
+        (ModelConfig, "attention"),
+        (ModelConfig, "positions"),
+        (ModelConfig, "mask_embedding"),
+    ],
+)
+def test_a_word_that_a_field_does_not_have_is_refused_in_python_too(kind: type, field: str):
+    with pytest.raises(ConfigError, match=rf"{field}: expected \w+.* or .*, got 'adan'"):
+        kind(**{field: "adan"})
 
 
 def test_read(tmp_path: Path):

@@ -25,7 +25,7 @@ RUNS = {
     "whole": SMOKE,
     "parts": with_training(SMOKE, micro_batch=4),
     "muon": with_training(SMOKE, optimizer="muon"),
-    "mixture": replace(SMOKE, task=replace(SMOKE.task, sizes=((3, 3), (2, 4)), mask_probability=0.1)),
+    "mixture": replace(SMOKE, task=replace(SMOKE.matrices, sizes=((3, 3), (2, 4)), mask_probability=0.1)),
 }
 
 

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from abruptlab.model.decoder import Decoder
     from abruptlab.model.encoder import Encoder
     from abruptlab.model.generate import generate
-    from abruptlab.model.sites import record, replace, site_names
+    from abruptlab.model.sites import record, record_shapes, replace, site_names, site_table
     from abruptlab.presets import PRESETS, preset
     from abruptlab.run.drop import Drop, find_drop
     from abruptlab.run.pretrained import load_pretrained, pretrained_run
@@ -65,6 +65,8 @@ if TYPE_CHECKING:
     from abruptlab.task.sequences import prompts, sequences
     from abruptlab.task.vocabulary import MASK, Vocabulary
     from abruptlab.training.loop import train
+
+    __version__: str
 
 _HOME = {
     "config": ("MatrixTask", "ModelConfig", "RunConfig", "TrainingConfig"),
@@ -121,7 +123,7 @@ _HOME = {
     "run.run": ("Run",),
     "model.generate": ("generate",),
     "task.sequences": ("prompts", "sequences"),
-    "model.sites": ("record", "replace", "site_names"),
+    "model.sites": ("record", "record_shapes", "replace", "site_names", "site_table"),
     "sweep.file": ("Sweep",),
     "task.vocabulary": ("MASK", "Vocabulary"),
     "training.loop": ("train",),
@@ -175,7 +177,7 @@ __all__ = [  # noqa: RUF022 - grouped by module
     "load_pretrained", "pretrained_run",
     "Run",
     "generate", "prompts", "sequences",
-    "record", "replace", "site_names",
+    "record", "record_shapes", "replace", "site_names", "site_table",
     "Sweep",
     "MASK", "Vocabulary",
     "train",
@@ -183,6 +185,13 @@ __all__ = [  # noqa: RUF022 - grouped by module
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            return version("abruptlab")
+        except PackageNotFoundError:  # a source tree that is not installed
+            return "source tree"
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'abruptlab' has no attribute {name!r}")
     return getattr(import_module(f"abruptlab.{_MODULE_OF[name]}"), name)

@@ -4,17 +4,24 @@ Every field is a command-line flag too, so its docstring is its help text. Nothi
 line must answer at once.
 """
 
+import json
+import math
 import tomllib
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from abruptlab.errors import ConfigError
+from abruptlab.task import TASKS
+from abruptlab.task.base import STRICT, Task, require, require_words
+from abruptlab.task.matrix import MatrixTask
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
+    from pydantic import TypeAdapter, ValidationError
 
-Factors = Literal["uniform", "gaussian", "laplace"]
+    from abruptlab.task.base import Objective
+
 GROUP_NAMES = (  # of a model's parameters, by name; `abruptlab.model.groups` says what is in them
     "token-embeddings",
     "positional-embeddings",
@@ -29,88 +36,6 @@ GROUP_NAMES = (  # of a model's parameters, by name; `abruptlab.model.groups` sa
     "not-attention",
     "all-but-qkv",
 )
-STRICT = {"extra": "forbid"}  # pydantic: an unknown field is an error
-
-
-def _require(holds: bool, field_name: str, expected: str, came: object) -> None:
-    if not holds:
-        raise ConfigError(f"{field_name}: expected {expected}, got {came}")
-
-
-@dataclass(frozen=True)
-class MatrixTask:
-    """Which matrices are drawn and which of their entries are hidden."""
-
-    __pydantic_config__: ClassVar = STRICT
-
-    sizes: tuple[tuple[int, int], ...] = ((7, 7),)
-    """Rows and columns; with several sizes, each step draws one of them at random."""
-    rank: int = 2
-    """X = U Vᵀ with `rank` columns in U and V."""
-    factors: Factors = "uniform"
-    """Entries of U and V: Unif[−1, 1], N(0, 1), or Laplace(0, 1)."""
-    decimals: int = 2
-    """X is rounded to this many decimals, as input and as target."""
-    limit: float = 10.0
-    """The vocabulary covers the values −limit to +limit."""
-    mask: Literal["random", "coherence", "fixed"] = "random"
-    """Which entries are hidden: each at random; biased to high local coherence; or the same whole rows and columns."""
-    mask_probability: float = 0.3
-    """random, coherence: each entry is hidden with this probability (so the number of hidden entries varies)."""
-    coherence_fraction: float = 0.5
-    """coherence: this share of the hidden entries is taken from the highest local coherence, the rest at random."""
-    hidden_rows: tuple[int, ...] = ()
-    """fixed: rows hidden whole, counted from 0."""
-    hidden_columns: tuple[int, ...] = ()
-    """fixed: columns hidden whole, counted from 0."""
-    kept: tuple[tuple[int, int], ...] = ()
-    """fixed: (row, column) entries that stay observed in spite of that."""
-
-    def __post_init__(self) -> None:
-        _require(
-            len(self.sizes) > 0 and all(m > 0 and n > 0 for m, n in self.sizes),
-            "sizes",
-            "one or more pairs of positive numbers of rows and columns",
-            self.sizes,
-        )
-        smallest = min(min(size) for size in self.sizes)
-        _require(1 <= self.rank <= smallest, "rank", f"1 to {smallest} (the smallest side)", self.rank)
-        _require(0 <= self.decimals <= 4, "decimals", "0 to 4", self.decimals)
-        largest = self.largest_limit
-        _require(0 < self.limit <= largest, "limit", f"above 0, at most {largest}", self.limit)
-        _require(0 <= self.mask_probability <= 1, "mask_probability", "0 to 1", self.mask_probability)
-        _require(0 <= self.coherence_fraction <= 1, "coherence_fraction", "0 to 1", self.coherence_fraction)
-        hidden = bool(self.hidden_rows or self.hidden_columns)
-        _require(
-            (self.mask == "fixed") == hidden, "hidden_rows, hidden_columns", "some exactly if mask is fixed", self.mask
-        )
-        rows, columns = min(m for m, _ in self.sizes), min(n for _, n in self.sizes)
-        for name, indices, count in (
-            ("hidden_rows", (*self.hidden_rows, *(i for i, _ in self.kept)), rows),
-            ("hidden_columns", (*self.hidden_columns, *(j for _, j in self.kept)), columns),
-        ):
-            _require(all(0 <= i < count for i in indices), name, f"indices 0 to {count - 1}, kept entries too", indices)
-
-    @property
-    def largest_limit(self) -> int:
-        """The largest limit there can be: fp32 holds every value of such a vocabulary."""
-        return min(1000, 10 ** (6 - self.decimals))
-
-    @property
-    def positions(self) -> int:
-        """The number of tokens of the largest matrix."""
-        return max(m * n for m, n in self.sizes)
-
-    @property
-    def reach(self) -> float:
-        """The largest size that an entry can have: the rank for uniform factors, else what the vocabulary covers."""
-        return min(self.limit, self.rank) if self.factors == "uniform" else self.limit
-
-    @property
-    def copying_level(self) -> float:
-        """E[x²] of an entry = rank · Var(u)²: the L_mask of predicting zero (r/9 for uniform factors)."""
-        variance = {"uniform": 1 / 3, "gaussian": 1.0, "laplace": 2.0}[self.factors]
-        return self.rank * variance**2
 
 
 @dataclass(frozen=True)
@@ -139,19 +64,20 @@ class ModelConfig:
     """decoder: softmax attention, or linear attention (the same scores without the softmax)."""
 
     def __post_init__(self) -> None:
+        require_words(self)
         for name in ("layers", "heads", "width", "mlp_width"):
-            _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
-        _require(self.width % self.heads == 0, "width", f"a multiple of heads ({self.heads})", self.width)
-        _require(self.init_std > 0, "init_std", "above 0", self.init_std)
+            require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+        require(self.width % self.heads == 0, "width", f"a multiple of heads ({self.heads})", self.width)
+        require(0 < self.init_std < math.inf, "init_std", "above 0 and finite", self.init_std)
         only = {"positions": ("free", "encoder"), "attention": ("softmax", "decoder")}
         for name, (usual, kind) in only.items():
-            _require(
+            require(
                 self.kind == kind or getattr(self, name) == usual,
                 name,
                 f"{usual} ({kind}s alone have others)",
                 getattr(self, name),
             )
-        _require(
+        require(
             self.kind == "encoder" or self.mask_embedding == "trained",
             "mask_embedding",
             "trained (to a decoder, MASK is a token like any other)",
@@ -184,45 +110,71 @@ class TrainingConfig:
     """adamw, muon: decoupled weight decay."""
     momentum: float = 0.0
     """sgd: momentum."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """adam, adamw, and what muon leaves to adam: decay of the means of gradients and of their squares."""
+    eps: float = 1e-8
+    """Of the same: what is added to the denominator."""
+    clip_norm: float | None = None
+    """A gradient with a larger norm, over all parameters, is scaled down to it (default: none is)."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16: matrix products in bfloat16 (autocast), weights and optimiser in fp32."""
     compile: Literal["auto", "yes", "no", "graph"] = "auto"
     """Compile the layers with torch.compile; auto: on a GPU only; graph (CUDA): and capture the whole step as a CUDA
-    graph."""  # auto does not capture: nobody has run a graph on a GPU yet
+    graph."""  # auto does not capture: how much faster that is has not been measured
     checkpoint_every: int = 1000
     """Steps between the checkpoints that are kept, besides step 0, the powers of two and the last step."""
     rolling_every: int = 250
     """Steps between the checkpoints of the rolling window; those around the drop are kept."""
+    norms_every: int | None = None
+    """Steps between the rows of metrics that also have the norms of weights and gradients by group (default: none)."""
 
     def __post_init__(self) -> None:
+        require_words(self)
         for name in ("steps", "batch", "checkpoint_every", "rolling_every"):
-            _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+            require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         part = self.micro_batch
         divides = part is None or (1 <= part <= self.batch and self.batch % part == 0)
-        _require(divides, "micro_batch", f"a divisor of batch ({self.batch})", part)
-        _require(self.learning_rate > 0, "learning_rate", "above 0", self.learning_rate)
-        _require(0 <= self.warmup_steps <= self.steps, "warmup_steps", f"0 to steps ({self.steps})", self.warmup_steps)
-        _require(self.weight_decay >= 0, "weight_decay", "0 or more", self.weight_decay)
-        _require(0 <= self.momentum < 1, "momentum", "0 to below 1", self.momentum)
+        require(divides, "micro_batch", f"a divisor of batch ({self.batch})", part)
+        require(self.norms_every is None or self.norms_every >= 1, "norms_every", "at least 1", self.norms_every)
+        require(0 < self.learning_rate < math.inf, "learning_rate", "above 0 and finite", self.learning_rate)
+        require(0 <= self.warmup_steps <= self.steps, "warmup_steps", f"0 to steps ({self.steps})", self.warmup_steps)
+        require(0 <= self.weight_decay < math.inf, "weight_decay", "0 or more, finite", self.weight_decay)
+        require(0 <= self.momentum < 1, "momentum", "0 to below 1", self.momentum)
+        require(all(0 <= beta < 1 for beta in self.betas), "betas", "two of 0 to below 1", self.betas)
+        require(0 < self.eps < math.inf, "eps", "above 0 and finite", self.eps)
+        adam = (self.betas, self.eps) == (TrainingConfig.betas, TrainingConfig.eps)
+        require(adam or self.optimizer != "sgd", "betas, eps", "the usual ones (sgd has none)", (self.betas, self.eps))
+        clip = self.clip_norm
+        require(clip is None or 0 < clip < math.inf, "clip_norm", "above 0 and finite", clip)
 
 
 @dataclass(frozen=True)
 class StartConfig:
-    """Training some parts of a finished model anew, the others as they ended and frozen (figure 8)."""
+    """Weights to start from instead of fresh ones: those of another run's checkpoint, all of them trained on, or some
+    parts trained from scratch and the others kept as they are (figure 8)."""
 
     __pydantic_config__: ClassVar = STRICT
 
     run: str = ""
-    """The finished run: its folder, or the name of one that comes with the package; none: all parts start afresh."""
+    """The other run: its folder, or the name of one that comes with the package; none: all parts start afresh."""
     step: str = "final"
     """Its checkpoint: a step, or the name of a milestone."""
     trained: tuple[str, ...] = ()
-    """The groups of parameters that are trained from scratch (`abruptlab.model.groups`)."""
+    """The groups of parameters that are trained from scratch (`abruptlab.model.groups`), all others being frozen; none:
+    everything starts from the checkpoint, and is trained."""
+
+    def __str__(self) -> str:
+        """From where the weights come, in words."""
+        if not self.run:
+            return "fresh weights"
+        where = f"{self.run}, step {self.step}" if self.step.isdecimal() else f"{self.run}, {self.step}"
+        return f"{where}, with fresh {', '.join(self.trained)} alone in training" if self.trained else where
 
     def __post_init__(self) -> None:
-        _require(bool(self.run) == bool(self.trained), "start", "run and trained together, or neither", self.trained)
+        require(bool(self.run) or not self.trained, "start.trained", "start.run beside it", self.trained)
+        require(bool(self.run) or self.step == "final", "start.step", "start.run beside it", self.step)
         for group in self.trained:
-            _require(group in GROUP_NAMES, "start.trained", f"some of {', '.join(GROUP_NAMES)}", group)
+            require(group in GROUP_NAMES, "start.trained", f"some of {', '.join(GROUP_NAMES)}", group)
 
 
 @dataclass(frozen=True)
@@ -235,28 +187,57 @@ class RunConfig:
     """What the run is called: its preset, or a name of yours."""
     seed: int = 0
     """Decides the initial weights and every batch."""
-    task: MatrixTask = field(default_factory=MatrixTask)
+    task: Task = field(default_factory=MatrixTask)
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     start: StartConfig = field(default_factory=StartConfig)
 
     def __post_init__(self) -> None:
-        _require(self.name.replace("-", "").replace("_", "").isalnum(), "name", "letters, digits, - and _", self.name)
-        _require(0 <= self.seed < 2**63, "seed", "0 to 2⁶³ − 1", self.seed)
-        if self.model.positions == "row+column" or self.model.kind == "decoder":
-            what = f"model.kind {self.model.kind}, model.positions {self.model.positions}"
-            _require(len(self.task.sizes) == 1, "task.sizes", f"one size with {what}", self.task.sizes)
+        require(self.name.replace("-", "").replace("_", "").isalnum(), "name", "letters, digits, - and _", self.name)
+        require(0 <= self.seed < 2**63, "seed", "0 to 2⁶³ − 1", self.seed)
+        self.task.require_model(self.model.kind, self.model.positions)
+
+    @property
+    def objective(self) -> "Objective":
+        """How the run's model learns its task."""
+        return self.task.objective(self.model.kind)
+
+    @property
+    def matrices(self) -> MatrixTask:
+        """The task, where it must be one of matrices. Raises `ConfigError` if it is not."""
+        if not isinstance(self.task, MatrixTask):
+            raise ConfigError(f"this is about matrices, and the run's task is {self.task.kind}")
+        return self.task
 
     @property
     def places(self) -> int:
-        """How many tokens the model sees at most: the largest matrix's; a decoder, [masked X, SEP, X]."""
-        return self.task.positions if self.model.kind == "encoder" else 2 * self.task.positions + 1
+        """How many tokens the model sees at most."""
+        return self.objective.places
+
+    @property
+    def decisive(self) -> dict[str, Any]:
+        """Every field but the run's name, which decides no number, by dotted name, as JSON has it."""
+        flat: dict[str, Any] = {}
+        for key, value in json.loads(json.dumps(self.to_table())).items():
+            parts = value if isinstance(value, dict) else None
+            flat |= {key: value} if parts is None else {f"{key}.{name}": item for name, item in parts.items()}
+        del flat["name"]
+        return flat
+
+    def prolongs(self, steps: int) -> bool:
+        """Whether the first `steps` steps are those of the same run with no more: the rate must not know the end."""
+        return steps <= self.training.steps and self.training.schedule == "constant"
 
     def to_toml(self) -> str:
         """The whole configuration as TOML; `from_toml` reads it back equal."""
         import tomli_w
 
-        return tomli_w.dumps(_without_none(asdict(self)))
+        return tomli_w.dumps(_without_none(self.to_table()))
+
+    def to_table(self) -> dict:
+        """Nested dictionaries, as TOML has them but for None; `from_table` reads them back equal."""
+        table = asdict(self)
+        return table | {"task": {"kind": self.task.kind, **table["task"]}}
 
     @staticmethod
     def from_toml(text: str, source: str = "TOML") -> "RunConfig":
@@ -268,26 +249,38 @@ class RunConfig:
             return RunConfig.from_table(tomllib.loads(text))
         except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"{source} is not TOML: {error}") from None
+        except RecursionError:
+            raise ConfigError(f"{source} is not TOML that can be read: it is nested too deep") from None
         except ConfigError as error:
             raise ConfigError(f"{source}: {error}") from None
 
     @staticmethod
     def from_table(table: dict) -> "RunConfig":
         """A configuration from nested dictionaries, as TOML has them. Raises `ConfigError` as `from_toml`."""
-        from pydantic import TypeAdapter, ValidationError
+        from pydantic import ValidationError
 
+        if isinstance(table.get("task"), dict):
+            table = table | {"task": _task_from_table(table["task"])}
         try:
-            return TypeAdapter(RunConfig).validate_python(table)
+            return _validator().validate_python(table)
         except ValidationError as error:
-            raise ConfigError(_mistake_in_run(error)) from None
+            raise ConfigError(_mistake(error, MatrixTask())) from None
 
     @staticmethod
     def read(path: Path) -> "RunConfig":
         """Read a configuration file. Raises `ConfigError` as `from_toml`, and if there is no readable file."""
         try:
             return RunConfig.from_toml(path.read_text(encoding="utf-8"), str(path))
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:  # no text, or no path: a null byte in its name
             raise ConfigError(f"cannot read {path}: {error}") from None
+
+
+@cache
+def _validator() -> "TypeAdapter[RunConfig]":
+    """Pydantic's view of a configuration, which takes long to make."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(RunConfig)
 
 
 def _without_none(table: dict) -> dict:
@@ -299,22 +292,36 @@ def _without_none(table: dict) -> dict:
     }
 
 
-def _mistake_in_run(error: "ValidationError") -> str:
+def _task_from_table(table: dict) -> Task:
+    """The task that a `[task]` table names by its kind; a matrix task, if it names none."""
+    from pydantic import TypeAdapter, ValidationError
+
+    kind = table.get("kind", MatrixTask.kind)
+    require(kind in TASKS, "task.kind", f"one of {', '.join(TASKS)}", kind)
+    fields = {name: value for name, value in table.items() if name != "kind"}
+    try:
+        return TypeAdapter(TASKS[kind]).validate_python(fields)
+    except ValidationError as error:
+        raise ConfigError(_mistake(error, TASKS[kind](), "task.")) from None
+
+
+def _mistake(error: "ValidationError", task: Task, prefix: str = "") -> str:
+    """The first mistake; after an unknown field, those that there are with such a task."""
     unknown = error.errors()[0]["type"] == "unexpected_keyword_argument"
-    return first_mistake(error) + (f"; there are: {', '.join(_field_names())}" if unknown else "")
+    return first_mistake(error, prefix) + (f"; there are: {', '.join(_field_names(task))}" if unknown else "")
 
 
-def first_mistake(error: "ValidationError") -> str:
+def first_mistake(error: "ValidationError", prefix: str = "") -> str:
     """The first of pydantic's complaints, in a line."""
     mistake = error.errors()[0]
-    where = ".".join(str(part) for part in mistake["loc"])
+    where = prefix + ".".join(str(part) for part in mistake["loc"])
     if mistake["type"] == "unexpected_keyword_argument":
         return f"unknown field {where}"
     return f"{where}: {mistake['msg'][0].lower()}{mistake['msg'][1:]}, got {mistake['input']!r}"
 
 
-def _field_names() -> list[str]:
+def _field_names(task: Task) -> list[str]:
     names = []
-    for key, value in asdict(RunConfig()).items():
+    for key, value in (asdict(RunConfig()) | {"task": {"kind": task.kind, **asdict(task)}}).items():
         names += [f"{key}.{inner}" for inner in value] if isinstance(value, dict) else [key]
     return names

@@ -36,4 +36,4 @@ class DataError(AbruptlabError, ValueError):
 
 
 class DivergedError(AbruptlabError):
-    """Training met a NaN or infinite loss."""
+    """Training met a NaN or infinite loss, or forgot what it had learnt."""

@@ -4,6 +4,7 @@ import math
 
 from abruptlab.config import MatrixTask, ModelConfig, RunConfig, TrainingConfig
 from abruptlab.errors import ConfigError
+from abruptlab.task.window_sum import WindowSum
 
 
 def init_std(width: int) -> float:
@@ -22,6 +23,11 @@ def _gpt(width: int) -> ModelConfig:
         mask_embedding="trained",
     )
 
+
+# The follow-up paper's: one layer, one head, linear attention.
+FOLLOW_UP = ModelConfig(
+    kind="decoder", layers=1, heads=1, width=256, mlp_width=1024, mask_embedding="trained", attention="linear"
+)
 
 PRESETS: dict[str, tuple[str, RunConfig]] = {
     "smoke": (
@@ -95,6 +101,15 @@ PRESETS: dict[str, tuple[str, RunConfig]] = {
             task=MatrixTask(sizes=((5, 5),), rank=1, limit=1.0),
             model=_gpt(64),
             training=TrainingConfig(steps=1200, batch=64, learning_rate=5e-4, checkpoint_every=200, rolling_every=10),
+        ),
+    ),
+    "window-sum": (
+        "sums of neighbours modulo 17: the main run of the follow-up paper, 400 steps",
+        RunConfig(
+            name="window-sum",
+            task=WindowSum(),
+            model=FOLLOW_UP,
+            training=TrainingConfig(steps=400, checkpoint_every=50, rolling_every=5),
         ),
     ),
 }

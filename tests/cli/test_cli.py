@@ -55,6 +55,20 @@ def test_help_is_light() -> None:
     assert all(command in shown for command in ("train", "reproduce", "show", "presets", "figure"))
 
 
+def test_the_shell_completes_commands_and_flags(tmp_path: Path) -> None:
+    script = tmp_path / "abruptlab"
+    with pytest.raises(SystemExit):
+        main(["--tyro-write-completion", "bash", str(script)])
+
+    def completed(*words: str) -> list[str]:
+        typed = " ".join(("abruptlab", *words))
+        ask = f"source {script}; COMP_WORDS=({typed}); COMP_CWORD={len(words)}; _tyro_abruptlab; echo ${{COMPREPLY[@]}}"
+        return subprocess.run(["bash", "-c", ask], check=True, capture_output=True, text=True).stdout.split()
+
+    assert completed("exp") == ["export"]
+    assert "--learning-rate" in completed("train", "--lear")
+
+
 def test_presets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert abruptlab("presets") == (0, "")
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(PRESETS)
@@ -62,8 +76,9 @@ def test_presets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_paper_preset_is_the_papers() -> None:
     config = preset("paper")
-    assert (config.task.sizes, config.task.rank, config.task.factors) == (((7, 7),), 2, "uniform")
-    assert (config.task.mask, config.task.mask_probability, config.task.decimals, config.task.limit) == (
+    task = config.matrices
+    assert (task.sizes, task.rank, task.factors) == (((7, 7),), 2, "uniform")
+    assert (task.mask, task.mask_probability, task.decimals, task.limit) == (
         "random", 0.3, 2, 10.0,
     )  # fmt: skip
     model = config.model
@@ -83,7 +98,9 @@ def test_presets_keep_the_science(name: str) -> None:
     assert config.model.init_std == (init_std(config.model.width) if config.model.kind == "encoder" else 0.02)
     assert config.model.mask_embedding == {"encoder": "zero", "decoder": "trained"}[config.model.kind]
     assert (config.training.optimizer, config.training.schedule) == ("adam", "constant")
-    assert (config.task.factors, config.task.mask, config.task.mask_probability) == ("uniform", "random", 0.3)
+    if config.task.kind == "matrix":
+        task = config.matrices
+        assert (task.factors, task.mask, task.mask_probability) == ("uniform", "random", 0.3)
 
 
 def test_the_gpt_preset_is_the_papers() -> None:
@@ -107,7 +124,7 @@ def test_every_field_is_a_flag(tmp_path: Path) -> None:
     words = ["--seed", "7", "--steps", "2", "--sizes", "2", "3", "4", "4", "--rank", "1", "--compile", "no"]
     assert abruptlab("train", "smoke", "--out", tmp_path / "run", *words) == (0, "")
     config = Run(tmp_path / "run").config
-    assert (config.seed, config.training.steps, config.task.sizes) == (7, 2, ((2, 3), (4, 4)))
+    assert (config.seed, config.training.steps, config.matrices.sizes) == (7, 2, ((2, 3), (4, 4)))
 
 
 def test_a_run_from_a_file_is_the_run_of_the_preset(smoke: Path, tmp_path: Path) -> None:
@@ -175,7 +192,7 @@ def test_a_decoder_s_run_from_training_to_claims(tmp_path: Path, capsys: pytest.
     assert abruptlab("show", run) == (0, "")
     assert "4 of 4 steps" in capsys.readouterr().out
     line = "^abruptlab: this needs an encoder, and the run's model is a decoder$"
-    for words in (["ablate"], ["patch", "--layer", "0"], ["switch", "--groups", "mlp", "--source", "0"]):
+    for words in (["ablate"], ["patch", "--layer", "1"], ["switch", "--groups", "mlp", "--source", "0"]):
         status, said = abruptlab(words[0], run, *words[1:], "--matrices", "8")
         assert status == 1
         assert re.match(line, said), said
@@ -223,12 +240,11 @@ def test_switching_everything_gives_the_other_model(capsys: pytest.CaptureFixtur
         (["figure", "4", "laptop", "--step", "17"], "no checkpoint 17; there are: 0, "),
         (["figure", "4", "laptop", "--matrices", "1"], "--matrices: expected at least 2, got 1"),
         (["claims", "laptop", "--seed", "-1"], "--seed: expected 0 or more, got -1"),
-        (["ablate", "laptop", "--heads", "1"], r"--heads: expected LAYER\.HEAD, such as 1\.0, got '1'"),
+        (["ablate", "laptop", "--heads", "1"], r"--heads: expected LAYER\.HEAD, such as 2\.1, got '1'"),
         (["ablate", "laptop", "--heads", "9.0"], r"no head 9\.0"),
         (["patch", "laptop"], "expected either --layer NUMBER or --site NAME"),
-        (["patch", "laptop", "--layer", "9"], r"no site 'blocks\.9\.attn\.z'; this model has: embed"),
-        (["patch", "laptop", "--layer", "1", "--heads", "99"], "99"),
-        (["patch", "laptop", "--layer", "1", "--positions", "25"], "25"),
+        (["patch", "laptop", "--layer", "9"], "--layer: expected 1 to 4, got 9"),
+        (["patch", "laptop", "--site", "blocks.9.attn.z"], r"no site 'blocks\.9\.attn\.z'; this model has: embed"),
         (["switch", "laptop", "--groups", "brains"], "no group of parameters 'brains'; there are: token-embeddings"),
         (["sweep", "nowhere"], "nowhere is neither a sweep's file nor a sweep of the package; there are: .*smoke"),
         (["sweep", "smoke", "--only", "size"], "the sweep has no family 'size'; there are: 'width', 'depth'"),

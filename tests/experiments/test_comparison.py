@@ -38,7 +38,7 @@ def test_a_copier_predicts_zero(run: Run) -> None:
         np.testing.assert_allclose(getattr(contest.bert, name).mean, getattr(contest.zero, name).mean, atol=1e-6)
     difference = contest.zero.loss.mean - contest.nuclear.loss.mean
     np.testing.assert_allclose(contest.excess.loss.mean, difference, atol=1e-6)
-    level = CONFIG.task.copying_level
+    level = CONFIG.matrices.copying_level
     np.testing.assert_allclose(contest.zero.loss.mean, result.probability * level, rtol=0.35)
 
 
@@ -85,10 +85,10 @@ def test_the_paper_s_probabilities_and_those_that_make_no_sense(run: Run) -> Non
 
 
 def test_other_masks_and_several_sizes(tmp_path: Path) -> None:
-    fixed = replace(CONFIG, task=replace(CONFIG.task, mask="fixed", hidden_rows=(1,)))
+    fixed = replace(CONFIG, task=replace(CONFIG.matrices, mask="fixed", hidden_rows=(1,)))
     with pytest.raises(ConfigError, match="cannot be varied: the run's mask is fixed"):
         measure_comparison(make_run(tmp_path, make_metrics(), {STEPS: copier()}, fixed))
-    task = replace(CONFIG.task, mask="coherence", sizes=((2, 2), (ROWS, COLUMNS)), mask_probability=0.4)
+    task = replace(CONFIG.matrices, mask="coherence", sizes=((2, 2), (ROWS, COLUMNS)), mask_probability=0.4)
     mixture = make_run(tmp_path, make_metrics(), {STEPS: copier()}, replace(CONFIG, task=task))
     result = measure_comparison(mixture, **FEW)
     assert result.probability.tolist() == [0.2, 0.4, 0.5]

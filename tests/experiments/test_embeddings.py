@@ -10,7 +10,6 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from abruptlab.config import MatrixTask
 from abruptlab.errors import CheckpointError, RunError
 from abruptlab.experiments import embeddings
 from abruptlab.experiments.embeddings import (
@@ -25,12 +24,13 @@ from abruptlab.figures.embeddings import draw_embeddings, draw_positions_over_ti
 from abruptlab.model.encoder import Encoder
 from abruptlab.paper import Findings, judge
 from abruptlab.paper.embeddings import CLAIMS
+from abruptlab.task.matrix import MatrixTask
 from abruptlab.task.vocabulary import Vocabulary
 from abruptlab.training.loop import initial_model
 from tests.handmade import COLUMN, COLUMNS, CONFIG, FREE, PLACE, ROW, ROWS, channel, handmade_run
 from tests.synthetic import STEPS, make_metrics, make_run
 
-VALUES = Vocabulary.of(CONFIG.task).decode(torch.arange(1, Vocabulary.of(CONFIG.task).size))
+VALUES = Vocabulary.of(CONFIG.matrices).decode(torch.arange(1, Vocabulary.of(CONFIG.matrices).size))
 FAR = np.sqrt(10**2 + 1)  # between places of two groups in `grouped`; 1 between two of one group
 
 
@@ -227,7 +227,7 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     run = handmade_run(tmp_path, {STEPS: structured()})
     with pytest.raises(CheckpointError, match="no checkpoint 'before-drop'"):
         measure_embeddings(run, "before-drop")
-    narrow = replace(CONFIG, task=replace(CONFIG.task, sizes=((1, 4),)))
+    narrow = replace(CONFIG, task=replace(CONFIG.matrices, sizes=((1, 4),)))
     (tmp_path / "narrow").mkdir()
     with pytest.raises(RunError, match="got 1, 4, 201 and 72"):
         measure_embeddings(make_run(tmp_path / "narrow", make_metrics(), (STEPS,), narrow))

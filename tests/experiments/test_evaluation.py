@@ -51,7 +51,7 @@ def test_held_out_matrices_depend_on_the_seed_alone(tmp_path: Path) -> None:
 
 
 def test_of_several_sizes_the_largest_is_held_out(tmp_path: Path) -> None:
-    config = replace(CONFIG, task=replace(CONFIG.task, sizes=((2, 2), (3, 4), (3, 3))))
+    config = replace(CONFIG, task=replace(CONFIG.matrices, sizes=((2, 2), (3, 4), (3, 3))))
     run = make_run(tmp_path, make_metrics(), (), config)
     assert held_out(run, 2).size == (3, 4)
     assert held_out(run, 2, rank=3, limit=9.0).size == (3, 4)  # which the smallest could not have
@@ -70,7 +70,7 @@ def test_a_size_that_is_asked_for_is_the_one_given(tmp_path: Path) -> None:
 def test_losses_of_a_copier(tmp_path: Path) -> None:
     batch = held_out(handmade_run(tmp_path, {0: copier()}), 4000)
     measured = losses(predict(copier(), batch.tokens), batch)
-    level = CONFIG.task.copying_level
+    level = CONFIG.matrices.copying_level
     assert abs(measured.loss_masked.mean - level) < 4 * measured.loss_masked.error < 0.1 * level
     assert measured.loss_observed.mean < 1e-6
     both = stack([measured, measured])

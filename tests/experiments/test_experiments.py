@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import torch
 
-from abruptlab.config import MatrixTask
 from abruptlab.errors import CheckpointError, RunError
 from abruptlab.experiments.examples import PERCENTILES, before_and_after, measure_examples, measure_gallery
 from abruptlab.experiments.losses import loss_of_zero, measure_loss_curves, smooth
 from abruptlab.experiments.overview import measure_overview
 from abruptlab.task.matrices import stream
+from abruptlab.task.matrix import MatrixTask
 from abruptlab.task.vocabulary import MASK, Vocabulary
 from tests.handmade import averager, copier, handmade_run
 from tests.synthetic import CONFIG, LEVEL, ONSET, STEPS, make_metrics, make_run
@@ -63,12 +63,12 @@ def test_the_example_is_held_out_and_the_typical_one(tmp_path: Path) -> None:
     example = measure_examples(run)
     assert example.steps.tolist() == [1000, STEPS]
     np.testing.assert_array_equal(example.tokens == MASK, ~example.observed)
-    known = Vocabulary.of(CONFIG.task).decode(torch.from_numpy(example.tokens))[torch.from_numpy(example.observed)]
+    known = Vocabulary.of(CONFIG.matrices).decode(torch.from_numpy(example.tokens))[torch.from_numpy(example.observed)]
     np.testing.assert_array_equal(known, example.truth[example.observed])
     with torch.no_grad():
         again = run.load(STEPS)(torch.from_numpy(example.tokens).reshape(1, -1))
     np.testing.assert_allclose(again.reshape(4, 4), example.predictions[-1], rtol=1e-5, atol=1e-6)
-    for batch in islice(stream(CONFIG.task, 256, CONFIG.seed), 64):
+    for batch in islice(stream(CONFIG.matrices, 256, CONFIG.seed), 64):
         assert not (batch.values == torch.from_numpy(example.truth).flatten()).all(-1).any()
 
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from abruptlab.config import MatrixTask
 from abruptlab.experiments import floor as module
 from abruptlab.experiments.evaluation import Estimate, held_out, held_out_of
 from abruptlab.experiments.floor import BERT, MONTE_CARLO, POSTERIOR, VARIANCE, Floor, measure_floor, summarise
 from abruptlab.experiments.methods import NAMES
 from abruptlab.paper import TABLES, Findings, make_table
 from abruptlab.task.matrices import Batch
+from abruptlab.task.matrix import MatrixTask
 from scripts import floor as script
 from tests.handmade import copier, handmade_run
 from tests.synthetic import STEPS

@@ -9,7 +9,7 @@ import torch
 
 from abruptlab.errors import CheckpointError
 from abruptlab.experiments.attention import NO_LABEL
-from abruptlab.experiments.glance import BLOCKS, REACH, around_the_query, in_blocks, measure_glance
+from abruptlab.experiments.glance import AROUND, BLOCKS, REACH, USEFUL, around_the_query, in_blocks, measure_glance
 from tests.handmade import CONFIG, SHARP, attend, copier, handmade_run
 from tests.handmade_gpt import gpt_run
 
@@ -20,7 +20,7 @@ def test_the_pictures_of_a_row_a_column_and_a_place(tmp_path: Path) -> None:
         attend(model, 0, head, where)
     run = handmade_run(tmp_path, {7: model})
     glance = measure_glance(run, 7, matrices=4)
-    rows, columns = CONFIG.task.sizes[0]
+    rows, columns = CONFIG.matrices.sizes[0]
     size = (2 * rows - 1, 2 * columns - 1)
     row, column, place = np.zeros(size), np.zeros(size), np.zeros(size)
     row[rows - 1], column[:, columns - 1], place[rows - 1, columns - 1] = 1 / columns, 1 / rows, 1
@@ -29,7 +29,7 @@ def test_the_pictures_of_a_row_a_column_and_a_place(tmp_path: Path) -> None:
     assert glance.label.tolist() == [["row", "column", "itself"], [NO_LABEL] * 3]
     uniform = np.array([columns, rows, 1]) / (rows * columns)
     np.testing.assert_allclose(glance.score[0], 1 - uniform, atol=1e-4)
-    assert (glance.step, glance.kind) == (7, "encoder")
+    assert (glance.step, glance.shown) == (7, AROUND)
     with pytest.raises(CheckpointError, match="no checkpoint 8"):
         measure_glance(run, 8)
 
@@ -41,7 +41,7 @@ def test_a_head_without_a_label_has_its_largest_score(tmp_path: Path) -> None:
         model.get_submodule("blocks.0.attn.qkv").weight *= 0.9 / SHARP  # pyright: ignore
         model.get_submodule("blocks.0.attn.qkv").weight[: CONFIG.model.width] *= SHARP / 0.9  # pyright: ignore
     glance = measure_glance(handmade_run(tmp_path, {7: model}), 7, matrices=4)
-    rows, columns = CONFIG.task.sizes[0]
+    rows, columns = CONFIG.matrices.sizes[0]
     on_row = columns * math.exp(0.9) / (columns * math.exp(0.9) + (rows - 1) * columns)
     assert glance.label[0, 0] == NO_LABEL
     assert glance.score[0, 0] == pytest.approx(on_row - 1 / rows, abs=1e-4)
@@ -77,6 +77,6 @@ def test_maps_in_blocks_keep_the_attention() -> None:
 def test_a_decoder_is_seen_copying(tmp_path: Path) -> None:
     run = gpt_run(tmp_path)
     glance = measure_glance(run, run.steps[-1], matrices=4)
-    assert glance.kind == "decoder"
-    assert set(glance.label.flat) == {"copy"}
+    assert glance.shown == "query ↓ key → over [prompt, SEP, answer]"
+    assert set(glance.label.flat) == {USEFUL}
     assert glance.score.max() > 0.5

@@ -29,7 +29,7 @@ ONSETS = (2500, 1000, 1700)
 
 
 def choices(point: Point) -> np.ndarray:
-    blocks = [size_choices(point.config.task, point.config.seed, block) for block in range(STEPS // BLOCK + 1)]
+    blocks = [size_choices(point.config.matrices, point.config.seed, block) for block in range(STEPS // BLOCK + 1)]
     return torch.cat(blocks).numpy()[:STEPS]
 
 
@@ -41,10 +41,10 @@ def mixed(onsets: tuple[int, ...], point: Point) -> dict[str, np.ndarray]:
 
 def test_the_steps_of_a_size_are_those_whose_matrices_have_it(tmp_path: Path) -> None:
     [(point, run)] = _runs(tmp_path, (1000, 1000, 1000))[:1]
-    sizes = point.config.task.sizes
+    sizes = point.config.matrices.sizes
     drawn = [
         next_size.size
-        for next_size, _ in zip(stream(point.config.task, 1, point.config.seed), range(200), strict=False)
+        for next_size, _ in zip(stream(point.config.matrices, 1, point.config.seed), range(200), strict=False)
     ]
     of_sizes = steps_of_sizes(run)
     for size, of_size in zip(sizes, of_sizes, strict=True):

@@ -64,7 +64,7 @@ def test_a_matrix_with_a_value_that_has_no_token_is_left_out(tmp_path: Path) -> 
     run = handmade_run(tmp_path, {STEPS: copier()})
     varied = measure_out_of_distribution(run, matrices=256).rank
     drawn = held_out(run, 256, rank=3, limit=10.0)
-    fits = (drawn.values.abs() <= CONFIG.task.limit).all(1)
+    fits = (drawn.values.abs() <= CONFIG.matrices.limit).all(1)
     assert varied.kept.tolist() == [1.0, pytest.approx(0.7, abs=0.1), fits.double().mean().item()]
     hidden = ~drawn.observed[fits]
     expected = drawn.values[fits][hidden].square().mean().item()
@@ -73,7 +73,7 @@ def test_a_matrix_with_a_value_that_has_no_token_is_left_out(tmp_path: Path) -> 
 
 
 def test_where_no_matrix_is_left_there_is_no_number(tmp_path: Path) -> None:
-    narrow = replace(CONFIG, task=replace(CONFIG.task, limit=0.01))
+    narrow = replace(CONFIG, task=replace(CONFIG.matrices, limit=0.01))
     run = make_run(tmp_path, make_metrics(), config=narrow)
     result = measure_out_of_distribution(run, ranks=[3], rows=[3], columns=[3], matrices=8)
     assert result.rank.kept.tolist() == [0]
@@ -97,7 +97,7 @@ def test_what_cannot_be_is_an_error(tmp_path: Path, asked: dict[str, Any], messa
 
 
 def test_of_several_sizes_the_largest_is_where_one_starts(tmp_path: Path) -> None:
-    config = replace(CONFIG, task=replace(CONFIG.task, sizes=((2, 2), (ROWS, COLUMNS), (3, 3))))
+    config = replace(CONFIG, task=replace(CONFIG.matrices, sizes=((2, 2), (ROWS, COLUMNS), (3, 3))))
     result = measure_out_of_distribution(make_run(tmp_path, make_metrics(), {STEPS: copier()}, config), matrices=8)
     assert (result.rows.trained, result.columns.trained) == (ROWS, COLUMNS)
 

@@ -26,7 +26,8 @@ from abruptlab.figures.patching import draw_patching
 from abruptlab.model.encoder import Encoder
 from abruptlab.paper import Findings
 from abruptlab.run.run import Run
-from abruptlab.task.matrices import Batch, generator
+from abruptlab.task.counter import generator
+from abruptlab.task.matrices import Batch
 from abruptlab.task.vocabulary import Vocabulary
 from tests.handmade import CONFIG, FREE, VALUE, attend, carry, channel, copier, handmade_run, read_out
 from tests.known import Known, holds
@@ -58,7 +59,7 @@ def row_means(batch: Batch) -> Tensor:
 
 
 def patch(model: Encoder, batch: Batch, *patches: Patch) -> Tensor:
-    ids = Vocabulary.of(CONFIG.task).encode(-batch.values)
+    ids = Vocabulary.of(CONFIG.matrices).encode(-batch.values)
     return predict_patched(model, batch.tokens, torch.where(batch.observed, ids, 0), [patches])[0]
 
 
@@ -70,7 +71,7 @@ def test_the_opposite_matrices_have_the_same_mask(tmp_path: Path) -> None:
     run = run_of(tmp_path, copier())
     batch = held_out(run, 30)
     opposite = negated(run, batch)
-    read = Vocabulary.of(CONFIG.task).decode(opposite.tokens)
+    read = Vocabulary.of(CONFIG.matrices).decode(opposite.tokens)
     assert torch.equal(read[batch.observed], -batch.values[batch.observed])
     assert read[~batch.observed].isnan().all()
     assert torch.equal(opposite.values, -batch.values)
@@ -104,7 +105,7 @@ def test_a_pattern_is_patched_by_head_and_query(batch: Batch) -> None:
     """Clean and corrupted differ in their masks here, and so in where the head looks."""
     model = averaging("seen")
     observed, shifted = batch.observed, batch.observed.roll(1, 0)
-    tokens = torch.where(shifted, Vocabulary.of(CONFIG.task).encode(batch.values), 0)
+    tokens = torch.where(shifted, Vocabulary.of(CONFIG.matrices).encode(batch.values), 0)
     seen = torch.where(shifted, batch.values, 0.0)
     own, others = (((looks / looks.sum(1, keepdim=True)) * seen).sum(1, keepdim=True) for looks in (shifted, observed))
     patched = predict_patched(model, batch.tokens, tokens, [[Patch("blocks.1.attn.pattern", [2], [5])]])[0]

@@ -17,7 +17,7 @@ from abruptlab.figures.style import MASKED, OBSERVED
 from abruptlab.model.encoder import Encoder
 from abruptlab.paper import Findings
 from abruptlab.run.run import Run
-from abruptlab.task.matrices import generator
+from abruptlab.task.counter import generator
 from abruptlab.training.loop import initial_model
 from tests.handmade import COLUMNS, CONFIG, ROWS, averager, copier, handmade_run
 from tests.known import held

@@ -122,7 +122,7 @@ def test_probes_are_judged_on_matrices_they_have_not_seen(tmp_path: Path) -> Non
 
 def test_a_singular_vector_is_read_off_a_column_that_changes_sign_with_it(tmp_path: Path) -> None:
     """In a matrix of rank 1 without hidden entries, each column is the left singular vector, up to a factor."""
-    nothing_hidden = replace(CONFIG, task=replace(CONFIG.task, mask_probability=0.0))
+    nothing_hidden = replace(CONFIG, task=replace(CONFIG.matrices, mask_probability=0.0))
     run = make_run(tmp_path, make_metrics(), {STEPS: column_holder()}, nothing_hidden)
     vector = measure_probes(run, **FEW).singular_vector
     assert (vector.cosine.mean[1:, ALL] > 0.9).all()

@@ -15,7 +15,6 @@ from abruptlab.experiments.progress import (
     hidden_and_attention,
     mean_cosine,
     measure_progress,
-    useful_places,
 )
 from abruptlab.figures.progress import draw_progress
 from abruptlab.model.encoder import Encoder
@@ -23,11 +22,12 @@ from abruptlab.paper import Findings, judge
 from abruptlab.paper.progress import CLAIMS
 from abruptlab.run.run import Run
 from abruptlab.task.matrices import Batch
-from tests.handmade import COLUMNS, PLACE, ROWS, attend, channel, copier, handmade_run
+from tests.handmade import COLUMNS, CONFIG, PLACE, ROWS, attend, channel, copier, handmade_run
 from tests.synthetic import ONSET, STEPS, make_metrics
 
 SAVED = (500, 800, 1000, 1200, 1400, 2000, STEPS)
 PLACES = ROWS * COLUMNS
+OBJECTIVE = CONFIG.objective
 
 
 @torch.no_grad()
@@ -85,19 +85,9 @@ def test_cosines_of_known_states() -> None:
     assert mean_cosine(three).item() == pytest.approx(1 / 3)
 
 
-def test_useful_places_are_the_observed_others_in_row_and_column() -> None:
-    observed = torch.ones(1, PLACES, dtype=torch.bool)
-    observed[0, [1, 8]] = False
-    useful = useful_places(Batch(torch.zeros(1, PLACES).long(), torch.zeros(1, PLACES), observed, (ROWS, COLUMNS)))
-    assert useful.shape == (1, PLACES, PLACES)
-    assert useful[0, 0].nonzero().flatten().tolist() == [2, 3, 4]
-    assert useful[0, 1].nonzero().flatten().tolist() == [0, 2, 3, 5, 9]
-    assert useful[0, 6].nonzero().flatten().tolist() == [2, 4, 5, 7, 10]
-
-
 def test_each_head_is_worth_what_it_attends_to(tmp_path: Path) -> None:
     batch = held_out(handmade_run(tmp_path, {STEPS: copier()}), 64)
-    _, attention = hidden_and_attention(attentive(copier()), batch)
+    _, attention = hidden_and_attention(attentive(copier()), batch, OBJECTIVE)
     shares = expected_shares(batch)
     expected = np.full((2, 3), shares["all"])
     expected[0, 1], expected[1, 2] = shares["column"], shares["row"]
@@ -110,18 +100,20 @@ def test_hidden_places_and_the_query_itself_are_of_no_use(tmp_path: Path) -> Non
     model = copier()
     attend(model, 1, 0, "row")
     batch = held_out(run, 16, mask="fixed", hidden_columns=(0, 1, 2))  # one observed entry in each row
-    _, attention = hidden_and_attention(model, batch)
+    _, attention = hidden_and_attention(model, batch, OBJECTIVE)
     assert attention[1, 0].mean() == pytest.approx(3 / 4 / 4, rel=1e-3)  # 3 of 4 queries find it, a fourth of the row
     attend(model, 1, 0, "place")
-    assert hidden_and_attention(model, batch)[1][1, 0].mean() == pytest.approx(0, abs=1e-3)  # copying is no progress
+    assert hidden_and_attention(model, batch, OBJECTIVE)[1][1, 0].mean() == pytest.approx(
+        0, abs=1e-3
+    )  # copying is no progress
 
 
 def test_collapse_of_each_layer(tmp_path: Path) -> None:
     batch = held_out(handmade_run(tmp_path, {STEPS: copier()}), 8)
     first_apart = shape_states(collapsed(), 0, "orthogonal")
-    np.testing.assert_allclose(hidden_and_attention(first_apart, batch)[0].mean(-1), [0, 1], atol=1e-6)
+    np.testing.assert_allclose(hidden_and_attention(first_apart, batch, OBJECTIVE)[0].mean(-1), [0, 1], atol=1e-6)
     last_apart = spread()  # the first layer's states share the huge constants
-    np.testing.assert_allclose(hidden_and_attention(last_apart, batch)[0].mean(-1), [1, 0], atol=1e-3)
+    np.testing.assert_allclose(hidden_and_attention(last_apart, batch, OBJECTIVE)[0].mean(-1), [1, 0], atol=1e-3)
 
 
 def test_both_measures_move_where_the_models_change(tmp_path: Path) -> None:
@@ -198,7 +190,7 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
 def test_the_figure_draws_what_was_measured(tmp_path: Path) -> None:
     progress = measure_progress(story(tmp_path, 1200, 1000), matrices=16)
     loss, collapse, attention = (axes for axes in draw_progress(progress).axes if axes.get_label() != "<colorbar>")
-    np.testing.assert_array_equal(loss.lines[0].get_ydata(), progress.curves.loss_masked)
+    np.testing.assert_array_equal(loss.lines[0].get_ydata(), progress.curves.value[progress.curves.falling])
     drop = progress.curves.drop
     assert drop is not None
     for axes, measure, others in ((collapse, progress.collapse, 0), (attention, progress.attention, 2)):

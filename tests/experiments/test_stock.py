@@ -29,7 +29,8 @@ class Stock:
     """The stock model of a checkpoint, with the plainest of hooks."""
 
     def __init__(self, step: int | str = "final") -> None:
-        self.bert, self.readout = to_huggingface(load_pretrained("pocket", step))
+        stock = to_huggingface(load_pretrained("pocket", step))
+        self.bert, self.readout = stock.bert, stock.classifier
         self.bert.config._attn_implementation = "eager"
         self.bert.eval()
 

@@ -8,7 +8,7 @@ import pytest
 
 from abruptlab.errors import RunError
 from abruptlab.experiments.evaluation import held_out
-from abruptlab.experiments.variants import measure_families, measure_variants, over_seeds, zero_level
+from abruptlab.experiments.variants import measure_families, measure_variants, over_seeds, trivial_level
 from abruptlab.figures.variants import draw_variants
 from abruptlab.paper import Findings, Verdict, judge, make_figure, make_table
 from abruptlab.paper.variants import tabulate_families
@@ -44,10 +44,10 @@ def scaled(metrics: Metrics, level: float) -> Metrics:
 
 def of_factors(point: Point) -> Metrics | None:
     """Uniform: a later drop at every seed; Gaussian: a drop at the first alone; Laplace: only the last is finished."""
-    seed, kind = point.config.seed, point.config.task.factors
+    seed, kind = point.config.seed, point.config.matrices.factors
     onset = {"uniform": 1000 + 400 * seed, "gaussian": 1000 if seed == 0 else NEVER, "laplace": 1000}[kind]
     metrics = make_metrics(onset=onset, end=onset + 400, final=0.1 * (seed + 1))
-    return None if kind == "laplace" and seed < 2 else scaled(metrics, point.config.task.copying_level)
+    return None if kind == "laplace" and seed < 2 else scaled(metrics, point.config.matrices.copying_level)
 
 
 def test_drops_and_levels_over_seeds(tmp_path: Path) -> None:
@@ -106,9 +106,9 @@ def test_the_interval_holds_the_median_as_often_as_it_says() -> None:
 def test_the_level_of_a_mask_that_looks_is_measured(tmp_path: Path, share: float, low: float, high: float) -> None:
     text = HEAD + f'[[variants]]\nlabel = "x"\ntask = {{ mask = "coherence", coherence_fraction = {share} }}\n'
     [[run]] = make_sweep(tmp_path, text, lambda point: make_metrics()).runs().values()
-    assert low * LEVEL < zero_level(run) < high * LEVEL
+    assert low * LEVEL < trivial_level(run) < high * LEVEL
     batch = held_out(run, 4096, seed=7)
-    assert zero_level(run) == pytest.approx(float(batch.values[~batch.observed].square().mean()), rel=0.05)
+    assert trivial_level(run) == pytest.approx(float(batch.values[~batch.observed].square().mean()), rel=0.05)
 
 
 def test_nothing_finished_is_said_so(tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def judged(folder: Path, story: dict[str, tuple[int, float]]) -> dict[str, Verdi
         metrics = make_metrics(onset=onset, end=onset + 500, final=final, copied=50)
         metrics["loss_observed"] = metrics["loss_observed"] / 10
         metrics["loss"] = 0.3 * metrics["loss_masked"] + 0.7 * metrics["loss_observed"]
-        return scaled(metrics, point.config.task.copying_level)
+        return scaled(metrics, point.config.matrices.copying_level)
 
     verdicts = judge(Findings(make_sweep(folder, EVERYTHING, curves)))
     return {verdict.id: verdict for verdict in verdicts if not verdict.id.startswith("mixture")}

@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 
 from abruptlab.experiments.glance import Glance
-from abruptlab.figures.terminal import CURVES, draw_glance, draw_losses
-from tests.synthetic import LEVEL, make_metrics
+from abruptlab.figures.terminal import draw_glance, draw_losses
+from tests.synthetic import CONFIG, LEVEL, make_metrics
+
+CURVES = CONFIG.objective.curves
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 8), (80, 20), (200, 50)])
 def test_the_curve_fits_and_falls(width: int, height: int) -> None:
-    rows = draw_losses(make_metrics(), width, height).plain.splitlines()
+    rows = draw_losses(CURVES, make_metrics(), width, height).plain.splitlines()
     assert len(rows) == height
     assert max(map(len, rows)) <= width
     assert "1,000" in rows[-1] or "2,000" in rows[-1]
@@ -20,7 +22,7 @@ def test_the_curve_fits_and_falls(width: int, height: int) -> None:
 
 
 def test_the_axis_names_levels_that_are_there() -> None:
-    rows = draw_losses(make_metrics(), 80, 20).plain.splitlines()
+    rows = draw_losses(CURVES, make_metrics(), 80, 20).plain.splitlines()
     ticks = [float(row.partition("┤")[0]) for row in rows if "┤" in row]
     assert ticks == sorted(ticks, reverse=True)
     assert 0.1 in ticks
@@ -28,8 +30,8 @@ def test_the_axis_names_levels_that_are_there() -> None:
 
 
 def test_nothing_but_nan_or_zero_is_an_empty_picture() -> None:
-    metrics = make_metrics(steps=3) | {name: np.array([np.nan, 0.0, np.nan]) for name in CURVES}
-    assert len(draw_losses(metrics, 60, 10).plain.splitlines()) == 10
+    metrics = make_metrics(steps=3) | {name: np.array([np.nan, 0.0, np.nan]) for name in CONFIG.objective.names}
+    assert len(draw_losses(CURVES, metrics, 60, 10).plain.splitlines()) == 10
 
 
 def glance(layers: int, heads: int, side: int = 9) -> Glance:
@@ -41,7 +43,7 @@ def glance(layers: int, heads: int, side: int = 9) -> Glance:
 def test_all_heads_are_shown_if_they_fit() -> None:
     text = draw_glance(glance(2, 8), 80, 15).plain
     assert "16 heads" not in text
-    assert [text.count(f"{layer}.{head} ") for layer in (0, 1) for head in range(8)] == [1] * 16
+    assert [text.count(f"{layer}.{head} ") for layer in (1, 2) for head in range(1, 9)] == [1] * 16
     assert text.count("row, col.") == 16
     assert len(text.splitlines()) == 15
     assert max(map(len, text.splitlines())) <= 80
@@ -51,7 +53,7 @@ def test_the_clearest_heads_are_shown_if_not_all_fit() -> None:
     text = draw_glance(glance(4, 16), 80, 9).plain
     assert "8 of 64 heads" in text
     assert len(text.splitlines()) <= 9
-    assert [f"3.{head} " in text for head in range(8, 16)] == [True] * 8
+    assert [f"4.{head} " in text for head in range(9, 17)] == [True] * 8
 
 
 def test_the_colour_of_a_block_is_its_share() -> None:

@@ -5,13 +5,15 @@ import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from abruptlab.errors import RunError
-from abruptlab.paper import Findings, Verdict, judge
+from abruptlab.figures.save import is_made_from
+from abruptlab.paper import Findings, Verdict, judge, make_figure
 from abruptlab.paper.training import CLAIMS, FIGURES
 from abruptlab.report import build, build_report
 from abruptlab.report.build import render, what_happened
@@ -87,20 +89,43 @@ def test_the_page_holds_everything_within_itself(tmp_path: Path) -> None:
     assert "<dt>torch</dt><dd>1.2.3</dd>" in page
 
 
-def test_figures_are_made_only_when_missing_or_old(tmp_path: Path) -> None:
+def test_figures_are_made_only_when_missing_or_made_from_something_else(tmp_path: Path) -> None:
     run = make_run(tmp_path, make_metrics())
     build_report(Findings(run))
     made = tmp_path / "figures" / "figure_2.json"
     assert json.loads(made.read_text())["command"] == f"abruptlab figure 2 {tmp_path}"
-    made.write_text("untouched")
+    before = made.stat().st_mtime_ns
+    os.utime(tmp_path / "metrics.jsonl")  # copied, say
     build_report(Findings(run))
-    assert made.read_text() == "untouched"
-    (tmp_path / "figures" / "figure_2.png").touch()
-    metrics = tmp_path / "metrics.jsonl"
-    later = (tmp_path / "figures" / "figure_2.png").stat().st_mtime + 10
-    os.utime(metrics, (later, later))
-    build_report(Findings(run))
-    assert made.read_text() != "untouched"
+    assert made.stat().st_mtime_ns == before
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "metrics.jsonl").write_text("".join([*lines, lines[-1].replace('"step": 3999', '"step": 4000')]))
+    build_report(Findings(Run(tmp_path)))
+    assert made.stat().st_mtime_ns > before
+
+
+def test_two_runs_may_have_their_pages_in_one_folder(tmp_path: Path) -> None:
+    """The second page shows the second run's figures, however new those of the first are."""
+    pages = []
+    for name, final in (("a", 0.05), ("b", 0.3)):
+        (tmp_path / name).mkdir()
+        run = make_run(tmp_path / name, make_metrics(final=final))
+        pages += [build_report(Findings(run, tmp_path / "page")).read_text(encoding="utf-8")]
+        pages += [build_report(Findings(run)).read_text(encoding="utf-8")]
+    a, alone_a, b, alone_b = [re.findall(r'<img src="([^"]+)"', page) for page in pages]
+    assert a == alone_a != b == alone_b
+
+
+@pytest.mark.parametrize("options", [{"seed": 1}, {"matrices": 8}, {"step": 1000}])
+def test_figures_with_other_options_are_not_the_page_s(tmp_path: Path, options: dict[str, Any]) -> None:
+    run = make_run(tmp_path, make_metrics())
+    usual, other = Findings(run).origin(FIGURES["1"]), Findings(run, **options).origin(FIGURES["1"])
+    assert (usual == other) == (not set(options) & FIGURES["1"].measure.options)
+    for found, expected in ((Findings(run, **options), False), (Findings(run), True)):
+        picture, *_ = make_figure("1", found, "abruptlab figure 1")
+        assert is_made_from(picture, usual) == (expected or usual == other)
+    picture.with_suffix(".json").unlink()  # killed while it was written anew
+    assert not is_made_from(picture, usual)
 
 
 def test_a_figure_that_the_run_cannot_give_is_named_with_the_reason(tmp_path: Path) -> None:

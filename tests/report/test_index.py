@@ -12,7 +12,7 @@ from PIL import Image
 
 from abruptlab.errors import RunError
 from abruptlab.experiments.losses import smooth
-from abruptlab.paper import Findings, Verdict
+from abruptlab.paper import Findings, Verdict, make_figure
 from abruptlab.report import build_folder_index, build_index
 from abruptlab.sweep.file import Sweep
 from tests.cli.test_cli import abruptlab
@@ -104,8 +104,7 @@ def test_a_claim_that_fails_is_as_visible_as_one_that_holds(sweep: Sweep) -> Non
 
 
 def test_the_figures_that_are_there_are_in_the_page(sweep: Sweep) -> None:
-    (sweep.folder / "figures").mkdir()
-    Image.new("RGB", (8, 8), "#0072B2").save(sweep.folder / "figures" / "figure_13.png")
+    make_figure("13", Findings(sweep), "abruptlab figure 13")
     Image.new("RGB", (8, 8)).save(sweep.folder / "figures" / "figure_4.png")  # of a run
     text = build_index(Findings(sweep)).read_text(encoding="utf-8")
     assert re.findall(r'<img src="data:image/webp;base64,[^"]+" alt="([^"]+)"', text) == [

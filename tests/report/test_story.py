@@ -9,7 +9,7 @@ from abruptlab.errors import RunError
 from abruptlab.paper import Findings
 from abruptlab.report.changes import changes
 from abruptlab.report.seeds import other_seeds
-from abruptlab.report.story import MOST, PARTS, Story, tell, told_steps
+from abruptlab.report.story import MOST, Story, parts_of, tell, told_steps
 from abruptlab.run.run import Run
 from tests.handmade import averager, copier, handmade_run
 from tests.handmade_gpt import gpt_run
@@ -24,8 +24,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Story]:
 
 
 def test_a_story_has_all_parts_at_all_steps(told: tuple[Run, Story]) -> None:
-    _, story = told
-    seen = list(PARTS["encoder"])
+    run, story = told
+    seen = list(parts_of(run))
     assert story.steps == (0, 750, 2000, STEPS)
     content = story.content
     assert not any("missing" in content[name] for name in seen)
@@ -54,7 +54,7 @@ def test_the_curves_tell_the_drop(told: tuple[Run, Story]) -> None:
 def test_changes_are_those_from_the_plateau_to_the_end(told: tuple[Run, Story]) -> None:
     table = {change.what: (change.before, change.after) for change in changes(*told)}
     assert table["heads, of 6, that read the row or the column of an entry"] == ("0", "1")
-    before, after = table["error at hidden entries (L_mask)"]
+    before, after = table["L_mask, hidden entries"]
     assert float(after) / float(before) == pytest.approx(0.05, rel=0.1)
     assert len(table) == 6
 
@@ -68,7 +68,7 @@ def test_a_part_that_a_run_cannot_give_says_why(tmp_path: Path) -> None:
     story = tell(Findings(make_run(tmp_path, make_metrics(), checkpoints=())))
     assert story.steps == ()
     assert story.content["attention"] == {"missing": "the run has no checkpoint yet"}
-    one_row = replace(CONFIG, task=replace(CONFIG.task, sizes=((1, 4),)))
+    one_row = replace(CONFIG, task=replace(CONFIG.matrices, sizes=((1, 4),)))
     (tmp_path / "row").mkdir()
     narrow = tell(Findings(make_run(tmp_path / "row", make_metrics(), (0, STEPS), one_row))).content
     assert "takes 2 rows" in narrow["embeddings"]["missing"]

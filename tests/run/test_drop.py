@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
 
-from abruptlab.run.drop import Drop, find_drop
+from abruptlab.run.drop import LEAST, Drop, find_drop
 
 PLATEAU, FINAL = 0.11, 0.008
 
@@ -259,6 +260,21 @@ def test_plateau_must_outlast_what_comes_before_it(seed: int):
 @pytest.mark.parametrize("first", [0, 100_000])
 def test_too_short(length: int, first: int):
     assert find_drop(first + np.arange(length), np.linspace(1, 0.01, length)) is None
+
+
+def test_the_least_that_can_be_seen():
+    losses = np.where(np.arange(LEAST) < LEAST - 3 * 8 - 1, PLATEAU, FINAL)
+    assert found(np.arange(LEAST), losses).plateau == PLATEAU
+    assert find_drop(np.arange(LEAST - 1), losses[1:]) is None
+
+
+@pytest.mark.parametrize("kind", [list, pd.Series])
+def test_whatever_is_like_an_array_will_do(kind: Callable):
+    steps, losses = make_run()
+    assert find_drop(kind(steps.tolist()), kind(losses.tolist())) == found(steps, losses)
+    assert find_drop([], []) is None
+    with pytest.raises(ValueError, match="expected integers as steps, got float64"):
+        find_drop([0.5, 1.5], [1.0, 2.0])
 
 
 def test_only_missing_losses():

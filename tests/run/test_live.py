@@ -9,11 +9,12 @@ import pytest
 
 from abruptlab.errors import RunError
 from abruptlab.run.live import GrowingMetrics, GrowingRun
-from abruptlab.run.run import METRICS, Run
+from abruptlab.run.metrics import Rows, parse_rows
+from abruptlab.run.run import Run
 from abruptlab.system.files import write_atomically
 from tests.synthetic import CONFIG, END, ONSET, STEPS, make_metrics, make_run
 
-NAMES = METRICS["encoder"]
+NAMES = CONFIG.objective.names
 
 
 def lines(steps: range, factor: float = 1.0) -> str:
@@ -30,11 +31,11 @@ def test_only_what_is_new_and_whole_is_taken_in(tmp_path: Path, monkeypatch: pyt
     np.testing.assert_array_equal(metrics.table["step"], range(4))
     parsed: list[int] = []
 
-    def parse(new: list[bytes], names: tuple[str, ...]) -> list[dict]:
-        parsed.append(len(new))
-        return [json.loads(line) for line in new]
+    def parse(new: bytes, names: tuple[str, ...], first: int) -> Rows:
+        parsed.append(new.count(b"\n"))
+        return parse_rows(new, names, first)
 
-    monkeypatch.setattr("abruptlab.run.live.parse_metrics", parse)
+    monkeypatch.setattr("abruptlab.run.live.parse_rows", parse)
     with path.open("a") as file:
         file.write(text[-10:] + lines(range(5, 7)))
     assert metrics.look()

@@ -63,7 +63,7 @@ trained = []
 
 def test_a_configuration_of_version_0_1() -> None:
     config = RunConfig.from_toml(CONFIG)
-    assert (config.name, config.seed, config.task.sizes, config.task.limit) == ("smoke", 4, ((4, 4),), 2.0)
+    assert (config.name, config.seed, config.matrices.sizes, config.matrices.limit) == ("smoke", 4, ((4, 4),), 2.0)
     assert (config.model.kind, config.model.width, config.training.steps) == ("encoder", 16, 60)
 
 

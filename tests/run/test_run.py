@@ -1,6 +1,8 @@
 """Reading run folders: the shipped one, and ones with something wrong."""
 
+import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +45,7 @@ def test_the_shipped_run_is_the_preset_and_has_the_drop(shipped: Run) -> None:
 def test_a_shipped_model_has_the_loss_that_the_metrics_say(shipped: Run, moment: str) -> None:
     """Fresh data, so equal up to the noise of a batch; 4,096 matrices against the mean of the steps around."""
     step = shipped.milestones[moment]
-    batch = sample(shipped.config.task, 4096, seed=12345)
+    batch = sample(shipped.config.matrices, 4096, seed=12345)
     with torch.no_grad():
         squared = (abruptlab.load_pretrained("laptop", moment)(batch.tokens) - batch.values).square()
     near = slice(max(0, step - 20), step + 21) if step else slice(0, 1)
@@ -53,7 +55,7 @@ def test_a_shipped_model_has_the_loss_that_the_metrics_say(shipped: Run, moment:
 
 def test_the_final_model_completes(shipped: Run) -> None:
     assert shipped.drop is not None
-    batch = sample(shipped.config.task, 4096, seed=12345)
+    batch = sample(shipped.config.matrices, 4096, seed=12345)
     with torch.no_grad():
         squared = (abruptlab.load_pretrained("laptop")(batch.tokens) - batch.values).square()
     assert squared[~batch.observed].mean().item() < shipped.drop.plateau / 5
@@ -79,9 +81,58 @@ def test_an_altered_checkpoint_is_named(copied: Run) -> None:
 
 
 def test_half_a_line_at_the_end_is_ignored(copied: Run, shipped: Run) -> None:
+    shutil.rmtree(checkpoint_folder(copied.checkpoints, copied.steps[-1]))
     metrics = copied.folder / "metrics.jsonl"
     metrics.write_bytes(metrics.read_bytes()[:-10])
-    np.testing.assert_array_equal(copied.metrics["loss"], shipped.metrics["loss"][:-1])
+    np.testing.assert_array_equal(Run(copied.folder).metrics["loss"], shipped.metrics["loss"][:-1])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [  # of line 6, but for the last ones
+        (lambda lines: [*lines[:5], lines[5][:9] + b"\x80" + lines[5][10:], *lines[6:]], "got what is no JSON"),
+        (lambda lines: [*lines[:5], lines[5].replace(b'"loss"', b'"lass"'), *lines[6:]], "6: .* got one without loss"),
+        (lambda lines: [*lines[:5], lines[5].replace(b'"loss": ', b'"loss": "x" "'), *lines[6:]], "line 6: .* no JSON"),
+        (lambda lines: [*lines[:5], lines[5].replace(b'": 0.', b'": "0.", "x": 0.', 1), *lines[6:]], "got loss '0.'"),
+        (lambda lines: [*lines[:5], b"[5]\n", *lines[6:]], "line 6: .* got what is no row"),
+        (lambda lines: [*lines[:6], lines[5], *lines[6:]], "line 7: expected the row of step 6, got that of step 5"),
+        (lambda lines: [*lines[:25], *lines[40:]], "line 26: expected the row of step 25, got that of step 40"),
+        (lambda lines: lines[:-1], "ends with 9999 rows: expected those of the 10000 steps before the last checkpoint"),
+        (lambda lines: [], "ends with 0 rows"),
+    ],
+)  # fmt: skip
+def test_damaged_metrics_are_said_and_where(
+    copied: Run, change: Callable[[list[bytes]], list[bytes]], said: str
+) -> None:
+    path = copied.folder / "metrics.jsonl"
+    path.write_bytes(b"".join(change(path.read_bytes().splitlines(keepends=True))))
+    with pytest.raises(RunError, match=said):
+        copied.metrics  # noqa: B018
+
+
+def test_a_checkpoint_of_another_size_is_one_line(copied: Run) -> None:
+    config = copied.folder / "config.toml"
+    config.write_text(config.read_text().replace("width = 64", "width = 32"))
+    with pytest.raises(CheckpointError, match=r"step_\d{6} does not fit the run's configuration: size mismatch for"):
+        Run(copied.folder).load("final")
+
+
+@pytest.mark.parametrize("files", ["[]", '{"model.safetensors": 3}', "null"])
+def test_meta_data_of_another_shape_is_damage(copied: Run, files: str) -> None:
+    step = copied.steps[-1]
+    meta = checkpoint_folder(copied.checkpoints, step) / "meta.json"
+    meta.write_text(json.dumps({"step": step, "made_with": {}, "files": json.loads(files)}))
+    with pytest.raises(CheckpointError, match=r"meta\.json is damaged: files"):
+        Run(copied.folder).load(step)
+
+
+def test_what_only_looks_like_a_checkpoint_is_none(copied: Run) -> None:
+    steps = copied.steps
+    (copied.checkpoints / "step_000060.bak").mkdir()
+    (copied.checkpoints / "step_0000070").mkdir()
+    (copied.checkpoints / "step_99").mkdir()
+    (copied.checkpoints / "step_000070").touch()
+    assert copied.steps == steps
 
 
 def test_a_folder_that_is_no_run(tmp_path: Path) -> None:

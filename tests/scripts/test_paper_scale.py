@@ -44,6 +44,7 @@ def test_the_plan_is_run_and_packed(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "out" / "small.tar.gz") as archive:
         archive.extractall(tmp_path / "unpacked", filter="data")
     assert Run(tmp_path / "unpacked" / "small").finished  # without its weights
+    assert not list((tmp_path / "out").glob("small-weights*"))  # smoke has no drop
 
 
 def test_a_sweep_of_the_plan_is_drawn_judged_and_packed(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def test_a_wide_run_is_shipped_in_half_precision(tmp_path: Path, monkeypatch: py
     again = Run(tmp_path / "pocket")
     assert again.steps == [run.milestones["before-drop"], run.milestones["final"]]
     assert {value.dtype for value in load_checkpoint(again.checkpoints, 8000).values()} == {torch.float16}
-    tokens = sample(run.config.task, 64, seed=1).tokens
+    tokens = sample(run.config.matrices, 64, seed=1).tokens
     with torch.no_grad():
         half, single = (r.load_encoder("final")(tokens) for r in (again, run))
     assert half.dtype == torch.float32
@@ -39,8 +39,8 @@ def test_a_wide_run_is_shipped_in_half_precision(tmp_path: Path, monkeypatch: py
 
 def test_the_base_model_completes_matrices_of_rank_2() -> None:
     run = pretrained_run("base")
-    batch = sample(run.config.task, 256, seed=10)
-    level = run.config.task.copying_level
+    batch = sample(run.config.matrices, 256, seed=10)
+    level = run.config.matrices.copying_level
     with torch.no_grad():
         errors = {name: (run.load_encoder(name)(batch.tokens) - batch.values).square() for name in run.milestones}
     hidden = {name: error[~batch.observed].mean().item() for name, error in errors.items()}

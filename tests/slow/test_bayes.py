@@ -3,7 +3,7 @@
 import pytest
 
 from abruptlab.baselines.bayes import PosteriorMean
-from abruptlab.config import Factors
+from abruptlab.task.matrix import Factors
 from tests.baselines.test_bayes import assert_calibrated, task_matrices
 
 

@@ -11,7 +11,7 @@ from abruptlab.paper import CLAIMS, Findings, judge
 from abruptlab.run.checkpoints import save_checkpoint
 from abruptlab.run.pretrained import pretrained_run
 from abruptlab.run.run import Run
-from abruptlab.task.matrices import generator
+from abruptlab.task.counter import generator
 
 INSIDE = {
     name: claim for name, claim in CLAIMS.items() if not claim.sweep and not claim.curve and claim.kind == "encoder"

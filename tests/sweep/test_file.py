@@ -1,3 +1,4 @@
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,6 +54,27 @@ def test_a_folder_s_name_is_what_defines_the_numbers() -> None:
     assert point.key == Point("b", replace(point.config, name="else")).key
     assert point.key != Point("a", replace(point.config, seed=1)).key
     assert Point("a", RunConfig(seed=3)).key == "1391dc1f10fa"  # what runs are found by may never change
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'name = "a"\nbase = "smoke"\nseeds = [' + ", ".join(map(str, range(200_000))) + "]",
+        'name = "a"\nbase = "smoke"\n'
+        + "".join(f"grid.training.{name} = {list(range(1, 61))}\n" for name in ("a", "b", "c", "d", "e")),
+    ],
+)
+def test_a_sweep_is_counted_before_it_is_listed(tmp_path: Path, text: str) -> None:
+    started = time.process_time()
+    with pytest.raises(ConfigError, match=r"expected at most 10,000 runs, got (200,000|777,600,000)"):
+        SweepConfig.read(write(tmp_path, text))
+    assert time.process_time() - started < 10
+
+
+@pytest.mark.parametrize(("base", "said"), [('"a\\u0000b"', "null byte"), ('"none.toml"', "cannot read .*none.toml")])
+def test_a_base_that_is_no_file_is_one_line(tmp_path: Path, base: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        SweepConfig.read(write(tmp_path, f'name = "a"\nbase = {base}'))
 
 
 def test_a_base_may_be_a_file_beside_the_sweep(tmp_path: Path) -> None:
@@ -120,7 +142,7 @@ def test_families_share_labels_and_runs(tmp_path: Path) -> None:
     assert sweep.families == ["width", "depth"]
     base = sweep.points[-1]
     (tmp_path / base.key).mkdir()
-    make_run(tmp_path / base.key, make_metrics(steps=8), (60,), base.config)
+    make_run(tmp_path / base.key, make_metrics(steps=60), (60,), base.config)
     for family, labels in (("width", ["32", "4"]), ("depth", ["2", "4"])):
         assert list(sweep.runs(family)) == labels
         assert [run.folder.name for run in sweep.runs(family)["4"]] == [base.key]

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from abruptlab.config import MatrixTask
 from abruptlab.errors import VocabularyError
 from abruptlab.task.matrices import (
     BLOCK,
@@ -19,6 +18,7 @@ from abruptlab.task.matrices import (
     size_choices,
     stream,
 )
+from abruptlab.task.matrix import MatrixTask
 from abruptlab.task.vocabulary import MASK, Vocabulary
 
 

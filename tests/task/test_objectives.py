@@ -6,13 +6,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from abruptlab.run.run import METRICS
 from abruptlab.task.matrices import Batch
+from abruptlab.task.matrix import MatrixTask
 from abruptlab.task.objectives import NextToken, Regression
 from abruptlab.task.sequences import prompts, sequences
 from abruptlab.task.vocabulary import MASK, Vocabulary
 
-VOCABULARY = Vocabulary(limit=0.02, decimals=2)  # MASK, -0.02 … 0.02 as 1 … 5, SEP 6, and two that never occur
+TASK = MatrixTask(sizes=((1, 3),), rank=1, limit=0.02)
+VOCABULARY = Vocabulary.of(TASK)  # MASK, -0.02 … 0.02 as 1 … 5, SEP 6, and two that never occur
 VALUES = torch.tensor([[0.01, -0.02, 0.0], [0.02, 0.02, -0.01]])
 OBSERVED = torch.tensor([[True, False, True], [False, True, True]])
 BATCH = Batch(torch.where(OBSERVED, VOCABULARY.encode(VALUES), MASK), VALUES, OBSERVED, (1, 3))
@@ -45,9 +46,9 @@ def test_what_a_decoder_reads() -> None:
 
 
 def test_next_token_place_by_place() -> None:
-    model, objective = Guesses(), NextToken(VOCABULARY)
-    expected = dict.fromkeys(METRICS["decoder"], 0.0)
-    counts = dict.fromkeys(METRICS["decoder"], 0)
+    model, objective = Guesses(), NextToken(TASK)
+    expected = dict.fromkeys(objective.names, 0.0)
+    counts = dict.fromkeys(objective.names, 0)
     for tokens, observed in zip(sequences(BATCH, VOCABULARY).tolist(), OBSERVED.tolist(), strict=True):
         for place in range(6):
             loss = -math.log(model.probability(place, tokens[place + 1]))
@@ -71,12 +72,31 @@ def test_regression_entry_by_entry() -> None:
 
     squared = (VALUES + 0.03).square()
     expected = [squared.sum(), squared[OBSERVED].sum(), squared[~OBSERVED].sum(), torch.tensor(0.06)]
-    torch.testing.assert_close(Regression().sums(Same(), BATCH), torch.stack(expected))
-    assert Regression().counts(BATCH).tolist() == [6, 4, 2, 2]
+    torch.testing.assert_close(Regression(TASK).sums(Same(), BATCH), torch.stack(expected))
+    assert Regression(TASK).counts(BATCH).tolist() == [6, 4, 2, 2]
 
 
-@pytest.mark.parametrize(("objective", "model"), [(NextToken(VOCABULARY), Guesses()), (Regression(), nn.Flatten(1))])
+@pytest.mark.parametrize(("objective", "model"), [(NextToken(TASK), Guesses()), (Regression(TASK), nn.Flatten(1))])
 def test_parts_of_a_batch_add_up(objective: NextToken | Regression, model: nn.Module) -> None:
     whole = objective.sums(model, BATCH)
     torch.testing.assert_close(objective.sums(model, BATCH[:1]) + objective.sums(model, BATCH[1:]), whole)
-    assert len(whole) == len(METRICS["decoder" if isinstance(objective, NextToken) else "encoder"])
+    assert len(whole) == len(objective.names)
+
+
+def test_what_each_query_of_a_decoder_needs() -> None:
+    objective = NextToken(TASK)
+    useful = objective.useful(BATCH)
+    assert objective.inputs(BATCH).tolist() == [[4, 0, 3, 6, 4, 1], [0, 5, 2, 6, 5, 5]]
+    assert useful.shape == (2, 6, 6)
+    assert useful.nonzero().tolist() == [[0, 3, 0], [0, 5, 2], [1, 4, 1], [1, 5, 2]]  # the observed entries alone
+
+
+def test_useful_places_are_the_observed_others_in_row_and_column() -> None:
+    observed = torch.ones(1, 12, dtype=torch.bool)
+    observed[0, [1, 8]] = False
+    batch = Batch(torch.zeros(1, 12).long(), torch.zeros(1, 12), observed, (3, 4))
+    useful = Regression(MatrixTask(sizes=((3, 4),), rank=1)).useful(batch)
+    assert useful.shape == (1, 12, 12)
+    assert useful[0, 0].nonzero().flatten().tolist() == [2, 3, 4]
+    assert useful[0, 1].nonzero().flatten().tolist() == [0, 2, 3, 5, 9]
+    assert useful[0, 6].nonzero().flatten().tolist() == [2, 4, 5, 7, 10]

@@ -5,8 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from abruptlab.config import MatrixTask
 from abruptlab.errors import VocabularyError
+from abruptlab.task.matrix import MatrixTask
 from abruptlab.task.vocabulary import MASK, Vocabulary
 
 PAPER = Vocabulary.of(MatrixTask())

@@ -38,7 +38,7 @@ NAMES = ["-".join(map(str, changes.values())) or "adam" for changes in CHANGES]
 
 def smoke(changes: dict) -> RunConfig:
     changes = dict(changes)
-    config = with_task(SMOKE, sizes=changes.pop("sizes", SMOKE.task.sizes))
+    config = with_task(SMOKE, sizes=changes.pop("sizes", SMOKE.matrices.sizes))
     if changes.pop("kind", "encoder") == "decoder":
         model = replace(preset("gpt-laptop").model, width=16, mlp_width=32)
         config = replace(config, model=replace(model, attention=changes.pop("attention", "softmax")))
@@ -71,7 +71,7 @@ def test_the_curve_is_the_ordinary_one_and_so_it_is_after_an_interrupt(
     graphed = train(config, tmp_path / "graphed", device="cpu")
     assert_same_run(ordinary, graphed)
     assert ordinary.steps == graphed.steps
-    sizes = len(config.task.sizes)
+    sizes = len(config.matrices.sizes)
     assert (taped[0].eager, taped[0].captures) == (WARM_UP * sizes, sizes)
     assert taped[0].eager + taped[0].replays == 60
     with pytest.raises(KeyboardInterrupt):
@@ -102,7 +102,7 @@ def test_metrics_stay_and_a_batch_may_go() -> None:
     set_learning_rate(optimizers, 0.0)  # so that every step on a batch has its metrics
     expected, metrics = [], []
     for at in range(WARM_UP + 4):
-        batch = sample(SMOKE.task, SMOKE.training.batch, SMOKE.seed, at)
+        batch = sample(SMOKE.matrices, SMOKE.training.batch, SMOKE.seed, at)
         with torch.no_grad():
             squared = (model(batch.tokens) - batch.values) ** 2
         expected.append([squared.mean(), squared[batch.observed].mean(), squared[~batch.observed].mean()])
@@ -152,7 +152,7 @@ def test_cuda_graphs_follow_the_compiled_and_the_eager_loop_and_resume(
     config = smoke(changes)
     ways = {way: with_training(config, compile=way) for way in ("graph", "yes", "no")}
     graphed, *others = [train(config, tmp_path / way, device="cuda") for way, config in ways.items()]
-    assert len(captures) == len(config.task.sizes)
+    assert len(captures) == len(config.matrices.sizes)
     with pytest.raises(KeyboardInterrupt):
         train(ways["graph"], tmp_path / "broken", device="cuda", report=interrupt_at(33))
     resumed = train(ways["graph"], tmp_path / "broken", resume=True, device="cuda")
@@ -170,7 +170,7 @@ def test_nothing_waits_for_a_graph() -> None:
     model = initial_model(SMOKE, "cuda")
     optimizers = build_optimizers(SMOKE.training, model)
     step = GraphedStep(partial(train_step, model, optimizers, SMOKE), optimizers, CudaGraphs(torch.device("cuda")))
-    batch = sample(SMOKE.task, SMOKE.training.batch, SMOKE.seed, 0, "cuda")
+    batch = sample(SMOKE.matrices, SMOKE.training.batch, SMOKE.seed, 0, "cuda")
     losses = [step(batch)[0] for _ in range(WARM_UP + 1)]
     torch.cuda.set_sync_debug_mode("error")
     try:

@@ -31,7 +31,7 @@ def with_training(config: RunConfig, **changes: object) -> RunConfig:
 
 
 def with_task(config: RunConfig, **changes: object) -> RunConfig:
-    return replace(config, task=replace(config.task, **changes))
+    return replace(config, task=replace(config.matrices, **changes))
 
 
 def numbers(run: Run) -> dict[str, np.ndarray]:
@@ -78,7 +78,7 @@ def test_a_run_leaves_every_step_and_the_scheduled_checkpoints(whole: Run) -> No
 
 @pytest.mark.parametrize("step", [0, 16, 40])
 def test_the_row_of_a_step_is_its_checkpoint_on_its_batch(whole: Run, step: int) -> None:
-    batch = sample(SMOKE.task, SMOKE.training.batch, SMOKE.seed, step)
+    batch = sample(SMOKE.matrices, SMOKE.training.batch, SMOKE.seed, step)
     with torch.no_grad():
         predictions = whole.load(step)(batch.tokens)
     squared = (predictions - batch.values) ** 2
@@ -245,7 +245,7 @@ def test_a_mixture_of_sizes_trains(tmp_path: Path, mask: str) -> None:
 
 
 def test_parts_of_a_batch_add_up_to_the_batch() -> None:
-    batch = sample(SMOKE.task, 16, 0)
+    batch = sample(SMOKE.matrices, 16, 0)
     gradients, metrics = [], []
     for micro_batch in (None, 4):
         config = with_training(SMOKE, micro_batch=micro_batch)
@@ -295,6 +295,26 @@ def test_muon_needs_a_pytorch_that_has_it(monkeypatch: pytest.MonkeyPatch) -> No
         build_optimizers(config.training, initial_model(config))
 
 
+def test_an_optimizer_that_there_is_not_is_no_other_one() -> None:
+    training = replace(SMOKE.training)
+    object.__setattr__(training, "optimizer", "adan")
+    with pytest.raises(ConfigError, match="no optimizer 'adan'"):
+        build_optimizers(training, initial_model(SMOKE))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_the_signals_of_a_scheduler_save_and_stop(whole: Run, tmp_path: Path, number: int) -> None:
+    def warned_twice(progress: Progress) -> None:
+        if progress.step >= 21:
+            for _ in range(1 if number == signal.SIGTERM else 2):
+                os.kill(os.getpid(), number)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(SMOKE, tmp_path / "run", device="cpu", report=warned_twice)
+    assert Run(tmp_path / "run").steps[-1] == 21
+    assert_same_run(whole, train(SMOKE, tmp_path / "run", resume=True, device="cpu"))
+
+
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
 @pytest.mark.parametrize("changes", [{}, {"precision": "bf16"}, {"compile": "no"}, {"optimizer": "muon"}])
@@ -339,7 +359,7 @@ def test_a_decoder_s_run_is_exact_too(tmp_path: Path, changes: dict) -> None:
     metrics = straight.metrics
     assert metrics["loss"][-4:].mean() < metrics["loss"][:4].mean()
     np.testing.assert_allclose(metrics["loss_prompt"][0], np.log(205), rtol=0.02)  # nothing known yet
-    batch, vocabulary = sample(config.task, config.training.batch, config.seed, 16), Vocabulary.of(config.task)
+    batch, vocabulary = sample(config.matrices, config.training.batch, config.seed, 16), Vocabulary.of(config.matrices)
     tokens = sequences(batch, vocabulary)
     with torch.no_grad():
         logits = straight.load(16)(tokens[:, :-1])

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from abruptlab.config import Factors
+from abruptlab.task.matrix import Factors
 
 TINY = 1e-200  # in place of a zero that would be divided by
 

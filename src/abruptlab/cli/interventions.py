@@ -1,13 +1,20 @@
 """What changes a trained model and prints the losses with and without: `ablate`, `patch`, `switch`."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from tyro.conf import OmitArgPrefixes, arg
 
 from abruptlab.cli.looking import Look, LookAtStep, checkpoint, open_run
 from abruptlab.cli.printing import print_losses
 from abruptlab.errors import ConfigError
+
+if TYPE_CHECKING:
+    from abruptlab.run.run import Run
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -16,15 +23,16 @@ class Ablate:
 
     look: OmitArgPrefixes[LookAtStep]
     heads: tuple[str, ...] = ()
-    """LAYER.HEAD, both counted from 0, such as 1.0 1.3 (default: all heads)."""
+    """LAYER.HEAD, both counted from 1 as in the figures, such as 2.1 2.4 (default: all heads)."""
     replacement: Annotated[Literal["uniform", "mean", "zero"], arg(name="with")] = "uniform"
     """The same attention to every place, the heads' mean map over the matrices, or no output at all."""
 
     def __call__(self) -> None:
         from abruptlab.experiments.ablation import measure_ablation
 
-        heads = [_head(word) for word in self.heads] or None
-        result = measure_ablation(open_run(self.look.run), heads, self.replacement, **self.look.options)
+        run = open_run(self.look.run)
+        heads = [_head(word, run) for word in _different("--heads", self.heads)] or None
+        result = measure_ablation(run, heads, self.replacement, **self.look.options)
         which = "all heads" if heads is None else f"heads {' '.join(self.heads)}"
         rows = {"intact": result.intact, "ablated": result.ablated, "difference": result.difference}
         print_losses(f"step {result.step}, {which} with {result.replacement}", rows)
@@ -36,13 +44,13 @@ class Patch:
 
     look: OmitArgPrefixes[LookAtStep]
     layer: int | None = None
-    """Patch the heads' outputs of this layer, counted from 0 (short for --site blocks.LAYER.attn.z)."""
+    """Patch the heads' outputs of this layer, counted from 1 as in the figures."""
     site: str | None = None
-    """Patch this site instead; a wrong one lists them all."""
+    """Patch this site instead, by its name in Python; a wrong one lists them all."""
     heads: tuple[int, ...] = ()
-    """These heads only, counted from 0 (default: all)."""
+    """These heads only, counted from 1 (default: all)."""
     positions: tuple[int, ...] = ()
-    """These places only, counted from 0 row by row (default: all)."""
+    """These places only, counted from 1 row by row (default: all)."""
 
     def __call__(self) -> None:
         from abruptlab.experiments.evaluation import unstack
@@ -50,9 +58,14 @@ class Patch:
 
         if (self.layer is None) == (self.site is None):
             raise ConfigError("patch: expected either --layer NUMBER or --site NAME")
-        site = self.site or f"blocks.{self.layer}.attn.z"
-        patch = Patch(site, self.heads or None, self.positions or None)
-        result = measure_patching(open_run(self.look.run), [patch], **self.look.options)
+        run = open_run(self.look.run)
+        run.require("encoder")
+        model = run.config.model
+        site = self.site or f"blocks.{_index('--layer', self.layer or 0, model.layers)}.attn.z"
+        heads = [_index("--heads", head, model.heads) for head in _different("--heads", self.heads)]
+        places = run.config.matrices.positions
+        positions = [_index("--positions", place, places) for place in _different("--positions", self.positions)]
+        result = measure_patching(run, [Patch(site, heads or None, positions or None)], **self.look.options)
         conditions = "−X", "−X, patched", "X"
         for target, errors in (("X", result.to_clean), ("−X", result.to_corrupted)):
             title = f"step {result.step}, {site}: errors to {target}"
@@ -81,14 +94,36 @@ class Switch:
         from abruptlab.experiments.switching import measure_switch
 
         steps = checkpoint(self.source), checkpoint(self.into)
-        result = measure_switch(open_run(self.look.run), self.groups, *steps, **self.look.options)
+        result = measure_switch(
+            open_run(self.look.run), _different("--groups", self.groups), *steps, **self.look.options
+        )
         into, source = unstack(result.intact)
         rows = {f"step {result.into}": into, f"step {result.source}": source, "switched": result.switched}
         print_losses(f"{', '.join(result.groups)} of step {result.source} put into step {result.into}", rows)
 
 
-def _head(word: str) -> tuple[int, int]:
+def _head(word: str, run: "Run") -> tuple[int, int]:
+    """A head as typed, as Python counts it."""
     layer, _, head = word.partition(".")
-    if not (layer.isdecimal() and head.isdecimal()):
-        raise ConfigError(f"--heads: expected LAYER.HEAD, such as 1.0, got {word!r}")
-    return int(layer), int(head)
+    if not (word.isascii() and layer.isdecimal() and head.isdecimal()):
+        raise ConfigError(f"--heads: expected LAYER.HEAD, such as 2.1, got {word!r}")
+    model = run.config.model
+    if not (1 <= int(layer) <= model.layers and 1 <= int(head) <= model.heads):
+        there = f"layers 1 to {model.layers} with heads 1 to {model.heads} each"
+        raise ConfigError(f"--heads: no head {word} (layer.head); this model has {there}")
+    return int(layer) - 1, int(head) - 1
+
+
+def _index(flag: str, number: int, count: int) -> int:
+    """What a person counts from 1, as Python counts it."""
+    if not 1 <= number <= count:
+        raise ConfigError(f"{flag}: expected 1 to {count}, got {number}")
+    return number - 1
+
+
+def _different(flag: str, values: Sequence[T]) -> Sequence[T]:
+    """The values. Raises `ConfigError` if one of them is there twice."""
+    for value, count in Counter(values).items():
+        if count > 1:
+            raise ConfigError(f"{flag}: expected each once, got {value} {count} times")
+    return values

@@ -1,5 +1,6 @@
 """What looks without training: `show`, `presets`, `paper`, `figure`, `figures`, `table`, `claims`."""
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +100,13 @@ class Show:
         run = open_run(self.run)
         print(run.config.to_toml())
         print_state(run)
+        print(f"example     {textwrap.indent(example(run), ' ' * 12).lstrip()}")
+
+
+def example(run: "Run") -> str:
+    """One example of what the run is trained on."""
+    task = run.config.task
+    return task.text(next(task.stream(1, run.config.seed)), 0)
 
 
 @dataclass

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from abruptlab.experiments.evaluation import Losses
     from abruptlab.paper import Verdict
     from abruptlab.run.run import Run
@@ -26,12 +28,15 @@ def print_state(run: "Run") -> None:
     """The last metrics, the drop, and the checkpoints at the story's moments."""
     metrics, drop = run.metrics, run.drop
     done = len(metrics["step"])
+    if run.config.start.run:
+        print(f"start       {run.config.start}")
     print(f"run         {run.folder}: {done} of {run.config.training.steps} steps")
     if done:
-        last = {name: values[-100:].mean() for name, values in metrics.items()}
+        curves = run.objective.curves
+        last = "  ".join(f"{metric.symbol} {metrics[metric.name][-100:].mean():.4g}" for metric in curves)
         print(
-            f"last        L {last['loss']:.5f}  L_obs {last['loss_observed']:.2e}  L_mask {last['loss_masked']:.5f}"
-            f"  (mean of the last {min(100, done)} steps), {metrics['elapsed_s'][-1]:.0f} s of training"
+            f"last        {last}  (mean of the last {min(100, done)} steps), "
+            f"{metrics['elapsed_s'][-1]:.0f} s of training"
         )
     if drop is None:
         print("drop        none found")
@@ -43,10 +48,15 @@ def print_state(run: "Run") -> None:
     print("checkpoints " + ", ".join(f"{name} {step}" for name, step in run.milestones.items()))
 
 
+def plain_console(*, stderr: bool = False) -> "Console":
+    """A console that prints text as it is: paths and names may have brackets and colons."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+
 def print_verdicts(verdicts: "Sequence[Verdict]") -> None:
     """The claims with their numbers, bounds, nulls and verdicts, as a table, and how many they are."""
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
     from abruptlab.paper import counted
@@ -54,20 +64,17 @@ def print_verdicts(verdicts: "Sequence[Verdict]") -> None:
     table = Table("claim", "from", "number", "bound", "null", "verdict", title="Claims of the paper")
     for verdict in verdicts:
         cells = (f"{verdict.claim} ({verdict.quantity})", verdict.place, verdict.number, verdict.bound, verdict.null)
-        table.add_row(*map(escape, cells), "; ".join([verdict.said, *map(escape, verdict.notes)]))
-    console = Console()
-    console.print(table)
-    console.print(counted(verdicts), highlight=False)
+        table.add_row(*cells, "; ".join([verdict.said, *verdict.notes]))
+    plain_console().print(table)
+    plain_console().print(counted(verdicts))
 
 
 def print_losses(title: str, rows: "Mapping[str, Losses]") -> None:
     """Losses of some models with their standard errors."""
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
-    table = Table("", "L", "L_obs", "L_mask", title=escape(title))
+    table = Table("", "L", "L_obs", "L_mask", title=title)
     for name, row in rows.items():
         cells = (row.loss, row.loss_observed, row.loss_masked)
-        table.add_row(escape(name), *(f"{cell.mean:.3g} ± {cell.error:.1g}" for cell in cells))
-    Console().print(table)
+        table.add_row(name, *(f"{cell.mean:.3g} ± {cell.error:.1g}" for cell in cells))
+    plain_console().print(table)

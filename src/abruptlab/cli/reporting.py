@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tyro.conf import Positional
 
 from abruptlab.cli.looking import LookAndWrite
+from abruptlab.cli.printing import plain_console
 
 if TYPE_CHECKING:
     from abruptlab.paper import Findings
@@ -14,12 +15,11 @@ if TYPE_CHECKING:
 
 def write_page(found: "Findings") -> Path:
     """`report.build_report`, with progress on stderr."""
-    from rich.console import Console
     from rich.progress import track
 
     from abruptlab.report import build_report
 
-    console = Console(stderr=True)
+    console = plain_console(stderr=True)
     return build_report(found, lambda names: track(names, description="page", console=console))
 
 

@@ -5,11 +5,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
 
-from abruptlab.cli.printing import hours, typed
+from abruptlab.cli.printing import hours, plain_console, typed
 from abruptlab.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
@@ -23,7 +23,9 @@ LINE_EVERY_S = 30.0  # where there is no terminal
 
 @dataclass
 class Sweep:
-    """Train all runs of a sweep that are not done, each in a folder of its own; go on with those that were begun."""
+    """Train all runs of a sweep that are not done, each in a folder of its own; go on with those that were begun.
+
+    Several of these commands may share a folder, on any machines that see it: each takes runs that nobody has."""
 
     sweep: Positional[str]
     """TOML file of the sweep, or the name of one that comes with the package."""
@@ -36,6 +38,8 @@ class Sweep:
     and with the number of threads the last bits of the numbers change."""
     device: str | None = None
     """cpu, cuda, cuda:N or mps (default: the fastest there is; the runs take turns with several GPUs)."""
+    track: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
+    """Trackers that are given the metrics of every run, too."""
     ray: str | None = None
     """Train on the Ray cluster at this address instead; auto: the one that this machine is part of."""
     cpus_per_run: float | None = None
@@ -44,8 +48,6 @@ class Sweep:
     """With --ray: GPUs of each run (default: 0); several small runs share one by a fraction such as 0.25."""
 
     def __call__(self) -> None:
-        from rich.console import Console
-
         from abruptlab.sweep import prepare, run_sweep
         from abruptlab.sweep.file import SweepConfig, find_sweep, of_families
 
@@ -53,23 +55,32 @@ class Sweep:
         file = find_sweep(self.sweep)
         config = SweepConfig.read(file)
         folder = self.out or Path("runs") / "sweeps" / config.name
-        console = Console(stderr=True)
+        console = plain_console(stderr=True)
         points = config.points(file.parent)
         of_families(points, self.only)  # a mistake is said before anything is made
         workers, threads, where = self._workers(len({point.key for point in points}))
         try:
             sweep = prepare(file, folder)
-            console.print(f"sweep {config.name} in {folder}, {where}", highlight=False, soft_wrap=True)
+            console.print(f"sweep {config.name} in {folder}, {where}", soft_wrap=True)
             with _Display(console) as display:
                 states = run_sweep(
-                    sweep, workers, only=self.only, device=self.device, threads=threads, report=display.report
+                    sweep,
+                    workers,
+                    only=self.only,
+                    device=self.device,
+                    threads=threads,
+                    track=self.track,
+                    report=display.report,
                 )
         except KeyboardInterrupt:
-            console.print(f"stopped, every run is saved; to go on: {typed()}", highlight=False, soft_wrap=True)
+            console.print(f"stopped, every run is saved; to go on: {typed()}", soft_wrap=True)
             raise
         finally:
             workers.stop()
-        Console().print(_table(states, "Runs of the sweep"))
+        plain_console().print(_table(states, "Runs of the sweep"))
+        elsewhere = {state.point.key for state in states if state.state in ("waiting", "begun")}
+        if elsewhere:
+            console.print(f"{len(elsewhere)} of the runs are left to other processes of this sweep")
         failed = {state.point.key for state in states if state.state == "failed"}
         if failed:
             raise RunError(f"{len(failed)} of the runs failed, as said above; to try them again: {typed()}")
@@ -133,7 +144,7 @@ class _Display:
         for state in states:
             if state.state in ("done", "failed") and state.name not in self._said:
                 self._said.add(state.name)
-                self._console.print(_line(state), highlight=False, markup=False, soft_wrap=True)
+                self._console.print(_line(state), soft_wrap=True)
         self._most = max(self._most, len(running))  # also while some of them are only starting
         title = _title(states, len(running), self._most)
         if self._live:
@@ -141,7 +152,7 @@ class _Display:
             self._live.update(_table(active, title), refresh=True)
         elif time.monotonic() - self._last_line >= LINE_EVERY_S:
             self._last_line = time.monotonic()
-            self._console.print(title, highlight=False, soft_wrap=True)
+            self._console.print(title, soft_wrap=True)
 
 
 def _title(states: "Sequence[RunState]", running: int, at_a_time: int) -> str:
@@ -161,15 +172,14 @@ def _line(state: "RunState") -> str:
 
 
 def _table(states: "Sequence[RunState]", title: str) -> "Table":
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table("family", "run", "seed", "state", "step", "loss that drops", "drop", "folder", title=title)
     for state in states:
         point, drop = state.point, state.drop
         table.add_row(
-            escape(point.family),
-            escape(point.label),
+            point.family,
+            point.label,
             str(point.config.seed),
             state.state,
             f"{state.step}/{state.steps}",

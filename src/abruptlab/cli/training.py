@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from abruptlab.cli.baseconfig import is_folder
 from abruptlab.cli.looking import make_all
-from abruptlab.cli.printing import hours, print_state, print_verdicts
+from abruptlab.cli.printing import hours, plain_console, print_state, print_verdicts
 from abruptlab.cli.reporting import write_page
 from abruptlab.cli.sweeping import Sweep
 from abruptlab.config import RunConfig
@@ -24,33 +25,47 @@ if TYPE_CHECKING:
 @dataclass
 class _Training:
     preset: Positional[str | None] = None
-    """Name of a preset (see `abruptlab presets`)."""
+    """Name of a preset (see `abruptlab presets`); for train, also the folder of a run, which is gone on with, beyond
+    its end with more --steps."""
     config_file: Annotated[Path | None, arg(name="config")] = None
     """TOML file to use instead of a preset."""
     out: Path | None = None
     """Run folder (default: runs/NAME-seedSEED)."""
     device: str | None = None
     """cpu, cuda, cuda:N or mps (default: the fastest there is)."""
+    track: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
+    """Trackers that are given the metrics, too, beside the run folder."""
     run: OmitArgPrefixes[RunConfig] = field(default_factory=RunConfig)
     """The configuration: every field is a flag, and overrides the preset or the file."""
 
     @property
     def folder(self) -> Path:
-        return self.out or Path("runs") / f"{self.run.name}-seed{self.run.seed}"
+        start = self.run.start
+        branch = f"-from{start.step}" if start.run and not start.trained else ""
+        return self.out or Path("runs") / f"{self.run.name}-seed{self.run.seed}{branch}"
 
 
 @dataclass
 class Train(_Training):
-    """Train a preset or a configuration file; any field of the configuration is a flag."""
+    """Train a preset or a configuration file, go on with a run, or branch off from one; any field of the configuration
+    is a flag."""
 
+    branch: Annotated[str | None, arg(name="from", metavar="RUN@STEP")] = None
+    """Start from this checkpoint of another run, with its configuration: its weights, with a fresh optimiser, at step
+    0. RUN is a folder or a run of the package, STEP a number or a milestone (default: final)."""
     resume: bool = False
     """Go on where the run in the folder stopped."""
 
     def __call__(self) -> None:
         from abruptlab.training.ranks import torchrun
 
+        options, resume = self, self.resume
+        if is_folder(self.preset):
+            if self.out is not None:
+                raise ConfigError(f"--out: expected none, as {self.preset} is gone on with; to branch off, use --from")
+            options, resume = replace(self, out=Path(str(self.preset))), True
         with torchrun(self.device) as device:
-            _train(replace(self, device=device), resume=self.resume)
+            _train(replace(options, device=device), resume=resume)
 
 
 @dataclass
@@ -102,57 +117,44 @@ def _look_at(found: "Findings") -> None:
     print_verdicts(verdicts)
 
 
-def base_config(words: list[str]) -> RunConfig:
-    """The configuration that the flags of `train` and `reproduce` override."""
-    if not words or words[0] not in ("train", "reproduce") or {"-h", "--help"} & set(words[1:2]):
-        return RunConfig()
-    if "--config" in words[1:-1]:
-        return RunConfig.read(Path(words[words.index("--config") + 1]))
-    if len(words) > 1 and not words[1].startswith("-"):
-        return preset(words[1])
-    if words[0] == "reproduce":
-        return preset("laptop")
-    raise ConfigError(f"train: expected a preset ({', '.join(PRESETS)}) or --config FILE")
-
-
 def _train(options: _Training, *, resume: bool) -> "Run":
-    from rich.console import Console
-
     from abruptlab.training.loop import train
     from abruptlab.training.ranks import Ranks
 
     ranks = Ranks()
     config, folder = options.run, options.folder
-    console = Console(stderr=True)
+    console, trained = plain_console(stderr=True), False
 
     def report(progress: "Progress") -> None:
-        line = _status_line(progress)
+        nonlocal trained
+        line, trained = _status_line(progress), True
         if console.is_terminal:  # one line, written over and over
             room = console.width - 1
-            console.print(line[:room].ljust(room), end="\r", highlight=False, markup=False)
+            console.print(line[:room].ljust(room), end="\r")
         else:
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
+            console.print(line, soft_wrap=True)
 
     def warn(message: str) -> None:
-        console.print(f"abruptlab: {message}", highlight=False, soft_wrap=True)
+        console.print(f"abruptlab: {message}", soft_wrap=True)
 
     try:
-        run = train(config, folder, resume=resume, device=options.device, report=report, warn=warn)
+        run = train(config, folder, resume=resume, device=options.device, report=report, warn=warn, track=options.track)
     except KeyboardInterrupt:
         if ranks.leads:
             words = ["train", "--config", f"{folder}/config.toml", "--out", str(folder), "--resume"]
             command = shlex.join([*ranks.program, *words])
-            console.print(f"\nstopped; to go on: {command}", highlight=False, soft_wrap=True)
+            console.print(f"\nstopped; to go on: {command}", soft_wrap=True)
         raise
-    if ranks.leads:
+    if ranks.leads and trained:
         console.print()
         print_state(run)
     return run
 
 
 def _status_line(progress: "Progress") -> str:
+    (_, loss), *others = progress.losses.items()
     return (
         f"step {progress.step}/{progress.steps} {progress.step / progress.steps:.0%} "
-        f"{hours(progress.seconds_left)} left  loss {progress.loss:.4f} L_obs {progress.loss_observed:.1e} "
-        f"L_mask {progress.loss_masked:.4f} {progress.ms_per_step:.3g} ms/step"
+        f"{hours(progress.seconds_left)} left  loss {loss:.4f} "
+        f"{' '.join(f'{symbol} {value:.3g}' for symbol, value in others)} {progress.ms_per_step:.3g} ms/step"
     )

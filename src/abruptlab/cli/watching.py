@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
-from abruptlab.cli.printing import hours
+from abruptlab.cli.printing import hours, plain_console
 from abruptlab.cli.sweeping import LINE_EVERY_S
 from abruptlab.errors import CheckpointError
 
@@ -35,7 +35,6 @@ class Watch:
 
     def __call__(self) -> None:
         import torch
-        from rich.console import Console
 
         from abruptlab.run.live import GrowingRun
         from abruptlab.run.pretrained import is_shipped, pretrained_run
@@ -43,7 +42,7 @@ class Watch:
         os.nice(LOWEST)
         torch.set_num_threads(1)
         seen = GrowingRun(pretrained_run(self.run).folder if is_shipped(self.run) else Path(self.run))
-        console = Console()
+        console = plain_console()
         with _Screen(console) if console.is_terminal else _Lines(console) as view:
             while True:
                 seen.look()
@@ -70,9 +69,7 @@ class _Lines:
         """A line, if one is due or the last."""
         if seen.finished or time.monotonic() - self._last_line >= LINE_EVERY_S:
             self._last_line = time.monotonic()
-            self._console.print(
-                "  ".join(line.plain for line in status(seen)), highlight=False, markup=False, soft_wrap=True
-            )
+            self._console.print("  ".join(line.plain for line in status(seen)), soft_wrap=True)
 
 
 class _Screen:
@@ -140,17 +137,19 @@ def status(seen: "GrowingRun") -> "list[Text]":
 
 
 def _losses(seen: "GrowingRun") -> "Text":
-    """The means of the last losses, each in its curve's colour, and how many entries a decoder has right."""
+    """The means of the last losses, each in its curve's colour, and the shares that are right."""
     from rich.text import Text
 
-    from abruptlab.figures.terminal import CURVES
+    from abruptlab.figures.terminal import ink
     from abruptlab.run.live import RECENT
+    from abruptlab.task.base import SHARE
 
+    assert seen.run is not None
+    objective = seen.run.objective
     last = {name: values[-RECENT:].mean() for name, values in seen.metrics.items()}
-    parts = [Text(f"{symbol} {last[name]:.3g}", colour or "") for name, (symbol, colour) in CURVES.items()]
-    if "accuracy_masked" in last:
-        observed, hidden = last["accuracy_observed"], last["accuracy_masked"]
-        parts.append(Text(f"right: {observed:.0%} observed, {hidden:.0%} hidden"))
+    parts = [Text(f"{metric.symbol} {last[metric.name]:.3g}", ink(metric) or "") for metric in objective.curves]
+    shares = [metric for metric in objective.metrics if metric.unit == SHARE]
+    parts += [Text(f"{metric.symbol} {last[metric.name]:.0%}") for metric in shares]
     return Text("  ").join(parts)
 
 
@@ -181,4 +180,8 @@ def picture(seen: "GrowingRun", glance: "Glance | None", width: int, height: int
     room = height - len(parts)
     maps = [] if glance is None else [draw_glance(glance, width, room - max(LEAST_CURVE, room // 3))]
     rest = room - sum(text.plain.count("\n") + 1 for text in maps)
-    return Group(*parts, draw_losses(seen.metrics, width, max(LEAST_CURVE, min(rest, MOST_CURVE))), *maps)
+    return Group(
+        *parts,
+        draw_losses(seen.run.objective.curves, seen.metrics, width, max(LEAST_CURVE, min(rest, MOST_CURVE))),
+        *maps,
+    )

@@ -29,6 +29,7 @@ from abruptlab.experiments.evaluation import (
     recorded,
     stack,
 )
+from abruptlab.experiments.result import Outlined
 from abruptlab.model import sites
 from abruptlab.model.encoder import Encoder
 
@@ -44,7 +45,7 @@ SEARCHED = 128  # matrices on which a greedy search compares heads; the chosen s
 
 
 @dataclass(frozen=True)
-class Ablation:
+class Ablation(Outlined):
     """A checkpoint with a set of heads ablated, and without."""
 
     step: int
@@ -56,7 +57,7 @@ class Ablation:
 
 
 @dataclass(frozen=True)
-class SingleAblations:
+class SingleAblations(Outlined):
     """A checkpoint with each single head ablated in each way; replacements in the order of `REPLACEMENTS`."""
 
     step: int
@@ -67,7 +68,7 @@ class SingleAblations:
 
 
 @dataclass(frozen=True)
-class Removal:
+class Removal(Outlined):
     """Heads ablated one after another."""
 
     heads: Int[np.ndarray, "removed 2"]  # layer and head, in this order
@@ -76,7 +77,7 @@ class Removal:
 
 
 @dataclass(frozen=True)
-class GreedyAblation:
+class GreedyAblation(Outlined):
     """A checkpoint with greedy sets of heads ablated."""
 
     step: int
@@ -263,7 +264,7 @@ def all_heads(model: Encoder) -> list[Head]:
 
 def plateau(run: "Run") -> float:
     """L_mask before the run's drop; that of predicting zero if it has none."""
-    return run.config.task.copying_level if run.drop is None else run.drop.plateau
+    return run.config.matrices.copying_level if run.drop is None else run.drop.plateau
 
 
 def _table(heads: Sequence[Head]) -> Int[np.ndarray, "heads 2"]:

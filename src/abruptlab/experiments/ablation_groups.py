@@ -14,7 +14,8 @@ from jaxtyping import Bool, Float, Shaped
 from abruptlab.experiments.ablation import Head, all_heads, plateau, predict_ablated
 from abruptlab.experiments.attention import mean_attention
 from abruptlab.experiments.evaluation import HELD_OUT, Losses, held_out, load, losses, predict, stack
-from abruptlab.task.matrices import generator
+from abruptlab.experiments.result import Outlined
+from abruptlab.task.counter import generator
 
 if TYPE_CHECKING:
     from abruptlab.run.run import Run
@@ -28,7 +29,7 @@ REPLACEMENTS = ("uniform", "mean")
 
 
 @dataclass(frozen=True)
-class GroupAblation:
+class GroupAblation(Outlined):
     """A checkpoint with each group of heads ablated, by each of `REPLACEMENTS`."""
 
     step: int

@@ -22,6 +22,7 @@ from abruptlab.experiments.evaluation import (
     predict,
     stack,
 )
+from abruptlab.experiments.result import Outlined
 from abruptlab.model.encoder import Encoder
 from abruptlab.task.matrices import Batch
 
@@ -34,7 +35,7 @@ _KEPT: dict[tuple[tuple[int, int], bytes, bytes], Tensor] = {}
 
 
 @dataclass(frozen=True)
-class Contest:
+class Contest(Outlined):
     """BERT and nuclear-norm minimisation on the same matrices, for one or many conditions.
 
     Norms are mean nuclear norms of whole matrices; BERT's is that of its predictions, observed entries included.
@@ -50,7 +51,7 @@ class Contest:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Outlined):
     """Both methods over the share of hidden entries."""
 
     step: int
@@ -72,7 +73,7 @@ def measure_comparison(
     run on several sizes, the largest is taken. Raises `CheckpointError` for a step without a checkpoint and
     `ConfigError` for a probability outside 0 to 1 and for a run with a fixed mask.
     """
-    task = run.config.task
+    task = run.config.matrices
     if task.mask == "fixed":
         raise ConfigError("the share of hidden entries cannot be varied: the run's mask is fixed, not random")
     at = run.resolve(step)

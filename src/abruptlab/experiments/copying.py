@@ -10,7 +10,9 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from abruptlab.errors import CheckpointError
 from abruptlab.experiments.evaluation import HELD_OUT, Estimate, held_out, load, losses, pooled, predict, stack
-from abruptlab.task.matrices import Batch, generator
+from abruptlab.experiments.result import Outlined
+from abruptlab.task.counter import generator
+from abruptlab.task.matrices import Batch
 from abruptlab.task.vocabulary import MASK, Vocabulary
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ MOMENTS = {"early": 0.07, "middle": 0.28, "late": 0.98}
 
 
 @dataclass(frozen=True)
-class CopyingCheck:
+class CopyingCheck(Outlined):
     """What stands at the hidden places of each row's input, and what the model makes of it."""
 
     moment: Shaped[np.ndarray, " row"]  # one of MOMENTS, or the step as it was asked for
@@ -46,7 +48,7 @@ def measure_copying(
 
     Raises `CheckpointError` for a step without a checkpoint and `VocabularyError` for a value without a token.
     """
-    tokens_of = [MASK, *Vocabulary.of(run.config.task).encode(torch.tensor(values)).tolist()]
+    tokens_of = [MASK, *Vocabulary.of(run.config.matrices).encode(torch.tensor(values)).tolist()]
     batches = {True: held_out(run, matrices, seed), False: full_rank(run, matrices, seed)}
     conditions, estimates = [], []
     moments = moments_before(run) if steps is None else {str(step): run.resolve(step) for step in steps}
@@ -91,7 +93,7 @@ def full_rank(run: "Run", matrices: int, seed: int = 0) -> Batch:
     """Matrices of independent entries, uniform within ±1 (or the vocabulary's limit, if that is less), with the masks
     of `held_out`."""
     masks = held_out(run, matrices, seed)
-    vocabulary = Vocabulary.of(run.config.task)
+    vocabulary = Vocabulary.of(run.config.matrices)
     entries = torch.rand(masks.values.shape, generator=generator(seed, HELD_OUT, 1)) * 2 - 1
     ids = vocabulary.encode(entries * min(1.0, vocabulary.limit))
     return Batch(torch.where(masks.observed, ids, MASK), vocabulary.decode(ids), masks.observed, masks.size)

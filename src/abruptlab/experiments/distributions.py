@@ -7,10 +7,12 @@ import numpy as np
 import torch
 from jaxtyping import Float, Shaped
 
-from abruptlab.config import Factors
 from abruptlab.experiments.comparison import Contest, compete
 from abruptlab.experiments.evaluation import HELD_OUT, held_out, load, stack
-from abruptlab.task.matrices import Batch, generator, sample_factors
+from abruptlab.experiments.result import Outlined
+from abruptlab.task.counter import generator
+from abruptlab.task.matrices import Batch, sample_factors
+from abruptlab.task.matrix import Factors
 from abruptlab.task.vocabulary import MASK, Vocabulary
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ TRAINED = "as in the training"
 
 
 @dataclass(frozen=True)
-class Distributions:
+class Distributions(Outlined):
     """BERT and nuclear-norm minimisation on matrices of each distribution of factors."""
 
     step: int
@@ -50,7 +52,7 @@ def measure_distributions(run: "Run", step: int | str = "final", matrices: int =
 def drawn(run: "Run", factors: Factors, scale: float, masks: Batch, seed: int = 0) -> tuple[Batch, float]:
     """Matrices whose factors have this distribution and scale, with the masks of a batch, in the run's tokens; without
     those that have a value beyond the vocabulary, and the share of those that stay."""
-    task = replace(run.config.task, factors=factors)
+    task = replace(run.config.matrices, factors=factors)
     vocabulary, random, (m, n) = Vocabulary.of(task), generator(seed, HELD_OUT, 7), masks.size
     u, v = (sample_factors(task, (len(masks.values), side, task.rank), random) * scale for side in (m, n))
     values = (u @ v.mT).flatten(1)

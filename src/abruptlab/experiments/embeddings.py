@@ -16,12 +16,13 @@ from sklearn.manifold import TSNE
 
 from abruptlab.errors import RunError
 from abruptlab.experiments.evaluation import stack
+from abruptlab.experiments.result import Outlined
 from abruptlab.task.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from abruptlab.config import MatrixTask
     from abruptlab.model.encoder import Encoder
     from abruptlab.run.run import Run
+    from abruptlab.task.matrix import MatrixTask
 
 SPAN = 1.5  # the paper's figures show the values from −1.5 to 1.5
 SMOOTHED = 9  # neighbouring tokens over which norms are averaged: a rarely drawn one has the noise of its start
@@ -39,7 +40,7 @@ class Axes:
 
 
 @dataclass(frozen=True)
-class TokenGeometry:
+class TokenGeometry(Outlined):
     """The embeddings of the value tokens."""
 
     norm: Float[np.ndarray, "*step value"]  # L2
@@ -54,7 +55,7 @@ class TokenGeometry:
 
 
 @dataclass(frozen=True)
-class Explained:
+class Explained(Outlined):
     """The share of the variance of the positions, in all dimensions, that lies between the groups of a grouping: 1 if
     each group is one point. A code of equal parts for rows and columns, without noise, has 1/2 by either."""
 
@@ -64,7 +65,7 @@ class Explained:
 
 
 @dataclass(frozen=True)
-class PositionGeometry:
+class PositionGeometry(Outlined):
     """The learned positional embeddings."""
 
     components: Float[np.ndarray, "*step pos component=2"]  # along the axes
@@ -75,7 +76,7 @@ class PositionGeometry:
 
 
 @dataclass(frozen=True)
-class Embeddings:
+class Embeddings(Outlined):
     """The geometry of the embeddings at a step or, with a first axis, at several."""
 
     step: Int[np.ndarray, "*step"]
@@ -94,7 +95,7 @@ def measure_embeddings(run: "Run", step: int | str = "final", seed: int = 0) -> 
     """
     at = run.resolve(step)
     value, row, column = _places(run)
-    model, vocabulary = run.load_encoder(at), Vocabulary.of(run.config.task)
+    model, vocabulary = run.load_encoder(at), Vocabulary.of(run.config.matrices)
     tokens = token_geometry(model, vocabulary, value)
     return Embeddings(np.array(at), value, row, column, tokens, position_geometry(model, row, column, seed=seed))
 
@@ -106,7 +107,7 @@ def measure_embeddings_over_time(run: "Run", steps: Sequence[int | str] | None =
     t-SNE has no axes to share: each checkpoint's starts from the final layout. Raises as `measure_embeddings` does.
     """
     value, row, column = _places(run)
-    final, vocabulary = run.load_encoder("final"), Vocabulary.of(run.config.task)
+    final, vocabulary = run.load_encoder("final"), Vocabulary.of(run.config.matrices)
     token_axes = principal_axes(embedded_tokens(final, vocabulary, value), value)
     position_axes = principal_axes(embedded_positions(final))
     layout = lay_out(embedded_positions(final), seed)
@@ -120,7 +121,7 @@ def measure_embeddings_over_time(run: "Run", steps: Sequence[int | str] | None =
 
 def _places(run: "Run") -> tuple[Float[np.ndarray, " value"], Int[np.ndarray, " pos"], Int[np.ndarray, " pos"]]:
     """The values, and the row and the column of each position, that a run's embeddings stand for."""
-    task = run.config.task
+    task = run.config.matrices
     rows, columns = max(task.sizes, key=math.prod)
     value = values_of(task)
     if min(rows, columns, len(value), run.config.model.width) < 2:

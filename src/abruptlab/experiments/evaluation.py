@@ -4,19 +4,25 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from abruptlab.config import MatrixTask
+from abruptlab.experiments.result import Outlined
 from abruptlab.model import sites
 from abruptlab.model.build import Model
 from abruptlab.model.encoder import Encoder
 from abruptlab.system.devices import choose_device
-from abruptlab.task.matrices import BLOCK, Batch, generator, stream
+from abruptlab.system.memory import require_memory
+from abruptlab.task.base import Task
+from abruptlab.task.counter import BLOCK, generator
+from abruptlab.task.examples import Examples, cat
+from abruptlab.task.matrices import Batch
+from abruptlab.task.matrix import MatrixTask
+from abruptlab.training.needs import matrices_need
 
 if TYPE_CHECKING:
     from abruptlab.baselines.completer import Completer
@@ -29,7 +35,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(Outlined):
     """Means and their standard errors over matrices."""
 
     mean: Float[np.ndarray, "*condition"]
@@ -37,7 +43,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Losses:
+class Losses(Outlined):
     """Mean squared errors, for one or many conditions."""
 
     loss: Estimate  # L, over all entries
@@ -54,23 +60,28 @@ def held_out(run: "Run", matrices: int, seed: int = 0, **changes: Any) -> Batch:
     """Matrices of the run's task that no training ever draws, on the CPU; `changes` to the task's fields are allowed.
 
     They depend on the task and `seed` alone; of several sizes, the largest is taken. Raises `ConfigError` for changes
-    that make no sense.
+    that make no sense, or more matrices than the memory holds.
     """
-    task = run.config.task
-    return held_out_of(replace(task, **{"sizes": (max(task.sizes, key=math.prod),), **changes}), matrices, seed)
+    task = run.config.matrices.of_one_size()
+    return held_out_of(replace(task, **changes), matrices, seed)
+
+
+def held_out_examples(run: "Run", count: int, seed: int = 0) -> Examples:
+    """The same for a run of any task."""
+    return _held_out(run.config.task, count, seed)
 
 
 def held_out_of(task: MatrixTask, matrices: int, seed: int = 0) -> Batch:
-    """The same for a task that need not be a run's."""
-    largest = max(task.sizes, key=math.prod)
-    task = replace(task, sizes=(largest,))
+    """The same for matrices that need not be a run's."""
+    require_memory(matrices_need(task.of_one_size(), matrices), f"{matrices:,} matrices")
+    return cast(Batch, _held_out(task, matrices, seed))
+
+
+def _held_out(task: Task, count: int, seed: int) -> Examples:
     # the stream draws BLOCK steps at once: a little of each of them, instead of one step whole
-    steps = stream(task, math.ceil(matrices / BLOCK), generator(seed, HELD_OUT).initial_seed())
+    steps = task.of_one_size().stream(math.ceil(count / BLOCK), generator(seed, HELD_OUT).initial_seed())
     batches = list(islice(steps, BLOCK))
-    tokens, values, observed = (
-        torch.cat([getattr(batch, name) for batch in batches])[:matrices] for name in ("tokens", "values", "observed")
-    )
-    return Batch(tokens, values, observed, largest)
+    return cat(batches)[:count]
 
 
 @torch.no_grad()
@@ -111,9 +122,16 @@ def incomplete(batch: Batch) -> Float[np.ndarray, "matrix m n"]:
     return batch.values.double().where(batch.observed, torch.nan).unflatten(1, batch.size).numpy()
 
 
+def estimated(method: "Completer", batch: Batch) -> Float[Tensor, "matrix m n"]:
+    """A method's values for all entries, by its `solve`: these matrices are in the task's own units, and in some a row
+    is blank."""
+    known = torch.where(batch.observed, batch.values.double(), 0.0)
+    return method.solve(known.unflatten(1, batch.size), batch.observed.unflatten(1, batch.size))
+
+
 def completed(method: "Completer", batch: Batch) -> Float[Tensor, "matrix pos"]:
     """The matrices with their hidden entries filled in by a method; the observed ones are untouched."""
-    return torch.from_numpy(method.transform(incomplete(batch))).flatten(1).float()
+    return torch.where(batch.observed, batch.values.double(), estimated(method, batch).flatten(1)).float()
 
 
 def pooled(values: Float[Tensor, "*condition matrix pos"], chosen: Bool[Tensor, "matrix pos"]) -> Estimate:

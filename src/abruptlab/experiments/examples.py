@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 
 from abruptlab.errors import CheckpointError
 from abruptlab.experiments.evaluation import held_out, predict
+from abruptlab.experiments.result import Outlined
 from abruptlab.task.matrices import Batch
 from abruptlab.task.vocabulary import MASK, Vocabulary
 
@@ -22,7 +23,7 @@ MASKS = ("its own", "the same for all")  # the hidden places of the matrices of 
 
 
 @dataclass(frozen=True)
-class ExampleMatrices:
+class ExampleMatrices(Outlined):
     """A typical held-out matrix and its predictions at some steps."""
 
     truth: Float[np.ndarray, "rows columns"]
@@ -35,7 +36,7 @@ class ExampleMatrices:
 
 
 @dataclass(frozen=True)
-class Gallery:
+class Gallery(Outlined):
     """Held-out matrices from an easy to a hard one, under the masks MASKS, and their predictions at some steps."""
 
     step: Int[np.ndarray, " step"]
@@ -78,7 +79,7 @@ def measure_examples(run: "Run", steps: Sequence[int] | None = None, seed: int =
         tokens=matrix(batch.tokens[typical]),
         steps=np.array(steps),
         predictions=matrix(predictions[:, typical]),
-        decimals=run.config.task.decimals,
+        decimals=run.config.matrices.decimals,
         onset=None if run.drop is None else run.drop.onset,
     )
 
@@ -96,7 +97,7 @@ def measure_gallery(run: "Run", steps: Sequence[int | str] | None = None, seed: 
     chosen = _by_error(predict(run.load_encoder(at[-1]), batch.tokens), batch, PERCENTILES)
     own = batch.observed[chosen]
     observed = torch.stack([own, own[PERCENTILES.index(50)].expand_as(own)])  # [mask, example, pos]
-    tokens = Vocabulary.of(run.config.task).encode_known(batch.values[chosen])
+    tokens = Vocabulary.of(run.config.matrices).encode_known(batch.values[chosen])
     seen = torch.where(observed, tokens, MASK)
     predictions = torch.stack(
         [predict(run.load_encoder(step), seen.flatten(0, 1)).unflatten(0, observed.shape[:2]) for step in at]

@@ -14,7 +14,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from abruptlab.baselines.bayes import PosteriorMean
-from abruptlab.config import MatrixTask
 from abruptlab.experiments.evaluation import (
     Estimate,
     completed,
@@ -27,8 +26,10 @@ from abruptlab.experiments.evaluation import (
     stack,
 )
 from abruptlab.experiments.methods import POSTERIOR, classical
+from abruptlab.experiments.result import Outlined
 from abruptlab.model.encoder import Encoder
 from abruptlab.task.matrices import Batch
+from abruptlab.task.matrix import MatrixTask
 
 if TYPE_CHECKING:
     from abruptlab.run.run import Run
@@ -44,7 +45,7 @@ Errors = Mapping[str, Float[Tensor, "matrix pos"]]  # squared, by name; some hav
 
 
 @dataclass(frozen=True)
-class Floor:
+class Floor(Outlined):
     """Squared errors of the methods `names`, and of the posterior mean what is known of it without the truth."""
 
     names: tuple[str, ...]
@@ -64,7 +65,7 @@ def measure_floor(run: "Run", step: int | str = "final", matrices: int = 2048, s
     """
     batch = held_out(run, matrices, seed)
     errors: dict[str, Tensor] = {}
-    for name, measure in competitors(run.config.task, load(run, step)).items():
+    for name, measure in competitors(run.config.matrices, load(run, step)).items():
         errors |= measure(batch[: -(-matrices // SHARE)] if name == POSTERIOR else batch)
     return summarise(errors, batch)
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from abruptlab.errors import RunError
 from abruptlab.experiments.evaluation import Estimate, held_out, load, losses, parts, pooled, predict, stack
 from abruptlab.experiments.losses import smooth
+from abruptlab.experiments.result import Outlined
 from abruptlab.model.generate import generate
 from abruptlab.run.pretrained import pretrained_run
 from abruptlab.system.devices import choose_device
@@ -28,7 +29,7 @@ PARTS = ("prompt", "observed", "masked")  # of the sequence: the prompt, and the
 
 
 @dataclass(frozen=True)
-class Generation:
+class Generation(Outlined):
     """How good the matrices are that a decoder writes, for one or many checkpoints.
 
     An id that is no value (MASK, SEP, the two without meaning) is never right, and counts as the value 0 in the error,
@@ -43,7 +44,7 @@ class Generation:
 
 
 @dataclass(frozen=True)
-class GptLearning:
+class GptLearning(Outlined):
     """The losses of a decoder's training, and what its checkpoints write."""
 
     step: Int[np.ndarray, " step"]
@@ -76,7 +77,7 @@ def measure_gpt_learning(
         smooth=np.stack([smooth(values) for values in each]),
         checkpoint=np.array(at),
         generation=stack([measure_generation(run, step, matrices, seed) for step in at]),
-        copying_level=run.config.task.copying_level,
+        copying_level=run.config.matrices.copying_level,
         drop=run.drop,
     )
 
@@ -87,7 +88,7 @@ def measure_generation(run: "Run", step: int | str = "final", matrices: int = 25
     Raises `RunError` if the run's model is an encoder, and `CheckpointError` for a step without a checkpoint.
     """
     model, batch = run.load_decoder(step).to(choose_device()), held_out(run, matrices, seed)
-    vocabulary = Vocabulary.of(run.config.task)
+    vocabulary = Vocabulary.of(run.config.matrices)
     return assess(write(model, batch, vocabulary), batch, vocabulary)
 
 
@@ -119,8 +120,8 @@ def measure_encoder_error(run: "Run", matrices: int = 256, seed: int = 0) -> Est
     Raises `RunError` if the two have learnt different tasks; how far the vocabulary reaches makes no difference.
     """
     encoder = pretrained_run("laptop")
-    theirs = encoder.config.task
-    if replace(run.config.task, limit=theirs.limit) != theirs:
+    theirs = encoder.config.matrices
+    if replace(run.config.matrices, limit=theirs.limit) != theirs:
         raise RunError(f"no encoder of the package has learnt the task of {run.folder}")
     batch = held_out(run, matrices, seed)
     tokens = torch.where(batch.observed, Vocabulary.of(theirs).encode(batch.values), MASK)

@@ -7,24 +7,25 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from abruptlab.experiments.attention import KINDS, NO_LABEL, RANDOM, mean_attention
-from abruptlab.experiments.evaluation import held_out
+from abruptlab.experiments.evaluation import held_out, held_out_examples
+from abruptlab.experiments.result import Outlined
 from abruptlab.experiments.sequence_attention import attention_over_sequence
-from abruptlab.task.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from abruptlab.run.run import Run
 
 REACH = 4  # rows and columns around the query, beyond which few queries have a key at all
 BLOCKS = 18  # a side of a decoder's map at most
-COPY = "copy"
+USEFUL = "useful"
+AROUND = "by the key's place around the query"
 
 
 @dataclass(frozen=True)
-class Glance:
+class Glance(Outlined):
     """A picture of every head's attention, its label, and how clearly it has it."""
 
     step: int
-    kind: str  # of the model
+    shown: str  # what the pictures are of
     pictures: Float[np.ndarray, "layer head height width"]  # shares of attention
     label: Shaped[np.ndarray, "layer head"]
     score: Float[np.ndarray, "layer head"]
@@ -34,21 +35,24 @@ def measure_glance(run: "Run", step: int, matrices: int = 32, seed: int = 0) -> 
     """The heads of the checkpoint of `step`, measured on the CPU.
 
     An encoder's pictures are `around_the_query`, its labels those of figure 4, each with its score (NO_LABEL: the
-    largest of the scores). A decoder's are its maps `in_blocks`, and its score is the share of the attention on the
-    entry to be copied.
+    largest of the scores). A decoder's are its maps `in_blocks`, and its score is the share of the attention on
+    what the query needs (the entry to be copied).
 
     Raises `CheckpointError` for a step without a checkpoint.
     """
     if run.config.model.kind == "decoder":
-        batch, vocabulary = held_out(run, matrices, seed), Vocabulary.of(run.config.task)
-        maps, copying = attention_over_sequence(run.load_decoder(step), batch, vocabulary)
-        return Glance(step, "decoder", in_blocks(maps), np.full(maps.shape[:2], COPY), copying.mean)
+        maps, useful = attention_over_sequence(
+            run.load_decoder(step), held_out_examples(run, matrices, seed), run.objective
+        )
+        parts = ", ".join(segment.name.partition(":")[0] for segment in run.objective.segments)
+        shown = f"query ↓ key → over [{parts}]"
+        return Glance(step, shown, in_blocks(maps), np.full(maps.shape[:2], USEFUL), useful.mean)
     attention = mean_attention(run.load_encoder(step), held_out(run, matrices, seed, **RANDOM), step)
     scores = attention.score.mean
     kind = [[KINDS.index(name) if name != NO_LABEL else -1 for name in row] for row in attention.label]
     own = np.take_along_axis(scores, np.array(kind)[..., None], -1)[..., 0]
     score = np.where(attention.label == NO_LABEL, scores.max(-1), own)
-    return Glance(step, "encoder", around_the_query(attention.maps, attention.size), attention.label, score)
+    return Glance(step, AROUND, around_the_query(attention.maps, attention.size), attention.label, score)
 
 
 def around_the_query(

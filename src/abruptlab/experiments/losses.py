@@ -1,13 +1,15 @@
 """The loss over the training steps (figures 1B and 2)."""
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 
-from abruptlab.config import MatrixTask
 from abruptlab.errors import RunError
+from abruptlab.experiments.result import Outlined
+from abruptlab.task.matrix import MatrixTask
 
 if TYPE_CHECKING:
     from abruptlab.run.drop import Drop
@@ -19,7 +21,7 @@ EARLY = 1 / 2  # and at most this share of the step itself, so that the first st
 
 
 @dataclass(frozen=True)
-class LossCurves:
+class LossCurves(Outlined):
     """The mean squared errors on fresh matrices, one value a step, and what they are compared with."""
 
     step: Int[np.ndarray, " step"]
@@ -32,6 +34,43 @@ class LossCurves:
     copying_level: float  # L_mask of predicting zero
     loss_of_zero: float | None  # L of copying what is observed and predicting zero elsewhere
     drop: "Drop | None"
+
+
+@dataclass(frozen=True)
+class Curves(Outlined):
+    """The losses of a run of any task, one value a step: the metrics in the unit of the one that drops."""
+
+    step: Int[np.ndarray, " step"]
+    name: Shaped[np.ndarray, " metric"]
+    label: Shaped[np.ndarray, " metric"]
+    unit: str
+    value: Float[np.ndarray, "metric step"]
+    smooth: Float[np.ndarray, "metric step"]  # running means
+    falling: int  # which of them is the one that drops
+    trivial: str  # what the trivial solution does
+    level: float  # the falling metric's value for it; NaN where nobody knows it
+    drop: "Drop | None"
+
+
+def measure_curves(run: "Run") -> Curves:
+    """The losses over the steps of a run, raw and smoothed. Raises `RunError` if the run has made no step yet."""
+    metrics, objective = run.metrics, run.objective
+    if not len(metrics["step"]):
+        raise RunError(f"{run.folder} has no metrics yet")
+    value = np.stack([metrics[metric.name] for metric in objective.curves])
+    names = [metric.name for metric in objective.curves]
+    return Curves(
+        step=metrics["step"],
+        name=np.array(names),
+        label=np.array([metric.label for metric in objective.curves]),
+        unit=objective.drops.unit,
+        value=value,
+        smooth=np.stack([smooth(values) for values in value]),
+        falling=names.index(objective.falling),
+        trivial=objective.trivial,
+        level=math.nan if objective.level is None else objective.level,
+        drop=run.drop,
+    )
 
 
 def measure_loss_curves(run: "Run") -> LossCurves:
@@ -51,8 +90,8 @@ def measure_loss_curves(run: "Run") -> LossCurves:
         smooth_loss=smooth(metrics["loss"]),
         smooth_observed=smooth(metrics["loss_observed"]),
         smooth_masked=smooth(metrics["loss_masked"]),
-        copying_level=run.config.task.copying_level,
-        loss_of_zero=loss_of_zero(run.config.task),
+        copying_level=run.config.matrices.copying_level,
+        loss_of_zero=loss_of_zero(run.config.matrices),
         drop=run.drop,
     )
 

@@ -18,7 +18,6 @@ from abruptlab.baselines.bayes import PosteriorMean
 from abruptlab.baselines.factorisation import Factorisation
 from abruptlab.baselines.nuclear import NuclearNorm
 from abruptlab.baselines.simple import PredictZero, RowColumnMeans
-from abruptlab.config import MatrixTask
 from abruptlab.experiments.evaluation import (
     Estimate,
     Losses,
@@ -34,6 +33,8 @@ from abruptlab.experiments.evaluation import (
     stack,
 )
 from abruptlab.experiments.losses import LossCurves, measure_loss_curves
+from abruptlab.experiments.result import Outlined
+from abruptlab.task.matrix import MatrixTask
 
 if TYPE_CHECKING:
     from abruptlab.baselines.completer import Completer
@@ -50,7 +51,7 @@ PARTICLES = 128  # of the posterior mean: more would serve one matrix, not the m
 
 
 @dataclass(frozen=True)
-class Methods:
+class Methods(Outlined):
     """The methods `names`, and BERT at every checkpoint, on the same held-out matrices.
 
     Distances are mean squared ones between two methods' predictions at hidden entries.
@@ -78,7 +79,7 @@ def measure_methods(run: "Run", matrices: int = 512, seed: int = 0) -> Methods:
     batch = held_out(run, matrices, seed)
     at = run.steps or [run.resolve("final")]
     bert = torch.stack([predict(load(run, step), batch.tokens) for step in at])
-    methods = _classical_predictions(run.config.task, matrices, seed)
+    methods = _classical_predictions(run.config.matrices, matrices, seed)
     floor, hidden = methods[NAMES.index(POSTERIOR)], ~batch.observed
 
     def distances(predictions: Iterable[Tensor]) -> Estimate:

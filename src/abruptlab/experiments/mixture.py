@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 
 from abruptlab.errors import ConfigError, RunError
+from abruptlab.experiments.result import Outlined
 from abruptlab.experiments.variants import LOSSES, Series, Variants, series, side_by_side
 from abruptlab.task.matrices import BLOCK, size_choices
 
@@ -19,7 +20,7 @@ FAMILY = "mixture"
 
 
 @dataclass(frozen=True)
-class Mixture:
+class Mixture(Outlined):
     """What figure 16 shows."""
 
     sizes: Variants  # a row a size, a column a run
@@ -39,7 +40,7 @@ def measure_mixture(sweep: "Sweep") -> Mixture:
     if not runs:
         raise RunError(f"{sweep.folder}: no run of the family {FAMILY!r} is finished")
     planned = sum((point.family, point.label) == (FAMILY, label) for point in sweep.points)
-    names = [f"{rows}×{columns}" for rows, columns in runs[0].config.task.sizes]
+    names = [f"{rows}×{columns}" for rows, columns in runs[0].config.matrices.sizes]
     of_runs = [steps_of_sizes(run) for run in runs]
     of_sizes = {name: [of_run[at] for of_run in of_runs] for at, name in enumerate(names)}
     sizes = side_by_side(of_sizes, dict.fromkeys(names, planned))
@@ -48,7 +49,7 @@ def measure_mixture(sweep: "Sweep") -> Mixture:
 
 def steps_of_sizes(run: "Run") -> list[Series]:
     """The losses of a run apart by the size of the step's matrices."""
-    whole, task = series(run), run.config.task
+    whole, task = series(run), run.config.matrices
     choices = torch.cat([size_choices(task, run.config.seed, block) for block in range(len(whole.step) // BLOCK + 1)])
     choice = choices.numpy()[whole.step]
     return [_of_size(whole, choice == at) for at in range(len(task.sizes))]

@@ -15,8 +15,10 @@ from abruptlab.errors import ConfigError
 from abruptlab.experiments.comparison import Contest, compete
 from abruptlab.experiments.evaluation import HELD_OUT, Estimate, Losses, held_out, load, stack
 from abruptlab.experiments.permutation import permute
+from abruptlab.experiments.result import Outlined
 from abruptlab.model.encoder import Encoder
-from abruptlab.task.matrices import Batch, generator
+from abruptlab.task.counter import generator
+from abruptlab.task.matrices import Batch
 from abruptlab.task.vocabulary import MASK, Vocabulary
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ BEYOND = 2  # more rows or columns than in the training
 
 
 @dataclass(frozen=True)
-class Varied:
+class Varied(Outlined):
     """One property of the matrices varied, the others as in the training."""
 
     value: Int[np.ndarray, " value"]
@@ -36,7 +38,7 @@ class Varied:
 
 
 @dataclass(frozen=True)
-class OutOfDistribution:
+class OutOfDistribution(Outlined):
     """Rank, number of rows and number of columns, each varied by itself."""
 
     step: int
@@ -72,7 +74,7 @@ def measure_out_of_distribution(
     anything below 1, and positions that are no table.
     """
     at = run.resolve(step)
-    model, task = load(run, at), run.config.task
+    model, task = load(run, at), run.config.matrices
     m, n = max(task.sizes, key=math.prod)
     ranks = range(1, min(m, n) + 1) if ranks is None else ranks
     rows = range(task.rank, m + BEYOND + 1) if rows is None else rows
@@ -132,7 +134,7 @@ def _compete(model: Encoder, batch: Batch) -> Contest:
 def _expressible(run: "Run", m: int, n: int, rank: int, scale: float, matrices: int, seed: int) -> tuple[Batch, float]:
     """Held-out matrices, scaled and rounded, in the run's own tokens, without those that have a value beyond the
     vocabulary; the share of those that stay."""
-    task = run.config.task
+    task = run.config.matrices
     drawn = held_out(run, matrices, seed, sizes=((m, n),), rank=rank, limit=float(task.largest_limit))
     vocabulary = Vocabulary.of(task)
     fits = (drawn.values.abs() * scale <= vocabulary.limit).all(1)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from abruptlab.errors import SiteError
 from abruptlab.experiments.evaluation import Estimate, Losses, held_out, load, losses, predict, recorded
+from abruptlab.experiments.result import Outlined
 from abruptlab.model.encoder import Encoder
 from abruptlab.task.matrices import Batch
 from abruptlab.task.vocabulary import MASK, Vocabulary
@@ -38,7 +39,7 @@ class Patch:
 
 
 @dataclass(frozen=True)
-class Patching:
+class Patching(Outlined):
     """The run on −X, the same with patches, and the run on X: three conditions, in this order."""
 
     step: int
@@ -49,7 +50,7 @@ class Patching:
 
 
 @dataclass(frozen=True)
-class LayerPatching:
+class LayerPatching(Outlined):
     """The heads' outputs z of one layer patched, in units of the truth: see `turn`."""
 
     step: int
@@ -58,7 +59,7 @@ class LayerPatching:
 
 
 @dataclass(frozen=True)
-class EntryPatching:
+class EntryPatching(Outlined):
     """What enters the first layer at one place patched: the effect on the prediction at each hidden place."""
 
     step: int
@@ -67,7 +68,7 @@ class EntryPatching:
 
 
 @dataclass(frozen=True)
-class PatchingMaps:
+class PatchingMaps(Outlined):
     """The effects of single patches: of the heads' outputs z, and of one position's residual stream."""
 
     step: int
@@ -168,7 +169,7 @@ def measure_entry_patching(run: "Run", step: int | str = "final", matrices: int 
 
 def negated(run: "Run", batch: Batch) -> Batch:
     """The matrices −X with the masks of X."""
-    ids = Vocabulary.of(run.config.task).encode(-batch.values)
+    ids = Vocabulary.of(run.config.matrices).encode(-batch.values)
     return Batch(torch.where(batch.observed, ids, MASK), -batch.values, batch.observed, batch.size)
 
 

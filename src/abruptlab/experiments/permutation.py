@@ -17,8 +17,10 @@ from torch import Tensor
 
 from abruptlab.errors import ConfigError
 from abruptlab.experiments.evaluation import HELD_OUT, Estimate, Losses, held_out, load, losses, predict, stack
+from abruptlab.experiments.result import Outlined
 from abruptlab.model.encoder import Encoder
-from abruptlab.task.matrices import Batch, generator
+from abruptlab.task.counter import generator
+from abruptlab.task.matrices import Batch
 
 if TYPE_CHECKING:
     from abruptlab.run.run import Run
@@ -56,7 +58,7 @@ KINDS: dict[str, Callable[[Places, torch.Generator], Places]] = {
 
 
 @dataclass(frozen=True)
-class Permutation:
+class Permutation(Outlined):
     """The losses of some checkpoints under several permutations of each kind."""
 
     kinds: tuple[str, ...]  # as `KINDS`
@@ -102,7 +104,7 @@ def measure_permutation(
         mean=Losses(*(_over_draws(each) for each in (every.loss, every.loss_observed, every.loss_masked))),
         intact_slope=np.array([plain for plain, _ in slopes]),
         slope=np.stack([shuffled for _, shuffled in slopes]),
-        zero_level=run.config.task.copying_level,
+        zero_level=run.config.matrices.copying_level,
     )
 
 

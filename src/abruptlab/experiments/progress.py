@@ -1,10 +1,9 @@
 """Hidden states over the training: representation collapse and attention progress, and when they first move.
 
-The measures of the follow-up paper (arXiv 2506.13688), for matrices. *Representation collapse* of a layer is the mean
-cosine similarity of its outputs at two places of a matrix; that of the run is the last layer's, the states that the
-read-out sees, as in the authors' code. *Attention progress* is Σ|A|·M / Σ|A| with M the useful places of each query:
-the observed ones in its row or column. The query's own place is not among them, since attention to oneself is copying,
-which is there long before the drop. That of the run is the mean over all heads.
+The measures of the follow-up paper (arXiv 2506.13688), for any task. *Representation collapse* of a layer is the mean
+cosine similarity of its outputs at two places of an example (of the answer, for a decoder); that of the run is the last
+layer's, the states that the read-out sees, as in the authors' code. *Attention progress* is Σ|A|·M / Σ|A| with M the
+useful places of each query, which the task names (`Objective.useful`); that of the run is the mean over all heads.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,24 +13,27 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from abruptlab.experiments.evaluation import Estimate, held_out, load, over_matrices, parts
-from abruptlab.experiments.losses import LossCurves, measure_loss_curves
+from abruptlab.experiments.evaluation import Estimate, held_out_examples, over_matrices, parts
+from abruptlab.experiments.losses import Curves, measure_curves
+from abruptlab.experiments.result import Outlined
 from abruptlab.model import sites
+from abruptlab.model.build import Model
+from abruptlab.system.devices import choose_device
 
 if TYPE_CHECKING:
-    from abruptlab.model.encoder import Encoder
     from abruptlab.run.run import Run
-    from abruptlab.task.matrices import Batch
+    from abruptlab.task.base import Objective
+    from abruptlab.task.examples import Examples
 
 MOVED = 0.1  # of the largest later change: as much of it as L_mask has fallen at the onset
 ERRORS = 3  # and this many standard errors, so that no noise moves it
 
 
 @dataclass(frozen=True)
-class Measure:
+class Measure(Outlined):
     """A measure at every checkpoint."""
 
     layers: Estimate  # [step, layer]
@@ -40,10 +42,10 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class Progress:
+class Progress(Outlined):
     """Both measures beside the loss."""
 
-    curves: LossCurves
+    curves: Curves
     step: Int[np.ndarray, " step"]
     collapse: Measure
     attention: Measure  # of a layer: mean over its heads
@@ -62,10 +64,10 @@ def measure_progress(
 
     Raises `CheckpointError` for a step without a checkpoint, `RunError` if the run has made no step yet.
     """
-    curves = measure_loss_curves(run)
-    batch = held_out(run, matrices, seed)
+    curves, objective = measure_curves(run), run.objective
+    batch = held_out_examples(run, matrices, seed)
     at = sorted({run.resolve(step) for step in (run.steps or ["final"] if steps is None else steps)})
-    each = [hidden_and_attention(load(run, step), batch) for step in at]
+    each = [hidden_and_attention(run.load(step).to(choose_device()), batch, objective) for step in at]
     collapse, attention = (torch.stack(measure) for measure in zip(*each, strict=True))
     before = run.milestones.get("before-drop")
     after = run.milestones.get("after-drop", at[-1])
@@ -76,29 +78,30 @@ def measure_progress(
         collapse=_measure(collapse, collapse[:, -1], at, moving),
         attention=_measure(attention.mean(2), attention.mean((1, 2)), at, moving),
         heads=over_matrices(attention),
-        uniform=useful_places(batch).double().mean().numpy(),
+        uniform=_uniform(batch, objective).numpy(),
     )
 
 
 def hidden_and_attention(
-    model: "Encoder", batch: "Batch"
+    model: Model, batch: "Examples", objective: "Objective"
 ) -> tuple[Float[Tensor, "layer matrix"], Float[Tensor, "layer head matrix"]]:
-    """Representation collapse of each layer and attention progress of each head, for each matrix, on the CPU."""
-    useful = useful_places(batch)
+    """Representation collapse of each layer and attention progress of each head, for each example, on the CPU."""
+    useful = _asked(objective.useful(batch), objective)
     collapse = torch.empty(model.config.layers, len(useful), dtype=torch.float64)
     attention = torch.empty(model.config.layers, model.config.heads, len(useful), dtype=torch.float64)
 
     def see_states(layer: int, where: slice, states: Tensor) -> Tensor:
-        collapse[layer, where] = mean_cosine(states).cpu()
+        collapse[layer, where] = mean_cosine(_asked(states, objective)).cpu()
         return states
 
     def see_pattern(layer: int, where: slice, pattern: Tensor) -> Tensor:
-        inside = (pattern * useful[where, None].to(pattern.device)).sum((-2, -1)) / pattern.sum((-2, -1))
+        size = _asked(pattern.abs(), objective, -2)
+        inside = (size * useful[where, None].to(size.device)).sum((-2, -1)) / size.sum((-2, -1))
         attention[layer, :, where] = inside.T.cpu()
         return pattern
 
     # each activation is replaced by itself and measured as it passes: one layer's attention is in memory at a time
-    for where, tokens in parts(model, batch.tokens):
+    for where, tokens in parts(model, objective.inputs(batch)):
         seen: dict[str, Callable[[Tensor], Tensor]] = {}
         for layer in range(model.config.layers):
             seen[f"blocks.{layer}.resid_post"] = partial(see_states, layer, where)
@@ -115,13 +118,20 @@ def mean_cosine(states: Float[Tensor, "matrix pos width"]) -> Float[Tensor, " ma
     return (unit.sum(1).square().sum(-1) - places) / (places * (places - 1))  # |Σu|² holds each pair twice, and itself
 
 
-def useful_places(batch: "Batch") -> Bool[Tensor, "matrix query key"]:
-    """True for the observed keys in the query's row or column, other than the query itself."""
-    rows, columns = batch.size
-    place = torch.arange(rows * columns)
-    row, column = place // columns, place % columns
-    near = (row[:, None] == row) ^ (column[:, None] == column)  # not both: that is the place itself
-    return near & batch.observed[:, None, :]
+def _uniform(batch: "Examples", objective: "Objective") -> Float[Tensor, ""]:
+    """The progress of attending alike to all places that a query sees: all of them, or for a decoder those up to it."""
+    useful = _asked(objective.useful(batch), objective).double()
+    if objective.answer == 0:
+        return useful.mean()
+    seen = objective.answer + torch.arange(useful.shape[1])
+    return (useful.sum(-1) / seen).mean()
+
+
+def _asked(values: Tensor, objective: "Objective", axis: int = 1) -> Tensor:
+    """Of the places along an axis, those of which something is asked: all of a matrix, an encoder's; from the
+    separator on, a decoder's."""
+    first = max(0, objective.answer - 1)
+    return values.narrow(axis, first, values.shape[axis] - first)
 
 
 def _measure(

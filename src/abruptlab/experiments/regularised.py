@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from abruptlab.baselines.nuclear import RegularisedNuclearNorm
 from abruptlab.experiments.evaluation import Losses, held_out, incomplete, load, losses, predict, stack
+from abruptlab.experiments.result import Outlined
 
 if TYPE_CHECKING:
     from abruptlab.run.run import Run
@@ -18,7 +19,7 @@ PENALTIES = (0.0005, 0.001, 0.0015, 0.00175, 0.002, 0.005, 0.01)  # the paper's
 
 
 @dataclass(frozen=True)
-class Regularised:
+class Regularised(Outlined):
     """The minimisers of (1/|Ω|)·‖P_Ω(Z − X)‖² + λ‖Z‖_* for several λ, and BERT, on the same matrices."""
 
     step: int

@@ -11,9 +11,10 @@ from jaxtyping import Int
 
 from abruptlab.errors import ConfigError
 from abruptlab.experiments.evaluation import HELD_OUT, Losses, held_out, load, losses, predict, stack
+from abruptlab.experiments.result import Outlined
 from abruptlab.model.encoder import Encoder
 from abruptlab.model.groups import GROUPS, parameters_of
-from abruptlab.task.matrices import generator
+from abruptlab.task.counter import generator
 
 if TYPE_CHECKING:
     from abruptlab.run.run import Run
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Switching:
+class Switching(Outlined):
     """Every group of parameters, single or combined, switched between two models, both ways."""
 
     groups: tuple[str, ...]  # of `groups.GROUPS`
@@ -32,7 +33,7 @@ class Switching:
 
 
 @dataclass(frozen=True)
-class Switch:
+class Switch(Outlined):
     """Some groups of parameters of one model put into another."""
 
     groups: tuple[str, ...]

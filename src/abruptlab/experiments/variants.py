@@ -1,5 +1,6 @@
 """Variants side by side (figures 13 to 18 and beyond): the runs of one family of a sweep, over their seeds."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from jaxtyping import Float, Int, Shaped
 from abruptlab.errors import RunError
 from abruptlab.experiments.evaluation import held_out
 from abruptlab.experiments.losses import final_value, loss_of_zero, smooth
+from abruptlab.experiments.result import Outlined
 from abruptlab.run.drop import Drop, find_drop
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ LOSSES = ("step", "loss", "loss_observed", "loss_masked")  # with the steps they
 
 
 @dataclass(frozen=True)
-class OverSeeds:
+class OverSeeds(Outlined):
     """A number of every run, and its distribution over the runs of each label.
 
     The interval reaches from the smallest to the largest of n runs. Whatever the distribution over seeds, it holds
@@ -39,7 +41,7 @@ class OverSeeds:
 
 
 @dataclass(frozen=True)
-class Series:
+class Series(Outlined):
     """The losses of one run, or of its steps of one size, and what they are compared with."""
 
     seed: int
@@ -57,7 +59,7 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Variants:
+class Variants(Outlined):
     """The finished runs of a family: a row a label, a column a run; NaN where a label has fewer."""
 
     labels: Shaped[np.ndarray, " label"]
@@ -112,18 +114,18 @@ def measure_families(sweep: "Sweep") -> dict[str, Variants]:
 def series(run: "Run") -> Series:
     """The losses of a run."""
     losses = {name: run.metrics[name] for name in LOSSES}
-    return Series(run.config.seed, **losses, level=zero_level(run), loss_of_zero=loss_of_zero(run.config.task))
+    return Series(run.config.seed, **losses, level=trivial_level(run), loss_of_zero=loss_of_zero(run.config.matrices))
 
 
-def zero_level(run: "Run") -> float:
-    """L_mask of predicting zero: E[x²] of a hidden entry.
+def trivial_level(run: "Run") -> float:
+    """The value of the trivial solution for the metric that drops; for an encoder, L_mask of predicting zero, E[x²] of
+    a hidden entry; NaN where nobody knows it.
 
     That is E[x²] of any entry unless the mask looks at the matrix: entries of high coherence are larger, and their
     E[x²] is measured, on held-out matrices.
     """
-    task = run.config.task
-    if task.mask != "coherence":
-        return task.copying_level
+    if run.objective.kind != "encoder" or run.config.matrices.mask != "coherence":
+        return math.nan if run.objective.level is None else run.objective.level
     batch = held_out(run, SAMPLED)
     return float(batch.values[~batch.observed].square().mean())
 

@@ -31,6 +31,7 @@ LOOKS = {  # name, colour
     "masked": ("answer, hidden entries", MASKED),
 }
 UNTRAINED = 0.02  # of the steps: before them the error is that of chance, several times what it is later
+PLACES = ("prompt", "answer")
 ABREAST = 8  # so many maps of a checkpoint stand in one row; of more, each layer has a row of its own
 
 # inches
@@ -118,6 +119,6 @@ def _draw_map(axes: Axes, values: Float[np.ndarray, "query key"], entries: int, 
         axes.axhline(at, **line)
         axes.axvline(at, **line)
     parts = [(entries - 1) / 2, entries + entries / 2]
-    axes.set_xticks(parts, ["masked X", "X"])
-    axes.set_yticks(parts, ["masked X", "X"], rotation=90, va="center")
+    axes.set_xticks(parts, PLACES)
+    axes.set_yticks(parts, PLACES, rotation=90, va="center")
     axes.tick_params(length=0, labelsize=6.5)

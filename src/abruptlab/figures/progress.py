@@ -12,7 +12,7 @@ from matplotlib.ticker import StrMethodFormatter
 
 from abruptlab.experiments.evaluation import Estimate
 from abruptlab.experiments.progress import Measure, Progress
-from abruptlab.figures.style import DROP, LOSS, MASKED, PURPLE, REFERENCE, new_figure, paper_style
+from abruptlab.figures.style import DROP, LOSS, PURPLE, REFERENCE, curve_colour, new_figure, paper_style
 
 LAYERS = "viridis"
 DARK = 0.88  # of the colour map: its yellow end is too pale for lines
@@ -23,15 +23,17 @@ DASHES, DOTS = (4, 3), (1, 1.5)
 
 @paper_style()
 def draw_progress(progress: Progress) -> Figure:
-    """L_mask, representation collapse and attention progress over the steps."""
+    """The loss that drops, representation collapse and attention progress over the steps."""
     figure = new_figure(4.7)
     loss, collapse, attention = figure.subplots(3, 1, sharex=True)
     curves = progress.curves
-    loss.plot(curves.step, curves.loss_masked, color=MASKED, alpha=0.2, linewidth=0.4, rasterized=True)
-    loss.plot(curves.step, curves.smooth_masked, color=MASKED)
-    loss.set(yscale="log", ylabel=r"$L_\mathrm{mask}$")
+    name, label = str(curves.name[curves.falling]), str(curves.label[curves.falling])
+    colour = curve_colour(name)
+    loss.plot(curves.step, curves.value[curves.falling], color=colour, alpha=0.2, linewidth=0.4, rasterized=True)
+    loss.plot(curves.step, curves.smooth[curves.falling], color=colour)
+    loss.set(yscale="log", ylabel=curves.unit)
     onset = "no drop" if curves.drop is None else f"onset of the drop at step {curves.drop.onset:,}"
-    loss.set_title(f"loss at hidden entries: {onset}", loc="left")
+    loss.set_title(f"{label}: {onset}", loc="left")
 
     _draw_measure(collapse, progress, progress.collapse)
     collapse.set_ylabel("cosine similarity")

@@ -32,9 +32,16 @@ def arrays(result: Any) -> dict[str, np.ndarray]:
 
 
 def save_figure(
-    figure: Figure, folder: Path, name: str, data: Mapping[str, np.ndarray], command: str, seed: int
+    figure: Figure,
+    folder: Path,
+    name: str,
+    data: Mapping[str, np.ndarray],
+    command: str,
+    seed: int,
+    made_from: Mapping[str, Any] | None = None,
 ) -> list[Path]:
-    """Write `{name}.png`, `.pdf`, `.npz` (what is drawn) and `.json` (how it was made) to `folder`, each atomically.
+    """Write `{name}.png`, `.pdf`, `.npz` (what is drawn) and `.json` (how it was made, and from what) to `folder`, each
+    atomically, the last one last: if it is there, the others are its own.
 
     Returns the four paths. The same figure and data give the same bytes. Raises `OSError` if they cannot be written.
     """
@@ -42,12 +49,14 @@ def save_figure(
         "png": render(figure, "png"),
         "pdf": render(figure, "pdf"),
         "npz": _pack(data),
-        "json": _made_with(command, seed),
+        "json": _made_with(command, seed, made_from),
     }
     return _write(folder, name, contents)
 
 
-def save_table(table: Table, folder: Path, name: str, command: str, seed: int) -> list[Path]:
+def save_table(
+    table: Table, folder: Path, name: str, command: str, seed: int, made_from: Mapping[str, Any] | None = None
+) -> list[Path]:
     """Write `{name}.csv`, `.md`, `.tex` (booktabs) and `.json` (how it was made) to `folder`, each atomically.
 
     Returns the four paths. Raises `OSError` if they cannot be written.
@@ -58,18 +67,29 @@ def save_table(table: Table, folder: Path, name: str, command: str, seed: int) -
         "csv": text.getvalue(),
         "md": tabulate(table.rows, table.columns, "github") + "\n",
         "tex": tabulate(table.rows, table.columns, "latex_booktabs") + "\n",
-        "json": _made_with(command, seed),
+        "json": _made_with(command, seed, made_from),
     }
     return _write(folder, name, contents)
 
 
-def _made_with(command: str, seed: int) -> str:
-    device = device_name(choose_device())
-    return json.dumps({"command": command, "seed": seed, "device": device, **versions()}, indent=1) + "\n"
+def is_made_from(picture: Path, made_from: Mapping[str, Any]) -> bool:
+    """Whether a figure that `save_figure` may have written is there, with its data, and made from that."""
+    try:
+        made = json.loads(picture.with_suffix(".json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    there = picture.is_file() and picture.with_suffix(".npz").is_file()
+    return there and isinstance(made, dict) and made.get("made_from") == made_from
+
+
+def _made_with(command: str, seed: int, made_from: Mapping[str, Any] | None) -> str:
+    made = {"command": command, "seed": seed, "device": device_name(choose_device()), **versions()}
+    return json.dumps(made | ({} if made_from is None else {"made_from": dict(made_from)}), indent=1) + "\n"
 
 
 def _write(folder: Path, name: str, contents: Mapping[str, bytes | str]) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").unlink(missing_ok=True)  # until all is written it says of none how it was made
     paths = []
     for ending, content in contents.items():
         paths.append(folder / f"{name}.{ending}")

@@ -1,6 +1,8 @@
 """One look for every figure of the paper: sizes, fonts, colours."""
 
+import io
 import threading
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
 TEXT_WIDTH = 5.5  # inches, NeurIPS
+SCREEN = 150  # dots an inch in a notebook
 SMALL = 7.5  # points, the smallest print outside a matrix
 
 # Okabe and Ito's colours, which colour-blind readers tell apart
@@ -70,9 +73,26 @@ def paper_style() -> Iterator[None]:
         yield
 
 
+class Drawing(Figure):
+    """A figure that a notebook shows as a picture, as it does those of `matplotlib.pyplot`."""
+
+    def _repr_png_(self) -> bytes:
+        picture = io.BytesIO()
+        with paper_style():
+            self.savefig(picture, format="png", dpi=SCREEN)
+        return picture.getvalue()
+
+
 def new_figure(height: float) -> Figure:
     """An empty figure of the text's width, `height` inches high."""
-    return Figure(figsize=(TEXT_WIDTH, height), layout="constrained")
+    return Drawing(figsize=(TEXT_WIDTH, height), layout="constrained")
+
+
+def curve_colour(metric: str) -> str:
+    """The colour of a loss, by the name of the metric; one that nobody has named a colour for has one all the same."""
+    known = {"loss": LOSS, "loss_prompt": REFERENCE, "loss_observed": OBSERVED, "loss_masked": MASKED}
+    others = (MASKED, GREEN, PURPLE, SKY, ORANGE)
+    return known.get(metric, others[zlib.crc32(metric.encode()) % len(others)])
 
 
 class ShortLog(LogFormatter):

@@ -1,6 +1,6 @@
 """Curves and attention as coloured text, for a terminal."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib
 import numpy as np
@@ -13,20 +13,27 @@ from rich.text import Text
 
 from abruptlab.experiments.glance import Glance
 from abruptlab.experiments.losses import smooth
-from abruptlab.figures.style import ATTENTION, MASKED, OBSERVED
+from abruptlab.figures.style import ATTENTION, LOSS, curve_colour
+from abruptlab.task.base import Metric
 
-CURVES = {"loss": ("L", None), "loss_observed": ("L_obs", OBSERVED), "loss_masked": ("L_mask", MASKED)}
 DOTS = 2  # of a column, in braille
 LINES_A_TICK = 3
 GAP = 1  # between two heads
 NAMES = 2  # lines below a picture
 TILE = 9  # columns of a head at least, for its label
-SHOWN = {"encoder": "by the key's place around the query", "decoder": "query ↓ key → over [masked X, SEP, X]"}
 SHORT = {"row and column": "row, col."}
 
 
-def draw_losses(metrics: Mapping[str, Shaped[np.ndarray, " time"]], width: int, height: int) -> Text:
-    """Running means of L, L_obs and L_mask over the steps so far, on a logarithmic axis."""
+def ink(metric: Metric) -> str | None:
+    """The colour of a curve; None is that of the terminal's text, which is L's."""
+    colour = curve_colour(metric.name)
+    return None if colour == LOSS else colour
+
+
+def draw_losses(
+    curves: Sequence[Metric], metrics: Mapping[str, Shaped[np.ndarray, " time"]], width: int, height: int
+) -> Text:
+    """Running means of some metrics over the steps so far, on a logarithmic axis."""
     step = metrics["step"]
     at = np.linspace(step[0], step[-1], min(len(step), DOTS * width))
     plotext.clear_figure()
@@ -34,12 +41,13 @@ def draw_losses(metrics: Mapping[str, Shaped[np.ndarray, " time"]], width: int, 
     plotext.limit_size(False, False)  # the caller knows the window
     plotext.plot_size(width, height)
     shown = []
-    for name, (_, colour) in CURVES.items():
-        curve = np.interp(at, step, smooth(metrics[name]))
+    for metric in curves:
+        curve = np.interp(at, step, smooth(metrics[metric.name]))
         there = curve > 0  # which NaN is not either
         shown += curve[there].tolist()
-        ink = "default" if colour is None else tuple(round(255 * part) for part in to_rgb(colour))
-        plotext.plot(at[there].tolist(), curve[there].tolist(), marker="braille", color=ink)
+        colour = ink(metric)
+        shade = "default" if colour is None else tuple(round(255 * part) for part in to_rgb(colour))
+        plotext.plot(at[there].tolist(), curve[there].tolist(), marker="braille", color=shade)
     if shown:
         plotext.yscale("log")
         _ticks(plotext.yticks, _levels(min(shown), max(shown), height))
@@ -65,7 +73,7 @@ def _ticks(place: Callable[[list[float], list[str]], None], ticks: list[float]) 
 
 
 def draw_glance(glance: Glance, width: int, height: int) -> Text:
-    """What the pictures show, and the heads side by side, each with its number (layer.head, from 0), its score and its
+    """What the pictures show, and the heads side by side, each with its number (layer.head, from 1), its score and its
     label; where there is no room for all, those with the highest scores. The brighter, the more attention: yellow is
     all of it."""
     layers, heads, rows, columns = glance.pictures.shape
@@ -75,7 +83,7 @@ def draw_glance(glance: Glance, width: int, height: int) -> Text:
         across = heads * (across // heads)  # a layer is not broken
     every = list(np.ndindex(layers, heads))
     shown = sorted(sorted(every, key=lambda head: -glance.score[head])[: across * down])
-    text = Text(f"attention at step {glance.step}, {SHOWN[glance.kind]}", no_wrap=True)
+    text = Text(f"attention at step {glance.step}, {glance.shown}", no_wrap=True)
     if len(shown) < len(every):
         text.append(f"; {len(shown)} of {len(every)} heads")
     text.append("\n")
@@ -95,7 +103,7 @@ def _draw_row(text: Text, glance: Glance, heads: list[tuple[int, ...]], tile: in
             text.append(" " * (tile - picture.shape[1] + GAP))
         text.append("\n")
     for layer, head in heads:
-        text.append(f"{layer}.{head} {glance.score[layer, head]:.2f}".ljust(tile + GAP), "dim")
+        text.append(f"{layer + 1}.{head + 1} {glance.score[layer, head]:.2f}".ljust(tile + GAP), "dim")
     text.append("\n")
     for head in heads:
         name = str(glance.label[head])

@@ -74,7 +74,9 @@ def _observed(found: Findings) -> Number:
     check, harm = found.of(measure_single_ablations), _masked(found, UNIFORM)
     if harm.max() < RAISED:
         return None
-    return float(check.ablated.loss_observed.mean[UNIFORM].flat[harm.argmax()]) / found.run.config.task.copying_level
+    return (
+        float(check.ablated.loss_observed.mean[UNIFORM].flat[harm.argmax()]) / found.run.config.matrices.copying_level
+    )
 
 
 def _by_its_own_mean(found: Findings) -> Number:
@@ -95,7 +97,7 @@ def _restored(found: Findings) -> float:
 def _moved_before(found: Findings) -> Number:
     """How far all attention uniform moves L_mask or L_obs of the model of mid-plateau, the larger change, over E[x²];
     none unless that model copies, or an untrained one would seem to stand on a plateau."""
-    ablation, level = found.of(ALL_BEFORE), found.run.config.task.copying_level
+    ablation, level = found.of(ALL_BEFORE), found.run.config.matrices.copying_level
     if ablation.intact.loss_observed.mean > COPIED * level:
         return None
     changes = (ablation.difference.loss_masked, ablation.difference.loss_observed)

@@ -14,6 +14,7 @@ from abruptlab.paper import (
     permutation,
     probes,
     progress,
+    sequences,
     switching,
     training,
     variants,
@@ -34,6 +35,7 @@ FIGURES: Figures = {
     **comparison.FIGURES,
     **methods.FIGURES,
     **gpt.FIGURES,
+    **sequences.FIGURES,
     **variants.FIGURES,
     **components.FIGURES,
 }

@@ -62,7 +62,7 @@ def _worst(moment: str, low_rank: bool, *quantities: str) -> Callable[[Findings]
         if not rows.any():
             raise CheckpointError(f"no checkpoint is the {moment} moment of the copying check")
         largest = max(float(getattr(check, quantity).mean[rows].max()) for quantity in quantities)
-        return largest / found.run.config.task.copying_level
+        return largest / found.run.config.matrices.copying_level
 
     return worst
 

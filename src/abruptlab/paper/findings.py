@@ -77,6 +77,11 @@ class Findings:
             self._results[measure] = measure(self.subject, **given)
         return self._results[measure]
 
+    def origin(self, measure: Callable[..., Any]) -> dict[str, Any]:
+        """What a figure or a table is made from: the subject, by its `fingerprint`, and those options that it has."""
+        options = {name: value for name, value in self.options.items() if name in options_of(measure)}
+        return {"subject": self.subject.fingerprint, **options}
+
     def on(self, standin: str) -> "Findings":
         """What is found where something else stands in the run's place (`standins.STANDINS`), on fewer matrices."""
         if standin not in self._standins:

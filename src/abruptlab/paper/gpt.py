@@ -74,7 +74,7 @@ def _encoder(found: Findings) -> float:
 
 
 def _zero(found: Findings) -> float:
-    return found.run.config.task.copying_level
+    return found.run.config.matrices.copying_level
 
 
 def _heads(found: Findings) -> Number:

@@ -27,7 +27,15 @@ def make_figure(figure: str, found: Findings, command: str) -> list[Path]:
     drawing = spec.draw(result)
     seed = found.options.get("seed", 0)
     with writing(found):
-        return save_figure(drawing, found.folder / "figures", f"figure_{figure}", arrays(result), command, seed)
+        return save_figure(
+            drawing,
+            found.folder / "figures",
+            f"figure_{figure}",
+            arrays(result),
+            command,
+            seed,
+            found.origin(spec.measure),
+        )
 
 
 def make_table(table: str, found: Findings, command: str) -> list[Path]:
@@ -40,7 +48,7 @@ def make_table(table: str, found: Findings, command: str) -> list[Path]:
     content = spec.tabulate(shown_in(spec, found))
     seed = found.options.get("seed", 0)
     with writing(found):
-        return save_table(content, found.folder / "tables", f"table_{table}", command, seed)
+        return save_table(content, found.folder / "tables", f"table_{table}", command, seed, found.origin(spec.measure))
 
 
 def _known(kind: str, name: str, specs: Mapping[str, Spec]) -> Spec:

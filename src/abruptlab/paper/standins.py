@@ -15,7 +15,7 @@ from abruptlab.errors import CheckpointError
 from abruptlab.experiments.copying import moments_before
 from abruptlab.model.build import Model, new_model
 from abruptlab.run.run import Run
-from abruptlab.task.matrices import generator
+from abruptlab.task.counter import generator
 
 if TYPE_CHECKING:
     from abruptlab.config import RunConfig

@@ -34,7 +34,7 @@ def _distance(found: Findings, group: str, transplant: str) -> float:
     """How far the model after the drop, with a group of another one, is from the model before it: L_mask or L_obs, the
     larger distance, over E[x²]. NaN unless L_mask is lower after the drop by more than that."""
     result = found.of(OUT)
-    level = found.run.config.task.copying_level
+    level = found.run.config.matrices.copying_level
     masked, observed = result.intact.loss_masked.mean, result.intact.loss_observed.mean
     if masked[AFTER] > masked[BEFORE] - 2 * ALIKE * level:
         return math.nan

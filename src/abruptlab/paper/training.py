@@ -15,7 +15,6 @@ from abruptlab.paper.claim import SMOOTH, STOPPED, Bound, Claim, Number, null
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.registry import Figures, FigureSpec
 from abruptlab.run.drop import Drop, find_drop
-from abruptlab.run.run import DROPS
 
 FIGURES: Figures = {
     "1": FigureSpec(
@@ -72,29 +71,29 @@ def known_drop(found: Findings) -> Drop:
 
 
 def _level(found: Findings) -> float:
-    return found.run.config.task.copying_level
+    return found.run.config.matrices.copying_level
 
 
 def fall_width(found: Findings) -> Number:
     """Steps from the onset to the end of the drop over the steps before it; None without a drop, or while it falls."""
     metrics = found.run.metrics
-    drop = find_drop(metrics["step"], metrics[DROPS[found.run.config.model.kind]])
+    drop = find_drop(metrics["step"], metrics[found.run.objective.falling])
     return None if drop is None or drop.width is None else drop.width / drop.onset
 
 
 def fallen(found: Findings) -> float:
     """How much is left at the end of the metric whose drop is looked for."""
-    metric = DROPS[found.run.config.model.kind]
+    metric = found.run.objective.falling
     return final_value(found.run.metrics[metric]) / plateau_level(found, metric)
 
 
 def _plateau_loss(found: Findings) -> Number:
-    zero = loss_of_zero(found.run.config.task)
+    zero = loss_of_zero(found.run.config.matrices)
     return plateau_level(found, "loss") / zero if zero else None
 
 
 def _final_loss(found: Findings) -> Number:
-    zero = loss_of_zero(found.run.config.task)
+    zero = loss_of_zero(found.run.config.matrices)
     return final_value(found.run.metrics["loss"]) / zero if zero else None
 
 

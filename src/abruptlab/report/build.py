@@ -21,7 +21,6 @@ from abruptlab.run.run import Run
 from abruptlab.system.files import write_atomically
 from abruptlab.system.provenance import versions
 
-FALLING = {"encoder": "L_mask", "decoder": "The loss at observed entries"}  # the metric whose drop is looked for
 CLASSICAL = ("floor", "3", "19", "closeness")  # figures that have a part of the page to themselves
 
 Through = Callable[[Sequence[str]], Iterable[str]]
@@ -30,12 +29,12 @@ Through = Callable[[Sequence[str]], Iterable[str]]
 def build_report(found: Findings, through: Through = iter) -> Path:
     """Write `report.html` to the folder of the findings, with everything it shows inside it.
 
-    Figures that are missing or older than the run's metrics are made first, those that the run cannot give are named
-    with the reason. `through` goes through the names of what is to be done, and may show progress.
+    Figures that are missing, or made from another run or with other options, are made first; those that the run cannot
+    give are named with the reason. `through` goes through the names of what is to be done, and may show progress.
 
     Raises `RunError` if the run has no metrics yet, or the page cannot be written.
     """
-    story, kind = tell(found, through), found.run.config.model.kind
+    story, kind = tell(found, through), found.run.objective.kind
     names = [name for name, spec in FIGURES.items() if found.suit(spec) and spec.kind == kind]
     pictures = {name: picture(name, found) for name in through(names)}
     page = render(found, story, pictures)
@@ -57,7 +56,6 @@ def render(found: Findings, story: Story, pictures: Mapping[str, Picture | str])
         steps=len(run.metrics["step"]),
         took=timedelta(seconds=round(run.metrics["elapsed_s"][-1])),
         happened=what_happened(run),
-        falling=FALLING[run.config.model.kind],
         story=story.content | {"palettes": _palettes()},
         changes=changes(run, story),
         pictures=shown,
@@ -80,7 +78,8 @@ def what_happened(run: Run) -> str:
     done, drop = len(run.metrics["step"]), run.drop
     if drop is None:
         return f"No drop was found in the {done:,} steps of this run."
-    falling = FALLING[run.config.model.kind]
+    title = run.objective.drops.title
+    falling = title if title.startswith("L_") else f"The {title}"
     plateau = f"{falling} stayed on a plateau at {drop.plateau:.3g} and began to drop at step {drop.onset:,}"
     if drop.end is None:
         return f"{plateau}; after {done:,} steps the fall is still under way, at {drop.final:.2g}."

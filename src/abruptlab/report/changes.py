@@ -11,7 +11,7 @@ from abruptlab.experiments.losses import smooth
 from abruptlab.experiments.probes import PLACES
 from abruptlab.experiments.sequence_attention import SequenceAttention
 from abruptlab.report.story import Story
-from abruptlab.run.run import DROPS, Run
+from abruptlab.run.run import Run
 
 LINES = ("row", "column", "row and column")  # labels of the heads that read along the lines of the matrix
 
@@ -38,10 +38,9 @@ def changes(run: Run, story: Story) -> list[Change]:
     def add(part: str, what: str, written: str, values: Sequence[Any] | np.ndarray) -> None:
         table.append(Change(what, written.format(values[before]), written.format(values[after]), part))
 
-    falling = smooth(run.metrics[DROPS[model.kind]])
+    falling = smooth(run.metrics[run.objective.falling])
     level = falling[np.minimum(story.steps, len(falling) - 1)]
-    loss = {"encoder": "error at hidden entries (L_mask)", "decoder": "loss at observed entries of the answer"}
-    add("loss", loss[model.kind], "{:.2g}", level)
+    add("loss", run.objective.drops.label, "{:.2g}", level)
     attention = found.get("attention")
     if isinstance(attention, AttentionOverTime):
         heads = model.layers * model.heads
@@ -49,11 +48,11 @@ def changes(run: Run, story: Story) -> list[Change]:
         add("attention", f"heads, of {heads}, that read the row or the column of an entry", "{}", reading)
     if isinstance(attention, SequenceAttention):
         best = 100 * attention.copying.mean.max((1, 2))
-        add("attention", "attention of the best head on the entry to be copied", "{:.0f} %", best)
+        add("attention", "attention of the best head on what the answer needs", "{:.0f} %", best)
     if progress := found.get("progress"):
-        useful = "attention, over all heads, on observed entries of the same row or column"
+        useful = "attention, over all heads, on the places that are needed"
         add("progress", useful, "{:.0f} %", 100 * progress.attention.run.mean)
-        alike = "how alike the final states of a matrix's entries are (mean cosine)"
+        alike = "how alike the final states at two places are (mean cosine)"
         add("progress", alike, "{:.2f}", progress.collapse.run.mean)
     if probes := found.get("probes"):
         for target in ("row", "column"):

@@ -36,8 +36,9 @@
       figure.append(svg("text", { x: x(step), y: bottom + 20, "text-anchor": "middle" }, asText(step)));
     }
     figure.append(svg("text", { x: x(last / 2), y: height - 4, "text-anchor": "middle" }, "training step"));
-    byId("dashed").hidden = !axes[family].zero;
-    if (axes[family].zero) figure.append(across("zero", 1));
+    byId("dashed").hidden = axes[family].trivial === null;
+    byId("dashed").textContent = `; dashed: ${axes[family].trivial}`;
+    if (axes[family].trivial !== null) figure.append(across("zero", 1));
     for (const run of curves) {
       const points = run.curve.map((value, index) => [(index / Math.max(1, run.curve.length - 1)) * steps(run), value]);
       const line = { d: path(points, x, y), "clip-path": "url(#inside)" };

@@ -3,26 +3,25 @@
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
 
-from abruptlab.errors import RunError
+from abruptlab.config import RunConfig
+from abruptlab.errors import AbruptlabError, RunError
 from abruptlab.experiments.losses import final_value, smooth
-from abruptlab.experiments.variants import POINTS, zero_level
+from abruptlab.experiments.variants import POINTS, trivial_level
 from abruptlab.paper import FIGURES, Findings, Verdict, judge, writing
-from abruptlab.report.build import FALLING
 from abruptlab.report.pack import in_base64
-from abruptlab.report.pictures import small_picture
+from abruptlab.report.pictures import picture
 from abruptlab.report.template import fill
-from abruptlab.run.run import DROPS, Run
+from abruptlab.run.run import Run
 from abruptlab.sweep.file import Point, Sweep
 from abruptlab.sweep.state import RunState, read_state
 from abruptlab.system.files import write_atomically
-
-KINDS = {"encoder": "BERT: L_mask", "decoder": "GPT: loss at observed entries"}
+from abruptlab.task.base import Objective
 
 
 @dataclass(frozen=True)
@@ -35,14 +34,14 @@ class Member:
 
     @property
     def curve(self) -> list[float | None]:
-        """The loss that drops, its running mean at `POINTS` steps (all, if they are fewer); over that of predicting
-        zero, for an encoder."""
+        """The loss that drops, its running mean at `POINTS` steps (all, if they are fewer); over that of the trivial
+        solution, where it is known."""
         if self.run is None or not len(self.run.metrics["step"]):
             return []
-        step, kind = self.run.metrics["step"], self.run.config.model.kind
-        level = zero_level(self.run) if kind == "encoder" else 1.0
+        step, objective = self.run.metrics["step"], self.run.objective
+        level = 1.0 if objective.level is None else trivial_level(self.run)
         at = np.linspace(step[0], step[-1], min(POINTS, len(step)))
-        values = np.interp(at, step, smooth(self.run.metrics[DROPS[kind]]) / level)
+        values = np.interp(at, step, smooth(self.run.metrics[objective.falling]) / level)
         return [float(f"{value:.4g}") if value > 0 else None for value in values]  # a logarithm has neither 0 nor NaN
 
 
@@ -59,22 +58,23 @@ def folder_members(folder: Path) -> list[Member]:
     for path in sorted(folder.glob("*/config.toml")):
         config = Run(path.parent).config
         label = path.parent.name.removesuffix(f"-seed{config.seed}")
-        found.append(_member(path.parent, Point(label, config, KINDS[config.model.kind])))
+        found.append(_member(path.parent, Point(label, config, _family(config))))
     return found
 
 
 def build_index(found: Findings) -> Path:
-    """Write `index.html` to the folder of the findings on a sweep, with its verdicts and the figures that are there.
+    """Write `index.html` to the folder of the findings on a sweep, with its verdicts and the figures that are there;
+    those that were made from something else are made anew, or left out if the sweep cannot give them.
 
     Raises `RunError` if no run has begun, or the page cannot be written.
     """
     sweep = found.subject
     assert isinstance(sweep, Sweep)
-    pictures = {
-        spec.title: in_base64(small_picture(path))
-        for name, spec in FIGURES.items()
-        if found.suit(spec) and (path := found.folder / "figures" / f"figure_{name}.png").is_file()
-    }
+    pictures = {}
+    for name, spec in FIGURES.items():
+        there = found.suit(spec) and (found.folder / "figures" / f"figure_{name}.png").is_file()
+        if there and not isinstance(shown := picture(name, found), str):
+            pictures[spec.title] = in_base64(shown.webp)
     members, file = sweep_members(sweep), (sweep.folder / "sweep.toml").read_text(encoding="utf-8")
     with writing(found):
         return _write(found.folder, f"Sweep: {sweep.config.name}", members, judge(found), pictures, file)
@@ -92,7 +92,14 @@ def build_folder_index(folder: Path, out: Path | None = None) -> Path:
 
 
 def _member(folder: Path, point: Point) -> Member:
-    return Member(folder, read_state(folder, point), Run(folder) if (folder / "config.toml").is_file() else None)
+    state = read_state(folder, point)
+    try:
+        run = Run(folder) if (folder / "config.toml").is_file() else None
+        if run is not None:
+            run.metrics  # noqa: B018 - a damaged run is listed as failed, without a curve
+    except AbruptlabError as error:
+        return Member(folder, replace(state, state="failed", error=str(error)), None)
+    return Member(folder, state, run)
 
 
 def _write(
@@ -124,18 +131,26 @@ def _write(
 
 def _axes(members: Sequence[Member]) -> dict[str, dict]:
     """What is drawn of each family, and whether it is compared with predicting zero."""
-    axes = {
-        "encoder": {"name": "L_mask over that of predicting zero", "zero": True},
-        "decoder": {"name": FALLING["decoder"], "zero": False},
-    }
-    return {member.state.point.family: axes[member.state.point.config.model.kind] for member in members}
+    return {member.state.point.family: _axis(member.state.point.config.objective) for member in members}
+
+
+def _axis(objective: Objective) -> dict:
+    if objective.level is None:
+        return {"name": objective.drops.title, "trivial": None}
+    return {"name": f"{objective.drops.title} over that of {objective.trivial}", "trivial": objective.trivial}
+
+
+def _family(config: RunConfig) -> str:
+    """What a run is compared with, where no sweep says it: those of its kind of model and task."""
+    model = {"encoder": "BERT", "decoder": "GPT"}[config.model.kind]
+    return f"{model}: {config.objective.drops.title}"
 
 
 def _row(member: Member, out: Path) -> dict:
     """All that the page says of a run."""
-    state, run, kind = member.state, member.run, member.state.point.config.model.kind
+    state, run = member.state, member.run
     drop = None if run is None else run.drop
-    values = np.empty(0) if run is None else run.metrics[DROPS[kind]]
+    values = np.empty(0) if run is None else run.metrics[run.objective.falling]
     page = member.folder / "report.html"
     return {
         "key": member.folder.name,

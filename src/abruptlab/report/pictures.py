@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from abruptlab.errors import AbruptlabError
+from abruptlab.figures.save import is_made_from
 from abruptlab.paper import FIGURES, FigureSpec, Findings, make_figure
 
 
@@ -22,16 +23,14 @@ class Picture:
 
 
 def picture(figure: str, found: Findings) -> Picture | str:
-    """A figure of the run, made first if it is missing or older than the run's metrics; or why there is none."""
-    spec = FIGURES[figure]
-    path, metrics = found.folder / "figures" / f"figure_{figure}.png", found.run.folder / "metrics.jsonl"
-    data = path.with_suffix(".npz")
+    """A figure of the run, made first if it is missing or made from something else; or why there is none."""
+    spec, path = FIGURES[figure], found.folder / "figures" / f"figure_{figure}.png"
     try:
-        if not (path.exists() and data.exists()) or path.stat().st_mtime < metrics.stat().st_mtime:
-            make_figure(figure, found, shlex.join(["abruptlab", "figure", figure, str(found.run.folder)]))
+        if not is_made_from(path, found.origin(spec.measure)):
+            make_figure(figure, found, shlex.join(["abruptlab", "figure", figure, str(found.subject.folder)]))
     except AbruptlabError as error:
         return str(error)
-    return Picture(spec, small_picture(path), _small_data(data.read_bytes()))
+    return Picture(spec, small_picture(path), _small_data(path.with_suffix(".npz").read_bytes()))
 
 
 def small_picture(path: Path) -> bytes:

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 
 from abruptlab.errors import AbruptlabError
 from abruptlab.experiments.losses import smooth
-from abruptlab.run.run import DROPS, Run
+from abruptlab.run.run import Run
 
 
 def other_seeds(run: Run) -> list[Run]:
@@ -29,6 +29,6 @@ def band(
 ) -> tuple[Float[np.ndarray, " point"], Float[np.ndarray, " point"]]:
     """The least and the greatest loss that drops, of the run and the others, as running means at some rows of the
     metrics."""
-    name = DROPS[run.config.model.kind]
+    name = run.objective.falling
     curves = np.stack([smooth(each.metrics[name])[at] for each in (run, *others)])
     return curves.min(0), curves.max(0)

@@ -4,9 +4,8 @@ A story has parts. Which ones depends on the kind of the model; a part that the 
 instead.
 """
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -22,36 +21,24 @@ from abruptlab.experiments.probes import PLACES, Probes, measure_probes
 from abruptlab.experiments.progress import Measure, Progress, measure_progress
 from abruptlab.experiments.sequence_attention import SequenceAttention, measure_sequence_attention
 from abruptlab.figures.attention import COLOURS
-from abruptlab.figures.style import GREEN, LOSS, MASKED, OBSERVED, REFERENCE
+from abruptlab.figures.style import GREEN, curve_colour
 from abruptlab.paper import Findings
 from abruptlab.report.pack import packed_shares, rounded
 from abruptlab.report.seeds import band, other_seeds
-from abruptlab.run.run import DROPS, Run
+from abruptlab.run.run import Run
 
 MOST = 48  # checkpoints that can be scrubbed through
 POINTS = 500  # of a curve
 EARLY = 100  # more of them, ever denser towards its start
 
-CURVES = {  # of a model's kind, by metric: what it is called, and its colour (CSS turns black to white in the dark)
-    "encoder": {
-        "loss": ("L, all entries", LOSS),
-        "loss_observed": ("L_obs, observed entries", OBSERVED),
-        "loss_masked": ("L_mask, hidden entries", MASKED),
-    },
-    "decoder": {
-        "loss_prompt": ("loss over the prompt", REFERENCE),
-        "loss_observed": ("loss at observed entries of the answer", OBSERVED),
-        "loss_masked": ("loss at hidden entries of the answer", MASKED),
-    },
-}
 TARGETS = {
     "row": "the token's row",
     "column": "its column",
     "element": "its true value",
     "singular_vector": "the top singular vector",
 }
-UNIT = {"encoder": "mean squared error", "decoder": "cross-entropy (nats)"}
 COPYING = "copying"  # label of a decoder's head with most of its attention on the entry to be copied
+NEEDED = "needed"  # or, in another task, on the places of the prompt that the answer needs
 
 
 @dataclass(frozen=True)
@@ -74,17 +61,16 @@ def tell(found: Findings, through: Callable[[Sequence[str]], Iterable[str]] = it
     steps = told_steps(run)
     results: dict[str, Any] = {}
     content: dict[str, Any] = {"steps": steps, "moments": _moments(run, steps), "curves": _curves(run)}
-    parts = PARTS[run.config.model.kind]
+    parts = parts_of(run)
     for name in through(list(parts)):
-        measure, write = parts[name]
         try:
             if not steps:
                 raise RunError("the run has no checkpoint yet")
-            results[name] = measure(found, steps)
+            results[name] = parts[name].measure(found, steps)
         except AbruptlabError as error:
             content[name] = {"missing": str(error)}
         else:
-            content[name] = write(run, results[name])
+            content[name] = parts[name].write(run, results[name])
     return Story(steps, results, content)
 
 
@@ -101,20 +87,25 @@ def _moments(run: Run, steps: Sequence[int]) -> list[dict[str, Any]]:
 
 
 def _curves(run: Run) -> dict[str, Any]:
-    step, kind = run.metrics["step"], run.config.model.kind
+    step, objective = run.metrics["step"], run.objective
     last = len(step) - 1
     even, early = np.linspace(0, last, POINTS), np.geomspace(1, last + 1, EARLY) - 1
     at = np.unique(np.concatenate([even, early]).round().astype(int))
     drop, others = run.drop, other_seeds(run)
-    value = {metric: rounded(smooth(run.metrics[metric])[at]) for metric in CURVES[kind]}
     content: dict[str, Any] = {
         "step": step[at].tolist(),
         "lines": [
-            {"name": name, "colour": colour, "falls": metric == DROPS[kind], "value": value[metric]}
-            for metric, (name, colour) in CURVES[kind].items()
+            {
+                "name": metric.label,
+                "colour": curve_colour(metric.name),  # CSS turns black to white in the dark
+                "falls": metric == objective.drops,
+                "value": rounded(smooth(run.metrics[metric.name])[at]),
+            }
+            for metric in objective.curves
         ],
-        "unit": UNIT[kind],
-        "level": run.config.task.copying_level if kind == "encoder" else None,
+        "unit": objective.drops.unit,
+        "level": objective.level,
+        "trivial": objective.trivial,
         "drop": None if drop is None else {"plateau": drop.plateau, "onset": drop.onset, "end": drop.end},
         "seeds": None,
     }
@@ -143,10 +134,9 @@ def _examples(run: Run, gallery: Gallery) -> dict[str, Any]:
 
 
 def _attention(run: Run, found: AttentionOverTime) -> dict[str, Any]:
-    rows, columns = found.size
     return {
         "maps": packed_shares(found.maps),
-        "grids": [_grid("matrix", 0, rows, columns)],
+        "grids": _grids(run),
         "kinds": KINDS,
         "colours": COLOURS,
         "share": rounded(found.share.mean),
@@ -156,25 +146,22 @@ def _attention(run: Run, found: AttentionOverTime) -> dict[str, Any]:
 
 
 def _sequence_attention(run: Run, found: SequenceAttention) -> dict[str, Any]:
-    size, copying = max(run.config.task.sizes, key=math.prod), found.copying.mean[..., None]
+    share = found.copying.mean[..., None]
+    kind = COPYING if run.objective.kind == "decoder" else NEEDED
     return {
         "maps": packed_shares(found.maps),
-        "grids": [
-            _grid("prompt: the matrix with holes", 0, *size),
-            _grid("SEP", found.entries, 1, 1),
-            _grid("answer: the whole matrix", found.entries + 1, *size),
-        ],
-        "kinds": [COPYING],
-        "colours": {COPYING: GREEN},
-        "share": rounded(copying),
+        "grids": _grids(run),
+        "kinds": [kind],
+        "colours": {kind: GREEN},
+        "share": rounded(share),
         "uniform": [None],  # a query sees the more places the later it comes
-        "label": np.where(found.copying.mean >= MOST_OF_IT, COPYING, NO_LABEL).tolist(),
+        "label": np.where(found.copying.mean >= MOST_OF_IT, kind, NO_LABEL).tolist(),
     }
 
 
-def _grid(name: str, start: int, rows: int, columns: int) -> dict[str, Any]:
-    """A matrix within the sequence of places: from which place on, row by row."""
-    return {"name": name, "start": start, "rows": rows, "columns": columns}
+def _grids(run: Run) -> list[dict[str, Any]]:
+    """The places of the sequence as grids: from which place on, row by row."""
+    return [asdict(segment) for segment in run.objective.segments]
 
 
 def _embeddings(run: Run, found: Embeddings) -> dict[str, Any]:
@@ -217,13 +204,31 @@ def _progress(run: Run, found: Progress) -> dict[str, Any]:
     }
 
 
-PARTS: Mapping[str, Mapping[str, tuple[Callable[..., Any], Callable[..., dict[str, Any]]]]] = {
-    "encoder": {
-        "examples": (_measure(measure_gallery), _examples),
-        "attention": (_measure(measure_attention_over_time), _attention),
-        "embeddings": (_measure(measure_embeddings_over_time), _embeddings),
-        "probes": (_measure_probes, _probes),
-        "progress": (_measure(measure_progress), _progress),
-    },
-    "decoder": {"attention": (_measure(measure_sequence_attention), _sequence_attention)},
-}
+@dataclass(frozen=True)
+class Part:
+    """A part of the page that the scrubber moves."""
+
+    name: str
+    kinds: tuple[str, ...]  # of the objectives whose runs have it (`Objective.kind`)
+    measure: Callable[[Findings, Sequence[int]], Any]
+    write: Callable[[Run, Any], dict[str, Any]]
+
+
+PARTS = (
+    Part("examples", ("encoder",), _measure(measure_gallery), _examples),
+    Part("attention", ("encoder",), _measure(measure_attention_over_time), _attention),
+    Part(
+        "attention",
+        ("decoder", "sequence"),
+        _measure(measure_sequence_attention),
+        _sequence_attention,
+    ),
+    Part("embeddings", ("encoder",), _measure(measure_embeddings_over_time), _embeddings),
+    Part("probes", ("encoder",), _measure_probes, _probes),
+    Part("progress", ("encoder", "sequence"), _measure(measure_progress), _progress),
+)
+
+
+def parts_of(run: Run) -> dict[str, Part]:
+    """The parts that a run's page has, by name."""
+    return {part.name: part for part in PARTS if run.objective.kind in part.kinds}

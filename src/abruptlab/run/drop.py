@@ -28,6 +28,7 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import ArrayLike
 
 BIN_GROWTH = 1 + 1 / 64  # a bin's end over its start: 60 steps at step 4,000, which cut a step's noise to a sixth
 BIN_POINTS = 8  # recorded steps in a bin at least, so that its median outvotes a spike of three
@@ -36,6 +37,7 @@ PLATEAU_BAND = 0.1  # how far a level may lie from the plateau; plateaus creep b
 PLATEAU_SHARE = 0.5  # of the time until the drop; the decays above fill at most 0.2, the paper's plateau about 0.9
 DEPTH = 2.0  # the least factor of a drop; noise and creep stay far from it, the paper's drop is a factor of 30
 CONFIRMING_BINS = 3  # below plateau / DEPTH, in a row: a dip that passes is no drop
+LEAST = (PLATEAU_BINS + CONFIRMING_BINS) * BIN_POINTS + 1  # recorded steps in which there can be a drop
 ONSET = 0.1  # the fallen fraction of the plateau at the onset: the edge of the plateau's band
 LANDING = 0.9  # the covered fraction of the way to the final level at the end
 
@@ -95,21 +97,27 @@ def _settled(
     return None
 
 
-def find_drop(steps: Int[np.ndarray, " time"], loss_masked: Float[np.ndarray, " time"]) -> Drop | None:
-    """The first drop of a run that ended a plateau, by the module's definition; None if there is none (yet).
+def find_drop(steps: ArrayLike, loss_masked: ArrayLike) -> Drop | None:
+    """The first drop of a run that ended a plateau, by the module's definition; None if there is none (yet), or if
+    fewer than LEAST steps were recorded, in which no plateau and drop can be told from chance.
 
     Args:
-        steps: the recorded training steps, strictly increasing; gaps are no harm.
+        steps: the recorded training steps, strictly increasing integers; gaps are no harm.
         loss_masked: L_mask of the batch of each step (mean squared error); steps without a finite one are left out.
 
     Raises `ValueError` if the two differ in length or the steps do not increase.
     """
-    if steps.ndim != 1 or steps.shape != loss_masked.shape:
-        raise ValueError(f"expected one loss per step, got shapes {steps.shape} and {loss_masked.shape}")
+    steps, losses = np.asarray(steps), np.asarray(loss_masked, dtype=np.float64)
+    if not len(losses):
+        steps = steps.astype(np.int64)  # an empty list has no type of its own
+    if steps.dtype.kind not in "iu":
+        raise ValueError(f"expected integers as steps, got {steps.dtype}")
+    if steps.ndim != 1 or steps.shape != losses.shape:
+        raise ValueError(f"expected one loss per step, got shapes {steps.shape} and {losses.shape}")
     if (np.diff(steps) <= 0).any():
         raise ValueError("expected strictly increasing steps")
-    known = np.isfinite(loss_masked)
-    steps, losses = steps[known], loss_masked[known]
+    known = np.isfinite(losses)
+    steps, losses = steps[known], losses[known]
     edges = _bin_edges(steps)
     if len(edges) <= PLATEAU_BINS + CONFIRMING_BINS:
         return None

@@ -16,14 +16,15 @@ from pathlib import Path
 
 import torch
 
-from abruptlab.config import MatrixTask, RunConfig, TrainingConfig
+from abruptlab.config import RunConfig, TrainingConfig
 from abruptlab.errors import CheckpointError, ConfigError, RunError
 from abruptlab.model.encoder import Encoder
-from abruptlab.model.huggingface import READOUT_FILE, load_authors_checkpoint, load_huggingface, read_authors_checkpoint
+from abruptlab.model.huggingface import load_authors_checkpoint, load_huggingface, read_authors_checkpoint
 from abruptlab.run.checkpoints import save_checkpoint
-from abruptlab.run.run import ALWAYS, METRICS, MILESTONES, Run
+from abruptlab.run.run import ALWAYS, MILESTONES, Run
 from abruptlab.system.files import write_atomically
 from abruptlab.task.matrices import sample
+from abruptlab.task.matrix import MatrixTask
 
 TRIED = 128  # matrices on which numbers of heads are compared
 CLEARLY = 0.9  # of the error of the next best; on the plateau, where attention does not matter, all are about equal
@@ -72,7 +73,7 @@ def import_run(
     if len({model.config for model in models}) > 1:
         raise CheckpointError(f"expected checkpoints of one model, {files[0]} and others differ in their sizes")
     config = RunConfig("imported", task=task, model=models[0].config, training=TrainingConfig(steps=max(at)))
-    rows = _read_losses(losses_file) if losses_file else []
+    rows = _read_losses(losses_file, config.objective.names) if losses_file else []
     partial = out.with_name(f".{out.name}.tmp")
     shutil.rmtree(partial, ignore_errors=True)
     try:
@@ -104,9 +105,10 @@ def _step_of(path: Path) -> int:
 
 def _load(path: Path, heads: int) -> Encoder:
     if path.is_dir():
-        if not (path / READOUT_FILE).is_file():
-            raise CheckpointError(f"{path}: expected a folder with a BertModel and {READOUT_FILE}")
-        return load_huggingface(path)
+        model = load_huggingface(path)
+        if not isinstance(model, Encoder):
+            raise CheckpointError(f"{path}: expected a BERT, got another model")
+        return model
     return load_authors_checkpoint(path, heads)
 
 
@@ -150,9 +152,9 @@ def _cut(model: Encoder, task: MatrixTask, path: Path) -> Encoder:
     return cut.eval()
 
 
-def _read_losses(path: Path) -> list[dict[str, float | int | None]]:
+def _read_losses(path: Path, measured: Sequence[str]) -> list[dict[str, float | int | None]]:
     """The rows of a file of losses as those of a metrics file; what it lacks is null."""
-    names = ("step", *METRICS["encoder"], *ALWAYS)
+    names = ("step", *measured, *ALWAYS)
     try:
         with path.open(encoding="utf-8", newline="") as file:
             table = list(csv.DictReader(file))

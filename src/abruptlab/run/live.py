@@ -10,7 +10,8 @@ from jaxtyping import Float
 
 from abruptlab.errors import RunError
 from abruptlab.run.drop import Drop, find_drop
-from abruptlab.run.run import ALWAYS, DROPS, METRICS, Run, parse_metrics
+from abruptlab.run.metrics import parse_rows
+from abruptlab.run.run import ALWAYS, Run
 
 RECENT = 100  # steps over which speed and losses are means
 QUIET_S = 60.0  # without a new step, and a run counts as quiet
@@ -35,7 +36,8 @@ class GrowingMetrics:
         """Take in the rows that are whole and new; returns whether there were any.
 
         A run that is taken up again puts another file in the place of the old one, without the steps after its
-        checkpoint: then everything is read anew. Raises `RunError` if the file is there and cannot be read.
+        checkpoint: then everything is read anew. Raises `RunError` if the file is there and cannot be read, or is
+        damaged.
         """
         try:
             with self.path.open("rb") as file:
@@ -50,12 +52,13 @@ class GrowingMetrics:
             return False
         except OSError as error:
             raise RunError(f"cannot read {self.path}: {error.strerror}") from None
-        whole = new[: new.rfind(b"\n") + 1]  # the last line may still be being written
-        self._read += len(whole)
-        rows = parse_metrics(whole.splitlines(), self._names)
+        found = parse_rows(new, self._names, first=len(self.table["step"]))  # the last line may still be being written
+        if found.damage:
+            raise RunError(f"{self.path} is damaged: {found.damage}")
+        self._read += found.size(len(found.rows))
         for name, column in self.table.items():
-            self.table[name] = np.append(column, [float(row[name]) for row in rows])
-        return bool(rows)
+            self.table[name] = np.append(column, [float(row[name]) for row in found.rows])
+        return bool(found.rows)
 
 
 class GrowingRun:
@@ -78,11 +81,14 @@ class GrowingRun:
             if hidden and not self.folder.is_file():
                 return
             self.run = Run(self.folder)
-        kind = self.run.config.model.kind
+        objective = self.run.objective
         if self._metrics is None:
-            self._metrics = GrowingMetrics(self.folder / "metrics.jsonl", (*METRICS[kind], *ALWAYS))
+            self._metrics = GrowingMetrics(self.folder / "metrics.jsonl", (*objective.names, *ALWAYS))
+        finished = self.run.finished  # its rows came before its last checkpoint
         if self._metrics.look():
-            self.drop = find_drop(self.metrics["step"].astype(np.int64), self.metrics[DROPS[kind]])
+            self.drop = find_drop(self.metrics["step"].astype(np.int64), self.metrics[objective.falling])
+        if finished and self.step < (steps := self.run.config.training.steps):
+            raise RunError(f"{self._metrics.path} ends with {self.step} rows: the run is finished, with {steps} steps")
 
     @property
     def metrics(self) -> dict[str, Float[np.ndarray, " time"]]:

@@ -1,8 +1,8 @@
 """The run folder, which is the truth about a run, and `Run`, the only thing that anything downstream takes."""
 
+import hashlib
 import json
-import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import cast
@@ -15,15 +15,25 @@ from abruptlab.errors import CheckpointError, RunError
 from abruptlab.model.build import Model, new_model
 from abruptlab.model.decoder import Decoder
 from abruptlab.model.encoder import Encoder
-from abruptlab.run.checkpoints import load_checkpoint, read_meta, saved_steps
+from abruptlab.run.checkpoints import (
+    checkpoint_folder,
+    load_checkpoint,
+    newest_meta,
+    put_weights,
+    read_meta,
+    require_config,
+    saved_steps,
+)
 from abruptlab.run.drop import Drop, find_drop
+from abruptlab.run.metrics import Row, read_rows
+from abruptlab.run.shown import as_html, as_text
+from abruptlab.task.base import Objective
 
-METRICS: dict[str, tuple[str, ...]] = {  # of a model's kind, what is measured on every batch
-    "encoder": ("loss", "loss_observed", "loss_masked", "mean_abs_masked"),
-    "decoder": ("loss", "loss_prompt", "loss_observed", "loss_masked", "accuracy_observed", "accuracy_masked"),
+NAMED = {  # kinds of objectives
+    "encoder": "an encoder of matrices",
+    "decoder": "a decoder of matrices",
+    "sequence": "a decoder of other sequences",
 }
-# of them, the one whose drop is looked for: a BERT's is the completion, a GPT's the copying of what is observed
-DROPS: dict[str, str] = {"encoder": "loss_masked", "decoder": "loss_observed"}
 ALWAYS = ("learning_rate", "elapsed_s")
 MILESTONES = "milestones.json"  # of an imported run: those that were given by hand
 
@@ -31,7 +41,8 @@ MILESTONES = "milestones.json"  # of an imported run: those that were given by h
 class Run:
     """A trained or half-trained run, read from its folder.
 
-    Raises `RunError` if the folder holds no run.
+    Raises `RunError` if the folder holds no run, and `CheckpointError` if its checkpoints are of another configuration
+    than it says.
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -39,6 +50,20 @@ class Run:
         if not (self.folder / "config.toml").is_file():
             raise RunError(f"{self.folder} is not a run folder: expected a config.toml in it")
         self.config = RunConfig.read(self.folder / "config.toml")
+        self._newest = newest_meta(self.checkpoints)
+        if self._newest is not None:
+            require_config(self._newest, self.config, self.folder)
+
+    def __repr__(self) -> str:
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
+
+    @cached_property
+    def objective(self) -> Objective:
+        """How its model learns its task: what the metrics are, and which of them drops."""
+        return self.config.objective
 
     @property
     def checkpoints(self) -> Path:
@@ -46,21 +71,43 @@ class Run:
         return self.folder / "checkpoints"
 
     @cached_property
+    def _rows(self) -> list[Row]:
+        """Raises `RunError` as `metrics`."""
+        path = self.folder / "metrics.jsonl"
+        found = read_rows(path, (*self.objective.names, *ALWAYS))
+        if found.damage:
+            raise RunError(f"{path} is damaged: {found.damage}")
+        rows = found.rows
+        if (newest := self._newest) is not None and not found.are(newest.step, newest.metrics):
+            what = "has been changed" if len(rows) >= newest.step else f"ends with {len(rows)} rows"
+            raise RunError(f"{path} {what}: expected those of the {newest.step} steps before the last checkpoint")
+        return rows
+
+    @cached_property
     def metrics(self) -> dict[str, Shaped[np.ndarray, " time"]]:
-        """`step`, the METRICS of the model's kind, and ALWAYS: a row for each training step so far.
+        """`step`, the objective's metrics, and ALWAYS: a row for each training step so far.
 
         The row of step k is the weights after k updates on the batch of step k, which they have never seen: training
-        loss is test loss. `objectives` says what the metrics are; `elapsed_s` are seconds of training until then.
+        loss is test loss. `elapsed_s` are seconds of training until then.
+
+        Half a row at the end, which a killed run may leave, is left out. Raises `RunError`, naming the line, if the
+        file is damaged, or is not the one that the newest checkpoint was saved with.
         """
-        names = (*METRICS[self.config.model.kind], *ALWAYS)
-        rows = read_metrics(self.folder / "metrics.jsonl", names)
-        table = {name: np.array([row[name] for row in rows], dtype=np.float64) for name in names}
-        return {"step": np.array([row["step"] for row in rows], dtype=np.int64), **table}
+        return _table(self._rows, (*self.objective.names, *ALWAYS))
+
+    @cached_property
+    def norms(self) -> dict[str, Shaped[np.ndarray, " time"]]:
+        """`step`, and the norms of weights and gradients by group of parameters (`weight_norm/GROUP`, before the
+        update; `grad_norm/GROUP`), at the steps at which they were measured (`norms_every`). Raises as `metrics`."""
+        rows = [row for row in self._rows if any(name.startswith("weight_norm/") for name in row)]
+        names = [name for name in (rows[0] if rows else ()) if "_norm/" in name]
+        return _table(rows, names)
 
     @cached_property
     def drop(self) -> Drop | None:
-        """The plateau and the drop of L_mask (of what `DROPS` names for the model's kind), or None if there is none."""
-        return find_drop(self.metrics["step"], self.metrics[DROPS[self.config.model.kind]])
+        """The plateau and the drop of the objective's falling metric (L_mask, for an encoder), or None if there is
+        none."""
+        return find_drop(self.metrics["step"], self.metrics[self.objective.falling])
 
     @property
     def steps(self) -> list[int]:
@@ -72,10 +119,17 @@ class Run:
         """Whether the run has made all the steps of its configuration."""
         return self.config.training.steps in self.steps
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """What tells the run from every other, and from itself with more steps: a hash of configuration and metrics."""
+        content = json.dumps(self.config.decisive, sort_keys=True).encode()
+        metrics = self.folder / "metrics.jsonl"
+        return hashlib.sha256(content + (metrics.read_bytes() if metrics.is_file() else b"")).hexdigest()[:16]
+
     @property
     def made_with(self) -> dict[str, str]:
         """Versions and device of the newest checkpoint."""
-        return read_meta(self.checkpoints, self.steps[-1])["made_with"] if self.steps else {}
+        return read_meta(self.checkpoints, self.steps[-1]).made_with if self.steps else {}
 
     @property
     def milestones(self) -> dict[str, int]:
@@ -126,18 +180,20 @@ class Run:
         raise CheckpointError(f"{self.folder} has no checkpoint {step!r}{why}; there are: {', '.join(known) or 'none'}")
 
     def require(self, kind: str) -> None:
-        """Raises `RunError` unless the run's model is of that kind."""
-        if self.config.model.kind != kind:
-            named = {"encoder": "an encoder", "decoder": "a decoder"}
-            raise RunError(f"this needs {named[kind]}, and the run's model is {named[self.config.model.kind]}")
+        """Raises `RunError` unless the run's objective is of that kind (`Objective.kind`)."""
+        if self.objective.kind != kind:
+            raise RunError(f"this needs {NAMED[kind]}, and the run has {NAMED[self.objective.kind]}")
 
     def load(self, step: int | str) -> Model:
         """The model after `step` updates (or at a milestone, by name), on the CPU, in evaluation mode.
 
-        Raises `CheckpointError` if there is no such checkpoint (the message lists those there are) or it is damaged.
+        Raises `CheckpointError` if there is no such checkpoint (the message lists those there are), or it is damaged or
+        of another configuration.
         """
+        at = self.resolve(step)
+        require_config(read_meta(self.checkpoints, at), self.config, self.folder)
         model = new_model(self.config)
-        model.load_state_dict(load_checkpoint(self.checkpoints, self.resolve(step)))
+        put_weights(model, load_checkpoint(self.checkpoints, at), checkpoint_folder(self.checkpoints, at))
         return model.eval()
 
     def load_encoder(self, step: int | str) -> Encoder:
@@ -147,34 +203,11 @@ class Run:
 
     def load_decoder(self, step: int | str) -> Decoder:
         """`load` of a run whose model is a decoder. Raises `RunError` for an encoder."""
-        self.require("decoder")
+        if self.config.model.kind != "decoder":
+            raise RunError("this needs a decoder, and the run's model is an encoder")
         return cast(Decoder, self.load(step))
 
 
-def read_metrics(path: Path, names: Sequence[str]) -> list[dict]:
-    """The rows of a metrics file with these metrics, up to the first that is not whole (a killed run may end in half a
-    line).
-
-    Raises `RunError` if the file cannot be read; a missing file is a run without steps.
-    """
-    try:
-        lines = path.read_text().splitlines()
-    except FileNotFoundError:
-        return []
-    except (OSError, UnicodeDecodeError) as error:
-        raise RunError(f"cannot read {path}: {error}") from None
-    return parse_metrics(lines, ("step", *names))
-
-
-def parse_metrics(lines: Iterable[str | bytes], names: Collection[str]) -> list[dict]:
-    """Lines of a metrics file as rows, up to the first that is not whole or lacks one of these numbers."""
-    rows = []
-    for line in lines:
-        try:
-            row = json.loads(line)
-        except ValueError:
-            break
-        if not isinstance(row, dict) or not row.keys() >= {*names}:
-            break
-        rows.append({name: math.nan if value is None else value for name, value in row.items()})
-    return rows
+def _table(rows: Sequence[Row], names: Iterable[str]) -> dict[str, Shaped[np.ndarray, " time"]]:
+    table = {name: np.array([row[name] for row in rows], dtype=np.float64) for name in names}
+    return {"step": np.array([row["step"] for row in rows], dtype=np.int64), **table}

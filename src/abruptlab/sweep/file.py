@@ -19,20 +19,24 @@ Families may share a run: the same settings in two of them are trained once, in 
 import hashlib
 import itertools
 import json
+import math
 import tomllib
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from abruptlab.config import STRICT, RunConfig, first_mistake
 from abruptlab.errors import ConfigError
 from abruptlab.presets import PRESETS, preset
+from abruptlab.task.base import Task
+from abruptlab.task.matrix import MatrixTask
 
 if TYPE_CHECKING:
     from abruptlab.run.run import Run
 
+MOST_RUNS = 10_000  # a year of seconds-long runs; more is a slip of the pen, and takes minutes only to be listed
 Settings = dict[str, Any]  # dotted name of a field → its value
 SHIPPED = Path(__file__).parents[1] / "paper" / "sweeps"
 
@@ -57,14 +61,14 @@ class Point:
     config: RunConfig
     family: str = ""  # the variants it is compared with
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The name of its folder: a hash of all that defines its numbers.
 
         Only fields that are not at their defaults enter, so that a field yet to be invented changes no old run's key.
         """
-        usual = _flat(asdict(RunConfig()))
-        content = {name: value for name, value in _flat(asdict(self.config)).items() if value != usual[name]}
+        usual = _usual(type(self.config.task))
+        content = {name: value for name, value in _flat(self.config.to_table()).items() if value != usual[name]}
         content.pop("name", None)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -93,14 +97,16 @@ class SweepConfig:
         try:
             config = TypeAdapter(SweepConfig).validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
             config.points(path.parent)
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot read {path}: {error}") from None
         except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"{path} is not TOML: {error}") from None
+        except RecursionError:
+            raise ConfigError(f"{path} is not TOML that can be read: it is nested too deep") from None
         except ValidationError as error:
             raise ConfigError(f"{path}: {first_mistake(error)}") from None
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"cannot read {path}: {error}") from None
         return config
 
     def points(self, beside: Path = Path()) -> list[Point]:
@@ -110,6 +116,8 @@ class SweepConfig:
         """
         if Path(self.base).name != self.base:  # it moves into the sweep's folder with the sweep
             raise ConfigError(f"base: expected a preset or a file beside the sweep's, got {self.base!r}")
+        if self.count > MOST_RUNS:
+            raise ConfigError(f"expected at most {MOST_RUNS:,} runs, got {self.count:,}")
         base = preset(self.base) if self.base in PRESETS else RunConfig.read(beside / self.base)
         common = _flat(self.overrides)
         found: dict[tuple[str, str], Point] = {}
@@ -130,11 +138,20 @@ class SweepConfig:
             raise ConfigError("expected at least one seed, one variant and one value of the grid")
         return list(found.values())
 
-    def _combinations(self) -> list[Settings]:
+    @property
+    def count(self) -> int:
+        """How many runs there are; families may share some of them."""
+        return len(self.seeds) * math.prod(map(len, self._axes().values())) * max(1, len(self.variants))
+
+    def _axes(self) -> dict[str, list[Any]]:
         axes = _flat(self.grid)
         for name, values in axes.items():
             if not isinstance(values, list):
                 raise ConfigError(f"grid.{name}: expected a list of values, got {values!r}")
+        return axes
+
+    def _combinations(self) -> list[Settings]:
+        axes = self._axes()
         return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
 
 
@@ -171,6 +188,15 @@ class Sweep:
         """The families of its variants; "" is that of those which name none."""
         return list(dict.fromkeys(point.family for point in self.points))
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """What tells the sweep, as far as its runs are, from every other: a hash of its file and of theirs."""
+        from abruptlab.run.run import Run
+
+        runs = [self.folder / point.key for point in self.points]
+        prints = [Run(run).fingerprint for run in runs if (run / "config.toml").is_file()]
+        return hashlib.sha256((repr(self.config) + "".join(prints)).encode()).hexdigest()[:16]
+
     def runs(self, family: str = "") -> dict[str, list["Run"]]:
         """Of one family, by label, the runs that are finished, by seed.
 
@@ -194,9 +220,15 @@ def _flat(table: dict[str, Any], prefix: str = "") -> Settings:
     return flat
 
 
+@cache
+def _usual(task: type[Task]) -> Settings:
+    """The default of every field, with such a task; that of the task's kind is always a matrix task's."""
+    return _flat(asdict(RunConfig()) | {"task": {"kind": MatrixTask.kind, **asdict(task())}})
+
+
 def _changed(base: RunConfig, settings: Settings) -> RunConfig:
     """`base` with some fields changed, checked as a configuration file is."""
-    table = asdict(base)
+    table = base.to_table()
     for name, value in settings.items():
         *path, last = name.split(".")
         inner = table

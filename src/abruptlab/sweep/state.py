@@ -8,8 +8,9 @@ from typing import Literal
 
 import numpy as np
 
+from abruptlab.errors import AbruptlabError, RunError
 from abruptlab.run.drop import Drop
-from abruptlab.run.run import DROPS, METRICS, Run
+from abruptlab.run.run import Run
 from abruptlab.sweep.file import Point
 from abruptlab.system.files import write_atomically
 
@@ -38,7 +39,7 @@ class RunState:
     @property
     def falling(self) -> float | None:
         """The loss whose drop is looked for (L_mask, for an encoder); None before the first step."""
-        return self.losses.get(DROPS[self.point.config.model.kind])
+        return self.losses.get(self.point.config.objective.falling)
 
     @property
     def name(self) -> str:
@@ -47,15 +48,25 @@ class RunState:
 
 
 def read_state(run_folder: Path, point: Point) -> RunState:
-    """How far a point's run is. Cheap unless it is done: then its drop is looked for."""
-    names = METRICS[point.config.model.kind]
+    """How far a point's run is; a damaged one has failed. Cheap unless it is done: then its drop is looked for."""
+    try:
+        return _read_state(run_folder, point)
+    except AbruptlabError as error:
+        return RunState(point, "failed", error=str(error))
+
+
+def _read_state(run_folder: Path, point: Point) -> RunState:
+    names = point.config.objective.names
     if (run_folder / "config.toml").is_file() and (run := Run(run_folder)).finished:
-        losses = {name: float(np.mean(run.metrics[name][-AVERAGED:])) for name in names}
-        return RunState(point, "done", run.config.training.steps, run.metrics["elapsed_s"][-1], losses, run.drop)
+        metrics, steps = run.metrics, run.config.training.steps
+        if len(metrics["step"]) < steps:
+            raise RunError(f"{run_folder} is finished, and has the metrics of {len(metrics['step'])} of {steps} steps")
+        losses = {name: float(np.mean(metrics[name][-AVERAGED:])) for name in names}
+        return RunState(point, "done", steps, float(metrics["elapsed_s"][-1]), losses, run.drop)
     row = _last_row(run_folder / "metrics.jsonl")
     losses = {name: row[name] for name in names if name in row}
     note = run_folder.with_suffix(".error")
-    error = note.read_text().partition("\n")[0] if note.is_file() else ""
+    error = note.read_text(encoding="utf-8", errors="replace").partition("\n")[0] if note.is_file() else ""
     state = "failed" if error else "begun" if row else "waiting"
     return RunState(point, state, int(row.get("step", -1)) + 1, row.get("elapsed_s", 0.0), losses, error=error)
 
@@ -109,4 +120,8 @@ def _last_row(metrics: Path) -> dict[str, int | float]:
         return {}
     if not lines:
         return {}
-    return {name: np.nan if value is None else value for name, value in json.loads(lines[-1]).items()}
+    try:
+        row = json.loads(lines[-1])
+        return {name: np.nan if value is None else float(value) for name, value in row.items()}
+    except (ValueError, TypeError, AttributeError):
+        raise RunError(f"{metrics} is damaged: its last line is no row") from None

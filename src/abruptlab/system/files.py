@@ -1,18 +1,22 @@
 """Writing files so that a reader sees the old content or the new, never a half of it."""
 
 import os
+import sys
 from pathlib import Path
 
 
-def write_atomically(path: Path, content: bytes | str) -> None:
+def write_atomically(path: Path, content: bytes | str, mode: int | None = None) -> None:
     """Write `content` (text as UTF-8) to `path`: to a neighbour first, synced, then renamed over it.
 
+    The file has the permissions `mode`, or those of any new file.
     Raises `OSError` (full disk, read-only folder) with `path` as it was.
     """
     data = content.encode() if isinstance(content, str) else content
-    neighbour = path.with_name(f".{path.name}.tmp")
+    neighbour = unfinished(path)
     try:
         with neighbour.open("wb") as file:
+            if mode is not None:
+                neighbour.chmod(mode)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -20,3 +24,22 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     except OSError:
         neighbour.unlink(missing_ok=True)
         raise
+
+
+def unfinished(path: Path) -> Path:
+    """Where what will be `path` is written first; a process that is killed may leave it."""
+    return path.with_name(f".{path.name}.tmp")
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring what was renamed in a folder to the disk, so that a power cut keeps the order of renaming and deleting.
+
+    Does nothing on Windows, where folders cannot be synced. Raises `OSError`.
+    """
+    if sys.platform == "win32":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,1 +1,10 @@
-"""What a run is trained on: matrices with hidden entries, the tokens they are written in, what is minimised."""
+"""What a run is trained on. A task is one file, and a line here."""
+
+from abruptlab.task.base import Task
+from abruptlab.task.matrix import MatrixTask
+from abruptlab.task.window_sum import WindowSum
+
+TASKS: dict[str, type[Task]] = {
+    "matrix": MatrixTask,
+    "window-sum": WindowSum,
+}

@@ -1,48 +1,27 @@
-"""The task: low-rank matrices with hidden entries, drawn by counter.
+"""Low-rank matrices with hidden entries, drawn by counter."""
 
-The batch of a step depends on the task, the batch size, the seed and the step alone (and on the kind of device), so
-any step can be replayed and a resumed run needs no generator state. Steps are drawn in blocks, on the device.
-"""
-
-import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from abruptlab.config import MatrixTask
+from abruptlab.task.counter import BLOCK, by_blocks, generator
+from abruptlab.task.examples import Examples
+from abruptlab.task.matrix import MatrixTask
 from abruptlab.task.vocabulary import MASK, Vocabulary
-
-BLOCK = 64  # steps drawn at once; part of what decides the numbers
 
 
 @dataclass(frozen=True)
-class Batch:
+class Batch(Examples):
     """Matrices flattened row by row: what the model sees and what it is asked for."""
 
     tokens: Int[Tensor, "batch pos"]  # token ids, MASK where hidden
     values: Float[Tensor, "batch pos"]  # the rounded matrices, the target
     observed: Bool[Tensor, "batch pos"]  # False where hidden
     size: tuple[int, int]  # rows, columns
-
-    def __getitem__(self, part: slice) -> "Batch":
-        """The matrices of a slice of the batch."""
-        return replace(self, tokens=self.tokens[part], values=self.values[part], observed=self.observed[part])
-
-    def to(self, device: torch.device) -> "Batch":
-        """The same batch on `device`."""
-        return replace(
-            self, tokens=self.tokens.to(device), values=self.values.to(device), observed=self.observed.to(device)
-        )
-
-
-def generator(seed: int, *key: int, device: torch.device | str = "cpu") -> torch.Generator:
-    """A generator whose stream depends on `seed` and `key` alone; different keys give independent streams."""
-    state = np.random.SeedSequence(seed, spawn_key=key).generate_state(1, np.uint64)
-    return torch.Generator(device).manual_seed(int(state[0] >> np.uint64(1)))
 
 
 def sample_factors(task: MatrixTask, shape: tuple[int, ...], random: torch.Generator) -> Float[Tensor, "*shape"]:
@@ -105,8 +84,7 @@ def stream(
 
     Raises `VocabularyError` if a value has no token (Gaussian and Laplace factors are unbounded).
     """
-    for block in itertools.count(start // BLOCK):
-        yield from _sample_block(task, batch, seed, block, device)[max(0, start - block * BLOCK) :]
+    return by_blocks(partial(_sample_block, task, batch, seed, device=device), start)
 
 
 def sample(task: MatrixTask, batch: int, seed: int, step: int = 0, device: torch.device | str = "cpu") -> Batch:
@@ -122,7 +100,7 @@ def size_choices(task: MatrixTask, seed: int, block: int) -> Int[Tensor, " step"
     return torch.randint(len(task.sizes), (BLOCK,), generator=generator(seed, 1, block))
 
 
-def _sample_block(task: MatrixTask, batch: int, seed: int, block: int, device: torch.device | str) -> list[Batch]:
+def _sample_block(task: MatrixTask, batch: int, seed: int, block: int, *, device: torch.device | str) -> list[Batch]:
     vocabulary = Vocabulary.of(task)
     random = generator(seed, 0, block, device=device)
     choice = size_choices(task, seed, block)  # on the host, which must not wait for the device

@@ -1,25 +1,72 @@
-"""What is minimised and measured on every batch, for each kind of model.
-
-A metric is a sum over a batch, of one forward pass (`sums`), divided by how much it is over (`counts`). They are named
-and ordered as `run.METRICS` has them; the first one is the loss. The sums of a batch's parts add up to the batch's, so
-a step may go through its batch in parts.
-"""
+"""How matrices are learnt: by an encoder that reads a value off every token, by a decoder that writes the next one."""
 
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from abruptlab.config import RunConfig
+from abruptlab.task.base import NATS, SHARE, Metric, Objective, Segment
 from abruptlab.task.matrices import Batch
+from abruptlab.task.matrix import MatrixTask
 from abruptlab.task.sequences import sequences
 from abruptlab.task.vocabulary import Vocabulary
 
+SQUARED = "mean squared error"
 
-class Regression:
+
+@dataclass(frozen=True)
+class Regression(Objective):
     """The encoder's: squared error over all, the observed and the hidden entries; |prediction| at hidden entries."""
+
+    task: MatrixTask
+
+    kind = "encoder"
+    metrics = (
+        Metric("loss", "L", "L, all entries", SQUARED),
+        Metric("loss_observed", "L_obs", "L_obs, observed entries", SQUARED),
+        Metric("loss_masked", "L_mask", "L_mask, hidden entries", SQUARED),
+        Metric("mean_abs_masked", "|x̂|", "mean |prediction| at hidden entries", "size of an entry"),
+    )
+    falling = "loss_masked"
+    kept = "loss_observed"
+    trivial = "predicting zero"
+    story = """A transformer sees matrices of low rank, entry by entry, with some entries hidden, and has to say all
+of them. At first it learns to copy what it sees and says about 0 for what it does not. On this
+<strong>plateau</strong> nothing seems to happen for a long time. Then, with nothing changed in the training, the
+error at the hidden entries falls within a short time: the model has begun to compute them from the other entries of
+their row and column. That is <strong>abrupt learning</strong>. Move the slider: all of the page, from the loss to the
+inside of the model, goes to that moment."""
+
+    @property
+    def level(self) -> float:
+        """L_mask of predicting zero."""
+        return self.task.copying_level
+
+    @property
+    def vocabulary_size(self) -> int:
+        return Vocabulary.of(self.task).size
+
+    @property
+    def places(self) -> int:
+        return self.task.positions
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        rows, columns = self.task.of_one_size().sizes[0]
+        return (Segment("matrix", 0, rows, columns),)
+
+    def inputs(self, batch: Batch) -> Int[Tensor, "batch place"]:
+        return batch.tokens
+
+    def useful(self, batch: Batch) -> Bool[Tensor, "batch query key"]:
+        """The observed entries of the query's row and column, other than itself: attention to oneself is copying."""
+        rows, columns = batch.size
+        place = torch.arange(rows * columns, device=batch.tokens.device)
+        row, column = place // columns, place % columns
+        near = (row[:, None] == row) ^ (column[:, None] == column)  # not both: that is the place itself
+        return near & batch.observed[:, None, :]
 
     def sums(self, model: nn.Module, batch: Batch) -> Float[Tensor, " metric"]:
         predictions = model(batch.tokens).float()
@@ -40,12 +87,67 @@ class Regression:
 
 
 @dataclass(frozen=True)
-class NextToken:
+class NextToken(Objective):
     """The decoder's: cross-entropy (in nats) of the next token over the whole of [masked X, SEP, X], as the paper
     trains it; apart, that of the prompt's tokens and of the answer's observed and hidden entries; and the accuracy of
     the answer's observed and hidden entries, each given the true ones before it."""
 
-    vocabulary: Vocabulary
+    task: MatrixTask
+
+    kind = "decoder"
+    metrics = (
+        Metric("loss", "L", "loss, all tokens", NATS),
+        Metric("loss_prompt", "L_prompt", "loss over the prompt", NATS),
+        Metric("loss_observed", "L_obs", "loss at observed entries of the answer", NATS),
+        Metric("loss_masked", "L_mask", "loss at hidden entries of the answer", NATS),
+        Metric("accuracy_observed", "right at observed", "observed entries of the answer that are right", SHARE),
+        Metric("accuracy_masked", "right at hidden", "hidden entries of the answer that are right", SHARE),
+    )
+    falling = "loss_observed"  # a GPT's drop is the copying of what is observed
+    kept = "loss_observed"
+    trivial = "guessing"
+    story = """A transformer reads a matrix of low rank with some entries hidden, and after it writes the whole
+matrix, entry by entry. For a while it does neither better than chance; then, with nothing changed in the training,
+the loss at the entries that it has seen falls within a short time: it has learned to copy them. That is
+<strong>abrupt learning</strong>. Move the slider: the curve and the attention maps go to that moment."""
+
+    @property
+    def level(self) -> None:
+        """Nobody has computed the entropy of a rounded entry."""
+        return None
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The matrices' tokens."""
+        return Vocabulary.of(self.task)
+
+    @property
+    def vocabulary_size(self) -> int:
+        return self.vocabulary.decoder_size
+
+    @property
+    def places(self) -> int:
+        return 2 * self.task.positions + 1
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        (rows, columns), entries = self.task.sizes[0], self.task.positions
+        return (
+            Segment("prompt: the matrix with holes", 0, rows, columns),
+            Segment("SEP", entries, 1, 1),
+            Segment("answer: the whole matrix", entries + 1, rows, columns),
+        )
+
+    def inputs(self, batch: Batch) -> Int[Tensor, "batch place"]:
+        """All but the last entry, of which nothing is asked."""
+        return sequences(batch, self.vocabulary)[:, :-1]
+
+    def useful(self, batch: Batch) -> Bool[Tensor, "batch query key"]:
+        """For each place whose next entry was observed, that entry's place in the prompt."""
+        entries = batch.tokens.shape[1]
+        useful = batch.observed.new_zeros(len(batch), 2 * entries, 2 * entries)
+        useful[:, entries:, :entries] = torch.diag_embed(batch.observed)
+        return useful
 
     def sums(self, model: nn.Module, batch: Batch) -> Float[Tensor, " metric"]:
         tokens = sequences(batch, self.vocabulary)
@@ -70,8 +172,3 @@ class NextToken:
         observed = batch.observed.float().sum()
         entries = torch.full_like(observed, batch.observed.numel())
         return torch.stack([2 * entries, entries, observed, entries - observed, observed, entries - observed])
-
-
-def objective_of(config: RunConfig) -> Regression | NextToken:
-    """The objective of a run."""
-    return Regression() if config.model.kind == "encoder" else NextToken(Vocabulary.of(config.task))

@@ -6,7 +6,7 @@ graph may write there.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -15,10 +15,10 @@ from torch import Tensor
 
 from abruptlab.config import TrainingConfig
 from abruptlab.errors import ConfigError
-from abruptlab.task.matrices import Batch
+from abruptlab.task.examples import Examples
 
 Work = Callable[[], Float[Tensor, " metric"]]
-Step = Callable[[Batch], Float[Tensor, " metric"]]
+Step = Callable[[Examples], Float[Tensor, " metric"]]
 
 WARM_UP = 3  # steps of a size before its capture: they compile, and make the optimiser's state outside of the graphs
 
@@ -69,7 +69,7 @@ class CudaGraphs:
 class _OneSize:
     """The steps on matrices of one size."""
 
-    inputs: Batch  # where the captured step reads
+    inputs: Examples  # where the captured step reads
     done: int = 0
     captured: Work | None = None
 
@@ -85,18 +85,17 @@ class GraphedStep:
         self._step = step
         self._graphs = graphs
         self._groups = [group for optimizer in optimizers for group in optimizer.param_groups]
-        self._sizes: dict[tuple[int, int], _OneSize] = {}
+        self._sizes: dict[tuple[int, ...], _OneSize] = {}
         for group in self._groups:
             group["lr"] = torch.tensor(group["lr"], dtype=torch.float32, device=group["params"][0].device)
 
-    def __call__(self, batch: Batch) -> Float[Tensor, " metric"]:
+    def __call__(self, batch: Examples) -> Float[Tensor, " metric"]:
         """The metrics of a step on `batch`, on the device; nothing waits for it."""
         if batch.size not in self._sizes:
-            self._sizes[batch.size] = _OneSize(_clone(batch))
+            self._sizes[batch.size] = _OneSize(batch.map(torch.clone))
         here = self._sizes[batch.size]
-        here.inputs.tokens.copy_(batch.tokens)
-        here.inputs.values.copy_(batch.values)
-        here.inputs.observed.copy_(batch.observed)
+        for read, new in zip(here.inputs.tensors, batch.tensors, strict=True):
+            read.copy_(new)
         here.done += 1
         work = partial(self._step, here.inputs)
         if here.done <= WARM_UP:
@@ -113,7 +112,3 @@ class GraphedStep:
         for group in self._groups:
             group["capturable"] = False
         return captured
-
-
-def _clone(batch: Batch) -> Batch:
-    return replace(batch, tokens=batch.tokens.clone(), values=batch.values.clone(), observed=batch.observed.clone())

@@ -17,7 +17,7 @@ from torch.distributed.distributed_c10d import Store
 from torch.distributed.rendezvous import rendezvous
 
 from abruptlab.errors import ConfigError, RunError
-from abruptlab.task.matrices import Batch
+from abruptlab.task.examples import Examples
 from abruptlab.training.optimizers import optimizer_tensors, restore_optimizers
 
 
@@ -45,9 +45,9 @@ class Ranks:
         if batch % self.count:
             raise ConfigError(f"batch: expected a multiple of the number of processes ({self.count}), got {batch}")
 
-    def part(self, batch: Batch) -> Batch:
-        """The matrices of a whole batch that this process computes."""
-        size = len(batch.tokens) // self.count
+    def part(self, batch: Examples) -> Examples:
+        """The examples of a whole batch that this process computes."""
+        size = len(batch) // self.count
         return batch[self.rank * size : (self.rank + 1) * size]
 
     def add(self, tensors: Sequence[Tensor]) -> None:

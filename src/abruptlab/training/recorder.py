@@ -1,11 +1,10 @@
 """Writing a run folder: config, metrics, checkpoints; taking it up again where it was left."""
 
-import json
 import math
+import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -16,21 +15,32 @@ from torch import Tensor, nn
 
 from abruptlab.config import RunConfig
 from abruptlab.errors import CheckpointError, DivergedError, RunError
-from abruptlab.run.checkpoints import delete_checkpoint, load_checkpoint, save_checkpoint, saved_steps
+from abruptlab.run.checkpoints import (
+    checkpoint_folder,
+    delete_checkpoint,
+    delete_unfinished,
+    load_checkpoint,
+    put_weights,
+    read_meta,
+    require_config,
+    save_checkpoint,
+    saved_steps,
+)
+from abruptlab.run.divergence import BLOCK, HELD, RISE, find_divergence
 from abruptlab.run.drop import find_drop
-from abruptlab.run.run import ALWAYS, DROPS, METRICS, read_metrics
-from abruptlab.system.files import write_atomically
+from abruptlab.run.metrics import Row, Rows, Signature, as_line, read_rows
+from abruptlab.run.run import ALWAYS
+from abruptlab.run.set_aside import SetAside
+from abruptlab.system.files import unfinished, write_atomically
 from abruptlab.training.optimizers import optimizer_tensors, restore_optimizers
 from abruptlab.training.schedules import outdated
-
-Row = dict[str, int | float]
 
 
 class Recorder:
     """The one writer of a run folder, from `__enter__` to `__exit__`.
 
     Entering it raises `RunError` if the folder holds another run, or this one without `resume`, if another process
-    writes it, or if it cannot be written.
+    writes it, or if it cannot be written. With `resume`, the run there may have fewer steps (`RunConfig.prolongs`).
     """
 
     def __init__(self, config: RunConfig, folder: Path, *, resume: bool, made_with: dict[str, str]) -> None:
@@ -39,9 +49,12 @@ class Recorder:
         self.resume = resume
         self.made_with = made_with
         self.rows: list[Row] = []
-        self._names = METRICS[config.model.kind]
-        self._waiting: list[tuple[int, Float[Tensor, " metric"], float, float]] = []
+        self._objective = config.objective
+        self._names = self._objective.names
+        self._waiting: list[tuple[int, Float[Tensor, " metric"], float, float, dict[str, Tensor]]] = []
         self._lock = FileLock(folder / ".lock", blocking=False)
+        self._set_aside = SetAside(folder)
+        self._signature = Signature()
         self._seconds_before = 0.0
         self._clock = time.perf_counter()
 
@@ -55,9 +68,27 @@ class Recorder:
         """The folder of the checkpoints."""
         return self.folder / "checkpoints"
 
+    @property
+    def finished(self) -> bool:
+        """Whether the run is to be resumed and has all its steps, its rows and its last weights, intact: there is
+        nothing to do then. Nothing is written. Raises `RunError` if the folder holds another run."""
+        last = self.config.training.steps
+        with self._writing():
+            if not (self.resume and last in saved_steps(self.checkpoints)):
+                return False
+            self._require_same_run()
+        try:
+            load_checkpoint(self.checkpoints, last)
+            meta = read_meta(self.checkpoints, last)
+        except CheckpointError:
+            return False
+        rows = self._read_rows()
+        return not rows.damage and rows.are(last, meta.metrics)
+
     def __enter__(self) -> "Recorder":
         with self._writing():
-            found = self.folder.exists() and any(path.name != ".lock" for path in self.folder.iterdir())
+            ours = {".lock", unfinished(self.folder / "config.toml").name}  # all that a kill at the start may leave
+            found = self.folder.exists() and any(path.name not in ours for path in self.folder.iterdir())
             if found:
                 self._require_same_run()
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -65,9 +96,9 @@ class Recorder:
                 self._lock.acquire()
             except Timeout:
                 raise RunError(f"{self.folder} is being written by another process") from None
-            if not found:
+            if not found or RunConfig.read(self.folder / "config.toml").training.steps < self.config.training.steps:
                 write_atomically(self.folder / "config.toml", self.config.to_toml())
-                self.checkpoints.mkdir(exist_ok=True)
+            self.checkpoints.mkdir(exist_ok=True)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -77,11 +108,13 @@ class Recorder:
         path = self.folder / "config.toml"
         if not path.is_file():
             raise RunError(f"{self.folder} is not empty and holds no run; choose another folder")
-        there, ours = _flat(RunConfig.read(path)), _flat(self.config)
-        differs = next((name for name in ours if there[name] != ours[name]), None)
+        there, ours = RunConfig.read(path).decisive, self.config.decisive
+        if self.resume and self.config.prolongs(there["training.steps"]):
+            there["training.steps"] = ours["training.steps"]
+        differs = next((name for name in ours if there.get(name) != ours[name]), None)
         if differs is not None:
             raise RunError(
-                f"{self.folder} holds a different run: {differs} is {there[differs]} there, {ours[differs]} here; "
+                f"{self.folder} holds a different run: {differs} is {there.get(differs)} there, {ours[differs]} here; "
                 "choose another folder"
             )
         if not self.resume:
@@ -92,43 +125,92 @@ class Recorder:
         try:
             yield
         except OSError as error:
-            saved = saved_steps(self.checkpoints)
-            safe = f"; the run is safe up to step {saved[-1]}" if saved else ""
-            raise RunError(f"cannot write {error.filename or self.folder}: {error.strerror or error}{safe}") from None
+            where = error.filename or self.folder
+            raise RunError(f"cannot write {where}: {error.strerror or error}{self._safe()}") from None
+
+    def _safe(self) -> str:
+        """Up to which step the run can be gone on with, as the end of a sentence; "" if it is none."""
+        try:
+            rows = self._read_rows()
+            for step in reversed(saved_steps(self.checkpoints)):
+                try:
+                    self._read(step, rows)
+                except CheckpointError:
+                    continue
+                return f"; the run is safe up to step {step}"
+        except (OSError, RunError):
+            pass  # nor can it be read
+        return ""
+
+    def _read_rows(self) -> Rows:
+        return read_rows(self.metrics_file, (*self._names, *ALWAYS))
+
+    def _read(self, step: int, rows: Rows) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The weights and the optimiser's state of a checkpoint that stands on these rows of metrics.
+
+        Raises `CheckpointError`, naming what is missing or damaged, if the run cannot go on from there.
+        """
+        state = load_checkpoint(self.checkpoints, step, "optimizer")
+        weights = load_checkpoint(self.checkpoints, step)
+        if not rows.are(step, read_meta(self.checkpoints, step).metrics):
+            lost = rows.damage or f"expected the rows of the {step} steps before the checkpoint"
+            what = f"ends with {len(rows.rows)} rows" if not rows.damage and len(rows.rows) < step else "is damaged"
+            raise CheckpointError(f"{self.metrics_file} {what}: {lost}")
+        return weights, state
 
     def restore(self, model: nn.Module, optimizers: list[torch.optim.Optimizer], warn: Callable[[str], None]) -> int:
-        """Put the newest intact checkpoint into `model` and `optimizers` and forget the metrics after it.
+        """Put the newest intact checkpoint whose rows of metrics are there, too, into `model` and `optimizers`; what
+        comes after it is set aside until the run has passed it again.
 
-        Returns its step, or 0 with everything as it was if there is none; each damaged checkpoint is passed over with
-        a warning.
+        Returns its step, or 0 with everything as it was if the run has made nothing yet; each damaged checkpoint is
+        passed over with a warning. Raises `CheckpointError`, with everything as it was, if something has been made
+        and nothing of it can be gone on with, or if it is of another configuration.
         """
-        start = 0
-        for step in reversed(saved_steps(self.checkpoints)):
+        rows, saved = self._read_rows(), saved_steps(self.checkpoints)
+        start, mistakes = 0, []
+        for step in reversed(saved):
             try:
-                weights = load_checkpoint(self.checkpoints, step)
-                state = load_checkpoint(self.checkpoints, step, "optimizer")
+                weights, state = self._read(step, rows)
             except CheckpointError as error:
-                warn(f"{error}; trying the one before it")
+                mistakes.append(str(error))
                 continue
-            model.load_state_dict(weights)
+            require_config(read_meta(self.checkpoints, step), self.config, self.folder)
+            put_weights(model, weights, checkpoint_folder(self.checkpoints, step))
             restore_optimizers(optimizers, state)
             start = step
             break
-        rows = read_metrics(self.metrics_file, (*self._names, *ALWAYS))
-        self.rows = [row for row in rows if row["step"] < start]
-        with self._writing():
-            write_atomically(self.metrics_file, "".join(_line(row) for row in self.rows))
-            for step in saved_steps(self.checkpoints):
-                if step > start:
-                    delete_checkpoint(self.checkpoints, step)
-        self._seconds_before = self.rows[-1]["elapsed_s"] if self.rows else 0.0
-        self._clock = time.perf_counter()
+        else:
+            if saved or rows.data:
+                why = mistakes[0] if mistakes else f"{self.metrics_file} is there, and no checkpoint"
+                raise CheckpointError(f"{self.folder} cannot be gone on with: {why}; everything is left as it was")
+        for mistake in mistakes:
+            warn(f"{mistake}; trying the one before it")
+        self._drop_after(start, rows)
         return start
 
-    def keep(self, step: int, metrics: Float[Tensor, " metric"], rate: float) -> None:
-        """Note the metrics of a step, still on the device."""
+    def _drop_after(self, start: int, rows: Rows) -> None:
+        """Set aside what was made after the checkpoint of `start`."""
+        kept, dropped = rows.data[: rows.size(start)], rows.data[rows.size(start) :]
+        later = [step for step in saved_steps(self.checkpoints) if step > start]
+        with self._writing():
+            delete_unfinished(self.checkpoints)
+            if dropped or later:
+                until = max([start + len(dropped.splitlines()), *later])
+                moved = [checkpoint_folder(self.checkpoints, step) for step in later]
+                self._set_aside.take(min(until, self.config.training.steps), dropped, moved)
+                write_atomically(self.metrics_file, kept)
+            self._set_aside.let_go(start)
+        self.rows = rows.rows[:start]
+        self._signature = Signature(kept)
+        self._seconds_before = self.rows[-1]["elapsed_s"] if self.rows else 0.0
+        self._clock = time.perf_counter()
+
+    def keep(
+        self, step: int, metrics: Float[Tensor, " metric"], rate: float, norms: dict[str, Tensor] | None = None
+    ) -> None:
+        """Note the metrics of a step, and the norms if they were measured, still on the device."""
         elapsed = self._seconds_before + time.perf_counter() - self._clock
-        self._waiting.append((step, metrics, rate, elapsed))
+        self._waiting.append((step, metrics, rate, elapsed, norms or {}))
 
     @property
     def waiting(self) -> int:
@@ -143,17 +225,19 @@ class Recorder:
         """
         if not self._waiting:
             return []
-        table = torch.stack([metrics for _, metrics, _, _ in self._waiting]).cpu().numpy()
+        table = torch.stack([metrics for _, metrics, *_ in self._waiting]).cpu().numpy()
         rows = [
-            self._row(step, values, rate, elapsed)
-            for (step, _, rate, elapsed), values in zip(self._waiting, table, strict=True)
+            self._row(step, values, rate, elapsed, norms)
+            for (step, _, rate, elapsed, norms), values in zip(self._waiting, table, strict=True)
         ]
         self._waiting.clear()
         bad = next((at for at, row in enumerate(rows) if not math.isfinite(row["loss"])), None)
         good = rows if bad is None else rows[:bad]
         self.rows += good
-        with self._writing(), self.metrics_file.open("a") as file:
-            file.writelines(_line(row) for row in good)
+        data = b"".join(map(as_line, good))
+        with self._writing(), self.metrics_file.open("ab") as file:
+            file.write(data)
+        self._signature.add(data)
         if bad is not None:
             self._diverged(int(rows[bad]["step"]), rows[bad]["loss"])
         return rows
@@ -163,27 +247,59 @@ class Recorder:
         if step in saved:
             delete_checkpoint(self.checkpoints, step)
             saved.remove(step)
-        last = f"the last good checkpoint is that of step {saved[-1]}" if saved else "there is no good checkpoint"
-        raise DivergedError(f"the loss is {loss} at step {step}; {last}")
+        raise DivergedError(f"the loss is {loss} at step {step}; {_last_good(saved)}")
 
     def save(self, step: int, model: nn.Module, optimizers: list[torch.optim.Optimizer]) -> None:
-        """Flush the metrics, write the checkpoint of `step` if it is not there, delete the ones that may go."""
+        """Flush the metrics, write the checkpoint of `step` if it is not there, delete the ones that may go.
+
+        Raises `DivergedError`, naming the last good checkpoint, if the run has forgotten what it had learnt.
+        """
         self.flush()
+        kept = self._objective.metric(self._objective.kept)
+        losses = np.array([row[kept.name] for row in self.rows], dtype=np.float64)
+        if (since := find_divergence(losses)) is not None:
+            good = [saved for saved in saved_steps(self.checkpoints) if saved <= since]
+            raise DivergedError(
+                f"{kept.symbol} has risen more than {RISE:g}-fold, from {np.nanmin(losses[: since + 1]):.2g} to "
+                f"{np.nanmedian(losses[since:]):.2g}, at about step {since}, and stayed there for "
+                f"{BLOCK * HELD} steps; {_last_good(good)}"
+            )
         if step in saved_steps(self.checkpoints):
             return
         with self._writing():
-            save_checkpoint(self.checkpoints, step, model.state_dict(), optimizer_tensors(optimizers), self.made_with)
+            with self.metrics_file.open("ab") as file:
+                os.fsync(file.fileno())  # never a checkpoint whose rows a power cut could take away
+            save_checkpoint(
+                self.checkpoints,
+                step,
+                model.state_dict(),
+                optimizer_tensors(optimizers),
+                self.made_with,
+                config=self.config.decisive,
+                metrics=self._signature.digest,
+            )
+            self._set_aside.let_go(step)
             steps = np.array([row["step"] for row in self.rows], dtype=np.int64)
-            falling = DROPS[self.config.model.kind]
-            losses = np.array([row[falling] for row in self.rows], dtype=np.float64)
+            losses = np.array([row[self._objective.falling] for row in self.rows], dtype=np.float64)
             for old in outdated(self.config.training, saved_steps(self.checkpoints), find_drop(steps, losses)):
                 delete_checkpoint(self.checkpoints, old)
 
-    def _row(self, step: int, metrics: Float[np.ndarray, " metric"], rate: float, elapsed: float) -> Row:
-        # A 32-bit float's shortest text loses nothing, so equal files mean equal bits.
-        values = (float(str(value)) for value in metrics.astype(np.float32))
-        named = dict(zip(self._names, values, strict=True))
+    def _row(
+        self, step: int, metrics: Float[np.ndarray, " metric"], rate: float, elapsed: float, norms: dict[str, Tensor]
+    ) -> Row:
+        named = dict(zip(self._names, _shortest(metrics), strict=True))
+        if norms:
+            named |= dict(zip(norms, _shortest(torch.stack([*norms.values()]).cpu().numpy()), strict=True))
         return {"step": step, **named, "learning_rate": rate, "elapsed_s": round(elapsed, 3)}
+
+
+def _shortest(values: Float[np.ndarray, " number"]) -> list[float]:
+    """A 32-bit float's shortest text loses nothing, so equal files mean equal bits."""
+    return [float(str(value)) for value in values.astype(np.float32)]
+
+
+def _last_good(saved: Sequence[int]) -> str:
+    return f"the last good checkpoint is that of step {saved[-1]}" if saved else "there is no good checkpoint"
 
 
 class Follower:
@@ -191,6 +307,7 @@ class Follower:
 
     rows: tuple[Row, ...] = ()
     waiting = 0
+    finished = False
 
     def __enter__(self) -> "Follower":
         return self
@@ -201,7 +318,9 @@ class Follower:
     def restore(self, model: nn.Module, optimizers: list[torch.optim.Optimizer], warn: Callable[[str], None]) -> int:
         return 0
 
-    def keep(self, step: int, metrics: Float[Tensor, " metric"], rate: float) -> None:
+    def keep(
+        self, step: int, metrics: Float[Tensor, " metric"], rate: float, norms: dict[str, Tensor] | None = None
+    ) -> None:
         pass
 
     def flush(self) -> None:
@@ -209,17 +328,3 @@ class Follower:
 
     def save(self, step: int, model: nn.Module, optimizers: list[torch.optim.Optimizer]) -> None:
         pass
-
-
-def _line(row: Row) -> str:
-    known = {name: value if math.isfinite(value) else None for name, value in row.items()}  # JSON knows no NaN
-    return json.dumps(known) + "\n"
-
-
-def _flat(config: RunConfig) -> dict[str, object]:
-    """Fields by dotted name. The name of the run is not among them: it decides no number."""
-    flat: dict[str, object] = {}
-    for key, value in asdict(config).items():
-        flat |= {f"{key}.{inner}": item for inner, item in value.items()} if isinstance(value, dict) else {key: value}
-    del flat["name"]
-    return flat

@@ -20,7 +20,7 @@
       { at: drop.onset, name: "onset", anchor: "end" },
       ...(drop.end === null ? [] : [{ at: drop.end, name: "end of the drop", anchor: "start" }]),
     ] : [],
-    level: level === null ? null : { value: level, name: "predicting zero" },
+    level: level === null ? null : { value: level, name: story.curves.trivial },
   });
   const band = seeds ? [{ name: `band: ${seeds.count} seeds`, colour: `color-mix(in srgb, ${falls.colour} 35%, transparent)` }] : [];
   legend(byId("loss-legend"), [...lines, ...band]);

@@ -1,0 +1,106 @@
+"""The metrics file: a JSON object a line, that of step k in line k + 1.
+
+It grows by whole rows, so all that a killed process can leave is half a line at its end. Anything else that is not the
+next step's row is damage, and is said: rows after it would belong to other steps than they seem to.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+
+from abruptlab.errors import RunError
+from abruptlab.run.checkpoints import Digest, digest
+
+Row = dict[str, int | float]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a metrics file up to the first that is damaged."""
+
+    rows: list[Row]
+    data: bytes  # the whole file
+    ends: list[int]  # of each row, the number of bytes until its end
+    damage: str = ""  # what is wrong with the line after them; "" for nothing, or half a line that ends the file
+
+    def size(self, count: int) -> int:
+        """How many bytes the first `count` rows take."""
+        return self.ends[count - 1] if count else 0
+
+    def are(self, count: int, signed: Digest | None) -> bool:
+        """Whether the first `count` rows are there, and those that a checkpoint was saved upon."""
+        if count > len(self.rows):
+            return False
+        data = self.data[: self.size(count)]
+        return signed is None or signed == digest(data)
+
+
+def parse_rows(data: bytes, names: Collection[str], first: int = 0) -> Rows:
+    """Rows with these numbers (and `step`), the first of them that of step `first`."""
+    lines = data.split(b"\n")[:-1]  # what follows the last newline is half a line, or nothing
+    rows: list[Row] = []
+    damage = ""
+    for step, line in enumerate(lines, first):
+        try:
+            rows.append(_row(line, step, names))
+        except ValueError as error:
+            damage = f"line {step + 1}: expected the row of step {step}, got {error}"
+            break
+    ends = list(accumulate(len(line) + 1 for line in lines[: len(rows)]))
+    return Rows(rows, data, ends, damage)
+
+
+def read_rows(path: Path, names: Collection[str]) -> Rows:
+    """The rows of a file; a missing one has none. Raises `RunError` if it cannot be read."""
+    try:
+        return parse_rows(path.read_bytes(), names)
+    except FileNotFoundError:
+        return Rows([], b"", [])
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def as_line(row: Row) -> bytes:
+    """A row as a line of the file."""
+    known = {name: value if math.isfinite(value) else None for name, value in row.items()}  # JSON knows no NaN
+    return json.dumps(known).encode() + b"\n"
+
+
+def _row(line: bytes, step: int, names: Collection[str]) -> Row:
+    """A line as a row. Raises `ValueError`, saying what came instead, if it is not that of `step`."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        raise ValueError("what is no JSON") from None
+    if not isinstance(row, dict) or not isinstance(row.get("step"), int):
+        raise ValueError("what is no row")
+    if row["step"] != step:
+        raise ValueError(f"that of step {row['step']}")
+    for name in names:
+        if name not in row:
+            raise ValueError(f"one without {name}")
+        if row[name] is not None and type(row[name]) not in (int, float):
+            raise ValueError(f"{name} {str(row[name])[:40]!r}")
+    return {name: math.nan if value is None else value for name, value in row.items()}
+
+
+class Signature:
+    """The digest of a metrics file that grows."""
+
+    def __init__(self, data: bytes = b"") -> None:
+        self._hash = hashlib.sha256(data)
+        self._bytes = len(data)
+
+    def add(self, data: bytes) -> None:
+        """Take in what was appended."""
+        self._hash.update(data)
+        self._bytes += len(data)
+
+    @property
+    def digest(self) -> Digest:
+        """Of all rows until now."""
+        return Digest(self._bytes, self._hash.hexdigest())

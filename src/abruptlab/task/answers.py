@@ -1,0 +1,115 @@
+"""How a task of sequences is drawn and learnt: by the next token, over the prompt, the separator and the answer."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from abruptlab.task.base import NATS, SHARE, Metric, Objective, Segment
+from abruptlab.task.counter import BLOCK, by_blocks, generator
+from abruptlab.task.examples import Examples
+from abruptlab.task.sequence import SequenceTask
+
+
+@dataclass(frozen=True)
+class SequenceBatch(Examples):
+    """Whole sequences: what the model sees, and what it is asked for."""
+
+    tokens: Int[Tensor, "example place"]  # [prompt, separator, answer]
+    size: tuple[int, int]  # the lengths of the prompt and the answer
+
+    @property
+    def prompts(self) -> Int[Tensor, "example prompt"]:
+        """The tokens up to the separator, it included."""
+        return self.tokens[:, : self.size[0] + 1]
+
+    @property
+    def answers(self) -> Int[Tensor, "example answer"]:
+        """The tokens after it."""
+        return self.tokens[:, self.size[0] + 1 :]
+
+
+def stream(
+    task: SequenceTask, batch: int, seed: int, start: int = 0, device: torch.device | str = "cpu"
+) -> Iterator[SequenceBatch]:
+    """The batches of the steps from `start` on, without end."""
+
+    def draw(block: int) -> list[SequenceBatch]:
+        prompts, answers = task.draw(BLOCK * batch, generator(seed, 0, block, device=device))
+        tokens = torch.cat([prompts, torch.full_like(prompts[:, :1], task.separator), answers], 1)
+        return [SequenceBatch(part, (task.prompt_length, task.answer_length)) for part in tokens.split(batch)]
+
+    return by_blocks(draw, start)
+
+
+@dataclass(frozen=True)
+class Answer(Objective):
+    """Cross-entropy (in nats) of the next token over the whole sequence; apart, that of the prompt's tokens and of the
+    answer's; and how many of the answer's are right, each given the true ones before it."""
+
+    task: SequenceTask
+
+    kind = "sequence"
+    metrics = (
+        Metric("loss", "L", "loss, all tokens", NATS),
+        Metric("loss_prompt", "L_prompt", "loss over the prompt", NATS),
+        Metric("loss_answer", "L_answer", "loss over the answer", NATS),
+        Metric("accuracy", "right", "tokens of the answer that are right", SHARE),
+    )
+    falling = "loss_answer"
+    kept = "loss_answer"
+    trivial = "not reading the prompt"
+    story = """A transformer reads a prompt and writes the answer to it, token by token. On a <strong>plateau</strong>
+it knows little more than which tokens occur; then, with nothing changed in the training, the loss over the answer
+falls within a short time: it has found which tokens of the prompt each one of the answer needs. That is
+<strong>abrupt learning</strong>. Move the slider: the curves and the attention maps go to that moment."""
+
+    @property
+    def level(self) -> float | None:
+        return self.task.level
+
+    @property
+    def vocabulary_size(self) -> int:
+        return self.task.separator + 1
+
+    @property
+    def places(self) -> int:
+        return self.task.prompt_length + 1 + self.task.answer_length
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        prompt, answer = self.task.prompt_length, self.task.answer_length
+        return (
+            Segment("prompt", 0, 1, prompt),
+            Segment("SEP", prompt, 1, 1),
+            Segment("answer", prompt + 1, 1, answer),
+        )
+
+    def inputs(self, batch: SequenceBatch) -> Int[Tensor, "example place"]:
+        """All but the last token, of which nothing is asked."""
+        return batch.tokens[:, :-1]
+
+    def useful(self, batch: SequenceBatch) -> Bool[Tensor, "example query key"]:
+        """For each place before one of the answer's, what that one needs of the prompt."""
+        places = batch.tokens.shape[1] - 1
+        useful = torch.zeros(places, places, dtype=torch.bool, device=batch.tokens.device)
+        for place, keys in enumerate(self.task.needed):
+            useful[self.task.prompt_length + place, list(keys)] = True
+        return useful.expand(len(batch), -1, -1)
+
+    def sums(self, model: nn.Module, batch: SequenceBatch) -> Float[Tensor, " metric"]:
+        following, prompt = batch.tokens[:, 1:], batch.size[0]
+        logits = model(self.inputs(batch)).float()
+        losses = F.cross_entropy(logits.flatten(0, 1), following.flatten(), reduction="none").view_as(following)
+        right = logits[:, prompt:].argmax(-1) == following[:, prompt:]
+        return torch.stack([losses.sum(), losses[:, :prompt].sum(), losses[:, prompt:].sum(), right.float().sum()])
+
+    def counts(self, batch: SequenceBatch) -> Float[Tensor, " metric"]:
+        prompt, answer = batch.size
+        each = [
+            torch.full((), places, device=batch.tokens.device) for places in (prompt + answer, prompt, answer, answer)
+        ]
+        return torch.stack(each).float() * len(batch)

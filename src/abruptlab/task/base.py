@@ -1,0 +1,188 @@
+"""What a task is: all that the rest of the laboratory asks of one.
+
+A task's file holds its configuration (the `[task]` table), so nothing at its top may import PyTorch: the command line
+must answer at once.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
+
+from abruptlab.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from abruptlab.task.examples import Examples
+
+SHARE = "share"  # the unit of a metric that counts how many are right
+NATS = "cross-entropy (nats)"
+STRICT = {"extra": "forbid"}  # pydantic: an unknown field is an error
+
+
+def require(holds: bool, field_name: str, expected: str, given: object) -> None:
+    """Raises `ConfigError`, naming the field, unless its value makes sense."""
+    if not holds:
+        raise ConfigError(f"{field_name}: expected {expected}, got {given}")
+
+
+def require_words(config: object) -> None:
+    """Raises `ConfigError` for a word that is none of those its field has: no branch may be the last by mistake."""
+    for name, words in _words(type(config)).items():
+        value = getattr(config, name)
+        require(value in words, name, " or ".join(words), repr(value))
+
+
+@cache
+def _words(kind: type) -> dict[str, tuple[str, ...]]:
+    """The words that each field of a dataclass has, if it has words."""
+    hints = get_type_hints(kind)
+    return {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is Literal}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number that is measured on every batch."""
+
+    name: str  # in the metrics file
+    symbol: str  # short, where there is little room
+    label: str  # in words; up to a comma, enough to name it
+    unit: str
+
+    @property
+    def title(self) -> str:
+        """Its name in a sentence."""
+        return self.label.partition(",")[0]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Some places of what a model sees, which lie as a grid, row by row."""
+
+    name: str
+    start: int  # its first place
+    rows: int
+    columns: int
+
+
+class Objective(ABC):
+    """How a kind of model learns a task: what it sees, what is minimised and measured, where it has to look.
+
+    A metric is a sum over a batch, of one forward pass (`sums`), divided by how much it is over (`counts`); the first
+    one is the loss. The sums of a batch's parts add up to the batch's, so a step may go through its batch in parts.
+    """
+
+    kind: ClassVar[str]
+    """encoder and decoder: those of matrices; sequence: that of a task of sequences."""
+    metrics: ClassVar[tuple[Metric, ...]]
+    falling: ClassVar[str]
+    """The metric whose drop is looked for."""
+    kept: ClassVar[str]
+    """The metric that stays low once it has fallen; if it rises for good, the run has diverged (`run.divergence`)."""
+    trivial: ClassVar[str]
+    """What the trivial solution does, whose value of that metric is `level`."""
+    story: ClassVar[str]
+    """What is learnt and how it drops, in a paragraph of HTML for those who see a run for the first time."""
+
+    @property
+    @abstractmethod
+    def level(self) -> float | None:
+        """That metric's value for the trivial solution; None where nobody knows it."""
+
+    @property
+    @abstractmethod
+    def vocabulary_size(self) -> int:
+        """How many token ids there are."""
+
+    @property
+    @abstractmethod
+    def places(self) -> int:
+        """How many tokens the model sees at most."""
+
+    @property
+    @abstractmethod
+    def segments(self) -> tuple[Segment, ...]:
+        """What the places of `inputs` are."""
+
+    @abstractmethod
+    def inputs(self, batch: Any) -> "Tensor":
+        """The tokens that the model is given, `[example, place]`."""
+
+    @abstractmethod
+    def useful(self, batch: Any) -> "Tensor":
+        """Which keys each query needs, `[example, query, key]`, bool; a query of which nothing is asked has none."""
+
+    @abstractmethod
+    def sums(self, model: "nn.Module", batch: Any) -> "Tensor":
+        """The metrics, not yet divided, `[metric]`."""
+
+    @abstractmethod
+    def counts(self, batch: Any) -> "Tensor":
+        """What they are divided by, `[metric]`."""
+
+    @property
+    def answer(self) -> int:
+        """The first place of the answer; all of a matrix is one, for an encoder."""
+        return self.segments[-1].start
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the metrics, in their order."""
+        return tuple(metric.name for metric in self.metrics)
+
+    @property
+    def drops(self) -> Metric:
+        """The metric whose drop is looked for."""
+        return self.metric(self.falling)
+
+    def metric(self, name: str) -> Metric:
+        """The metric of that name."""
+        return next(metric for metric in self.metrics if metric.name == name)
+
+    @property
+    def curves(self) -> tuple[Metric, ...]:
+        """The metrics that one axis has room for: those in the unit of the one that drops."""
+        return tuple(metric for metric in self.metrics if metric.unit == self.drops.unit)
+
+
+@dataclass(frozen=True)
+class Task(ABC):
+    """What is learnt. Its fields are the `[task]` table of a configuration; `kind` says which task it is."""
+
+    __pydantic_config__: ClassVar = STRICT
+
+    kind: ClassVar[str]
+    """Which task it is: a key of `task.TASKS`, and the field `kind` of the table."""
+
+    @abstractmethod
+    def require_model(self, kind: str, positions: str) -> None:
+        """Raises `ConfigError` unless a model of that kind, with such positional embeddings, can learn the task."""
+
+    @abstractmethod
+    def objective(self, kind: str) -> Objective:
+        """How a model of that kind learns it."""
+
+    @abstractmethod
+    def stream(
+        self, batch: int, seed: int, start: int = 0, device: "torch.device | str" = "cpu"
+    ) -> "Iterator[Examples]":
+        """The batches of `batch` examples of the steps from `start` on, without end, on `device`.
+
+        A batch depends on the task, the size, the seed and the step alone (`task.counter`).
+        """
+
+    @property
+    @abstractmethod
+    def summary(self) -> str:
+        """What the examples are, in a few words."""
+
+    @abstractmethod
+    def text(self, batch: Any, index: int) -> str:
+        """One example of a batch, to be read by people."""
+
+    def of_one_size(self) -> Self:
+        """The same task with examples of one size alone, its largest: those that can be put together."""
+        return self

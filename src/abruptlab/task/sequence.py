@@ -1,0 +1,75 @@
+"""Tasks of sequences: a prompt, a separator and an answer, which a decoder learns to write.
+
+Such a task says how its examples are drawn and what each place of the answer needs; all else is the same for all.
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from abruptlab.task.base import Objective, Task, require
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from abruptlab.task.answers import SequenceBatch
+
+
+@dataclass(frozen=True)
+class SequenceTask(Task):
+    """A task whose examples are [prompt, separator, answer], each as long as the others. The token ids are 0 to that of
+    the separator, which is the largest."""
+
+    @property
+    @abstractmethod
+    def separator(self) -> int:
+        """The id of the separator."""
+
+    @property
+    @abstractmethod
+    def prompt_length(self) -> int:
+        """The number of tokens before the separator."""
+
+    @property
+    @abstractmethod
+    def needed(self) -> tuple[tuple[int, ...], ...]:
+        """For each place of the answer, the places of the prompt, from 0, without which nobody can know it."""
+
+    @property
+    @abstractmethod
+    def level(self) -> float | None:
+        """The loss over the answer (nats a token) of who does not read the prompt; None where nobody knows it."""
+
+    @abstractmethod
+    def draw(self, count: int, random: "torch.Generator") -> "tuple[Tensor, Tensor]":
+        """So many prompts and their answers, `[example, place]` each, as token ids on the generator's device."""
+
+    @property
+    def answer_length(self) -> int:
+        """The number of tokens after the separator."""
+        return len(self.needed)
+
+    def require_model(self, kind: str, positions: str) -> None:
+        """Only a decoder writes."""
+        require(kind == "decoder", "model.kind", "decoder (the task is to write an answer)", kind)
+
+    def objective(self, kind: str) -> Objective:
+        """The next token over the whole sequence."""
+        from abruptlab.task.answers import Answer
+
+        return Answer(self)
+
+    def stream(
+        self, batch: int, seed: int, start: int = 0, device: "torch.device | str" = "cpu"
+    ) -> "Iterator[SequenceBatch]":
+        """Never ends; no batch is another one's."""
+        from abruptlab.task.answers import stream
+
+        return stream(self, batch, seed, start, device)
+
+    def text(self, batch: "SequenceBatch", index: int) -> str:
+        """The ids of the prompt, a bar, those of the answer."""
+        tokens = [str(token) for token in batch.tokens[index].tolist()]
+        return " ".join([*tokens[: self.prompt_length], "|", *tokens[self.prompt_length + 1 :]])

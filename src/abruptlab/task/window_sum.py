@@ -1,0 +1,68 @@
+"""Moving-window sums, the main task of the follow-up paper (arXiv 2506.13688)."""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from abruptlab.task.base import require
+from abruptlab.task.sequence import SequenceTask
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class WindowSum(SequenceTask):
+    """Numbers x₁ … x_n and, after a separator, the sums of the last `window` of them at each place: y₁ = x₁ and, for a
+    window of two, y_i = x_{i−1} + x_i, modulo `modulus`."""
+
+    kind = "window-sum"
+
+    length: int = 16
+    """How many numbers."""
+    window: int = 2
+    """How many of them a sum is of; those at the start are of as many as there are."""
+    modulus: int = 17
+    """The numbers are 1 to modulus − 1, each as likely, the sums 0 to modulus − 1."""
+
+    def __post_init__(self) -> None:
+        require(self.length >= 1, "length", "at least 1", self.length)
+        require(1 <= self.window <= self.length, "window", f"1 to length ({self.length})", self.window)
+        require(self.modulus >= 3, "modulus", "at least 3", self.modulus)
+
+    @property
+    def summary(self) -> str:
+        return f"sums of {self.window} neighbours of {self.length} numbers, modulo {self.modulus}"
+
+    @property
+    def separator(self) -> int:
+        return self.modulus
+
+    @property
+    def prompt_length(self) -> int:
+        return self.length
+
+    @property
+    def needed(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(tuple(range(max(0, place - self.window + 1), place + 1)) for place in range(self.length))
+
+    @property
+    def level(self) -> float:
+        """The entropy of a sum, mean over the places: what is lost by who knows how often each sum occurs."""
+        number = [0.0] + [1 / (self.modulus - 1)] * (self.modulus - 1)
+        entropies, chances = [], [1.0] + [0.0] * (self.modulus - 1)  # of the sum of no number
+        for _ in range(self.window):
+            chances = [
+                sum(chances[(total - x) % self.modulus] * number[x] for x in range(self.modulus))
+                for total in range(self.modulus)
+            ]
+            entropies.append(-sum(chance * math.log(chance) for chance in chances if chance))
+        return (sum(entropies[:-1]) + entropies[-1] * (self.length - self.window + 1)) / self.length
+
+    def draw(self, count: int, random: "torch.Generator") -> "tuple[Tensor, Tensor]":
+        import torch
+
+        numbers = torch.randint(1, self.modulus, (count, self.length), generator=random, device=random.device)
+        upto = torch.nn.functional.pad(numbers.cumsum(-1), (self.window, 0))
+        return numbers, (upto[:, self.window :] - upto[:, : -self.window]) % self.modulus

@@ -1,0 +1,30 @@
+"""The least memory that a run or a number of matrices takes, reckoned without making anything."""
+
+from abruptlab.config import RunConfig
+from abruptlab.task.matrix import MatrixTask
+
+ENTRY = 8 + 4 + 1  # bytes of an entry of a batch: token, value, observed
+STATES = {"adam": 4, "adamw": 4, "sgd": 2, "muon": 3}  # weight, gradient, and what the optimiser keeps of a parameter
+
+
+def parameters(config: RunConfig) -> int:
+    """The parameters of a run's model, but for a few thousandths: without making it."""
+    model, objective = config.model, config.objective
+    block = 4 * model.width**2 + 2 * model.width * model.mlp_width
+    return model.layers * block + model.width * (objective.vocabulary_size + objective.places)
+
+
+def training_needs(config: RunConfig) -> int:
+    """The least memory, in bytes, in which the run can be trained: the model, its optimiser, the batch, and the
+    activations of the smallest part of it."""
+    training, model = config.training, config.model
+    state = 4 * STATES[training.optimizer] * parameters(config)
+    batch = training.batch * config.places * ENTRY
+    part = training.micro_batch or 1
+    activations = 2 * part * config.places * model.layers * (4 * model.width + model.mlp_width)  # in bfloat16
+    return state + batch + activations
+
+
+def matrices_need(task: MatrixTask, matrices: int) -> int:
+    """The memory, in bytes, that so many matrices take."""
+    return matrices * task.positions * ENTRY
