@@ -1,16 +1,22 @@
 """The figures of a run whose task is one of sequences (the follow-up paper)."""
 
-from abruptlab.paper.registry import FigureSpec, later
+from abruptlab.experiments.losses import measure_curves
+from abruptlab.experiments.progress import measure_progress
+from abruptlab.experiments.sequence_attention import measure_sequence_attention
+from abruptlab.figures.curves import draw_curves
+from abruptlab.figures.gpt import draw_sequence_attention
+from abruptlab.figures.progress import draw_progress
+from abruptlab.paper.registry import Figures, FigureSpec
 
-FIGURES: dict[str, FigureSpec] = {
+FIGURES: Figures = {
     "losses": FigureSpec(
         "The losses over training",
         "follow-up paper",
         "Cross-entropy of the next token, on fresh sequences: faint the value of each step, strong the running mean; "
         "right the loss over the answer alone, on a logarithmic axis. Dashed: the level of an answer that does not "
         "read the prompt. Yellow: the drop, from onset to end.",
-        later("experiments.losses", "measure_curves"),
-        later("figures.curves", "draw_curves"),
+        measure_curves,
+        draw_curves,
         kind="sequence",
     ),
     "answer-progress": FigureSpec(
@@ -19,8 +25,8 @@ FIGURES: dict[str, FigureSpec] = {
         "Under the loss over the answer: representation collapse, the mean cosine similarity of a layer's hidden "
         "states at two places of the answer, and attention progress, the share of attention that goes to the places "
         "of the prompt that the answer needs. Otherwise as the figure progress.",
-        later("experiments.progress", "measure_progress"),
-        later("figures.progress", "draw_progress"),
+        measure_progress,
+        draw_progress,
         kind="sequence",
     ),
     "answer-attention": FigureSpec(
@@ -28,8 +34,8 @@ FIGURES: dict[str, FigureSpec] = {
         "follow-up paper",
         "The map of every head, averaged over held-out sequences, in the middle of the plateau and after the drop; "
         "above each the share of its attention that goes to what the answer needs.",
-        later("experiments.sequence_attention", "measure_sequence_attention"),
-        later("figures.gpt", "draw_sequence_attention"),
+        measure_sequence_attention,
+        draw_sequence_attention,
         kind="sequence",
     ),
 }

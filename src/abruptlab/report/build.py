@@ -11,8 +11,7 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
 from abruptlab.figures.style import ATTENTION, DIVERGING
-from abruptlab.paper import FIGURES, Findings, Verdict, judge, writing
-from abruptlab.paper.ledger import named
+from abruptlab.paper import FIGURES, Findings, Verdict, counted, judge, writing
 from abruptlab.report.changes import changes
 from abruptlab.report.pack import in_base64
 from abruptlab.report.pictures import Picture, picture
@@ -68,8 +67,7 @@ def render(found: Findings, story: Story, pictures: Mapping[str, Picture | str])
         in_base64=in_base64,
         verdicts=verdicts,
         figures_of={verdict.id: _figures_of(verdict, shown) for verdict in verdicts},
-        held=sum(verdict.holds is True for verdict in verdicts),
-        judged=sum(verdict.holds is not None for verdict in verdicts),
+        counted=counted(verdicts),
         config=run.config.to_toml(),
         made_with=_made_with(run),
     )
@@ -90,9 +88,8 @@ def what_happened(run: Run) -> str:
 
 
 def _figures_of(verdict: Verdict, shown: Mapping[str, Picture]) -> list[str]:
-    """The figures on the page that a claim's place names, or that are of that place themselves."""
-    numbers, place = named(verdict), verdict.place
-    return [name for name, each in shown.items() if f"figure {name}" in numbers or each.spec.place == place]
+    """The figures on the page that show what a claim is about."""
+    return [name for name in verdict.figures if name in shown]
 
 
 def _files(shown: Mapping[str, Picture]) -> dict[str, str]:
