@@ -24,7 +24,7 @@ from tabulate import tabulate
 from abruptlab import pretrained_run
 from abruptlab.baselines.nuclear import NuclearNorm
 from abruptlab.baselines.oracle import NuclearNormOracle
-from abruptlab.experiments.evaluation import incomplete, predict
+from abruptlab.experiments.evaluation import estimated, incomplete, predict
 from abruptlab.system.files import write_atomically
 from abruptlab.system.provenance import device_name, versions
 from abruptlab.task.matrices import Batch, sample
@@ -97,7 +97,7 @@ def classical(rank: int) -> dict[str, Method]:
 
     methods = {OURS: NuclearNorm(), COMPILED: NuclearNormOracle(), FACTORISATION: Factorisation(rank)}
     named: dict[str, Method] = {
-        name: lambda batch, method=method: method.estimate(incomplete(batch)) for name, method in methods.items()
+        name: lambda batch, method=method: estimated(method, batch).numpy() for name, method in methods.items()
     }
     return {**named, REBUILT: lambda batch: np.stack([rebuilt(matrix) for matrix in incomplete(batch)])}
 

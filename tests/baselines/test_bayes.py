@@ -14,6 +14,7 @@ from abruptlab.baselines.bayes import Posterior, PosteriorMean
 from abruptlab.errors import ConfigError, DataError
 from abruptlab.task.matrices import sample
 from abruptlab.task.matrix import Factors, MatrixTask
+from tests.solving import fill
 
 NAN = np.nan
 PRIORS: dict[str, Any] = {"uniform": stats.uniform(-1, 2), "gaussian": stats.norm(), "laplace": stats.laplace()}
@@ -127,27 +128,27 @@ def test_a_matrix_is_completed_alike_alone_and_in_a_batch_and_whatever_the_globa
     _, incomplete = task_matrices(3, 1, 12, decimals=1)
     method = PosteriorMean(1, decimals=1, particles=64)
     torch.manual_seed(1)
-    filled = method.fit_transform(incomplete)
+    filled = fill(method, incomplete)
     torch.manual_seed(2)
-    np.testing.assert_array_equal(method.transform(incomplete[7]), filled[7])
+    np.testing.assert_array_equal(fill(method, incomplete[7]), filled[7])
     monkeypatch.setattr(bayes, "TOGETHER", 5 * 9 * 64)  # five matrices at once
-    np.testing.assert_array_equal(method.transform(incomplete), filled)
+    np.testing.assert_array_equal(fill(method, incomplete), filled)
     seen = ~np.isnan(incomplete)
     np.testing.assert_array_equal(filled[seen], incomplete[seen])
-    assert not np.array_equal(PosteriorMean(1, decimals=1, particles=64, seed=1).transform(incomplete), filled)
+    assert not np.array_equal(fill(PosteriorMean(1, decimals=1, particles=64, seed=1), incomplete), filled)
 
 
 def test_two_cores_give_the_same_and_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     _, incomplete = task_matrices(3, 1, 6, decimals=1)
     method = PosteriorMean(1, decimals=1, particles=64)
-    alone = method.transform(incomplete)
+    alone = fill(method, incomplete)
     monkeypatch.setattr(bayes, "TOGETHER", 1)  # one matrix at once
     torch.set_num_threads(2)
     try:
-        np.testing.assert_array_equal(method.transform(incomplete), alone)
+        np.testing.assert_array_equal(fill(method, incomplete), alone)
         assert torch.get_num_threads() == 2
         with pytest.raises(ConfigError):
-            PosteriorMean(9).transform(incomplete)
+            PosteriorMean(9).solve(torch.ones(1, 3, 3), torch.ones(1, 3, 3, dtype=torch.bool))
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)
@@ -219,6 +220,7 @@ def test_a_matrix_that_is_none_of_the_task_s_is_said_to_be_so(monkeypatch: pytes
     [
         ({"rank": 1, "factors": "cauchy"}, "expected one of uniform, gaussian, laplace, got cauchy"),
         ({"rank": 1, "particles": 30}, "particles: expected a multiple of 4, at least 8, got 30"),
+        ({"rank": 1.0}, "rank: expected a whole number of at least 1, got 1.0"),
         ({"rank": 3}, "rank: expected 1 to 2"),
         ({"rank": 1, "decimals": 7}, "decimals: expected 0 to 4, got 7"),
     ],
@@ -231,3 +233,12 @@ def test_settings_that_make_no_sense_are_one_clear_line(settings: dict, said: st
 def test_what_is_no_matrix_is_an_error() -> None:
     with pytest.raises(DataError, match="expected a matrix"):
         PosteriorMean(1).posterior([0.5, 0.25])
+
+
+def test_one_matrix_that_is_none_of_the_task_s_is_completed_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smc, "LEVELS", 15)
+    given = [[0.9, -0.2, 0.7], [-0.8, 0.6, NAN], [0.1, 0.9, -0.5]]
+    with pytest.warns(ConvergenceWarning, match="1 of 1 matrices"):
+        completed = PosteriorMean(1, particles=64).transform(given)
+    assert -1 <= completed[1, 2] <= 1
+    np.testing.assert_array_equal(np.delete(completed, 5), np.delete(np.ravel(given), 5))

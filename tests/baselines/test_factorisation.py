@@ -9,6 +9,7 @@ from abruptlab.baselines.factorisation import Factorisation
 from abruptlab.errors import ConfigError
 from abruptlab.task.matrices import sample
 from abruptlab.task.matrix import MatrixTask
+from tests.solving import fill, solve
 
 
 def hide(matrix: np.ndarray, *places: tuple[int, int]) -> np.ndarray:
@@ -26,7 +27,7 @@ def task_matrices(rows: int, columns: int, rank: int, matrices: int) -> tuple[np
 
 def test_the_missing_entry_of_a_rank_1_matrix_follows_from_three_others() -> None:
     matrix = np.outer([0.5, -0.8, 0.3], [0.9, 0.4, -0.7, 0.6])
-    filled = Factorisation(1).fit_transform(hide(matrix, (0, 2), (2, 1)))
+    filled = fill(Factorisation(1), hide(matrix, (0, 2), (2, 1)))
     np.testing.assert_allclose(filled, matrix, atol=2e-4)
 
 
@@ -35,7 +36,7 @@ def test_a_missing_entry_of_a_rank_2_matrix_makes_its_minors_vanish() -> None:
     matrices = random.uniform(-1, 1, (8, 4, 2)) @ random.uniform(-1, 1, (8, 2, 5))
     incomplete = matrices.copy()
     incomplete[:, 1, 3] = np.nan
-    np.testing.assert_allclose(Factorisation(2, ridge=1e-9).fit_transform(incomplete), matrices, atol=1e-4)
+    np.testing.assert_allclose(fill(Factorisation(2, ridge=1e-9), incomplete), matrices, atol=1e-4)
 
 
 def test_with_everything_observed_the_ridge_shrinks_the_singular_values() -> None:
@@ -43,13 +44,13 @@ def test_with_everything_observed_the_ridge_shrinks_the_singular_values() -> Non
     matrix = np.random.default_rng(1).uniform(-1, 1, (4, 6))
     left, sizes, right = np.linalg.svd(matrix, full_matrices=False)
     expected = (left[:, :2] * (sizes[:2] - 0.2)) @ right[:2]
-    np.testing.assert_allclose(Factorisation(2, ridge=0.2).estimate(matrix), expected, atol=1e-3)
+    np.testing.assert_allclose(solve(Factorisation(2, ridge=0.2), matrix), expected, atol=1e-3)
 
 
 def test_no_general_minimiser_finds_a_lower_objective() -> None:
     _, incomplete = task_matrices(4, 5, 2, matrices=3)
     seen = ~np.isnan(incomplete)
-    for matrix, observed, estimate in zip(incomplete, seen, Factorisation(2).estimate(incomplete), strict=True):
+    for matrix, observed, estimate in zip(incomplete, seen, solve(Factorisation(2), incomplete), strict=True):
 
         def objective(x: np.ndarray, values: np.ndarray = matrix, where: np.ndarray = observed) -> tuple:
             u, v = x[:8].reshape(4, 2), x[8:].reshape(5, 2)
@@ -67,10 +68,10 @@ def test_no_general_minimiser_finds_a_lower_objective() -> None:
 
 def test_a_matrix_is_completed_alike_alone_in_a_batch_and_transposed() -> None:
     _, incomplete = task_matrices(6, 6, 1, matrices=70)
-    filled = Factorisation(1).fit_transform(incomplete)
-    np.testing.assert_allclose(Factorisation(1).fit_transform(incomplete[60]), filled[60], atol=1e-10)
+    filled = fill(Factorisation(1), incomplete)
+    np.testing.assert_allclose(fill(Factorisation(1), incomplete[60]), filled[60], atol=1e-10)
     decided = (~np.isnan(incomplete)).sum(1).min(1) >= 3
-    flipped = Factorisation(1).fit_transform(incomplete.swapaxes(1, 2)).swapaxes(1, 2)
+    flipped = fill(Factorisation(1), incomplete.swapaxes(1, 2)).swapaxes(1, 2)
     both = decided & ((~np.isnan(incomplete)).sum(2).min(1) >= 3)
     np.testing.assert_allclose(flipped[both], filled[both], atol=1e-3)
 
@@ -78,11 +79,11 @@ def test_a_matrix_is_completed_alike_alone_in_a_batch_and_transposed() -> None:
 def test_observed_entries_stay_and_nothing_observed_gives_zero() -> None:
     matrix, incomplete = task_matrices(7, 7, 2, matrices=10)
     seen = ~np.isnan(incomplete)
-    filled = Factorisation(2).fit_transform(incomplete)
+    filled = fill(Factorisation(2), incomplete)
     np.testing.assert_array_equal(filled[seen], matrix[seen])
-    np.testing.assert_array_equal(Factorisation(2).fit_transform(np.full((3, 4), np.nan)), np.zeros((3, 4)))
+    np.testing.assert_array_equal(fill(Factorisation(2), np.full((3, 4), np.nan)), np.zeros((3, 4)))
     incomplete[0, 2] = np.nan
-    np.testing.assert_allclose(Factorisation(2).fit_transform(incomplete[0])[2], 0, atol=1e-12)
+    np.testing.assert_allclose(fill(Factorisation(2), incomplete[0])[2], 0, atol=1e-12)
 
 
 def test_more_restarts_never_end_higher() -> None:
@@ -90,7 +91,7 @@ def test_more_restarts_never_end_higher() -> None:
     seen = ~np.isnan(incomplete)
 
     def misfit(restarts: int) -> np.ndarray:
-        estimate = Factorisation(2, restarts=restarts).estimate(incomplete)
+        estimate = solve(Factorisation(2, restarts=restarts), incomplete)
         norms = np.linalg.svd(estimate, compute_uv=False).sum(-1)
         return (np.where(seen, estimate - incomplete, 0) ** 2).sum((1, 2)) + 2 * 3e-5 * norms
 
@@ -99,15 +100,23 @@ def test_more_restarts_never_end_higher() -> None:
     assert (many < one * 0.5).any()  # a single start does get stuck
 
 
-@pytest.mark.parametrize("bad", [{"rank": 0}, {"rank": 1, "restarts": 0}, {"rank": 1, "ridge": 0.0}])
-def test_settings_that_make_no_sense_are_one_clear_line(bad: dict) -> None:
-    with pytest.raises(ConfigError, match="expected rank and restarts of at least 1 and a ridge above 0"):
-        Factorisation(**bad).fit_transform(np.ones((2, 2)))
+@pytest.mark.parametrize(
+    ("bad", "line"),
+    [
+        ({"rank": 0}, "rank: expected a whole number of at least 1, got 0"),
+        ({"rank": 1.0}, "rank: expected a whole number of at least 1, got 1.0"),
+        ({"rank": 1, "restarts": 0}, "restarts: expected a whole number of at least 1, got 0"),
+        ({"rank": 1, "ridge": 0.0}, "ridge: expected a number above 0, got 0.0"),
+    ],
+)
+def test_settings_that_make_no_sense_are_one_clear_line(bad: dict, line: str) -> None:
+    with pytest.raises(ConfigError, match=line):
+        Factorisation(1).set_params(**bad).fit_transform(np.ones((2, 2)))
 
 
 def test_the_seed_decides_the_starts() -> None:
     _, incomplete = task_matrices(5, 5, 2, matrices=5)
     torch.manual_seed(1)  # no global state is used
-    first = Factorisation(2, restarts=2).estimate(incomplete)
+    first = solve(Factorisation(2, restarts=2), incomplete)
     torch.manual_seed(2)
-    np.testing.assert_array_equal(Factorisation(2, restarts=2).estimate(incomplete), first)
+    np.testing.assert_array_equal(solve(Factorisation(2, restarts=2), incomplete), first)

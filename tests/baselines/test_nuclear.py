@@ -12,6 +12,7 @@ from abruptlab.baselines.oracle import NuclearNormOracle, compiled
 from abruptlab.errors import ConfigError, DataError
 from abruptlab.task.matrices import sample
 from abruptlab.task.matrix import MatrixTask
+from tests.solving import fill, solve
 
 NAN = np.nan
 
@@ -42,8 +43,8 @@ def norms(matrices: np.ndarray) -> np.ndarray:
 )
 def test_answers_known_by_hand(given: list, expected: list) -> None:
     method = NuclearNorm(tolerance=1e-10)
-    np.testing.assert_allclose(method.estimate(given), expected, atol=1e-4)
-    np.testing.assert_allclose(method.estimate(np.transpose(given)), np.transpose(expected), atol=1e-4)
+    np.testing.assert_allclose(solve(method, given), expected, atol=1e-4)
+    np.testing.assert_allclose(solve(method, np.transpose(given)), np.transpose(expected), atol=1e-4)
 
 
 @pytest.mark.parametrize("size", [(7, 7), (4, 6), (6, 3)])
@@ -51,7 +52,7 @@ def test_answers_known_by_hand(given: list, expected: list) -> None:
 def test_objectives_are_those_of_cvxpy(size: tuple[int, int], p: float) -> None:
     pytest.importorskip("cvxpy")
     _, given = problems(4, p, size)
-    ours, oracle = NuclearNorm().estimate(given), NuclearNormOracle().estimate(given)
+    ours, oracle = solve(NuclearNorm(), given), solve(NuclearNormOracle(), given)
     np.testing.assert_allclose(norms(ours), norms(oracle), rtol=1e-4)
     observed = ~np.isnan(given)
     np.testing.assert_array_equal(ours[observed], given[observed])
@@ -63,7 +64,7 @@ def test_regularised_objectives_are_those_of_cvxpy() -> None:
     _, given = problems(3, 0.3, (5, 4))
     seen, values = ~np.isnan(given), np.nan_to_num(given)
     for penalty in (0.0005, 0.01, 0.2):
-        ours = RegularisedNuclearNorm(penalty).estimate(given)
+        ours = solve(RegularisedNuclearNorm(penalty), given)
         for matrix, mask, completed in zip(values, seen, ours, strict=True):
             variable = cvxpy.Variable(matrix.shape)
             misfit = cvxpy.sum_squares(cvxpy.multiply(mask.astype(float), variable) - matrix) / mask.sum()
@@ -74,33 +75,33 @@ def test_regularised_objectives_are_those_of_cvxpy() -> None:
 
 def test_the_loss_of_the_paper_s_task_is_the_reference_s() -> None:
     values, given = problems(256, 0.3)
-    errors = ((NuclearNorm().transform(given) - values) ** 2).mean((1, 2))
+    errors = ((fill(NuclearNorm(), given) - values) ** 2).mean((1, 2))
     assert abs(errors.mean() - 1.18e-2) < 3 * np.hypot(0.08e-2, errors.std() / np.sqrt(256))
 
 
 def test_a_matrix_does_not_depend_on_its_batch_its_scale_or_the_order_of_its_rows() -> None:
     _, given = problems(5, 0.3)
-    together = NuclearNorm().estimate(given)
-    np.testing.assert_allclose(NuclearNorm().estimate(given[3]), together[3], atol=1e-9)
-    np.testing.assert_allclose(NuclearNorm().estimate(1e-6 * given), 1e-6 * together, atol=1e-12)
-    np.testing.assert_allclose(NuclearNorm().estimate(1e6 * given[:, ::-1]), 1e6 * together[:, ::-1], atol=1)
+    together = solve(NuclearNorm(), given)
+    np.testing.assert_allclose(solve(NuclearNorm(), given[3]), together[3], atol=1e-9)
+    np.testing.assert_allclose(solve(NuclearNorm(), 1e-6 * given), 1e-6 * together, atol=1e-12)
+    np.testing.assert_allclose(solve(NuclearNorm(), 1e6 * given[:, ::-1]), 1e6 * together[:, ::-1], atol=1)
 
 
 def test_a_large_matrix_of_low_rank_is_recovered() -> None:
     values, given = problems(1, 0.5, (90, 60), rank=2)
-    np.testing.assert_allclose(NuclearNorm().estimate(given), values, atol=0.03)  # the rounding is of full rank
+    np.testing.assert_allclose(solve(NuclearNorm(), given), values, atol=0.03)  # the rounding is of full rank
 
 
 def test_penalised_complete_matrices_are_shrunk() -> None:
     np.testing.assert_allclose(
-        RegularisedNuclearNorm(penalty=0.5, tolerance=1e-10).estimate([[3, 0], [0, -0.5]]), [[2, 0], [0, 0]], atol=1e-4
+        solve(RegularisedNuclearNorm(penalty=0.5, tolerance=1e-10), [[3, 0], [0, -0.5]]), [[2, 0], [0, 0]], atol=1e-4
     )
 
 
 def test_penalised_completions_are_fixed_points_of_soft_impute() -> None:
     _, given = problems(8, 0.3, (6, 5))
     penalty, seen = 0.01, ~np.isnan(given)
-    completed = RegularisedNuclearNorm(penalty, tolerance=1e-10).estimate(given)
+    completed = solve(RegularisedNuclearNorm(penalty, tolerance=1e-10), given)
     filled = torch.from_numpy(np.where(seen, given, completed))
     again = shrink(filled, torch.from_numpy(penalty * seen.sum((1, 2), keepdims=True) / 2))
     np.testing.assert_allclose(again, completed, atol=1e-4)
@@ -108,13 +109,13 @@ def test_penalised_completions_are_fixed_points_of_soft_impute() -> None:
 
 def test_no_penalty_is_the_constraint() -> None:
     _, given = problems(8, 0.3)
-    np.testing.assert_array_equal(RegularisedNuclearNorm(penalty=0.0).estimate(given), NuclearNorm().estimate(given))
+    np.testing.assert_array_equal(solve(RegularisedNuclearNorm(penalty=0.0), given), solve(NuclearNorm(), given))
 
 
 def test_too_few_iterations_give_a_warning_and_the_last_completion() -> None:
     _, given = problems(8, 0.3)
     with pytest.warns(ConvergenceWarning, match="8 of 8 matrices missed tolerance 1e-05 in 10 iterations"):
-        assert np.isfinite(NuclearNorm(max_iterations=10).estimate(given)).all()
+        assert np.isfinite(solve(NuclearNorm(max_iterations=10), given)).all()
 
 
 @pytest.mark.parametrize(
@@ -122,11 +123,11 @@ def test_too_few_iterations_give_a_warning_and_the_last_completion() -> None:
 )
 def test_settings_without_sense_are_errors(method: NuclearNorm | RegularisedNuclearNorm) -> None:
     with pytest.raises(ConfigError, match="nuclear norm: expected"):
-        method.estimate([[1.0]])
+        solve(method, [[1.0]])
 
 
 def test_the_oracle_without_cvxpy_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled.cache_clear()
     monkeypatch.setitem(sys.modules, "cvxpy", None)
     with pytest.raises(DataError, match=r"pip install 'abruptlab\[baselines\]'"):
-        NuclearNormOracle().estimate([[1.0, NAN]])
+        solve(NuclearNormOracle(), [[1.0, NAN]])

@@ -1,18 +1,28 @@
 """Completing a person's matrix: the methods on known answers, and `abruptlab complete` as a user meets it."""
 
+import os
 import re
 import shutil
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args, get_type_hints
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.image import imread
 
+import abruptlab as abruptlab_package
+from abruptlab.baselines import smc
+from abruptlab.baselines.holdout import HeldOut
 from abruptlab.cli.completing import LISTED, Complete
+from abruptlab.complete import methods as completion
 from abruptlab.complete.methods import METHODS, Completion, complete, plan
 from abruptlab.errors import ConfigError, DataError
 from abruptlab.figures.completion import draw_completion
+from tests.baselines.test_completer import person_data
 from tests.cli.test_cli import abruptlab
 
 NAN = np.nan
@@ -22,6 +32,8 @@ HOLES = [(0, 1), (1, 3), (2, 0), (4, 2)]
 GIVEN = MATRIX.copy()
 GIVEN[tuple(zip(*HOLES, strict=True))] = NAN
 OPTIONS = {"factorisation": {"rank": 1}, "posterior-mean": {"rank": 1}}
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(abruptlab_package.__file__).parents[1])}
+HELD_OUT = HeldOut(0.1, 0.2, entries=5, in_deviations=False)
 LOW_RANK = [name for name in METHODS if name != "means"]
 
 
@@ -39,13 +51,16 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("name", LOW_RANK)
 def test_a_matrix_of_rank_1_is_completed(name: str) -> None:
-    completion = complete(GIVEN, plan(name, GIVEN.shape, **OPTIONS.get(name, {})))
+    planned = plan(name, GIVEN.shape, **OPTIONS.get(name, {}))
+    assert planned.folds == 10
+    completed = complete(GIVEN, replace(planned, folds=3))
     tolerance = 0.3 if name == "bert" else 0.02
-    np.testing.assert_allclose(completion.values, MATRIX, atol=tolerance)
-    np.testing.assert_array_equal(completion.observed, ~np.isnan(GIVEN))
-    np.testing.assert_array_equal(completion.values[completion.observed], GIVEN[completion.observed])
-    assert (completion.spread is not None) == (name == "posterior-mean")
-    assert not completion.warnings
+    np.testing.assert_allclose(completed.values, MATRIX, atol=tolerance)
+    np.testing.assert_array_equal(completed.observed, ~np.isnan(GIVEN))
+    np.testing.assert_array_equal(completed.values[completed.observed], GIVEN[completed.observed])
+    assert (completed.spread is not None) == (name == "posterior-mean")
+    assert completed.held_out.better
+    assert not completed.warnings
 
 
 @pytest.mark.parametrize("name", ["nuclear", "regularised", "factorisation", "means"])
@@ -85,13 +100,13 @@ def test_a_matrix_outside_of_the_prior_is_refused() -> None:
 
 def test_entries_beyond_the_largest_number_are_refused() -> None:
     given = np.array([[1e308, 1.7e308], [1.7e308, NAN]])
-    with pytest.raises(DataError, match="beyond the largest number"):
+    with pytest.raises(DataError, match="beyond the range of float64"):
         complete(given, plan("factorisation", (2, 2), rank=1))
 
 
 def test_what_a_method_has_to_say_comes_with_the_completion() -> None:
-    completion = complete(0.5 * np.eye(5), plan("bert", (5, 5)))
-    assert re.search("not of rank 1", completion.warnings[0])
+    said = complete(0.5 * np.eye(5), plan("bert", (5, 5))).warnings
+    assert re.search("not of rank 1", said[0])
 
 
 @pytest.mark.parametrize(
@@ -100,6 +115,7 @@ def test_what_a_method_has_to_say_comes_with_the_completion() -> None:
         ("factorisation", (5, 4), {}, "method factorisation: expected the rank of the matrix, 1 to 4, got none"),
         ("factorisation", (5, 4), {"rank": 5}, "1 to 4, got 5"),
         ("posterior-mean", (5, 4), {"rank": 0}, "1 to 4, got 0"),
+        ("bert", (5, 5), {"scale": "columns"}, "no option scale, which is one of nuclear and regularised and fact"),
         ("nuclear", (5, 4), {"rank": 2}, "no option rank, which is one of factorisation and posterior-mean"),
         ("means", (5, 4), {"run": "laptop"}, "no option run, which is one of bert"),
         ("nuclear", (4000, 4000), {}, r"about [\d,]+ minutes for a matrix of 4000×4000, .*: take a part of it"),
@@ -126,7 +142,7 @@ def test_200_by_100_is_no_matter_for_the_default() -> None:
 def test_the_picture_shows_holes_and_spread(shape: tuple[int, int]) -> None:
     random = np.random.default_rng(0)
     values, observed = random.uniform(2, 3, shape), random.random(shape) > 0.3
-    figure = draw_completion(Completion(values, observed, np.where(observed, 0, 0.5), ()))
+    figure = draw_completion(Completion(values, observed, np.where(observed, 0, 0.5), HELD_OUT, ()))
     holes, whole, spread, *_ = (axes.images[0] for axes in figure.axes[:3])
     np.testing.assert_array_equal(np.ma.getmaskarray(np.ma.asarray(holes.get_array())), ~observed)
     assert not np.ma.is_masked(whole.get_array())
@@ -134,7 +150,7 @@ def test_the_picture_shows_holes_and_spread(shape: tuple[int, int]) -> None:
     assert low == pytest.approx(values.min())
     assert high == pytest.approx(values.max())
     assert spread.get_clim() == (0, 0.5)
-    assert len(draw_completion(Completion(values, observed, None, ())).axes) == 3  # two panels and a bar
+    assert len(draw_completion(Completion(values, observed, None, HELD_OUT, ())).axes) == 3  # two panels and a bar
 
 
 # ---- the command
@@ -173,7 +189,10 @@ def test_the_page_shows_what_is_printed(
         assert "".join(f"    {line}\n" for line in text.splitlines()) in page
 
 
-def test_the_spread_is_printed(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_spread_is_printed(
+    table: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(completion, "HELD_OUT", 0.0)  # one part alone
     assert abruptlab("complete", table, "--method", "posterior-mean", "--rank", "1") == (0, "")
     assert len(re.findall(r"-?\d\.\d{4}  ±\s+\d\.\d{4}\n", capsys.readouterr().out)) == 4
 
@@ -184,14 +203,213 @@ def test_a_long_list_is_cut(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert abruptlab("complete", tmp_path / "t.npy") == (0, "")
     shown = capsys.readouterr().out
     assert f"… and {np.isnan(given).sum() - LISTED} more" in shown
-    assert len(shown.splitlines()) == LISTED + 4
+    assert len(shown.splitlines()) == LISTED + 5
     np.testing.assert_allclose(np.load(tmp_path / "t.completed.npy"), 1, atol=1e-3)
 
 
-def test_the_input_is_overwritten_only_if_told(table: Path) -> None:
-    assert abruptlab("complete", table, "--out", table) == (0, "")
+def test_nothing_is_overwritten_unless_told(table: Path) -> None:
+    before = table.read_text()
+    for words, taken in ((["--out", table], "t.csv"), ([], "t.completed.csv"), (["--picture", "t.png"], "t.png")):
+        if not Path(taken).exists():
+            Path(taken).write_text("mine")
+        status, said = abruptlab("complete", table, *words)
+        assert (status, said) == (
+            1, f"abruptlab: {taken} is there already: say --overwrite to write over it, or --out elsewhere"
+        )  # fmt: skip
+        assert Path(taken).read_text() == (before if taken == "t.csv" else "mine")
+        if taken != "t.csv":
+            Path(taken).unlink()
+    assert abruptlab("complete", table, "--out", table, "--overwrite") == (0, "")
     assert [path.name for path in Path().iterdir()] == ["t.csv"]
     assert len(re.findall(r"-?\d\.\d{4}", table.read_text())) == 4
+
+
+def test_a_table_keeps_its_mode_and_a_link_stays_one(table: Path, tmp_path: Path) -> None:
+    table.chmod(0o600)
+    Path("link.csv").symlink_to(table)
+    assert abruptlab("complete", "link.csv", "--out", "link.csv", "--overwrite") == (0, "")
+    assert Path("link.csv").is_symlink()
+    assert len(re.findall(r"-?\d\.\d{4}", table.read_text())) == 4
+    assert table.stat().st_mode & 0o777 == 0o600
+    table.write_text(text_of(GIVEN))
+    assert abruptlab("complete", table) == (0, "")
+    assert Path("t.completed.csv").stat().st_mode & 0o777 == 0o600  # a new file of the same numbers is as private
+    Path("t.completed.csv").chmod(0o640)
+    assert abruptlab("complete", table, "--overwrite") == (0, "")
+    assert Path("t.completed.csv").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_picture_never_replaces_a_table(table: Path) -> None:
+    table.rename("t.png")
+    Path("link.png").symlink_to("t.png")
+    for words in (
+        ["t.png", "--picture", "t.png"],
+        ["t.png", "--picture", "link.png"],
+        ["t.png", "--out", "o.png", "--picture", "./o.png"],
+    ):
+        status, said = abruptlab("complete", *words, "--overwrite")
+        assert status == 1
+        assert re.search(r"--picture: \S+ is the table", said), said
+    assert Path("t.png").read_text() == text_of(GIVEN)
+
+
+def test_from_stdin_to_stdout(table: Path) -> None:
+    words = [sys.executable, "-m", "abruptlab", "complete", "-", "--method", "factorisation", "--rank", "1"]
+    done = subprocess.run(words, input=table.read_bytes(), capture_output=True, check=True, env=ENVIRONMENT)
+    shown = done.stdout.decode()
+    np.testing.assert_allclose(
+        [float(each) for each in re.findall(r"-?\d\.\d{4}", shown)], [MATRIX[hole] for hole in HOLES], atol=0.01
+    )
+    assert re.sub(r"-?\d\.\d{4}", "", shown) == table.read_text()
+    assert "4 missing" in done.stderr.decode()
+    again = subprocess.run(
+        [*words[:5], "--index", "1"], input=done.stdout, capture_output=True, check=True, env=ENVIRONMENT
+    )
+    assert again.stdout == done.stdout  # nothing to do, but what is piped on
+    assert [path.name for path in Path().iterdir()] == ["t.csv"]
+
+
+def test_bounds_and_rounding(table: Path) -> None:
+    assert abruptlab("complete", table, "--min", "-0.1", "--max", "0.25", "--round", "1") == (0, "")
+    assert Path("t.completed.csv").read_text().splitlines()[1:3] == [
+        "r1,0.45,0.2,-0.72,0.54,0.63",
+        "r2,-0.3,-0.6,0.48,-0.1,-0.42",
+    ]
+    status, said = abruptlab("complete", table, "--min", "1", "--max", "0", "--overwrite")
+    assert (status, said) == (1, "abruptlab: expected min_value up to max_value, got 1.0 and 0.0")
+
+
+@pytest.mark.parametrize("method", ["nuclear", "regularised"])
+def test_columns_of_different_units(method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, given = person_data()
+    pd.DataFrame(given, columns=["age", "income", "height", "weight"]).to_csv(tmp_path / "people.csv", index=False)
+    words = ["complete", tmp_path / "people.csv", "--method", method, "--overwrite"]
+    errors = {}
+    for scale in ("auto", "columns", "none"):
+        assert abruptlab(*words, *([] if scale == "auto" else ["--scale", scale])) == (0, "")
+        shown = capsys.readouterr()
+        found = re.search(
+            r"error in deviations of the column: (\S+) on \d+ held-out entries, column means (\S+)\n", shown.out
+        )
+        assert found, shown.out
+        errors[scale] = float(found[1])
+        assert float(found[2]) == pytest.approx(1, abs=0.1)
+        assert ("column means tell held-out entries as well" in shown.err) == (scale == "none")
+    assert errors["auto"] == errors["columns"] < 0.8
+    assert errors["none"] > 2
+
+
+def test_triplets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "r.csv").write_text(
+        "user,item,rating\n7,ham,3\n7,egg,4\n3,ham,6\n5,egg,2\n5,ham,1.5\n3,jam,NA\n7,jam,1\n"
+    )
+    words = ["complete", tmp_path / "r.csv", "--triplets", "--method", "factorisation", "--rank", "1", "--round", "1"]
+    assert abruptlab(*words) == (0, "")
+    assert "3×3 matrix, separated by commas, 7 triplets, a header line; 3 missing" in capsys.readouterr().out
+    assert (tmp_path / "r.completed.csv").read_text() == (
+        "user,item,rating\n7,ham,3\n7,egg,4\n3,ham,6\n5,egg,2\n5,ham,1.5\n3,jam,2.0\n7,jam,1\n3,egg,8.0\n5,jam,0.5\n"
+    )
+    (tmp_path / "r.csv").write_text("7,ham,3\n7,egg,4\n7,ham,2\n")
+    status, said = abruptlab(*words, "--overwrite")
+    assert status == 1
+    assert said.endswith("r.csv: row 3: 7, ham has a value in row 1 already")
+    (tmp_path / "r.csv").write_text("7,ham\n7,egg\n")
+    assert "expected three columns (row, column, value), got 2" in abruptlab(*words, "--overwrite")[1]
+
+
+FRAME = pd.DataFrame(
+    {
+        "shop": ["x", "y", "z"],
+        "a": [1.0, NAN, 3],
+        "b": pd.array([2, 4, None], dtype="Int64"),
+        "c": np.array([1, 2, NAN], "f4"),
+    }
+)
+
+
+def test_parquet_keeps_names_and_types(tmp_path: Path) -> None:
+    for frame in (FRAME, FRAME.set_index("shop")):
+        frame.to_parquet(tmp_path / "t.parquet")
+        for options, dtype in (((), "float64"), (("--round", "0"), "Int64")):
+            words = ("--method", "factorisation", "--rank", "1", "--overwrite", *options)
+            assert abruptlab("complete", tmp_path / "t.parquet", *words) == (0, "")
+            filled = pd.read_parquet(tmp_path / "t.completed.parquet")
+            pd.testing.assert_index_equal(filled.index, frame.index)
+            assert list(filled.columns) == list(frame.columns)
+            assert list(filled.dtypes[["a", "b", "c"]]) == ["float64", dtype, "float32"]
+            np.testing.assert_allclose(
+                filled[["a", "b", "c"]].astype(float), [[1, 2, 1], [2, 4, 2], [3, 6, 3]], atol=0.01
+            )
+
+
+def test_a_sheet_of_excel(tmp_path: Path) -> None:
+    with pd.ExcelWriter(tmp_path / "t.xlsx") as book:
+        FRAME.to_excel(book, sheet_name="first", index=False)
+        (10 * FRAME.set_index("shop")).to_excel(book, sheet_name="second", startrow=2)  # below two blank rows
+    words = ("complete", tmp_path / "t.xlsx", "--method", "factorisation", "--rank", "1")
+    assert abruptlab(*words)[1].endswith("t.xlsx: expected one of the sheets first, second: say --sheet NAME")
+    assert abruptlab(*words, "--sheet", "third")[1].endswith("--sheet: expected one of first, second, got third")
+    assert abruptlab(*words, "--sheet", "second") == (0, "")
+    filled = pd.read_excel(tmp_path / "t.completed.xlsx", sheet_name="second", index_col=0)
+    np.testing.assert_allclose(filled, [[10, 20, 10], [20, 40, 20], [30, 60, 30]], atol=0.1)
+    assert (list(filled.columns), list(filled.index)) == (["a", "b", "c"], ["x", "y", "z"])
+    status, said = abruptlab(*words, "--sheet", "first", "--out", tmp_path / "t.xlsx", "--overwrite")
+    assert (status, said) == (
+        1,
+        "abruptlab: --out: a workbook is not written over itself: it would lose formulas and formats",
+    )
+
+
+def test_an_array_of_npz(tmp_path: Path) -> None:
+    given = np.array([[1, 2, 1], [2, NAN, 2], [-999, 6, 3]], "f4")
+    np.savez_compressed(tmp_path / "t.npz", matrix=given, other=np.arange(3))
+    words = ("complete", tmp_path / "t.npz", "--missing", "-999", "--method", "factorisation", "--rank", "1")
+    assert abruptlab(*words)[1].endswith("t.npz: expected one of the arrays matrix, other: say --sheet NAME")
+    assert abruptlab(*words, "--sheet", "matrix") == (0, "")
+    filled = np.load(tmp_path / "t.completed.npz")
+    np.testing.assert_allclose(filled["matrix"], np.outer([1, 2, 3], [1, 2, 1]), atol=0.01)
+    assert filled["matrix"].dtype == "f4"
+    np.testing.assert_array_equal(filled["other"], [0, 1, 2])
+
+
+def test_formats_that_need_more_packages_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    FRAME.to_parquet(tmp_path / "t.parquet")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    status, said = abruptlab("complete", tmp_path / "t.parquet")
+    assert status == 1
+    assert said.endswith("t.parquet: Parquet needs more packages: pip install 'abruptlab[tables]'")
+
+
+def test_one_matrix_that_no_product_of_the_rank_rounds_to(
+    table: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(smc, "LEVELS", 15)
+    monkeypatch.setattr(completion, "HELD_OUT", 0.0)
+    table.write_text("s,a,b,c\nX,0.90,-0.20,0.70\nY,-0.80,0.60,\nZ,0.10,0.90,-0.50\n")
+    assert abruptlab("complete", table, "--method", "posterior-mean", "--rank", "1") == (0, "")
+    assert "1 of 1 matrices: not every population found" in capsys.readouterr().err
+    assert Path("t.completed.csv").read_text().count(",") == 12
+
+
+@pytest.mark.parametrize("method", ["nuclear", "regularised", "factorisation", "means"])
+@pytest.mark.parametrize("size", [1e200, 1.7e308])
+def test_huge_entries(method: str, size: float, tmp_path: Path) -> None:
+    given = size * np.array([[1, 1, 0.5], [1, NAN, 0.5], [1, 1, 0.5]])
+    np.save(tmp_path / "t.npy", given)
+    words = ("--rank", "1") if method == "factorisation" else ()
+    options = ("--max", str(size), "--picture", tmp_path / "t.png")
+    assert abruptlab("complete", tmp_path / "t.npy", "--method", method, *words, *options) == (0, "")
+    np.testing.assert_allclose(np.load(tmp_path / "t.completed.npy")[1, 1] / size, 1, atol=0.01)
+
+
+def test_columns_of_different_units_are_drawn_as_deviations() -> None:
+    values = np.outer(np.arange(4.0), [1, 1e6])
+    held_out = HeldOut(0.1, 0.2, entries=5, in_deviations=True)
+    figure = draw_completion(Completion(values, np.ones((4, 2), bool), None, held_out, ()))
+    image = np.asarray(figure.axes[1].images[0].get_array())
+    np.testing.assert_allclose(image[:, 0], image[:, 1])
+    assert image.std() == pytest.approx(1)
 
 
 def test_nothing_missing_is_nothing_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -218,9 +436,11 @@ def test_warnings_are_lines_on_stderr(table: Path, capsys: pytest.CaptureFixture
     [
         (["none.csv"], "cannot read none.csv: No such file or directory"),
         (["."], "expected a file, got a folder"),
-        (["bad.csv"], "bad.csv: line 2, column 1: expected a number or an empty cell, got 'x'"),
+        (["bad.csv"], "bad.csv: row 2, column 1: expected a number or an empty cell, got 'x'"),
         (["t.csv", "--picture", "t.jpg"], r"--picture: expected a name that ends in .png or .pdf, got t\.jpg"),
         (["t.csv", "--picture", "no/t.png"], "cannot write no/t.png: no is no folder"),
+        (["t.csv", "--out", 300 * "a" + ".csv"], "cannot write: File name too long"),
+        (["t.csv", "--picture", "t.csv.png", "--out", "."], "t.csv, got |cannot write .: it is a folder"),
         (["t.csv", "--out", "t.npy"], "--out: expected the format of t.csv, got t.npy"),
         (["t.csv", "--out", "no/t.csv"], "cannot write no/t.csv: no is no folder"),
         (["t.csv", "--method", "factorisation"], "factorisation: expected the rank of the matrix, 1 to 5, got none"),
@@ -234,7 +454,7 @@ def test_warnings_are_lines_on_stderr(table: Path, capsys: pytest.CaptureFixture
 )  # fmt: skip
 def test_a_mistake_is_one_line(words: list[str], line: str, table: Path) -> None:
     Path("bad.csv").write_text("1,2\nx,4\n3,\n")
-    Path("big.csv").write_text("1,2,3\n4,5,\n")
+    Path("big.csv").write_text("1.5,2,3\n4,5,\n")
     Path("large.csv").write_text(text_of(100 * GIVEN))
     there = {path.name for path in Path().iterdir()}
     status, said = abruptlab("complete", *words)

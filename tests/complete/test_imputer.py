@@ -16,7 +16,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from abruptlab.baselines.nuclear import NuclearNorm
+from abruptlab.baselines.factorisation import Factorisation
+from abruptlab.baselines.nuclear import NuclearNorm, RegularisedNuclearNorm
 from abruptlab.baselines.simple import PredictZero, RowColumnMeans
 from abruptlab.complete.imputer import TransformerImputer, cut, paste
 from abruptlab.errors import CheckpointError, DataError, RunError
@@ -62,6 +63,9 @@ def expected_failures(estimator: Any) -> dict[str, str]:
         TransformerImputer(tiles=True, rescale=True),
         TransformerImputer(),
         NuclearNorm(),
+        RegularisedNuclearNorm(),
+        Factorisation(1),
+        Factorisation(1, add_indicator=True),
         RowColumnMeans(),
         PredictZero(),
     ],
@@ -202,11 +206,11 @@ def test_matrices_of_another_rank_are_warned_of() -> None:
         TransformerImputer(rescale=True).transform(other)
 
 
-def test_a_row_of_which_nothing_is_known_is_warned_of(copying: Path) -> None:
-    given = MATRIX.copy()
-    given[1] = NAN
-    with pytest.warns(UserWarning, match="without an observed entry in some row or column"):
-        TransformerImputer(copying).transform(given)
+def test_a_tile_of_which_some_row_is_blank_is_warned_of(copying: Path) -> None:
+    given = np.tile(MATRIX, (1, 2))
+    given[1, :COLUMNS] = NAN
+    with pytest.warns(UserWarning, match="1 of 2 tiles are without an observed entry in some row or column"):
+        TransformerImputer(copying, tiles=True).transform(given)
 
 
 def test_copies_of_it_do_the_same() -> None:

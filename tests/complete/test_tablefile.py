@@ -4,146 +4,229 @@ import io
 import os
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from abruptlab.complete.tablefile import LARGEST, TableFile, as_completed, parse_table, read_table
+from abruptlab.complete.formats import Reading
+from abruptlab.complete.tablefile import (
+    LARGEST,
+    GridTable,
+    Table,
+    as_completed,
+    parse_table,
+    read_table,
+    write_table,
+)
 from abruptlab.errors import DataError
 
 NAN = np.nan
 
 
-def read(tmp_path: Path, content: bytes | str, **options: bool) -> TableFile:
+def read(tmp_path: Path, content: bytes | str, **given: Any) -> Table:
     path = tmp_path / "table.csv"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return read_table(path, **options)
+    return read_table(path, Reading(**given))
 
 
-def completed_with(file: TableFile, number: float, tmp_path: Path) -> bytes:
-    """What is written when every missing entry is `number`."""
-    values = file.table.values
-    file.write(np.where(np.isnan(values), number, values), tmp_path / "out")
-    return (tmp_path / "out").read_bytes()
+def completed_with(table: Table, number: float, decimals: int | None = None) -> bytes:
+    """The file when every missing entry is `number`."""
+    return table.filled(np.where(np.isnan(table.values), number, table.values), decimals)
 
 
 @pytest.mark.parametrize(
     ("content", "written"),
     [
         ("1,2\n,3\n", "1,2\n7.250,3\n"),
-        ("1,2\n,3", "1,2\n7.250,3"),
         ("1,2\r\n,3\r\n", "1,2\r\n7.250,3\r\n"),
         ("1,2\r,3\r", "1,2\r7.250,3\r"),
         ("1\t2\n\t3\n", "1\t2\n7.250\t3\n"),
         ("1;2\n;3\n", "1;2\n7.250;3\n"),
         ("1,5;2\n;3,25\n", "1,5;2\n7,250;3,25\n"),
-        ("1, 2\n NA , 3\n", "1, 2\n 7.250 , 3\n"),
-        ('"1","2"\n"","3"\n', '"1","2"\n"7.250","3"\n'),
-        ('1,2\n\n"n/a",3\n\n', '1,2\n\n"7.250",3\n\n'),
+        ("1, 2\n NA , 3\n", "1,2\n7.250,3\n"),
+        ('\n"1","2"\n\n"","3"\n', "1,2\n7.250,3\n"),
         ("0.10,2e0\n,3\n", "0.10,2e0\n7.250e+00,3\n"),
         ("1.23456,2\n,3\n", "1.23456,2\n7.25000,3\n"),
         ("1001,2002\n,3003\n", "1001,2002\n7,3003\n"),
         ("\ufeff1,2\n,3\n", "\ufeff1,2\n7.250,3\n"),
         (',a,"b, ""c"""\nx,1,\ny,-,+4.\n', ',a,"b, ""c"""\nx,1,7.250\ny,7.250,+4.\n'),
         ('n;"a\nb";c\nx;1;2\ny;;3\n', 'n;"a\nb";c\nx;1;2\ny;7.250;3\n'),
+        ("1.234,5;2.000\n;3.000,25\n", "1.234,5;2.000\n7,25;3.000,25\n"),
+        ('"1,234.5",2\n,3\n', '"1,234.5",2\n7.250,3\n'),
     ],
 )
-def test_all_but_the_missing_cells_stays_as_it_is(content: str, written: str, tmp_path: Path) -> None:
-    assert completed_with(read(tmp_path, content), 7.25, tmp_path).decode() == written
+def test_names_order_marks_and_observed_cells_stay(content: str, written: str, tmp_path: Path) -> None:
+    told = {"header": False, "index": 0} if content.strip('\n"\ufeff')[0].isdigit() else {}
+    assert completed_with(read(tmp_path, content, **told), 7.25).decode() == written
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 def test_byte_order_marks(encoding: str, tmp_path: Path) -> None:
     """`utf-16` is what Excel calls Unicode text."""
-    file = read(tmp_path, "ä\tb\r\n1\t\r\n2\t3\r\n".encode(encoding))
-    assert file.table.column_names == ["ä", "b"]
-    written = completed_with(file, 0.5, tmp_path)
+    table = read(tmp_path, "ä\tb\r\n1\t\r\n2\t3\r\n".encode(encoding), index=0)
+    assert table.column_names == ["ä", "b"]
+    written = completed_with(table, 0.5)
     assert written == "ä\tb\r\n1\t0.500\r\n2\t3\r\n".encode(encoding)
 
 
 def test_big_endian_text(tmp_path: Path) -> None:
     content = "\ufeff1,2\n,3\n".encode("utf-16-be")
-    assert completed_with(read(tmp_path, content), 2.0, tmp_path) == "\ufeff1,2\n2.000,3\n".encode("utf-16-be")
+    assert completed_with(read(tmp_path, content), 2.0) == "\ufeff1,2\n2.000,3\n".encode("utf-16-be")
 
 
 @pytest.mark.parametrize("word", ["", " ", "NA", "na", "N/A", "NaN", "nan", "#N/A", "<NA>", "NULL", "None", "-", "?"])
 def test_missing_has_many_spellings(word: str, tmp_path: Path) -> None:
-    np.testing.assert_array_equal(read(tmp_path, f"1,{word}\n3,4\n").table.values, [[1, NAN], [3, 4]])
+    np.testing.assert_array_equal(read(tmp_path, f"1,{word}\n3,4\n").values, [[1, NAN], [3, 4]])
 
 
 @pytest.mark.parametrize(
     ("content", "header", "index", "shape"),
     [
         ("1,2\n3,4\n", False, False, (2, 2)),
-        ("a,b\n1,2\n3,4\n", True, False, (2, 2)),
+        ("3,4,6\n1,,2\n5,1,9\n", False, False, (3, 3)),
+        ("a,b\n1,2\n1,4\n", True, False, (2, 2)),  # no two rows have one name
+        ("a,b\n1,2\n,4\n", True, False, (2, 2)),  # no row is without a name
         (",a,b\nx,1,2\ny,3,4\n", True, True, (2, 2)),
         ("name,a,b\nx,1,2\ny,3,4\n", True, True, (2, 2)),
-        ("x,1,2\ny,3,4\n", False, True, (2, 2)),
-        ("2024-01-01,1,2\n2024-01-02,3,4\n", False, True, (2, 2)),
+        ("x,1,1\ny,3,4\n", False, True, (2, 2)),
+        ("2024-01-01,1,\n2024-01-02,3,4\n", False, True, (2, 2)),
         (",a,b\n1,1,2\n2,3,4\n", True, True, (2, 2)),  # pandas, without names of rows
         (",0,1\n0,5,6\n1,7,8\n", True, True, (2, 2)),  # pandas, without any names
         (",2020,2021\nx,5,6\ny,7,8\n", True, True, (2, 2)),
-        (",1\n2,3\n", False, False, (2, 2)),  # the corner is missing
+        (",1,\n2,3,4\n", False, False, (2, 3)),  # the corner is missing
         ("a\n1\n2\n", True, False, (2, 1)),
         ("x,1,2\n", False, True, (1, 2)),
-        ("a,NA,b\n1,2,3\n", True, False, (1, 3)),
-        ("id,a\n1,2\n2,3\n", True, False, (2, 2)),  # two numbers may rise by chance
+        ("a,NA,b\n1,2,3\n2,2,4\n1,3,4\n", True, False, (3, 3)),
     ],
 )
 def test_names_are_recognised(content: str, header: bool, index: bool, shape: tuple[int, int], tmp_path: Path) -> None:
-    table = read(tmp_path, content).table
+    table = read(tmp_path, content)
     words = f"{'a' if header else 'no'} header line, {'a' if index else 'no'} column of row names"
     assert words in table.layout
     assert table.values.shape == shape
 
 
+@pytest.mark.parametrize(
+    ("content", "option"),
+    [
+        ("year,a,b,c\n2023,1,2,\n2022,2,,6\n2021,3,6,9\n", "index"),
+        ("year,a\n2021,1\n2022,2\n2023,3\n", "index"),
+        ("year,a,b\n2023,1,2\n2022,,4\n", "index"),
+        ("c,a,b\n0.0,1,2\n0.5,2,\n1.0,3,6\n", "index"),
+        ("id,a,b\n305,1,2\n17,2,\n288,3,6\n", "index"),
+        ("cell,0.1,0.5,2.5\nx,1,2,3\ny,2,4,\n", "header"),
+        ("x,1,2\ny,3,\nz,4,5\n", "header"),
+        ("year,2001,2002\n1,5,6\n2,7,\n", "header"),
+        ("2001,2002,2003\n1,2,3\n4,,6\n", "header"),
+        ("2023,2022\n1,2\n4,\n", "header"),
+        ("1,2,3\n4,5,\n6,6,6\n", "header"),
+        ("7,7,7\n8,5,\n9,6,6\n", "index"),
+        (",1\n2,3\n", "header"),
+    ],
+)
+def test_numbers_that_may_be_names_are_asked_about(content: str, option: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=f"may be .* or entries .*: say --{option} yes or --{option} no"):
+        read(tmp_path, content)
+    no: dict[str, Any] = {"header": False} if option == "header" else {"index": 0}
+    yes: dict[str, Any] = {"header": True} if option == "header" else {"index": 1}
+    other: dict[str, Any] = {} if option == "header" and content[0].isdigit() else {"header": True}
+    named = read(tmp_path, content, **{"index": 1 if content[0].isalpha() else None, **other, **yes})
+    assert not {"2023", "2021", "0.0", "305", "0.1", "2001", "1.0"} & {f"{value:g}" for value in named.values.ravel()}
+    if content[0].isdigit():
+        assert read(tmp_path, content, **no).values.size > named.values.size
+
+
+def test_years_are_names_when_told(tmp_path: Path) -> None:
+    table = read(tmp_path, "year,a,b,c\n2023,1,2,\n2022,2,,6\n2021,3,6,9\n", index=1)
+    assert (table.row_names, table.column_names) == (["2023", "2022", "2021"], ["a", "b", "c"])
+    np.testing.assert_array_equal(table.values, [[1, 2, NAN], [2, NAN, 6], [3, 6, 9]])
+
+
 def test_names_can_be_given(tmp_path: Path) -> None:
     content = "2001,2002,2003\n1,2,3\n4,5,6\n"
-    assert read(tmp_path, content).table.values.shape == (3, 3)
-    table = read(tmp_path, content, header=True, index=True).table
+    assert read(tmp_path, content, header=False).values.shape == (3, 3)
+    table = read(tmp_path, content, header=True, index=1)
     assert (table.column_names, table.row_names) == (["2002", "2003"], ["1", "4"])
     np.testing.assert_array_equal(table.values, [[2, 3], [5, 6]])
-    assert read(tmp_path, "x,1,2,3\ny,4,5,6\n", header=False).table.values.shape == (2, 3)
+    assert read(tmp_path, "x,1,2,3\ny,4,5,6\n", header=False).values.shape == (2, 3)
+
+
+def test_names_may_stand_in_another_column(tmp_path: Path) -> None:
+    table = read(tmp_path, "a,who,b\n1,x,2\n3,y,\n", index=2)
+    assert (table.row_names, table.column_names) == (["x", "y"], ["a", "b"])
+    assert completed_with(table, 0.5).decode() == "a,who,b\n1,x,2\n3,y,0.500\n"
+    with pytest.raises(DataError, match="--index: expected a column from 1 to 3, got 4"):
+        read(tmp_path, "a,who,b\n1,x,2\n3,y,\n", index=4)
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_thousands_are_asked_about(separator: str, tmp_path: Path) -> None:
+    content = "site;a;b;c\nX;800;1.600;\nY;1.600;;4.800\nZ;2.400;4.800;7.200\n".replace(";", separator)
+    with pytest.raises(
+        DataError, match=r"row 2, column 3: 1\.600 may be 1\.6 or 1600: say --decimal \. or --decimal ,"
+    ):
+        read(tmp_path, content)
+    np.testing.assert_array_equal(read(tmp_path, content, decimal=",").values[0], [800, 1600, NAN])
+    np.testing.assert_array_equal(read(tmp_path, content, decimal=".").values[0], [800, 1.6, NAN])
+    assert b"X;800;1.600;3200\n".replace(b";", separator.encode()) in completed_with(
+        read(tmp_path, content, decimal=","), 3200
+    )
+    assert read(tmp_path, content.replace(f"{separator}800", f"{separator}0.800")).values[0, 1] == 1.6
+
+
+def test_what_is_known_of_a_text_can_be_told(tmp_path: Path) -> None:
+    content = "größe|a|b\nx|1|-999\ny|2|-999.0\nz|weg|3\n".encode("latin-1")
+    with pytest.raises(DataError, match=r"line 1: expected text in UTF-8, got byte 0xf6: say --encoding NAME"):
+        read(tmp_path, content)
+    table = read(tmp_path, content.replace(b"weg", b""), encoding="latin-1", separator="|", missing="-999")
+    np.testing.assert_array_equal(table.values, [[1, NAN], [2, NAN], [NAN, 3]])
+    written = completed_with(table, 2, decimals=0)
+    assert written == "größe|a|b\nx|1|2\ny|2|2\nz|2|3\n".encode("latin-1")
+    for given, line in (
+        ({"encoding": "klingon"}, "--encoding: expected one that Python knows, such as latin-1, got klingon"),
+        ({"encoding": "latin-1", "separator": "||"}, r"--separator: expected one character, got '\|\|'"),
+    ):
+        with pytest.raises(DataError, match=line):
+            read(tmp_path, content, **given)
 
 
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        ("", "expected a matrix, got an empty file"),
-        ("\n \n\n", "expected a matrix, got an empty file"),
+        ("", "expected a matrix, got nothing"),
+        ("\n \n\n", "expected a matrix, got nothing"),
         ("a,b\n", "got nothing but names"),
-        ("1 2 3\n4 5 6\n", "separated by tabs or semicolons or commas, got nothing but names"),
-        ("1,2\n3,x\n", "line 2, column 2: expected a number or an empty cell, got 'x'"),
-        ("a,b\n\n1,2\n3,x\n", "line 4, column 2: .* got 'x'"),
-        ('"a\nb",c\n1,2\n3,x\n', "line 4, column 2: .* got 'x'"),
-        ("n,a,b\nr,1,2\ns,3,12%\n", "line 3, column 3: .* got '12%'"),
-        ("1,2\n3,2024-01-01\n", "line 2, column 2: .* got '2024-01-01'"),
-        ("1,x,3\n4,5,6\n", "line 1, column 2: .* got 'x'"),
+        ("1 2 3\n4 5 6\n", "separated by tabs, semicolons or commas, got nothing but names"),
+        ("1,2\n3,x\n", "row 2, column 2: expected a number or an empty cell, got 'x'"),
+        ("a,b\n\n1,2\n1,x\n", "row 4, column 2: .* got 'x'"),
+        ('"a\nb",c\n1,2\n1,x\n', "row 3, column 2: .* got 'x'"),
+        ("n,a,b\nr,1,2\ns,3,12%\n", "row 3, column 3: .* got '12%'"),
+        ("1,2\n3,2024-01-01\n", "row 2, column 2: .* got '2024-01-01'"),
+        ("1,x,3\n4,5,6\n", "row 1, column 2: .* got 'x'"),
         (f"1,2\n3,{'z' * 500}\n", "got 'z{39}…'"),
         ("1,2\n3,\x1b[31m\n", r"got '\\x1b\[31m'"),
-        ("1,2\n3,4,5\n", "line 2: expected 2 cells as in line 1, got 3"),
-        ("1,2,\n3,4,5\n6\n", "line 3: expected 3 cells as in line 1, got 1"),
-        ("1,2\n3,inf\n", "line 2, column 2: expected a finite number, got inf"),
-        ("1,-Infinity\n3,4\n", "line 1, column 2: expected a finite number"),
-        ("1,1e999\n3,4\n", "line 1, column 2: expected a finite number, got 1e999"),
-        ('"1,234",2\n3,4\n', "line 1, column 1: .* a comma within a number needs"),
-        ("1;2,5\n3.5;4\n", "one decimal mark, got a point in line 2, column 1 and a comma in line 1, column 2"),
-        ("1.234,5;2\n3;4\n", r"line 1, column 1: .* got '1\.234,5'"),
-        ("1,234\t2\n3\t4\n", "1,234 may be a decimal number or thousands"),
+        ("1,2\n3,4,5\n", "Expected 2 fields in line 2, saw 3"),
+        ("1,2,\n3,4,5\n6\n", "row 3: expected 3 cells as in the first row, got 1"),
+        ("1,2\n3,inf\n", "row 2, column 2: expected a finite number, got inf"),
+        ("1,-Infinity\n3,4\n", "row 1, column 2: expected a finite number"),
+        ("1,1e999\n3,4\n", "row 1, column 2: expected a finite number, got 1e999"),
+        ('"1,234",2\n3,4\n', "row 1, column 1: 1,234 may be 1234 or 1.234: say --decimal"),
+        ("1;2,5\n3.5;4\n", "one decimal mark, got a point in row 2, column 1 and a comma in row 1, column 2"),
+        ("1.234,5;2,345.6\n3;4\n", "one decimal mark, got a point in row 1, column 2 and a comma in row 1, column 1"),
+        ("1,234\t2\n3\t4\n", "1,234 may be 1234 or 1.234"),
         (",\n,\n", "expected some observed entries, got missing ones only"),
         ("nan\n", "missing ones only"),
         ("10%,20%\n30%,\n", r"missing ones only \(.* a header line, a column of row names\)"),
-        ("a,b\n1,2\n,\n", "line 3: every entry of this row is missing"),
-        ("n,a,b\nx,1,2\nann,,\n", r"line 3 \(ann\): every entry of this row is missing"),
+        ("a,b\n1,2\n,\n", "row 3: every entry of this row is missing"),
+        ("n,a,b\nx,1,2\nann,,\n", r"row 3 \(ann\): every entry of this row is missing"),
         ("n,a,b\nx,1,\ny,2,\n", r"column 3 \(b\): every entry of this column is missing"),
-        ("c,1990,2000,2010\na,1,2,3\nb,4,5,6\n", "line 1 may be a header .* 1990, 2000, 2010 .* --header yes or"),
-        ("id,a\n1,5\n2,6\n3,7\n", "column 1 may be a column of row names .* --index yes or --index no"),
-        (b"PK\x03\x04rest", "got an Excel, OpenDocument or zip file: save the sheet as CSV"),
+        (b"PK\x03\x04rest", "damaged zip file"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1", "got an old Excel file"),
         (b"\x1f\x8b\x08rest", "got a compressed file"),
-        (b"\x7fELF\x00\x00", "got a binary file"),
-        ("1,2\ngr\u00fcn,3\n".encode("latin-1"), "line 2: expected text in UTF-8, got byte 0xfc: save it as UTF-8"),
-        ("\ufeff1,2".encode("utf-16-le") + b"\x00", "expected text in UTF-8"),
+        (b"\x7fELF\x00\x00", "got another binary file"),
+        ("1,2\ngr\u00fcn,3\n".encode("latin-1"), "line 2: expected text in UTF-8, got byte 0xfc: say --encoding"),
+        ("\ufeff1,2".encode("utf-16-le") + b"\x00", "expected text in UTF-16-LE"),
         ("<html><table><tr><td>1</td></tr></table>\n", "got nothing but names"),
     ],
 )  # fmt: skip
@@ -164,7 +247,7 @@ def test_what_is_no_file_is_one_line(tmp_path: Path) -> None:
         read_table(tmp_path / "pipe")
     with (tmp_path / "huge.csv").open("wb") as file:
         file.truncate(2_000_000_000)  # takes no space
-    with pytest.raises(DataError, match="expected a file of at most 50 MB, got 2,000 MB"):
+    with pytest.raises(DataError, match="expected at most 50 MB, got 2,000 MB"):
         read_table(tmp_path / "huge.csv")
 
 
@@ -180,13 +263,13 @@ def test_a_file_that_may_not_be_read_is_one_line(tmp_path: Path, monkeypatch: py
 
 
 def test_a_result_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
-    file = read(tmp_path, "1,2\n,3\n")
+    (tmp_path / "t.csv").write_text("1,2\n,3\n")
     with pytest.raises(DataError, match=r"cannot write .*No such file or directory"):
-        file.write(np.ones((2, 2)), tmp_path / "nowhere" / "out.csv")
+        write_table(b"1", tmp_path / "nowhere" / "out.csv", tmp_path / "t.csv")
     (tmp_path / "folder").mkdir()
     with pytest.raises(DataError, match=r"cannot write .*Is a directory"):
-        file.write(np.ones((2, 2)), tmp_path / "folder")
-    assert {path.name for path in tmp_path.iterdir()} == {"table.csv", "folder"}
+        write_table(b"1", tmp_path / "folder", tmp_path / "t.csv")
+    assert {path.name for path in tmp_path.iterdir()} == {"t.csv", "folder"}
 
 
 def npy(array: np.ndarray, **options: bool) -> bytes:
@@ -199,11 +282,11 @@ def npy(array: np.ndarray, **options: bool) -> bytes:
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_npy_keeps_its_precision_and_order(dtype: str, order: str, tmp_path: Path) -> None:
     array = np.array([[1.5, NAN, 3], [0.1, 5, 6]], dtype=dtype, order=order)  # pyright: ignore
-    file = read(tmp_path, npy(array))
-    np.testing.assert_array_equal(file.table.values, array)
+    table = read(tmp_path, npy(array))
+    np.testing.assert_array_equal(table.values, array)
     expected = array.copy(order="K")
     expected[0, 1] = 2.25
-    assert completed_with(file, 2.25, tmp_path) == npy(expected)
+    assert completed_with(table, 2.25) == npy(expected)
 
 
 @pytest.mark.parametrize(
@@ -229,19 +312,36 @@ def test_what_is_no_matrix_in_npy(content: bytes, line: str, tmp_path: Path) -> 
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("content", "given", "line"),
+    [
+        ("1.5,2\n,3\n", {"sheet": "first"}, "--sheet: text has no such thing"),
+        (npy(np.ones((2, 2))), {"header": False}, "--header: NPY has no such thing"),
+        (npy(np.ones((2, 2))), {"index": 0}, "--index: NPY has no such thing"),
+        (npy(np.ones((2, 2))), {"triplets": True}, "--triplets: NPY has no such thing"),
+        (npy(np.ones((2, 2))), {"missing": "weg"}, "--missing: expected a number for NPY, got weg"),
+        ("a,b,1\n", {"triplets": True, "index": 1}, "--index: a list of triplets has no such thing"),
+    ],
+)
+def test_nothing_that_is_said_is_ignored(content: bytes | str, given: dict, line: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=line):
+        read(tmp_path, content, **given)
+
+
 def test_integers_in_npy_have_nothing_missing(tmp_path: Path) -> None:
-    assert not np.isnan(read(tmp_path, npy(np.arange(4).reshape(2, 2))).table.values).any()
+    assert not np.isnan(read(tmp_path, npy(np.arange(4).reshape(2, 2))).values).any()
 
 
 def test_numbers_too_large_for_the_file_are_one_line(tmp_path: Path) -> None:
-    file = read(tmp_path, npy(np.array([[1, NAN], [2, 3]], dtype="f2")))
+    table = read(tmp_path, npy(np.array([[1, NAN], [2, 3]], dtype="f2")))
     with pytest.raises(DataError, match="beyond the range of float16"):
-        completed_with(file, 1e6, tmp_path)
+        completed_with(table, 1e6)
 
 
 def test_the_default_name() -> None:
     assert as_completed(Path("a/b.x.csv")) == Path("a/b.x.completed.csv")
     assert as_completed(Path("data")) == Path("data.completed")
+    assert as_completed(Path("-")) == Path("-")
 
 
 # ---- a fuzz test: thousands of files, good, bad and mutated
@@ -288,30 +388,32 @@ def some_file(chance: random.Random) -> bytes:
 def test_thousands_of_files_are_completed_or_refused_in_one_line() -> None:
     chance = random.Random(0)
     completed, refusals = 0, []
-    for _ in range(5_000):
+    for _ in range(1_500):
         content = some_file(chance)
         try:
-            file = parse_table(content)
+            table = parse_table(content)
         except DataError as error:
             refusals.append(str(error))
             continue
-        values = file.table.values
+        values = table.values
         seen = ~np.isnan(values)
         assert np.isfinite(values[seen]).all()
-        written = file.filled(np.where(seen, values, np.median(values[seen])))
-        again = parse_table(written, *has_names(file)).table.values
+        written = table.filled(np.where(seen, values, np.median(values[seen])))
+        again = parse_table(written, as_recognised(table)).values
         np.testing.assert_array_equal(again[seen], values[seen])
         assert not np.isnan(again).any()
-        assert (written == content) == seen.all()
         completed += 1
-    assert min(completed, len(refusals)) > 500
+    assert min(completed, len(refusals)) > 100
     assert all("\n" not in line and len(line) < 400 for line in refusals)
 
 
-def has_names(file: TableFile) -> tuple[bool | None, bool | None]:
+def as_recognised(table: Table) -> Reading:
     """What was recognised: filling a gap may make a line of names look like one of entries, or the other way round."""
-    layout = file.table.layout
-    return "a header" in layout, "a column" in layout
+    if not isinstance(table, GridTable):
+        return Reading()
+    words = {"tabs": "\t", "semicolons": ";", "commas": ","}
+    separator = next(mark for word, mark in words.items() if word in table.layout)
+    return Reading(table.header, table.index, separator=separator, decimal=table.notation.mark)
 
 
 def test_large_files_are_read_in_linear_time(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from abruptlab.figures.loss import draw_loss_curves
 from abruptlab.figures.matrices import draw_examples
 from abruptlab.figures.overview import draw_overview
 from abruptlab.figures.save import arrays
-from abruptlab.figures.style import paper_style
+from abruptlab.figures.style import Drawing, paper_style
 from abruptlab.paper import FIGURES, Findings, make_figure
 from abruptlab.run.run import Run
 from tests.handmade_gpt import gpt_run
@@ -74,6 +74,14 @@ def test_a_figure_is_saved_with_its_data_and_how_it_was_made(run: Run, tmp_path:
     assert facts["command"] == "abruptlab figure"
     assert facts["seed"] == 0
     assert {"python", "torch", "numpy", "matplotlib", "abruptlab", "device"} < facts.keys()
+
+
+def test_a_notebook_shows_a_figure_as_a_picture(curves: LossCurves) -> None:
+    drawing = draw_loss_curves(curves)
+    assert isinstance(drawing, Drawing)
+    picture = imread(io.BytesIO(drawing._repr_png_()))
+    assert picture.shape[1] == 825  # 5.5 inches at 150 dpi
+    assert len(np.unique(picture.reshape(-1, picture.shape[-1]), axis=0)) > 50
 
 
 def test_the_same_run_gives_the_same_bytes(run: Run) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +41,28 @@ def run(*words: str | Path) -> Outcome:
             else:
                 status = int(stop.code or 0)
     return Outcome(status, out.getvalue(), err.getvalue())
+
+
+class Tally:
+    """What is wrong, case by case; a long run, with `pytest -s`, says as it goes what came of it so far."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self.cases = 0
+        self.wrong: list[str] = []
+
+    def add(self, case: str, wrong: Iterable[str]) -> None:
+        """One more case, and what is wrong with it."""
+        self.cases += 1
+        for each in wrong:
+            self.wrong.append(f"{case}: {each}")
+            print(self.wrong[-1], flush=True)
+        if self.cases % 50 == 0:
+            print(f"{self.what}: {self.cases} cases, {len(self.wrong)} wrong", flush=True)
+
+    def judge(self) -> None:
+        """Raises `AssertionError` with all that is wrong."""
+        assert not self.wrong, f"{len(self.wrong)} wrong in {self.cases} cases:\n" + "\n".join(self.wrong)
 
 
 def counted(name: str, usual: int) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz.outcome import counted, run
+from tests.fuzz.outcome import Tally, counted, run
 from tests.fuzz.words import furnish, line
 
 COUNT = counted("FUZZ_WORDS", 40)
@@ -26,26 +26,20 @@ def test_random_command_lines(room: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.chdir(room)
     monkeypatch.setattr("os.nice", lambda by: by)
     monkeypatch.setattr("abruptlab.figures.save.render", lambda figure, ending: b"drawn")  # which takes seconds
-    wrong: list[str] = []
-    before = tree(room)
+    tally, before = Tally("command lines"), tree(room)
     for seed in range(COUNT):
-        made = line(seed)
+        made, wrong = line(seed), []
         try:
             outcome = run(*made.words)
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt):
-                raise
-            wrong.append(f"{seed} {made}: {type(error).__name__}: {error}")
-            continue
-        finally:
-            after = tree(room)
-            new = {Path(name).parts[0] for name in after.keys() - before.keys()}
-            for name in new:
-                shutil.rmtree(room / name) if (room / name).is_dir() else (room / name).unlink()
-        if (outcome.status == 0) != made.sense or not outcome.is_clear:
-            wrong.append(f"{seed} {made}: exit {outcome.status}, {outcome.err[-300:]!r}")
+            if (outcome.status == 0) != made.sense or not outcome.is_clear:
+                wrong.append(f"exit {outcome.status}, {outcome.err[-300:]!r}")
+        except Exception as error:
+            wrong.append(f"{type(error).__name__}: {error}")
+        after = tree(room)
         if not made.sense and after != before:
-            wrong.append(f"{seed} {made}: left {sorted(after.keys() ^ before.keys())[:5] or 'something changed'}")
-        if tree(room) != before:
-            raise AssertionError(f"{seed} {made} changed what was there")
-    assert not wrong, f"{len(wrong)} of {COUNT}:\n" + "\n".join(wrong)
+            wrong.append(f"left {sorted(after.keys() ^ before.keys())[:5] or 'something changed'}")
+        for name in {Path(name).parts[0] for name in after.keys() - before.keys()}:
+            shutil.rmtree(room / name) if (room / name).is_dir() else (room / name).unlink()
+        assert tree(room) == before, f"{seed} {made} changed what was there"
+        tally.add(f"{seed} {made}", wrong)
+    tally.judge()

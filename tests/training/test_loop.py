@@ -20,7 +20,6 @@ from abruptlab.task.matrices import sample
 from abruptlab.task.sequences import sequences
 from abruptlab.task.vocabulary import Vocabulary
 from abruptlab.training.loop import Progress, train
-from abruptlab.training.needs import parameters
 from abruptlab.training.optimizers import build_optimizers
 from abruptlab.training.recorder import Recorder
 from abruptlab.training.state import initial_model, initial_state
@@ -316,39 +315,6 @@ def test_the_signals_of_a_scheduler_save_and_stop(whole: Run, tmp_path: Path, nu
         train(SMOKE, tmp_path / "run", device="cpu", report=warned_twice)
     assert Run(tmp_path / "run").steps[-1] == 21
     assert_same_run(whole, train(SMOKE, tmp_path / "run", resume=True, device="cpu"))
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        with_training(SMOKE, batch=10**12),
-        with_training(SMOKE, batch=10**12, micro_batch=1),
-        replace(SMOKE, model=replace(SMOKE.model, width=10**6, heads=1)),
-        replace(SMOKE, model=replace(SMOKE.model, layers=10**8)),
-        with_task(SMOKE, sizes=((10**6, 10**6),)),
-    ],
-)
-def test_what_no_memory_holds_is_said_before_anything_is_made(tmp_path: Path, config: RunConfig) -> None:
-    with pytest.raises(ConfigError, match=r"such a run takes at least [\d,]+ GiB of memory; there are \d+$"):
-        train(config, tmp_path / "run", device="cpu")
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("name", ["smoke", "laptop", "paper", "gpt"])
-def test_a_model_has_about_as_many_parameters_as_are_reckoned_with(name: str) -> None:
-    config = preset(name)
-    count = sum(parameter.numel() for parameter in initial_model(config).parameters())
-    assert 0.75 * count < parameters(config) <= count
-
-
-def test_without_a_compiler_there_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def compile_nothing(function: object) -> object:
-        raise RuntimeError("No working C++ compiler found\nmuch more")
-
-    monkeypatch.setattr("torch.compile", compile_nothing)
-    with pytest.raises(ConfigError, match=r"cannot compile for cpu here: No working C\+\+ compiler found; with no, it"):
-        train(with_training(SMOKE, compile="yes"), tmp_path / "run", device="cpu")
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.cuda

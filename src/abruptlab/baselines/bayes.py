@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
-from abruptlab.baselines.completer import Completer
+from abruptlab.baselines.completer import Completer, whole
 from abruptlab.baselines.smc import POPULATIONS, posterior_draws
 from abruptlab.errors import ConfigError
 from abruptlab.task.matrix import Factors, MatrixTask
@@ -54,35 +54,52 @@ class PosteriorMean(Completer):
     the numbers for a matrix depend on `seed` and the matrix alone.
 
     Raises `ConfigError` for factors that do not exist, for a rank or decimals that no task has, and for fewer than two
-    particles a population or a number that the populations cannot share. Warns (scikit-learn's `ConvergenceWarning`)
+    particles a population or a number that the populations cannot share. `min_value` and the parameters after it are
+    `Completer`'s. Warns (scikit-learn's `ConvergenceWarning`)
     about matrices for which, even with four times the particles, some population found no factors that round to what is
     observed, as happens if they are none of the task's: their mean is that of factors that come near to it.
     """
 
     def __init__(
-        self, rank: int, factors: Factors = "uniform", decimals: int = 2, particles: int = 256, seed: int = 0
+        self,
+        rank: int,
+        factors: Factors = "uniform",
+        decimals: int = 2,
+        particles: int = 256,
+        seed: int = 0,
+        *,
+        min_value: float | int = -math.inf,
+        max_value: float | int = math.inf,
+        rounding: int | None = None,
+        add_indicator: bool = False,
     ) -> None:
         self.rank = rank
         self.factors: Factors = factors
         self.decimals = decimals
         self.particles = particles
         self.seed = seed
+        self.min_value = min_value
+        self.max_value = max_value
+        self.rounding = rounding
+        self.add_indicator = add_indicator
 
     def posterior(self, X: Any) -> Posterior:
         """The posterior of a batch of matrices [batch, m, n], NaN where missing; a single one counts as a batch of one.
 
-        Raises `DataError` as `estimate` does.
+        Raises `DataError` as `estimate` does, but for rows and columns without an observed entry: the prior, and the
+        spread that it leaves, is what is known of them.
         """
         given = self._check(X)
-        values = torch.tensor(given).view(-1, *given.shape[-2:])
+        values = torch.tensor(given, dtype=torch.float64).view(-1, *given.shape[-2:])
         return self._posterior(values.nan_to_num(0.0), ~values.isnan())
 
-    def _estimate(
+    def solve(
         self, values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "batch m n"]
     ) -> Float[Tensor, "batch m n"]:
         return torch.from_numpy(self._posterior(values, observed).mean)
 
     def _posterior(self, values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "batch m n"]) -> Posterior:
+        whole("rank", self.rank, 1)
         if self.factors not in get_args(Factors):
             raise ConfigError(f"factors: expected one of {', '.join(get_args(Factors))}, got {self.factors}")
         if self.particles < 2 * POPULATIONS or self.particles % POPULATIONS:
@@ -90,9 +107,11 @@ class PosteriorMean(Completer):
                 f"particles: expected a multiple of {POPULATIONS}, at least {2 * POPULATIONS}, got {self.particles}"
             )
         found = self._solve(values, observed, self.particles)
-        lost = torch.from_numpy(~found.converged)
+        lost = ~found.converged
         if lost.any():
-            again = self._solve(values[lost], observed[lost], AGAIN * self.particles)
+            again = self._solve(
+                values[torch.from_numpy(lost)], observed[torch.from_numpy(lost)], AGAIN * self.particles
+            )
             for field in fields(Posterior):
                 getattr(found, field.name)[lost] = getattr(again, field.name)
         if not found.converged.all():

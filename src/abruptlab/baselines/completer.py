@@ -1,62 +1,155 @@
 """The protocol of every method that completes matrices, in scikit-learn's style."""
 
+import math
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, clone
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_array, validate_data
 from torch import Tensor
 
-from abruptlab.errors import DataError
+from abruptlab.baselines.columns import Scale, choose_units, columns_differ
+from abruptlab.baselines.holdout import HeldOut, held_out
+from abruptlab.errors import ConfigError, DataError
+
+KEPT = (np.float64, np.float32, np.float16)  # precisions that come back as they came; all else becomes the first
 
 
 class Completer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
-    """Completes one matrix [m, n] or a batch of them [batch, m, n], NaN where an entry is missing.
+    """Completes one matrix [m, n] or a batch of them [batch, m, n], NaN (or masked) where an entry is missing.
 
-    Nothing is learnt from one matrix for another: `fit` only checks, and notes the number and the names of the
-    columns, which later matrices must then have; `transform` and `estimate` need no `fit`. A method is a subclass with
-    `_estimate`.
+    Nothing is learnt from one matrix for another (but by `Factorisation`): `fit` only checks, and notes the number and
+    the names of the columns, which later matrices must then have; `transform` and `estimate` need no `fit`. A method is
+    a subclass with `solve`. Most have some of these parameters:
+
+    - `scale`: "columns" has the method see every column less its mean, over its standard deviation (`Factorisation`:
+      over its root mean square, so that the rank stays what it is); "none" has it see the matrix as it is; "auto" is
+      "columns" for a matrix whose columns differ in spread by more than a factor of ten.
+    - `min_value`, `max_value`: what is filled in is brought between them.
+    - `rounding`: what is filled in is rounded to so many decimals.
+    - `add_indicator`: `transform` appends, for every column, one that is 1 where its entry was missing.
+
+    Matrices whose largest entry is beyond 1e100 or below 1e-100 are divided by it first, whatever `scale` is.
     """
 
+    scale: Scale = "none"
+    min_value: float | int = -math.inf
+    max_value: float | int = math.inf
+    rounding: int | None = None
+    add_indicator: bool = False
+    _centred: ClassVar[bool] = True  # whether `scale` takes the columns' means off
+
     def fit(self, X: Any, y: Any = None) -> "Completer":
-        """Check `X` and note its columns. Raises `DataError` as `estimate` does."""
-        self._check(X, reset=True)
+        """Check `X` and note its columns. Raises `DataError` as `transform` does."""
+        given = self._check(X, reset=True)
+        self._refuse_blanks(given)
         return self
 
-    def transform(self, X: Any) -> np.ndarray:
-        """`X` with its missing entries filled; observed entries come back untouched. Raises `DataError`."""
-        values = self._check(X)
-        return np.where(np.isnan(values), self.estimate(X), values)
+    def transform(self, X: Any) -> Any:
+        """`X` with its missing entries filled, in its own precision; observed entries come back untouched.
 
-    def estimate(self, X: Any) -> np.ndarray:
-        """The method's values for all entries, observed ones included, in the shape of `X`.
-
-        Raises `DataError` if `X` is no matrix or batch of matrices of finite numbers and NaN, or if its columns are
-        not those of the `X` that was given to `fit`.
+        Raises `DataError` as `estimate` does, for a row or column without an observed entry, of which nothing can tell
+        the values, and where a value is beyond the largest number of that precision. `ConfigError` for bounds and a
+        rounding that make no sense.
         """
         given = self._check(X)
-        values = torch.tensor(given).view(-1, *given.shape[-2:])
-        return self._estimate(values.nan_to_num(0.0), ~values.isnan()).cpu().numpy().reshape(given.shape)
+        self._refuse_blanks(given)
+        filled = self.fill(given, self._values(given))
+        return np.concatenate([filled, np.isnan(given).astype(given.dtype)], -1) if self.add_indicator else filled
+
+    def fill(
+        self, given: Float[np.ndarray, "*batch m n"], values: Float[np.ndarray, "*batch m n"]
+    ) -> Float[np.ndarray, "*batch m n"]:
+        """`given` with `values` where it is NaN, rounded and within the bounds. Raises as `transform` does."""
+        if not self.min_value <= self.max_value:
+            raise ConfigError(f"expected min_value up to max_value, got {self.min_value} and {self.max_value}")
+        if self.rounding is not None:
+            values = values.round(whole("rounding", self.rounding, -300))
+        with np.errstate(over="ignore"):
+            filled = np.where(np.isnan(given), values.clip(self.min_value, self.max_value).astype(given.dtype), given)
+        if not np.isfinite(filled).all():
+            raise DataError(f"the completion has entries beyond the range of {given.dtype}: divide the matrix first")
+        return filled
+
+    def estimate(self, X: Any) -> np.ndarray:
+        """The method's own values for all entries, observed ones included, in the shape of `X`, in float64.
+
+        Raises `DataError` if `X` is no matrix or batch of matrices of finite numbers and NaN, if its columns are
+        not those of the `X` that was given to `fit`, or if a row or column of it has no observed entry.
+        """
+        given = self._check(X)
+        self._refuse_blanks(given)
+        return self._values(given)
+
+    def held_out(self, X: Any, folds: int = 10, seed: int = 0) -> HeldOut:
+        """How well observed entries of one matrix are completed if they are hidden, beside the means of their columns.
+
+        The observed entries are parted into ten, of which `folds` are hidden, one after another. Raises as `transform`.
+        """
+        given = self._check(X)
+        if given.ndim != 2:
+            raise DataError(f"expected a matrix [m, n], got shape {[*given.shape]}")
+        self._refuse_blanks(given)
+        given = given.astype(np.float64)
+        in_deviations = self.scale == "columns" or columns_differ(given)
+        anew: Any = clone(self)  # without what was learnt from the hidden entries
+        if self.scale == "auto":
+            anew.set_params(scale="columns" if in_deviations else "none")
+        return held_out(anew._values, given, folds, in_deviations, seed)
 
     @abstractmethod
+    def solve(
+        self, values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "batch m n"]
+    ) -> Float[Tensor, "batch m n"]:
+        """The method itself: values for all entries, from those observed, in the units they have and whichever rows are
+        blank. `values` is zero where not observed, in float64 on the CPU."""
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """The names of the columns that `transform` gives; raises as scikit-learn's own does."""
+        names: Any = super().get_feature_names_out(input_features)
+        marks = [f"missingindicator_{name}" for name in names] if self.add_indicator else []
+        return np.array([*names, *marks], dtype=object)
+
+    def _values(self, given: Float[np.ndarray, "*batch m n"]) -> Float[np.ndarray, "*batch m n"]:
+        values = torch.tensor(given, dtype=torch.float64).view(-1, *given.shape[-2:])
+        observed = ~values.isnan()
+        return self._estimate(values.nan_to_num(0.0), observed).cpu().numpy().reshape(given.shape)
+
     def _estimate(
         self, values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "batch m n"]
     ) -> Float[Tensor, "batch m n"]:
-        """Values for all entries, from those that are observed; `values` is zero elsewhere, in float64 on the CPU."""
+        """`solve` in the units of `scale`."""
+        units = choose_units(values, observed, self.scale, self._centred)
+        return units.back(self.solve(units.into(values, observed), observed))
+
+    def _refuse_blanks(self, given: Float[np.ndarray, "*batch m n"], columns: bool = True) -> None:
+        observed = ~np.isnan(given)
+        for axis, place in ((-1, "row"), (-2, "column"))[: 1 + columns]:
+            blank = ~observed.any(axis)
+            if blank.any():
+                *matrix, at = np.argwhere(blank)[0]
+                of = "".join(f" of matrix {number}" for number in matrix)
+                raise DataError(
+                    f"{place} {at}{of} (counted from 0) has no observed entry, so that nothing can tell its values: "
+                    f"fill one in or remove the {place}"
+                )
 
     def _check(self, X: Any, *, reset: bool = False) -> Float[np.ndarray, "*batch m n"]:
-        """`X` as an array; its columns are compared with those of `fit`, or with `reset` noted."""
+        """`X` as an array, NaN where masked; its columns are compared with those of `fit`, or with `reset` noted."""
         try:
+            if np.ma.isMaskedArray(X):
+                masked: Any = X.astype(X.dtype if X.dtype.kind == "f" else float)
+                X = masked.filled(np.nan)
             shape = X.shape if hasattr(X, "shape") else np.asarray(X).shape
             if len(shape) not in (2, 3):
                 came = f"expected a matrix [m, n] or a batch [batch, m, n], got shape {[*shape]}. Reshape your data"
                 raise DataError(came)
             rows: Any = X if len(shape) == 2 else np.reshape(X, (shape[0] * shape[1], shape[2]))
-            options: dict[str, Any] = {"dtype": np.float64, "ensure_all_finite": "allow-nan"}
+            options: dict[str, Any] = {"dtype": KEPT, "ensure_all_finite": "allow-nan"}
             if reset or hasattr(self, "n_features_in_"):
                 return np.reshape(validate_data(self, rows, reset=reset, **options), shape)
             return np.reshape(check_array(rows, estimator=self, input_name="X", **options), shape)
@@ -67,10 +160,19 @@ class Completer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
+        assert tags.transformer_tags  # it is a transformer
+        tags.transformer_tags.preserves_dtype = [np.dtype(kept).name for kept in KEPT]
         tags.input_tags.allow_nan = True
         tags.input_tags.three_d_array = True
         tags.requires_fit = False
         return tags
+
+
+def whole(name: str, value: object, least: int) -> int:
+    """`value`, if it is a whole number of at least `least`. Raises `ConfigError`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise ConfigError(f"{name}: expected a whole number of at least {least}, got {value!r}")
+    return int(value)
 
 
 def typical_size(values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "batch m n"]) -> Float[Tensor, "batch 1 1"]:

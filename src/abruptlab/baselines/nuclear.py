@@ -12,6 +12,7 @@ It is solved by Douglas–Rachford splitting: z is the proximal point of the dat
 proves how good a solution is: Y = (z − x)/step, scaled down where it is too large, bounds the optimum from below.
 """
 
+import math
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
@@ -20,6 +21,7 @@ from jaxtyping import Bool, Float
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
+from abruptlab.baselines.columns import Scale
 from abruptlab.baselines.completer import Completer
 from abruptlab.errors import ConfigError
 
@@ -38,18 +40,33 @@ class NuclearNorm(Completer):
     norm, it gives one of them. Raises `ConfigError` for a tolerance or a number of iterations that is not above 0.
     """
 
-    def __init__(self, tolerance: float = 1e-5, max_iterations: int = 20_000) -> None:
+    def __init__(
+        self,
+        tolerance: float = 1e-5,
+        max_iterations: int = 20_000,
+        *,
+        scale: Scale = "auto",
+        min_value: float | int = -math.inf,
+        max_value: float | int = math.inf,
+        rounding: int | None = None,
+        add_indicator: bool = False,
+    ) -> None:
         self.tolerance = tolerance
         self.max_iterations = max_iterations
+        self.scale = scale
+        self.min_value = min_value
+        self.max_value = max_value
+        self.rounding = rounding
+        self.add_indicator = add_indicator
 
-    def _estimate(
+    def solve(
         self, values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "batch m n"]
     ) -> Float[Tensor, "batch m n"]:
         return minimise(values, observed, values.new_zeros(len(values)), self.tolerance, self.max_iterations)
 
 
 class RegularisedNuclearNorm(Completer):
-    """The minimiser of (1/|Ω|) · ‖P_Ω(Z − X)‖² + penalty · ‖Z‖_* (PAPER.md: penalties 0.0005 … 0.01).
+    """The minimiser of (1/|Ω|) · ‖P_Ω(Z − X)‖² + penalty · ‖Z‖_* (the paper has penalties from 0.0005 to 0.01).
 
     This is soft-impute's problem, and for large matrices too this one class will do: soft-impute's own iteration is
     proximal gradient on it (step |Ω|/2, so that each threshold is penalty · |Ω|/2), which needs the same
@@ -57,12 +74,28 @@ class RegularisedNuclearNorm(Completer):
     raises `ConfigError` for a penalty below 0.
     """
 
-    def __init__(self, penalty: float = 0.001, tolerance: float = 1e-5, max_iterations: int = 20_000) -> None:
+    def __init__(
+        self,
+        penalty: float = 0.001,
+        tolerance: float = 1e-5,
+        max_iterations: int = 20_000,
+        *,
+        scale: Scale = "auto",
+        min_value: float | int = -math.inf,
+        max_value: float | int = math.inf,
+        rounding: int | None = None,
+        add_indicator: bool = False,
+    ) -> None:
         self.penalty = penalty
         self.tolerance = tolerance
         self.max_iterations = max_iterations
+        self.scale = scale
+        self.min_value = min_value
+        self.max_value = max_value
+        self.rounding = rounding
+        self.add_indicator = add_indicator
 
-    def _estimate(
+    def solve(
         self, values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "batch m n"]
     ) -> Float[Tensor, "batch m n"]:
         if not self.penalty >= 0:

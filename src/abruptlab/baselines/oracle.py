@@ -20,7 +20,7 @@ class NuclearNormOracle(Completer):
     entries are observed is a parameter of it.
     """
 
-    def _estimate(
+    def solve(
         self, values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "batch m n"]
     ) -> Float[Tensor, "batch m n"]:
         solve = compiled(*values.shape[-2:])

@@ -39,16 +39,32 @@ class TransformerImputer(Completer):
     - larger entries raise `DataError`, unless `rescale`: then each matrix, or tile, is divided by a number that makes
       it as large as the task's, and multiplied again afterwards. (A low-rank completion does not depend on the scale;
       a model does.)
-    - matrices that no matrix of the task's rank comes near to, and those with a row or column without an observed
+    - matrices that no matrix of the task's rank comes near to, and tiles with a row or column without an observed
       entry, are completed with a `UserWarning`.
+
+    `min_value` and the parameters after it are `Completer`'s.
     """
 
-    def __init__(self, run: Run | Path | str = "laptop", tiles: bool = False, rescale: bool = False) -> None:
+    def __init__(
+        self,
+        run: Run | Path | str = "laptop",
+        tiles: bool = False,
+        rescale: bool = False,
+        *,
+        min_value: float | int = -math.inf,
+        max_value: float | int = math.inf,
+        rounding: int | None = None,
+        add_indicator: bool = False,
+    ) -> None:
         self.run = run
         self.tiles = tiles
         self.rescale = rescale
+        self.min_value = min_value
+        self.max_value = max_value
+        self.rounding = rounding
+        self.add_indicator = add_indicator
 
-    def _estimate(
+    def solve(
         self, values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "batch m n"]
     ) -> Float[Tensor, "batch m n"]:
         """Raises `DataError` for matrices that are not the model's, and `RunError`, `CheckpointError` without one."""
@@ -69,7 +85,8 @@ class TransformerImputer(Completer):
         vocabulary = Vocabulary.of(task)
         ids = vocabulary.encode(values)
         _look_at_rank(vocabulary.decode(ids), observed, task)
-        _look_for_blanks(observed, asked)
+        if self.tiles:
+            _look_for_blanks(observed, asked)
         tokens = torch.where(observed, ids, MASK).flatten(1)
         estimates = unit * predict(load(run, "final"), tokens).double().view(values.shape)
         return paste(estimates, shape) if self.tiles else estimates
@@ -113,7 +130,7 @@ def _look_at_rank(values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "ba
     """Warn of matrices that are not the task's: rounding leaves a residual of a third of a step, other ranks far more
     than one. Of 2,000 matrices of 5×5 and rank 1 none, of rank 2 all but 0.1 %, are above one step."""
     seen = torch.where(observed, values.double(), 0.0)
-    misfit = (Factorisation(task.rank, restarts=RESTARTS)._estimate(seen, observed) - seen) * observed
+    misfit = (Factorisation(task.rank, restarts=RESTARTS).solve(seen, observed) - seen) * observed
     residual, size = typical_size(misfit, observed).flatten(), typical_size(seen, observed).flatten()
     strange = int((residual > 10.0**-task.decimals).sum())
     if strange:
@@ -127,13 +144,13 @@ def _look_at_rank(values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "ba
 
 
 def _look_for_blanks(observed: Bool[Tensor, "batch m n"], asked: Bool[Tensor, "batch m n"]) -> None:
-    """Warn of rows and columns that nothing is known of; those that only fill up a tile are not `asked` for."""
+    """Warn of rows and columns that nothing in their tile tells of; those that only fill it up are not `asked` for."""
     blank = sum((asked.any(side) & ~observed.any(side)).any(1) for side in (1, 2))
     blind = int(torch.as_tensor(blank).count_nonzero())
     if blind:
         warnings.warn(
-            f"{_of(blind, len(observed))} without an observed entry in some row or column: what is filled in there is "
-            "a guess",
+            f"{blind} of {len(observed)} tiles are without an observed entry in some row or column: what is filled in "
+            "there is a guess",
             stacklevel=2,
         )
 

@@ -10,14 +10,19 @@ import torch
 from jaxtyping import Bool, Float
 
 from abruptlab.baselines.bayes import PosteriorMean
+from abruptlab.baselines.columns import columns_differ
 from abruptlab.baselines.completer import Completer, typical_size
 from abruptlab.baselines.factorisation import Factorisation
+from abruptlab.baselines.holdout import PARTS, HeldOut, held_out
 from abruptlab.baselines.nuclear import NuclearNorm, RegularisedNuclearNorm
 from abruptlab.baselines.simple import RowColumnMeans
 from abruptlab.complete.imputer import TransformerImputer
 from abruptlab.errors import ConfigError, DataError
 
 LONGEST = 300.0  # seconds, about, that a completion may take
+HELD_OUT = 30.0  # seconds, about, that its error on held-out entries may take; one part is always held out
+ROUGH = 64  # particles of the posterior mean on held-out entries: many matrices, of whose error a digit is enough
+SHARED = ("min_value", "max_value", "rounding")  # options of all methods
 PRIOR_DECIMALS = 4  # that the posterior mean knows at most
 
 
@@ -26,21 +31,21 @@ class Method:
     """A way to complete a matrix."""
 
     make: Callable[..., Completer]
-    options: tuple[str, ...] = ()  # that it has: rank (which must be given), penalty, run
+    options: tuple[str, ...] = ()  # that it has: rank (which must be given), penalty, run, scale
     seconds: Callable[[int, int, int], float] = lambda m, n, rank: 0.0  # for m × n, m ≥ n; about, on two cores
     rescaled: bool = True  # whether the matrix is made one of root mean square 1 first
 
 
 METHODS = {
-    "nuclear": Method(NuclearNorm, seconds=lambda m, n, rank: 5e-7 * m * n**2),
-    "regularised": Method(RegularisedNuclearNorm, ("penalty",), lambda m, n, rank: 5e-7 * m * n**2),
+    "nuclear": Method(NuclearNorm, ("scale",), lambda m, n, rank: 5e-7 * m * n**2),
+    "regularised": Method(RegularisedNuclearNorm, ("penalty", "scale"), lambda m, n, rank: 5e-7 * m * n**2),
     "factorisation": Method(
         Factorisation,
-        ("rank",),
+        ("rank", "scale"),
         # the second stands for the memory: at most half a gigabyte for a tensor
         lambda m, n, rank: m * n * rank**2 * max(5e-7 * n * rank, 1e-4),
     ),
-    "means": Method(RowColumnMeans, seconds=lambda m, n, rank: 1e-9 * (m + n) ** 3),
+    "means": Method(RowColumnMeans, ("scale",), lambda m, n, rank: 1e-9 * (m + n) ** 3),
     "posterior-mean": Method(PosteriorMean, ("rank",), lambda m, n, rank: 0.1 * m * n * rank, rescaled=False),
     "bert": Method(TransformerImputer, ("run",), rescaled=False),
 }
@@ -52,6 +57,7 @@ class Plan:
 
     completer: Completer
     rescaled: bool
+    folds: int  # parts of the observed entries that are held out, one after another
     seconds: float  # that it will take, about
 
 
@@ -62,18 +68,20 @@ class Completion:
     values: Float[np.ndarray, "m n"]  # as completed, the observed entries untouched
     observed: Bool[np.ndarray, "m n"]
     spread: Float[np.ndarray, "m n"] | None  # standard deviation of what an entry may be, 0 where observed
+    held_out: HeldOut  # how well observed entries are completed if they are hidden
     warnings: tuple[str, ...]  # what the method has to say
 
 
 def plan(name: str, shape: tuple[int, int], **options: Any) -> Plan:
     """The method called `name` for a matrix of that shape; options that are None count as not given.
 
-    Raises `ConfigError` for an option that the method has no use for, for a rank that is missing or does not suit the
-    shape, and for a matrix that would take it more than `LONGEST`.
+    All methods have `min_value`, `max_value` and `rounding`. Raises `ConfigError` for an option that the method has no
+    use for, for a rank that is missing or does not suit the shape, and for a matrix that would take it more than
+    `LONGEST`.
     """
     method = METHODS[name]
     options = {option: value for option, value in options.items() if value is not None}
-    for option in options.keys() - set(method.options):
+    for option in sorted(options.keys() - set(method.options) - set(SHARED)):
         has = " and ".join(other for other, each in METHODS.items() if option in each.options)
         raise ConfigError(f"method {name} has no option {option}, which is one of {has}")
     large, small = max(shape), min(shape)
@@ -88,27 +96,34 @@ def plan(name: str, shape: tuple[int, int], **options: Any) -> Plan:
             f"method {name} would take about {seconds / 60:,.0f} minutes for a matrix of {shape[0]}×{shape[1]}, more "
             f"than it is made for: {instead}"
         )
-    return Plan(method.make(**options), method.rescaled, seconds)
+    folds = PARTS if PARTS * seconds <= HELD_OUT else max(1, int(HELD_OUT / seconds))
+    return Plan(method.make(**options), method.rescaled, folds, (1 + folds) * seconds)
 
 
 def complete(given: Float[np.ndarray, "m n"], plan: Plan) -> Completion:
-    """`given` with its missing entries (NaN) filled in.
+    """`given` with its missing entries (NaN) filled in, and how well the method does on entries that are held out.
 
     Raises `DataError` for a matrix that the method cannot take.
     """
-    observed = ~np.isnan(given)
+    observed, completer = ~np.isnan(given), plan.completer
     spread = None
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        if isinstance(plan.completer, PosteriorMean):
-            values, spread = _posterior(plan.completer, given)
+        if isinstance(completer, PosteriorMean):
+            mean, spread = _posterior(completer, given)
+            rough = _with(completer, particles=ROUGH)
+            error = held_out(lambda some: _posterior(rough, some)[0], given, plan.folds, columns_differ(given))
+            values = completer.fill(given, mean)
         else:
             unit = _unit(given) if plan.rescaled else 1.0
+            scaled = given / unit
             with np.errstate(over="ignore"):
-                values = np.where(observed, given, unit * plan.completer.transform(given / unit))
-    if not np.isfinite(values).all():
-        raise DataError("the completion has entries beyond the largest number there is: divide the matrix first")
-    return Completion(values, observed, spread, tuple(dict.fromkeys(str(warning.message) for warning in said)))
+                values = completer.fill(given, unit * completer.estimate(scaled))
+            error = completer.held_out(scaled, plan.folds).times(unit)
+    words = [str(warning.message) for warning in said]
+    if not error.better:
+        words.append("column means tell held-out entries as well as this or better: do not trust the completion")
+    return Completion(values, observed, spread, error, tuple(dict.fromkeys(words)))
 
 
 def _unit(given: Float[np.ndarray, "m n"]) -> float:
@@ -129,6 +144,10 @@ def _posterior(
         )
     seen = given[~np.isnan(given)]
     decimals = next((some for some in range(PRIOR_DECIMALS) if (seen.round(some) == seen).all()), PRIOR_DECIMALS)
-    parameters: dict[str, Any] = method.get_params() | {"decimals": decimals}
-    posterior = PosteriorMean(**parameters).posterior(given.round(decimals))
-    return np.where(np.isnan(given), posterior.mean[0], given), posterior.deviation[0]
+    posterior = _with(method, decimals=decimals).posterior(given.round(decimals))
+    return posterior.mean[0], posterior.deviation[0]
+
+
+def _with(method: PosteriorMean, **changes: Any) -> PosteriorMean:
+    parameters: dict[str, Any] = method.get_params() | changes
+    return PosteriorMean(**parameters)

@@ -1,4 +1,4 @@
-"""Numbers as people write them into cells: read, and written alike."""
+"""Numbers as people write them into cells: which mark is the decimal one, and how to write more alike."""
 
 import math
 import re
@@ -13,13 +13,15 @@ from abruptlab.errors import DataError
 DIGITS = 4  # an entry of typical size is written with so many at least
 MEANT = 17  # digits that a number in the computer can have
 LONGEST = 40  # characters of a cell that are shown
-MISSING = frozenset(
-    ("", "na", "n/a", "<na>", "#n/a", "#na", "nan", "+nan", "-nan", "null", "none", "missing", "-", "--", ".", "?")
-)
-_NUMBER = re.compile(r"[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _INFINITY = re.compile(r"[+-]?(?:inf(?:inity)?|∞)", re.IGNORECASE)
-_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}", re.ASCII)  # or three decimals: 1,234
-_FRACTION = re.compile(r"[.,](\d*)", re.ASCII)
+
+
+def _written_with(mark: str, thousands: str) -> re.Pattern[str]:
+    whole = rf"(?:\d+|[1-9]\d{{0,2}}(?:{thousands}\d{{3}})+)"
+    return re.compile(rf"[+-]?(?:{whole}(?:{mark}\d*)?|{mark}\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+
+
+NUMBERS = {".": _written_with(r"\.", ","), ",": _written_with(",", r"\.")}  # by the decimal mark
 
 
 @dataclass(frozen=True)
@@ -30,59 +32,60 @@ class Notation:
     scientific: bool
     mark: str  # the decimal mark
 
-    def write(self, value: float) -> str:
-        """`value` with that many decimals."""
-        return f"{value:z.{self.decimals}{'e' if self.scientific else 'f'}}".replace(".", self.mark)
-
-
-def is_missing(cell: str) -> bool:
-    """Whether a cell says that its entry is missing."""
-    return cell.lower() in MISSING
+    def write(self, value: float, decimals: int | None = None) -> str:
+        """`value` with that many decimals, or with `decimals` if it was rounded to so many."""
+        places = self.decimals if decimals is None else max(0, decimals)
+        return f"{value:z.{places}{'e' if self.scientific else 'f'}}".replace(".", self.mark)
 
 
 def is_number(cell: str) -> bool:
     """Whether a cell is a number, finite or not, with either decimal mark."""
-    return bool(_NUMBER.fullmatch(cell) or _INFINITY.fullmatch(cell))
+    return any(pattern.fullmatch(cell) for pattern in NUMBERS.values()) or bool(_INFINITY.fullmatch(cell))
 
 
-def shown(cell: str) -> str:
+def shown(cell: str, longest: int = LONGEST) -> str:
     """A cell in a message: on one line, not too long."""
-    text = cell if len(cell) <= LONGEST else cell[: LONGEST - 1] + "…"
+    text = cell if len(cell) <= longest else cell[: longest - 1] + "…"
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def read_numbers(
-    cells: Sequence[Sequence[str]], place: Callable[[int, int], str], separator: str
+    cells: Sequence[Sequence[str]], place: Callable[[int, int], str], marks: Sequence[str]
 ) -> tuple[Float[np.ndarray, "m n"], Notation]:
-    """The numbers in a table of cells, NaN where missing, and how they are written.
+    """The numbers in a table of cells, NaN where a cell is empty, and how they are written with one of `marks`.
 
-    A comma is a decimal mark where it does not separate cells. Raises `DataError`, with the `place` of the cell, for
-    one that is neither a finite number nor missing, and for both decimal marks in one table.
+    Raises `DataError`, with the `place` of the cell, for one that is no finite number, if no mark suits all cells, and
+    if two do that give different numbers: 1.600 is 1.6 or 1600.
     """
+    known = [(i, j, cell) for i, row in enumerate(cells) for j, cell in enumerate(row) if cell]
+    misfits: dict[str, tuple[int, int, str]] = {}  # mark → the first cell that is no number with it
+    for mark in marks:
+        fits = NUMBERS[mark].fullmatch
+        misfit = next((entry for entry in known if not fits(entry[2])), None)
+        if misfit:
+            misfits[mark] = misfit
+    suiting = [mark for mark in marks if mark not in misfits]
+    if not suiting:
+        raise DataError(_refusal(misfits, place))
+    mark = suiting[0]
     values = np.full((len(cells), len(cells[0])), np.nan)
-    marked: dict[str, tuple[int, int]] = {}  # decimal mark → the first cell that has it
-    decimals, scientific, thousands = 0, False, True
-    for i, row in enumerate(cells):
-        for j, cell in enumerate(row):
-            if is_missing(cell):
-                continue
-            if not _NUMBER.fullmatch(cell) or (separator == "," and "," in cell):
-                raise DataError(_refusal(cell, place(i, j), separator))
-            values[i, j] = float(cell.replace(",", "."))
-            if math.isinf(values[i, j]):
-                raise DataError(_refusal(cell, place(i, j), separator))
-            if fraction := _FRACTION.search(cell):
-                marked.setdefault(cell[fraction.start()], (i, j))
-                decimals = max(decimals, len(fraction[1]))
-                thousands &= bool(_THOUSANDS.fullmatch(cell))
-            scientific |= "e" in cell or "E" in cell
-    if len(marked) == 2:
-        point, comma = (place(*marked[mark]) for mark in ".,")
-        raise DataError(f"expected one decimal mark, got a point in {point} and a comma in {comma}")
-    if separator == "\t" and thousands and "," in marked:
-        i, j = marked[","]
-        raise DataError(f"{place(i, j)}: {cells[i][j]} may be a decimal number or thousands: write it without a comma")
-    return values, Notation(_enough(values, decimals, scientific), scientific, "," if "," in marked else ".")
+    decimals, scientific = 0, False
+    for i, j, cell in known:
+        if len(suiting) > 1 and ("." in cell or "," in cell):
+            readings = " or ".join(f"{_number(cell, each):g}" for each in suiting)
+            raise DataError(f"{place(i, j)}: {shown(cell)} may be {readings}: say --decimal . or --decimal ,")
+        values[i, j] = _number(cell, mark)
+        if math.isinf(values[i, j]):
+            raise DataError(f"{place(i, j)}: expected a finite number, got {shown(cell)}")
+        mantissa, _, power = cell.lower().partition("e")
+        decimals = max(decimals, len(mantissa.partition(mark)[2]))
+        scientific |= bool(power)
+    return values, Notation(_enough(values, decimals, scientific), scientific, mark)
+
+
+def _number(cell: str, mark: str) -> float:
+    thousands = "," if mark == "." else "."
+    return float(cell.replace(thousands, "").replace(mark, "."))
 
 
 def _enough(values: Float[np.ndarray, "m n"], decimals: int, scientific: bool) -> int:
@@ -92,9 +95,11 @@ def _enough(values: Float[np.ndarray, "m n"], decimals: int, scientific: bool) -
     return max(0, min(max(decimals, DIGITS - 1 - first), MEANT - 1 - first))
 
 
-def _refusal(cell: str, place: str, separator: str) -> str:
-    if _NUMBER.fullmatch(cell) and "," in cell:
-        return f"{place}: expected a number, got {shown(cell)}: a comma within a number needs ; or tabs between cells"
-    if is_number(cell):
-        return f"{place}: expected a finite number, got {shown(cell)}"
-    return f"{place}: expected a number or an empty cell, got '{shown(cell)}'"
+def _refusal(misfits: dict[str, tuple[int, int, str]], place: Callable[[int, int], str]) -> str:
+    for i, j, cell in misfits.values():
+        if _INFINITY.fullmatch(cell):
+            return f"{place(i, j)}: expected a finite number, got {shown(cell)}"
+        if not is_number(cell) or len(misfits) == 1:
+            return f"{place(i, j)}: expected a number or an empty cell, got '{shown(cell)}'"
+    point, comma = (place(*misfits[mark][:2]) for mark in ",.")  # what does not suit the one has the other
+    return f"expected one decimal mark, got a point in {point} and a comma in {comma}"

@@ -1,175 +1,247 @@
-"""A matrix in a file: CSV, TSV or NPY in, and the same with the missing entries filled in out."""
+"""A matrix in a file: read, and the same file with the missing entries filled in."""
 
-import codecs
 import io
 import stat
-import warnings
-from dataclasses import dataclass
+import sys
+import zipfile
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
-from abruptlab.complete.delimited import TextTable, read_text
+from abruptlab.complete.arrays import NPY, read_npy, read_npz
+from abruptlab.complete.formats import Grid, Reading, read_excel, read_parquet, read_text
+from abruptlab.complete.labels import find_labels
+from abruptlab.complete.numerals import Notation, read_numbers, shown
+from abruptlab.complete.triplets import read_triplets
 from abruptlab.errors import DataError
 from abruptlab.system.files import write_atomically
 
 LARGEST = 50_000_000  # bytes: a million entries, more than any method completes, of 50 bytes each
-NPY = b"\x93NUMPY"
-_MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
-_STRANGERS = {  # how files begin that are neither text nor NPY
-    b"PK\x03\x04": "an Excel, OpenDocument or zip file: save the sheet as CSV",
-    b"\xd0\xcf\x11\xe0": "an old Excel file: save the sheet as CSV",
+UNPACKED = 10 * LARGEST  # bytes that an Excel file may hold
+STREAM = Path("-")  # standard input or output
+_STRANGERS = {  # how files begin that hold no table for us
+    b"\xd0\xcf\x11\xe0": "an old Excel file: save it as .xlsx",
     b"\x1f\x8b": "a compressed file: unpack it",
     b"%PDF": "a PDF",
 }
 
 
-@dataclass(frozen=True)
-class ArrayTable:
-    """A matrix in an NPY file. Rows and columns count from 1, as in text."""
+_NAMES = {"text": "text", "xlsx": "Excel", "parquet": "Parquet", "npy": "NPY", "npz": "NPZ"}
+_KNOWN = {  # of each format: what can be said of it
+    "text": {"header", "index", "missing", "encoding", "separator", "decimal", "triplets"},
+    "xlsx": {"header", "index", "missing", "sheet", "triplets"},
+    "parquet": {"index", "missing", "triplets"},
+    "npy": {"missing"},
+    "npz": {"missing", "sheet"},
+}
 
-    array: np.ndarray
+
+@runtime_checkable
+class Table(Protocol):
+    """A matrix with the names of its rows and columns, in a file of any format."""
 
     @property
     def values(self) -> Float[np.ndarray, "m n"]:
         """The matrix, NaN where missing."""
-        return self.array.astype(np.float64)
+        ...
 
     @property
     def layout(self) -> str:
-        return f"NPY, {self.array.dtype}"
+        """What was recognised, in words."""
+        ...
 
     @property
-    def row_names(self) -> list[str]:
-        return [str(i + 1) for i in range(self.array.shape[0])]
-
+    def row_names(self) -> list[str]: ...
     @property
-    def column_names(self) -> list[str]:
-        return [str(j + 1) for j in range(self.array.shape[1])]
+    def column_names(self) -> list[str]: ...
 
     def row_place(self, i: int) -> str:
         """Where row i stands, in words."""
-        return f"row {i + 1}"
+        ...
 
     def column_place(self, j: int) -> str:
         """Where column j stands, in words."""
-        return f"column {j + 1}"
+        ...
 
-    def number(self, value: float) -> str:
-        """A number as it is shown."""
-        return f"{value:.6g}"
+    def number(self, value: float, decimals: int | None = None) -> str:
+        """A number as it is written into this file, or with `decimals` if it was rounded to so many."""
+        ...
 
-    def filled(self, completed: Float[np.ndarray, "m n"]) -> bytes:
-        """The file with the missing entries filled in, in its own precision and order."""
-        array = self.array.copy(order="K")
-        missing = np.isnan(array)
-        with np.errstate(over="ignore"):
-            array[missing] = completed[missing]
-        if np.isinf(array).any():
-            raise DataError(f"the completion has entries beyond the range of {array.dtype}: save the file as float64")
-        buffer = io.BytesIO()
-        np.save(buffer, array, allow_pickle=False)
-        return buffer.getvalue()
+    def filled(self, completed: Float[np.ndarray, "m n"], decimals: int | None = None) -> bytes:
+        """The file with the missing entries filled in."""
+        ...
 
 
 @dataclass(frozen=True)
-class TableFile:
-    """What a file with a matrix in it holds."""
+class GridTable:
+    """A matrix among the cells of a grid. Rows and columns count from 1, the header among them."""
 
-    table: TextTable | ArrayTable
-    encoding: str = ""  # of text
-    mark: bytes = b""  # the byte order mark that it begins with
+    values: Float[np.ndarray, "m n"]
+    grid: Grid
+    texts: list[list[str]]
+    header: bool
+    index: int  # the column of row names, counted from 1; 0 for none
+    columns: list[int]  # of the grid, that hold the matrix
+    notation: Notation
 
-    def filled(self, completed: Float[np.ndarray, "m n"]) -> bytes:
-        """The file with its missing entries filled in; all else stays as it is, byte for byte."""
-        content = self.table.filled(completed)
-        return self.mark + content.encode(self.encoding) if isinstance(content, str) else content
+    @property
+    def layout(self) -> str:
+        header, index = ("a" if there else "no" for there in (self.header, self.index))
+        return f"{self.grid.layout}, {header} header line, {index} column of row names"
 
-    def write(self, completed: Float[np.ndarray, "m n"], path: Path) -> None:
-        """Write `filled` to `path`, whole or not at all. Raises `DataError` if that cannot be done."""
-        content = self.filled(completed)
-        try:
-            write_atomically(path, content)
-        except OSError as error:
-            raise DataError(f"cannot write {path}: {error.strerror or error}") from None
+    @property
+    def row_names(self) -> list[str]:
+        if not self.index:
+            return [str(i + 1) for i in range(len(self.values))]
+        return [row[self.index - 1] for row in self.texts[self.header :]]
+
+    @property
+    def column_names(self) -> list[str]:
+        return [self.texts[0][j] if self.header else str(at + 1) for at, j in enumerate(self.columns)]
+
+    def row_place(self, i: int) -> str:
+        name = f" ({shown(self.row_names[i])})" if self.index else ""
+        return f"row {self.grid.lines[self.header + i]}{name}"
+
+    def column_place(self, j: int) -> str:
+        return f"column {self.columns[j] + 1}" + (f" ({shown(self.column_names[j])})" if self.header else "")
+
+    def number(self, value: float, decimals: int | None = None) -> str:
+        return self.notation.write(value, decimals)
+
+    def filled(self, completed: Float[np.ndarray, "m n"], decimals: int | None = None) -> bytes:
+        cells = self.grid.cells.copy()
+        for i, j in np.argwhere(np.isnan(self.values)).tolist():
+            value = float(completed[i, j])
+            cells[self.header + i, self.columns[j]] = self.number(value, decimals) if self.grid.textual else value
+        return self.grid.save(cells)
 
 
-def read_table(path: Path, header: bool | None = None, index: bool | None = None) -> TableFile:
-    """The matrix in a file; see `parse_table`, whose `DataError` it begins with the path."""
+def read_table(path: Path, given: Reading | None = None) -> Table:
+    """The matrix in a file, or in standard input for `-`. Raises as `parse_table` does, with the path before it."""
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or device"
-            raise DataError(f"{path}: expected a file, got {kind}")
-        if status.st_size > LARGEST:
-            size = f"{status.st_size / 1e6:,.0f} MB"
-            raise DataError(f"{path}: expected a file of at most {LARGEST / 1e6:.0f} MB, got {size}")
-        data = path.read_bytes()
+        return parse_table(sys.stdin.buffer.read(LARGEST + 1) if path == STREAM else _bytes_of(path), given)
+    except DataError as error:
+        raise DataError(f"{'standard input' if path == STREAM else path}: {error}") from None
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from None
-    try:
-        return parse_table(data, header, index)
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from None
 
 
-def parse_table(data: bytes, header: bool | None = None, index: bool | None = None) -> TableFile:
+def parse_table(data: bytes, given: Reading | None = None) -> Table:
     """The matrix in the bytes of a file, of which every row and column has an observed entry.
 
-    Text is UTF-8, or UTF-16 with a byte order mark; whether its first line and column are names is recognised unless
-    `header`, `index` say it. Raises `DataError`, in one line that says where, for anything else.
+    The format is recognised by the bytes. Raises `DataError`, in one line that says where, for what is no matrix, and
+    for what may be read in two ways.
     """
-    if data.startswith(NPY):
-        file = TableFile(_read_npy(data))
-    else:
-        text, encoding, mark = _decode(data)
-        file = TableFile(read_text(text, header, index), encoding, mark)
-    _check(file.table)
-    return file
+    given = given or Reading()
+    if len(data) > LARGEST:
+        raise DataError(f"expected at most {LARGEST / 1e6:.0f} MB, got more")
+    table = _recognise(data, given)
+    _check(table)
+    return table
 
 
-def _decode(data: bytes) -> tuple[str, str, bytes]:
-    """The text, its encoding, and the byte order mark before it."""
+def write_table(content: bytes, path: Path, like: Path) -> None:
+    """Write a table to a file, or to standard output for `-`, whole or not at all.
+
+    A link is followed. A file that is there keeps its mode, a new one has that of the file `like`. Raises `DataError`.
+    """
+    try:
+        if path == STREAM:
+            sys.stdout.buffer.write(content)
+            sys.stdout.buffer.flush()
+            return
+        target = path.resolve()
+        model = target if target.exists() else like
+        mode = stat.S_IMODE(model.stat().st_mode) if model != STREAM else None
+        write_atomically(target, content, mode)
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def as_completed(path: Path) -> Path:
+    """Where the completion of a file goes by default: scores.csv → scores.completed.csv, - → -."""
+    return path if path == STREAM else path.with_name(f"{path.stem}.completed{path.suffix}")
+
+
+def _bytes_of(path: Path) -> bytes:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or device (for a pipe, say -)"
+        raise DataError(f"expected a file, got {kind}")
+    if status.st_size > LARGEST:
+        raise DataError(f"expected at most {LARGEST / 1e6:.0f} MB, got {status.st_size / 1e6:,.0f} MB")
+    return path.read_bytes()
+
+
+def _recognise(data: bytes, given: Reading) -> Table:
     for beginning, what in _STRANGERS.items():
         if data.startswith(beginning):
-            raise DataError(f"expected text or NPY, got {what}")
-    mark, encoding = next(((mark, name) for mark, name in _MARKS.items() if data.startswith(mark)), (b"", "utf-8"))
-    if encoding == "utf-8" and b"\0" in data:
-        raise DataError("expected text or NPY, got a binary file (it has NUL bytes)")
+            raise DataError(f"expected text, Excel, Parquet, NPY or NPZ, got {what}")
+    kind = _kind(data)
+    known = _KNOWN[kind] - ({"index"} if given.triplets else set())
+    for field in fields(Reading):
+        if getattr(given, field.name) != field.default and field.name not in known:
+            what = "a list of triplets" if given.triplets and field.name in _KNOWN[kind] else _NAMES[kind]
+            raise DataError(f"--{field.name}: {what} has no such thing")
+    if kind == "npy":
+        return read_npy(data, given.missing)
+    if kind == "npz":
+        return read_npz(data, given.missing, given.sheet, LARGEST)
+    grid = (
+        read_excel(data, given)
+        if kind == "xlsx"
+        else read_parquet(data)
+        if kind == "parquet"
+        else read_text(data, given)
+    )
+    return read_triplets(grid, given) if given.triplets else _read_grid(grid, given)
+
+
+def _kind(data: bytes) -> str:
+    if data.startswith(NPY):
+        return "npy"
+    if data.startswith(b"PAR1"):
+        return "parquet"
+    if not data.startswith(b"PK\x03\x04"):
+        return "text"
     try:
-        text = data[len(mark) :].decode(encoding)
-    except UnicodeDecodeError as error:
-        at = len(mark) + error.start
-        line = data.count(b"\n", 0, at) + 1
-        raise DataError(f"line {line}: expected text in UTF-8, got byte 0x{data[at]:02x}: save it as UTF-8") from None
-    return text, encoding, mark
+        members = zipfile.ZipFile(io.BytesIO(data)).infolist()
+    except zipfile.BadZipFile:
+        raise DataError("damaged zip file (Excel and NPZ are such)") from None
+    names = [member.filename for member in members]
+    if "xl/workbook.xml" in names and sum(member.file_size for member in members) <= UNPACKED:
+        return "xlsx"
+    if names and all(name.endswith(".npy") for name in names):
+        return "npz"
+    raise DataError("expected text, Excel, Parquet, NPY or NPZ, got another zip file or one that is too large")
 
 
-def _read_npy(data: bytes) -> ArrayTable:
-    file = io.BytesIO(data)
-    try:
-        with warnings.catch_warnings(action="ignore"):  # about headers of Python 2
-            version = np.lib.format.read_magic(file)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, _, dtype = read(file)
-    except Exception as error:  # the header is a Python literal: a damaged one raises whatever Python's parser does
-        raise DataError(f"damaged NPY file: {' '.join(str(error).split())[:100]}") from None
-    if dtype.kind not in "fiu":
-        what = "Python objects, which are never loaded" if dtype.hasobject else f"dtype {dtype}"
-        raise DataError(f"expected real numbers, got {what}")
-    if len(shape) != 2 or 0 in shape:
-        raise DataError(f"expected a matrix [m, n], got shape {[*shape]}")
-    if (wanted := int(np.prod(shape, dtype=object)) * dtype.itemsize) != len(data) - file.tell():
-        raise DataError(f"damaged NPY file: expected {wanted} bytes of numbers, got {len(data) - file.tell()}")
-    array = np.load(io.BytesIO(data), allow_pickle=False)
-    if np.isinf(array).any():
-        i, j = np.argwhere(np.isinf(array))[0]
-        raise DataError(f"row {i + 1}, column {j + 1}: expected a finite number, got {array[i, j]}")
-    return ArrayTable(array)
+def _read_grid(grid: Grid, given: Reading) -> GridTable:
+    texts = grid.texts(given.missing)
+    width = len(texts[0])
+    if given.index is not None and not 0 <= given.index <= width:
+        raise DataError(f"--index: expected a column from 1 to {width}, got {given.index}")
+    first = max(0, (given.index or 1) - 1)  # the column that holds the names, if one does
+    turned = [[row[first], *row[:first], *row[first + 1 :]] for row in texts]
+    index = None if given.index is None else given.index > 0
+    header, named = find_labels(turned, True if grid.headed else given.header, index)
+    columns = [j for j in range(width) if not (named and j == first)]
+    body = [[row[j] for j in columns] for row in texts[header:]]
+    if not body or not columns:
+        raise DataError("expected numbers in cells separated by tabs, semicolons or commas, got nothing but names")
+
+    def place(i: int, j: int) -> str:
+        return f"row {grid.lines[header + i]}, column {columns[j] + 1}"
+
+    values, notation = read_numbers(body, place, grid.marks)
+    return GridTable(values, grid, texts, header, first + 1 if named else 0, columns, notation)
 
 
-def _check(table: TextTable | ArrayTable) -> None:
+def _check(table: Table) -> None:
     """Nothing can tell the values of a row or column of which none is known."""
     missing = np.isnan(table.values)
     if missing.all():
@@ -184,8 +256,3 @@ def _check(table: TextTable | ArrayTable) -> None:
                 f"{first}: every entry of this {what} is missing, so that nothing can tell its values: fill one in or "
                 f"remove the {what}"
             )
-
-
-def as_completed(path: Path) -> Path:
-    """Where the completion of a file goes by default: scores.csv → scores.completed.csv."""
-    return path.with_name(f"{path.stem}.completed{path.suffix}")

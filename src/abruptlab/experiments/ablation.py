@@ -37,7 +37,7 @@ Head = tuple[int, int]  # layer and head, both counted from 0
 
 REPLACEMENTS = ("uniform", "mean", "zero")
 RESTORED = 0.9  # of the plateau: the edge of its band, where the detector puts the onset of the drop
-TOLERATED = 1.1  # of the intact loss L: the 10 %
+TOLERATED = 1.1  # of the intact loss L: fixed before any run was judged
 SEARCHED = 128  # matrices on which a greedy search compares heads; the chosen sets are then measured on others
 
 

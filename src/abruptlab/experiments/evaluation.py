@@ -121,9 +121,16 @@ def incomplete(batch: Batch) -> Float[np.ndarray, "matrix m n"]:
     return batch.values.double().where(batch.observed, torch.nan).unflatten(1, batch.size).numpy()
 
 
+def estimated(method: "Completer", batch: Batch) -> Float[Tensor, "matrix m n"]:
+    """A method's values for all entries, by its `solve`: these matrices are in the task's own units, and in some a row
+    is blank."""
+    known = torch.where(batch.observed, batch.values.double(), 0.0)
+    return method.solve(known.unflatten(1, batch.size), batch.observed.unflatten(1, batch.size))
+
+
 def completed(method: "Completer", batch: Batch) -> Float[Tensor, "matrix pos"]:
     """The matrices with their hidden entries filled in by a method; the observed ones are untouched."""
-    return torch.from_numpy(method.transform(incomplete(batch))).flatten(1).float()
+    return torch.where(batch.observed, batch.values.double(), estimated(method, batch).flatten(1)).float()
 
 
 def pooled(values: Float[Tensor, "*condition matrix pos"], chosen: Bool[Tensor, "matrix pos"]) -> Estimate:

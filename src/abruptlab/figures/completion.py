@@ -10,15 +10,23 @@ from abruptlab.figures.style import TEXT_WIDTH, new_figure, paper_style
 TALLEST = 7.0  # inches, of a panel
 BESIDES = 0.65  # of the height that are title and colour bar
 SPREAD = "Greys"
+LARGEST = 1e100  # entries beyond are drawn as shares of that
 
 
 @paper_style()
 def draw_completion(completion: Completion) -> Figure:
     """The input with its missing entries left out, the completed matrix, and the spread where there is one.
 
-    Colours of entries of both signs are centred at 0, of others in the middle of their range.
+    Colours of entries of both signs are centred at 0, of others in the middle of their range. Columns that differ in
+    unit are drawn as deviations from their means, in standard deviations.
     """
     values, observed = completion.values, completion.observed
+    in_deviations = completion.held_out.in_deviations
+    if in_deviations:
+        known = np.where(observed, values, np.nan)
+        deviation = np.nanstd(known, 0)
+        values = (values - np.nanmean(known, 0)) / np.where(deviation > 0, deviation, 1.0)
+    values = values / max(1.0, float(np.abs(values).max()) / LARGEST)  # matplotlib adds and multiplies what it colours
     rows, columns = values.shape
     panels = 2 if completion.spread is None else 3
     figure = new_figure(min(TALLEST, (TEXT_WIDTH / panels) * rows / columns) + BESIDES)
@@ -29,7 +37,7 @@ def draw_completion(completion: Completion) -> Figure:
     draw_matrix(axes[0], values, observed, scale, holes=True, centre=centre)
     image = draw_matrix(axes[1], values, observed, scale, centre=centre)
     axes[0].set_title(f"input, {(~observed).sum():,} of {values.size:,} missing")
-    axes[1].set_title("completed")
+    axes[1].set_title("completed" + (", in deviations of each column" if in_deviations else ""))
     bars = [figure.colorbar(image, ax=axes[:2], location="bottom", aspect=40, shrink=0.6, pad=0.03)]
     if completion.spread is not None:
         largest = float(completion.spread.max()) or 1.0

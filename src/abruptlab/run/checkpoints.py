@@ -12,6 +12,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,6 +25,8 @@ from abruptlab.errors import CheckpointError
 from abruptlab.system.files import sync_folder, unfinished, write_atomically
 
 if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
     from abruptlab.config import RunConfig
 
 Part = Literal["model", "optimizer"]
@@ -104,11 +107,11 @@ def save_checkpoint(
 
 def read_meta(folder: Path, step: int) -> Meta:
     """The `meta.json` of a checkpoint. Raises `CheckpointError` if it is missing or damaged."""
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     path = checkpoint_folder(folder, step) / "meta.json"
     try:
-        meta = TypeAdapter(Meta).validate_json(path.read_bytes())
+        meta = _validator().validate_json(path.read_bytes())
     except FileNotFoundError:
         raise CheckpointError(f"{path} is missing") from None
     except OSError as error:
@@ -120,6 +123,14 @@ def read_meta(folder: Path, step: int) -> Meta:
     if meta.step != step:
         raise CheckpointError(f"{path}: expected the meta data of step {step}, got step {meta.step!r}")
     return meta
+
+
+@cache
+def _validator() -> "TypeAdapter[Meta]":
+    """Pydantic's view of the meta data, which takes long to make."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Meta)
 
 
 def newest_meta(folder: Path) -> Meta | None:

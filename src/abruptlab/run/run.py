@@ -99,7 +99,7 @@ class Run:
         """Whether the run has made all the steps of its configuration."""
         return self.config.training.steps in self.steps
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """What tells the run from every other, and from itself with more steps: a hash of configuration and metrics."""
         content = json.dumps(self.config.decisive, sort_keys=True).encode()

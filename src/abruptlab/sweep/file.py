@@ -188,7 +188,7 @@ class Sweep:
         """The families of its variants; "" is that of those which name none."""
         return list(dict.fromkeys(point.family for point in self.points))
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """What tells the sweep, as far as its runs are, from every other: a hash of its file and of theirs."""
         from abruptlab.run.run import Run

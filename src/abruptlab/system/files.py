@@ -5,15 +5,18 @@ import sys
 from pathlib import Path
 
 
-def write_atomically(path: Path, content: bytes | str) -> None:
+def write_atomically(path: Path, content: bytes | str, mode: int | None = None) -> None:
     """Write `content` (text as UTF-8) to `path`: to a neighbour first, synced, then renamed over it.
 
+    The file has the permissions `mode`, or those of any new file.
     Raises `OSError` (full disk, read-only folder) with `path` as it was.
     """
     data = content.encode() if isinstance(content, str) else content
     neighbour = unfinished(path)
     try:
         with neighbour.open("wb") as file:
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

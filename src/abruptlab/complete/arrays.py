@@ -1,0 +1,102 @@
+"""Matrices in NPY and NPZ files, of which nothing is executed."""
+
+import io
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from abruptlab.complete.formats import choose, reading
+from abruptlab.errors import DataError
+
+NPY = b"\x93NUMPY"
+
+
+@dataclass(frozen=True)
+class ArrayTable:
+    """A matrix in an array file. Rows and columns count from 1, as in other tables."""
+
+    values: Float[np.ndarray, "m n"]  # NaN where missing
+    array: np.ndarray
+    layout: str
+    save: Callable[[bytes], bytes]  # the file with another NPY in it
+
+    @property
+    def row_names(self) -> list[str]:
+        return [str(i + 1) for i in range(self.array.shape[0])]
+
+    @property
+    def column_names(self) -> list[str]:
+        return [str(j + 1) for j in range(self.array.shape[1])]
+
+    def row_place(self, i: int) -> str:
+        """Where row i stands, in words."""
+        return f"row {i + 1}"
+
+    def column_place(self, j: int) -> str:
+        """Where column j stands, in words."""
+        return f"column {j + 1}"
+
+    def number(self, value: float, decimals: int | None = None) -> str:
+        """A number as it is shown."""
+        return f"{value:.6g}" if decimals is None else f"{value:.{max(0, decimals)}f}"
+
+    def filled(self, completed: Float[np.ndarray, "m n"], decimals: int | None = None) -> bytes:
+        """The file with the missing entries filled in, in its own precision and order."""
+        array, missing = self.array.copy(order="K"), np.isnan(self.values)
+        if missing.any() and array.dtype.kind != "f" and (completed[missing] != completed[missing].round()).any():
+            array = array.astype(np.float64, order="K")  # whole numbers of which one is a missing value's token
+        with np.errstate(over="ignore"):
+            array[missing] = completed[missing]
+        if np.isinf(array).any():
+            raise DataError(f"the completion has entries beyond the range of {array.dtype}: save the file as float64")
+        buffer = io.BytesIO()
+        np.save(buffer, array, allow_pickle=False)
+        return self.save(buffer.getvalue())
+
+
+def read_npy(data: bytes, token: str | None, name: str = "NPY", save: Callable[[bytes], bytes] = bytes) -> ArrayTable:
+    """A matrix in the bytes of an NPY file; entries equal to `token` count as missing. Raises `DataError`."""
+    file = io.BytesIO(data)
+    with reading(name):
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(file)
+    if dtype.kind not in "fiu":
+        what = "Python objects, which are never loaded" if dtype.hasobject else f"dtype {dtype}"
+        raise DataError(f"expected real numbers, got {what}")
+    if len(shape) != 2 or 0 in shape:
+        raise DataError(f"expected a matrix [m, n], got shape {[*shape]}")
+    if (wanted := int(np.prod(shape, dtype=object)) * dtype.itemsize) != len(data) - file.tell():
+        raise DataError(f"damaged {name} file: expected {wanted} bytes of numbers, got {len(data) - file.tell()}")
+    array = np.load(io.BytesIO(data), allow_pickle=False)
+    values = array.astype(np.float64)
+    if token is not None:
+        try:
+            values[array == float(token)] = np.nan
+        except ValueError:
+            raise DataError(f"--missing: expected a number for {name}, got {token}") from None
+    if np.isinf(values).any():
+        i, j = np.argwhere(np.isinf(values))[0]
+        raise DataError(f"row {i + 1}, column {j + 1}: expected a finite number, got {array[i, j]}")
+    return ArrayTable(values, array, f"{name}, {array.dtype}", save)
+
+
+def read_npz(data: bytes, token: str | None, array: str | None, largest: int) -> ArrayTable:
+    """The array of that name, or the only one, of an NPZ file; the others are saved as they are. Raises `DataError`."""
+    with reading("NPZ"), zipfile.ZipFile(io.BytesIO(data)) as file:
+        member = choose("arrays", [name.removesuffix(".npy") for name in file.namelist()], array) + ".npy"
+        if file.getinfo(member).file_size > largest:
+            raise DataError(f"expected an array of at most {largest / 1e6:.0f} MB, got a larger one")
+        content = file.read(member)
+
+    def save(npy: bytes) -> bytes:
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(buffer, "w") as new:
+            for info in old.infolist():
+                new.writestr(info, npy if info.filename == member else old.read(info))
+        return buffer.getvalue()
+
+    return read_npy(content, token, "NPZ", save)

@@ -1,0 +1,265 @@
+"""Tables as pandas reads and writes them: text, Excel and Parquet as a grid of cells."""
+
+import codecs
+import csv
+import io
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from abruptlab.complete.numerals import NUMBERS, shown
+from abruptlab.errors import DataError
+
+SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas"}  # the first that cuts all lines alike is the file's
+LOOKED_AT = 20  # lines, to find the separator
+MISSING = frozenset(
+    (
+        "",
+        "na",
+        "n/a",
+        "<na>",
+        "#n/a",
+        "#na",
+        "nan",
+        "+nan",
+        "-nan",
+        "nat",
+        "null",
+        "none",
+        "missing",
+        "-",
+        "--",
+        ".",
+        "?",
+    )
+)
+_MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+_BLANK = re.compile(r"(?: *(?:\r\n|\r|\n))+")
+_LINE_END = re.compile(r"\r\n|\r|\n")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is known of a file beforehand; None where it is to be recognised."""
+
+    header: bool | None = None  # whether the first line holds the names of the columns
+    index: int | None = None  # the column that holds the names of the rows, counted from 1; 0 for none
+    missing: str | None = None  # a cell that says that its entry is missing, besides `MISSING`
+    encoding: str | None = None  # of text
+    separator: str | None = None  # of text
+    decimal: str | None = None  # mark of text: . or ,
+    sheet: str | None = None  # of Excel; the array of an NPZ file
+    triplets: bool = False  # whether each line has a row, a column and a value
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table as cells, its header, if it has one, on top."""
+
+    cells: np.ndarray  # [line, column], objects: text, or what the format has
+    layout: str  # the format, in words
+    save: Callable[[np.ndarray], bytes]  # other cells in the same format
+    marks: tuple[str, ...] = (".",)  # decimal marks that its numbers may have
+    textual: bool = False  # whether numbers are written as text
+    headed: bool = False  # whether the first line is known to be a header
+    lines: list[int] = field(default_factory=list)  # where each stands in the file, from 1
+
+    def texts(self, token: str | None) -> list[list[str]]:
+        """What the cells say, empty where missing."""
+        texts = ([cell_text(cell) for cell in row] for row in self.cells.tolist())
+        return [["" if is_missing(text, token) else text for text in row] for row in texts]
+
+
+def cell_text(cell: Any) -> str:
+    """A cell as text; a number so that it is read as the same one."""
+    if isinstance(cell, str):
+        return cell.strip()
+    if cell is None or cell is pd.NA or cell is pd.NaT:
+        return ""
+    if isinstance(cell, float | np.floating):
+        return repr(float(cell))
+    return str(cell)
+
+
+def is_missing(text: str, token: str | None) -> bool:
+    """Whether a cell says that its entry is missing."""
+    if text.lower() in MISSING or text == token:
+        return True
+    number = NUMBERS["."].fullmatch
+    if token is None or not number(token) or not number(text):
+        return False
+    return float(text.replace(",", "")) == float(token.replace(",", ""))  # -999 and -999.0
+
+
+def read_text(data: bytes, given: Reading) -> Grid:
+    """Delimited text. Raises `DataError` if it is none."""
+    text, encoding, mark = _decode(data, given.encoding)
+    separator = given.separator or _find_separator(text)
+    if len(separator) != 1 or separator in '\r\n"':
+        raise DataError(f"--separator: expected one character, got {separator!r}")
+    blank = _BLANK.match(text)
+    body, before = (text[blank.end() :], len(_LINE_END.findall(blank[0]))) if blank else (text, 0)
+    try:
+        frame = pd.read_csv(
+            io.StringIO(body, newline=None),
+            sep=separator,
+            header=None,
+            index_col=False,
+            dtype=object,
+            keep_default_na=False,
+            skip_blank_lines=False,
+            skipinitialspace=True,
+            engine="python",  # the other one fills up short lines without a word
+        )
+    except pd.errors.EmptyDataError:
+        raise DataError("expected a matrix, got nothing") from None
+    except (pd.errors.ParserError, ValueError, csv.Error) as error:
+        raise DataError(" ".join(str(error).split())[:200]) from None
+    cells, lines = _without_blank(frame.to_numpy(dtype=object).tolist(), before)
+    for line, row in zip(lines, cells.tolist(), strict=True):
+        if None in row:
+            raise DataError(f"row {line}: expected {len(row)} cells as in the first row, got {row.index(None)}")
+    end = _LINE_END.search(text)
+
+    def save(filled: np.ndarray) -> bytes:
+        options: dict[str, Any] = {"lineterminator": end[0] if end else "\n"}
+        written = pd.DataFrame(filled).to_csv(sep=separator, header=False, index=False, **options)
+        return mark + written.encode(encoding)
+
+    possible = (".",) if separator == "," and not any("," in cell for cell in cells.flat) else (".", ",")
+    words = SEPARATORS.get(separator, repr(separator))
+    marks = (given.decimal,) if given.decimal else possible
+    return Grid(cells, f"separated by {words}", save, marks, textual=True, lines=lines)
+
+
+def read_excel(data: bytes, given: Reading) -> Grid:
+    """A sheet of an Excel workbook; it is saved as a workbook of that sheet alone. Raises `DataError`."""
+    with reading("Excel"), pd.ExcelFile(io.BytesIO(data), engine="openpyxl") as book:
+        sheet = choose("sheets", [str(name) for name in book.sheet_names], given.sheet)
+        frame: Any = book.parse(sheet, header=None, dtype=object, na_filter=False)
+    read = frame.to_numpy(dtype=object).tolist()
+    cells, lines = _without_blank([[None if cell_text(cell) == "" else cell for cell in row] for row in read])
+
+    def save(filled: np.ndarray) -> bytes:
+        buffer = io.BytesIO()
+        pd.DataFrame(filled).to_excel(buffer, sheet_name=sheet, header=False, index=False, engine="openpyxl")
+        return buffer.getvalue()
+
+    return Grid(cells, f"Excel, sheet {shown(sheet)}", save, lines=lines)
+
+
+def read_parquet(data: bytes) -> Grid:
+    """A Parquet file, whose columns have names; it is saved with the types of its columns. Raises `DataError`."""
+    with reading("Parquet"):
+        frame = pd.read_parquet(io.BytesIO(data), engine="pyarrow")
+    named = not isinstance(frame.index, pd.RangeIndex)
+    whole = frame.reset_index() if named else frame
+    names = 1 if named else 0  # of the index, whose header is empty, as pandas writes it in text
+    header = ["" if at < names else str(name) for at, name in enumerate(whole.columns)]
+    cells = np.array([header, *whole.astype(object).to_numpy().tolist()], dtype=object)
+
+    def save(filled: np.ndarray) -> bytes:
+        columns = {
+            name: _typed(filled[1:, at].tolist(), dtype)
+            for at, (name, dtype) in enumerate(zip(whole.columns, whole.dtypes, strict=True))
+        }
+        result = pd.DataFrame(columns)
+        if named:
+            result = result.set_index(whole.columns[0]).rename_axis(frame.index.name)
+        buffer = io.BytesIO()
+        result.to_parquet(buffer, engine="pyarrow")
+        return buffer.getvalue()
+
+    return Grid(cells, "Parquet", save, headed=True, lines=list(range(len(cells))))
+
+
+def choose(what: str, names: list[str], given: str | None) -> str:
+    """The one that is there, or the one that is `given`. Raises `DataError` if that is none."""
+    listed = shown(", ".join(names), 200)
+    if given is None and len(names) == 1:
+        return names[0]
+    if given is None:
+        raise DataError(f"expected one of the {what} {listed}: say --sheet NAME")
+    if given not in names:
+        raise DataError(f"--sheet: expected one of {listed}, got {shown(given)}")
+    return given
+
+
+def _typed(cells: list[Any], dtype: Any) -> Any:
+    """A column in the type that it had; one of whole numbers only if what was filled in is whole too."""
+    whole = pd.api.types.is_integer_dtype(dtype)
+    if whole and any(isinstance(cell, float) and not cell.is_integer() for cell in cells):
+        return pd.array(cells, dtype="float64")
+    return pd.array([int(cell) for cell in cells] if whole else cells, dtype=dtype)
+
+
+def _without_blank(rows: list[list[Any]], before: int = 0) -> tuple[np.ndarray, list[int]]:
+    """The lines that have cells, text without the space around it, and which lines those are, from 1.
+
+    A cell that is not there is None; a line of empty ones is a line.
+    """
+    kept, lines = [], []
+    for line, row in enumerate(rows, start=1 + before):
+        cells = [cell.strip() if isinstance(cell, str) else cell for cell in row]
+        if any(cell not in (None, "") for cell in cells) or (len(cells) > 1 and None not in cells):
+            kept.append(cells)
+            lines.append(line)
+    if not kept:
+        raise DataError("expected a matrix, got nothing")
+    return np.array(kept, dtype=object).reshape(len(kept), -1), lines
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Turns what a reader of a binary format raises into one line."""
+    try:
+        with warnings.catch_warnings(action="ignore"):  # about styles, extensions, headers of Python 2
+            yield
+    except DataError:
+        raise
+    except ImportError:
+        raise DataError(f"{what} needs more packages: pip install 'abruptlab[tables]'") from None
+    except Exception as error:  # a damaged file makes its reader raise anything
+        raise DataError(f"damaged {what} file: {' '.join(str(error).split())[:100]}") from None
+
+
+def _decode(data: bytes, given: str | None) -> tuple[str, str, bytes]:
+    """The text, its encoding, and the byte order mark before it."""
+    mark, encoding = next(((mark, name) for mark, name in _MARKS.items() if data.startswith(mark)), (b"", "utf-8"))
+    if given:
+        mark, encoding = b"", given
+    elif encoding == "utf-8" and b"\0" in data:
+        raise DataError("expected text, Excel, Parquet, NPY or NPZ, got another binary file (it has NUL bytes)")
+    try:
+        return data[len(mark) :].decode(encoding), encoding, mark
+    except LookupError:
+        raise DataError(f"--encoding: expected one that Python knows, such as latin-1, got {given}") from None
+    except UnicodeDecodeError as error:
+        at = len(mark) + error.start
+        raise DataError(
+            f"line {data.count(10, 0, at) + 1}: expected text in {encoding.upper()}, got byte 0x{data[at]:02x}: say "
+            "--encoding NAME"
+        ) from None
+    except UnicodeError as error:
+        raise DataError(f"expected text in {encoding}: {error}") from None
+
+
+def _find_separator(text: str) -> str:
+    widths = {}
+    for separator in SEPARATORS:
+        reader = csv.reader(io.StringIO(text, newline=None), delimiter=separator, skipinitialspace=True)
+        try:
+            widths[separator] = [len(cells) for cells in islice(filter("".join, reader), LOOKED_AT)]
+        except csv.Error:
+            widths[separator] = []
+    for separator, counts in widths.items():
+        if counts and counts[0] > 1 and len(set(counts)) == 1:
+            return separator
+    return max(SEPARATORS, key=lambda separator: (max(widths[separator], default=1), separator == ","))

@@ -1,0 +1,93 @@
+"""A matrix as a list of its entries: row, column, value, as recommender systems keep ratings."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from abruptlab.complete.formats import Grid, Reading
+from abruptlab.complete.numerals import Notation, is_number, read_numbers, shown
+from abruptlab.errors import DataError
+
+
+@dataclass(frozen=True)
+class TripletTable:
+    """A matrix whose rows and columns come in the order in which the list first has them."""
+
+    values: Float[np.ndarray, "m n"]  # NaN where the list has no value
+    grid: Grid
+    header: bool
+    row_names: list[str]
+    column_names: list[str]
+    entries: dict[tuple[int, int], int]  # row and column of the matrix → line of the grid
+    notation: Notation
+
+    @property
+    def layout(self) -> str:
+        """What was recognised, in words."""
+        return f"{self.grid.layout}, {len(self.entries):,} triplets, {'a' if self.header else 'no'} header line"
+
+    def row_place(self, i: int) -> str:
+        """A row, in words."""
+        return f"row {shown(self.row_names[i])}"
+
+    def column_place(self, j: int) -> str:
+        """A column, in words."""
+        return f"column {shown(self.column_names[j])}"
+
+    def number(self, value: float, decimals: int | None = None) -> str:
+        """A number as it is written into this list."""
+        return self.notation.write(value, decimals)
+
+    def filled(self, completed: Float[np.ndarray, "m n"], decimals: int | None = None) -> bytes:
+        """The list with missing values filled in and, at its end, a line for every entry that it does not have."""
+        cells = self.grid.cells.tolist()
+        names: list[dict[int, object]] = [{}, {}]  # as the file has them
+        for places, line in self.entries.items():
+            for side in (0, 1):
+                names[side].setdefault(places[side], cells[line][side])
+        for i, j in np.argwhere(np.isnan(self.values)).tolist():
+            value = float(completed[i, j])
+            number = self.number(value, decimals) if self.grid.textual else value
+            if (i, j) in self.entries:
+                cells[self.entries[i, j]][2] = number
+            else:
+                cells.append([names[0][i], names[1][j], number])
+        return self.grid.save(np.array(cells, dtype=object))
+
+
+def read_triplets(grid: Grid, given: Reading) -> TripletTable:
+    """The matrix in the first three columns of a grid. Raises `DataError` for others, and for an entry given twice."""
+    texts = grid.texts(given.missing)
+    if len(texts[0]) != 3:
+        raise DataError(f"--triplets: expected three columns (row, column, value), got {len(texts[0])}")
+    header = grid.headed or (given.header if given.header is not None else not _is_value(texts[0][2]))
+    rows: dict[str, int] = {}
+    columns: dict[str, int] = {}
+    entries: dict[tuple[int, int], int] = {}
+    for line in range(header, len(texts)):
+        row, column, _ = texts[line]
+        if not row or not column:
+            raise DataError(f"row {grid.lines[line]}: expected the names of a row and a column, got an empty cell")
+        places = rows.setdefault(row, len(rows)), columns.setdefault(column, len(columns))
+        if places in entries:
+            before = grid.lines[entries[places]]
+            raise DataError(
+                f"row {grid.lines[line]}: {shown(row)}, {shown(column)} has a value in row {before} already"
+            )
+        entries[places] = line
+    if not entries:
+        raise DataError("expected triplets, got nothing but names")
+
+    def place(i: int, j: int) -> str:
+        return f"row {grid.lines[header + i]}, column 3"
+
+    numbers, notation = read_numbers([[row[2]] for row in texts[header:]], place, grid.marks)
+    values = np.full((len(rows), len(columns)), np.nan)
+    for (i, j), line in entries.items():
+        values[i, j] = numbers[line - header, 0]
+    return TripletTable(values, grid, header, list(rows), list(columns), entries, notation)
+
+
+def _is_value(text: str) -> bool:
+    return not text or is_number(text)

@@ -1,0 +1,47 @@
+"""What a run needs is asked for before anything is made: memory, and a compiler where one is used."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from abruptlab.config import RunConfig
+from abruptlab.errors import ConfigError
+from abruptlab.presets import preset
+from abruptlab.training.loop import train
+from abruptlab.training.needs import parameters
+from abruptlab.training.state import initial_model
+from tests.training.test_loop import SMOKE, with_task, with_training
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        with_training(SMOKE, batch=10**12),
+        with_training(SMOKE, batch=10**12, micro_batch=1),
+        replace(SMOKE, model=replace(SMOKE.model, width=10**6, heads=1)),
+        replace(SMOKE, model=replace(SMOKE.model, layers=10**8)),
+        with_task(SMOKE, sizes=((10**6, 10**6),)),
+    ],
+)
+def test_what_no_memory_holds_is_said_before_anything_is_made(tmp_path: Path, config: RunConfig) -> None:
+    with pytest.raises(ConfigError, match=r"such a run takes at least [\d,]+ GiB of memory; there are \d+$"):
+        train(config, tmp_path / "run", device="cpu")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["smoke", "laptop", "paper", "gpt"])
+def test_a_model_has_about_as_many_parameters_as_are_reckoned_with(name: str) -> None:
+    config = preset(name)
+    count = sum(parameter.numel() for parameter in initial_model(config).parameters())
+    assert 0.75 * count < parameters(config) <= count
+
+
+def test_without_a_compiler_there_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def compile_nothing(function: object) -> object:
+        raise RuntimeError("No working C++ compiler found\nmuch more")
+
+    monkeypatch.setattr("torch.compile", compile_nothing)
+    with pytest.raises(ConfigError, match=r"cannot compile for cpu here: No working C\+\+ compiler found; choose no$"):
+        train(with_training(SMOKE, compile="yes"), tmp_path / "run", device="cpu")
+    assert list(tmp_path.iterdir()) == []
