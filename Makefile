@@ -9,7 +9,7 @@ reproduce: $(VENV)/installed  ## train the laptop preset, catch the drop, make e
 	$(VENV)/bin/abruptlab reproduce laptop --out runs/laptop
 
 test: $(VENV)/installed-dev lint  ## lint, types, tests: under ten minutes on two cores
-	$(RUN) pytest
+	$(RUN) pytest --numprocesses 2 --dist loadfile
 
 test-slow: $(VENV)/installed-dev  ## the tests that take minutes each
 	$(RUN) pytest tests/slow --override-ini addopts= --timeout 3600
@@ -23,7 +23,8 @@ lint: $(VENV)/installed-dev
 docs: $(VENV)/installed-dev  ## the documents as a site: site/index.html, to be opened from disk
 	NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --strict
 
-benchmark: $(VENV)/installed-dev  ## the speed of a training step against the reference's
+benchmark: $(VENV)/installed-dev  ## the speed of a training step against the reference's, and of the attention's kernels
+	$(RUN) benchmarks.attention --out results/benchmarks
 	$(RUN) benchmarks.train_step --out results/benchmarks
 
 seeds: $(VENV)/installed  ## the five seeds of the laptop preset (an hour and a half), and results/laptop from them

@@ -3,6 +3,7 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
 
 from abruptlab.config import RunConfig, TrainingConfig
 from abruptlab.errors import ConfigError
@@ -38,6 +39,7 @@ class Update:
         self._state = state
         self._objective = config.objective
         self._part = part_size(config, device)
+        self._clip_norm = config.training.clip_norm
         self._ranks = Ranks()
         self._precision = torch.autocast(
             device.type,
@@ -62,6 +64,8 @@ class Update:
             sums += part_sums.detach()
         gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
         self._ranks.add([sums, *gradients])
+        if self._clip_norm is not None:
+            clip_grad_norm_(model.parameters(), self._clip_norm)
         for optimizer in optimizers:
             optimizer.step()
         return sums / counts
