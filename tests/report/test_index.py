@@ -144,7 +144,7 @@ def test_any_folder_of_runs_has_an_index(tmp_path: Path, capsys: pytest.CaptureF
         ("BERT: L_mask", "two", None),
         ("BERT: L_mask", "two", None),
     ]
-    assert [found["axes"][family]["zero"] for family in found["families"]] == [False, True]
+    assert [found["axes"][family]["trivial"] for family in found["families"]] == [None, "predicting zero"]
     gpt = found["runs"][0]
     assert gpt["curve"][0] > 1  # the loss itself
     text = (folder / "index.html").read_text(encoding="utf-8")

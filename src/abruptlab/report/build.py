@@ -78,8 +78,7 @@ def what_happened(run: Run) -> str:
     done, drop = len(run.metrics["step"]), run.drop
     if drop is None:
         return f"No drop was found in the {done:,} steps of this run."
-    title = run.objective.drops.title
-    falling = title if title.startswith("L_") else f"The {title}"
+    falling = run.objective.drops.subject
     plateau = f"{falling} stayed on a plateau at {drop.plateau:.3g} and began to drop at step {drop.onset:,}"
     if drop.end is None:
         return f"{plateau}; after {done:,} steps the fall is still under way, at {drop.final:.2g}."
