@@ -36,8 +36,9 @@ class Reference:
     def __init__(self, config: RunConfig, device: torch.device) -> None:
         self.config = config
         self.device = device
-        self.bert: BertModel
-        self.bert, self.readout = to_huggingface(cast(Encoder, initial_model(config, device)))
+        stock = to_huggingface(cast(Encoder, initial_model(config, device)))
+        self.bert: BertModel = stock.bert
+        self.readout: torch.nn.Linear = stock.classifier
         self.bert.set_attn_implementation("eager")
         parameters = [*self.bert.parameters(), *self.readout.parameters()]
         self.optimizer = torch.optim.Adam(parameters, lr=config.training.learning_rate)

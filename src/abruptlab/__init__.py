@@ -181,7 +181,6 @@ __all__ = [  # noqa: RUF022 - grouped by module
     "Sweep",
     "MASK", "Vocabulary",
     "train",
-    "__version__",
 ]  # fmt: skip
 
 

@@ -108,6 +108,12 @@ class TrainingConfig:
     """adamw, muon: decoupled weight decay."""
     momentum: float = 0.0
     """sgd: momentum."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """adam, adamw, and what muon leaves to adam: decay of the means of gradients and of their squares."""
+    eps: float = 1e-8
+    """Of the same: what is added to the denominator."""
+    clip_norm: float | None = None
+    """A gradient with a larger norm, over all parameters, is scaled down to it (default: none is)."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16: matrix products in bfloat16 (autocast), weights and optimiser in fp32."""
     compile: Literal["auto", "yes", "no", "graph"] = "auto"
@@ -117,6 +123,8 @@ class TrainingConfig:
     """Steps between the checkpoints that are kept, besides step 0, the powers of two and the last step."""
     rolling_every: int = 250
     """Steps between the checkpoints of the rolling window; those around the drop are kept."""
+    norms_every: int | None = None
+    """Steps between the rows of metrics that also have the norms of weights and gradients by group (default: none)."""
 
     def __post_init__(self) -> None:
         require_words(self)
@@ -125,27 +133,43 @@ class TrainingConfig:
         part = self.micro_batch
         divides = part is None or (1 <= part <= self.batch and self.batch % part == 0)
         require(divides, "micro_batch", f"a divisor of batch ({self.batch})", part)
+        require(self.norms_every is None or self.norms_every >= 1, "norms_every", "at least 1", self.norms_every)
         require(0 < self.learning_rate < math.inf, "learning_rate", "above 0 and finite", self.learning_rate)
         require(0 <= self.warmup_steps <= self.steps, "warmup_steps", f"0 to steps ({self.steps})", self.warmup_steps)
         require(0 <= self.weight_decay < math.inf, "weight_decay", "0 or more, finite", self.weight_decay)
         require(0 <= self.momentum < 1, "momentum", "0 to below 1", self.momentum)
+        require(all(0 <= beta < 1 for beta in self.betas), "betas", "two of 0 to below 1", self.betas)
+        require(0 < self.eps < math.inf, "eps", "above 0 and finite", self.eps)
+        adam = (self.betas, self.eps) == (TrainingConfig.betas, TrainingConfig.eps)
+        require(adam or self.optimizer != "sgd", "betas, eps", "the usual ones (sgd has none)", (self.betas, self.eps))
+        clip = self.clip_norm
+        require(clip is None or 0 < clip < math.inf, "clip_norm", "above 0 and finite", clip)
 
 
 @dataclass(frozen=True)
 class StartConfig:
-    """Training some parts of a finished model anew, the others as they ended and frozen (figure 8)."""
+    """Weights to start from instead of fresh ones: those of another run's checkpoint, all of them trained on, or some
+    parts trained from scratch and the others kept as they are (figure 8)."""
 
     __pydantic_config__: ClassVar = STRICT
 
     run: str = ""
-    """The finished run: its folder, or the name of one that comes with the package; none: all parts start afresh."""
+    """The other run: its folder, or the name of one that comes with the package; none: all parts start afresh."""
     step: str = "final"
     """Its checkpoint: a step, or the name of a milestone."""
     trained: tuple[str, ...] = ()
-    """The groups of parameters that are trained from scratch (`abruptlab.model.groups`)."""
+    """The groups of parameters that are trained from scratch (`abruptlab.model.groups`), all others being frozen; none:
+    everything starts from the checkpoint, and is trained."""
+
+    def __str__(self) -> str:
+        """From where the weights come, in words."""
+        if not self.run:
+            return "fresh weights"
+        where = f"{self.run}, step {self.step}" if self.step.isdecimal() else f"{self.run}, {self.step}"
+        return f"{where}, with fresh {', '.join(self.trained)} alone in training" if self.trained else where
 
     def __post_init__(self) -> None:
-        require(bool(self.run) == bool(self.trained), "start", "run and trained together, or neither", self.trained)
+        require(bool(self.run) or not self.trained, "start.trained", "start.run beside it", self.trained)
         require(bool(self.run) or self.step == "final", "start.step", "start.run beside it", self.step)
         for group in self.trained:
             require(group in GROUP_NAMES, "start.trained", f"some of {', '.join(GROUP_NAMES)}", group)
@@ -197,6 +221,10 @@ class RunConfig:
             flat |= {key: value} if parts is None else {f"{key}.{name}": item for name, item in parts.items()}
         del flat["name"]
         return flat
+
+    def prolongs(self, steps: int) -> bool:
+        """Whether the first `steps` steps are those of the same run with no more: the rate must not know the end."""
+        return steps <= self.training.steps and self.training.schedule == "constant"
 
     def to_toml(self) -> str:
         """The whole configuration as TOML; `from_toml` reads it back equal."""

@@ -55,6 +55,20 @@ def test_help_is_light() -> None:
     assert all(command in shown for command in ("train", "reproduce", "show", "presets", "figure"))
 
 
+def test_the_shell_completes_commands_and_flags(tmp_path: Path) -> None:
+    script = tmp_path / "abruptlab"
+    with pytest.raises(SystemExit):
+        main(["--tyro-write-completion", "bash", str(script)])
+
+    def completed(*words: str) -> list[str]:
+        typed = " ".join(("abruptlab", *words))
+        ask = f"source {script}; COMP_WORDS=({typed}); COMP_CWORD={len(words)}; _tyro_abruptlab; echo ${{COMPREPLY[@]}}"
+        return subprocess.run(["bash", "-c", ask], check=True, capture_output=True, text=True).stdout.split()
+
+    assert completed("exp") == ["export"]
+    assert "--learning-rate" in completed("train", "--lear")
+
+
 def test_presets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert abruptlab("presets") == (0, "")
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(PRESETS)

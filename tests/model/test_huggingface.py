@@ -1,4 +1,4 @@
-"""The encoder is BERT: fp32 parity with the stock `BertModel`, and the ways between them."""
+"""The encoder is BERT, the decoder GPT-2: fp32 parity with the stock models, and the ways between them."""
 
 import os
 import pickle
@@ -12,23 +12,37 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import BertConfig, BertForMaskedLM, BertModel
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForTokenClassification,
+    BertConfig,
+    BertForMaskedLM,
+    BertForTokenClassification,
+    BertModel,
+    GPT2Config,
+    GPT2LMHeadModel,
+)
 
 from abruptlab.config import ModelConfig
 from abruptlab.errors import AbruptlabError, CheckpointError, ConfigError, RunError
+from abruptlab.model.decoder import Decoder
 from abruptlab.model.encoder import Encoder
+from abruptlab.model.generate import generate
 from abruptlab.model.huggingface import (
-    READOUT_FILE,
     from_huggingface,
     load_authors_checkpoint,
     load_huggingface,
     save_pretrained,
     to_huggingface,
 )
+from abruptlab.model.sites import record
+from abruptlab.task.matrices import generator
 from tests.conftest import SMALL, make_encoder
 
 assert_close = partial(torch.testing.assert_close, rtol=1.3e-6, atol=4e-5)
-TOKEN_TYPES = "embeddings.token_type_embeddings.weight"
+TOKEN_TYPES = "bert.embeddings.token_type_embeddings.weight"
 
 
 VARIANTS = {
@@ -48,38 +62,37 @@ def attention(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-def stock(model: Encoder, attention: str = "eager") -> tuple[BertModel, nn.Linear]:
-    bert, readout = to_huggingface(model)
+def stock(model: Encoder, attention: str = "eager") -> BertForTokenClassification:
+    bert = to_huggingface(model)
     bert.set_attn_implementation(attention)
-    return bert, readout
+    return bert
 
 
-def predict(bert: BertModel, readout: nn.Linear, tokens: Tensor) -> Tensor:
-    return readout(bert(tokens).last_hidden_state).squeeze(-1)
+def predict(bert: BertForTokenClassification, tokens: Tensor) -> Tensor:
+    return bert(tokens, attention_mask=torch.ones_like(tokens)).logits.squeeze(-1)
 
 
-def assert_same(a: Encoder, b: Encoder) -> None:
+def assert_same(a: nn.Module, b: nn.Module) -> None:
     assert a.config == b.config
     torch.testing.assert_close(a.state_dict(), b.state_dict(), rtol=0, atol=0)
 
 
-def stock_gradients(bert: BertModel, readout: nn.Linear) -> dict[str, Tensor]:
-    gradients = {name: p.grad for name, p in bert.named_parameters() if p.grad is not None}
-    return gradients | {f"readout.{name}": p.grad for name, p in readout.named_parameters() if p.grad is not None}
+def gradients(model: nn.Module) -> dict[str, Tensor]:
+    return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
 
 def own_gradients(model: Encoder) -> dict[str, Tensor]:
     """The encoder's gradients under BERT's names, written out here so that a mistake in interop's table shows."""
-    own = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    own = gradients(model)
     names = {
-        "embeddings.word_embeddings.weight": own["token_embedding.weight"],
-        "embeddings.position_embeddings.weight": own["position_embedding.weight"],
+        "bert.embeddings.word_embeddings.weight": own["token_embedding.weight"],
+        "bert.embeddings.position_embeddings.weight": own["position_embedding.weight"],
     }
     for kind in ("weight", "bias"):
-        names[f"readout.{kind}"] = own[f"readout.{kind}"]
-        names[f"embeddings.LayerNorm.{kind}"] = own[f"embed_norm.{kind}"]
+        names[f"classifier.{kind}"] = own[f"readout.{kind}"]
+        names[f"bert.embeddings.LayerNorm.{kind}"] = own[f"embed_norm.{kind}"]
         for i in range(model.config.layers):
-            layer, block = f"encoder.layer.{i}", f"blocks.{i}"
+            layer, block = f"bert.encoder.layer.{i}", f"blocks.{i}"
             qkv = own[f"{block}.attn.qkv.{kind}"].split(model.config.width)
             for part, gradient in zip(("query", "key", "value"), qkv, strict=True):
                 names[f"{layer}.attention.self.{part}.{kind}"] = gradient
@@ -94,36 +107,36 @@ def own_gradients(model: Encoder) -> dict[str, Tensor]:
 def test_outputs_agree(model: Encoder, tokens: Tensor, attention: str):
     prediction = model(tokens)
     assert prediction.std() > 0.1
-    assert_close(predict(*stock(model, attention), tokens), prediction)
+    assert_close(predict(stock(model, attention), tokens), prediction)
 
 
 def test_gradients_agree(model: Encoder, tokens: Tensor, attention: str):
-    bert, readout = stock(model, attention)
+    bert = stock(model, attention)
     target = torch.linspace(-1, 1, tokens.numel()).view(tokens.shape)
-    for prediction in (model(tokens), predict(bert, readout, tokens)):
+    for prediction in (model(tokens), predict(bert, tokens)):
         (prediction - target).square().mean().backward()
-    expected = stock_gradients(bert, readout)
+    expected = gradients(bert)
     del expected[TOKEN_TYPES]  # the one parameter that the encoder lacks
     own = own_gradients(model)
     assert_close(own, expected)
     assert sum(gradient.numel() for gradient in own.values()) == sum(p.numel() for p in model.parameters())
     assert all(gradient.abs().max() > 1e-3 for name, gradient in own.items() if not name.endswith("key.bias"))
-    assert (own["embeddings.word_embeddings.weight"][0] == 0).all() == (model.config.mask_embedding == "zero")
+    assert (own["bert.embeddings.word_embeddings.weight"][0] == 0).all() == (model.config.mask_embedding == "zero")
 
 
 def test_ten_adam_steps_agree(model: Encoder, tokens: Tensor, attention: str):
-    bert, readout = stock(model, attention)
-    bert.embeddings.token_type_embeddings.requires_grad_(False)
+    bert = stock(model, attention)
+    bert.bert.embeddings.token_type_embeddings.requires_grad_(False)
     start = {name: weight.clone() for name, weight in model.state_dict().items()}
     ours = torch.optim.Adam(model.parameters(), lr=1e-3)
-    theirs = torch.optim.Adam([*bert.parameters(), *readout.parameters()], lr=1e-3)
+    theirs = torch.optim.Adam(bert.parameters(), lr=1e-3)
     for step in range(10):
         target = torch.sin(tokens + step).float()
-        for optimizer, forward in ((ours, model), (theirs, lambda ids: predict(bert, readout, ids))):
+        for optimizer, forward in ((ours, model), (theirs, lambda ids: predict(bert, ids))):
             optimizer.zero_grad()
             (forward(tokens) - target).square().mean().backward()
             optimizer.step()
-    after = from_huggingface(bert, readout).state_dict()
+    after = from_huggingface(bert).state_dict()
     for name, weight in model.state_dict().items():
         keep = torch.ones_like(weight, dtype=torch.bool)
         if name.endswith("qkv.bias"):
@@ -132,7 +145,7 @@ def test_ten_adam_steps_agree(model: Encoder, tokens: Tensor, attention: str):
             keep[model.config.width : 2 * model.config.width] = False
         assert_close(after[name][keep], weight[keep])
         assert (weight - start[name])[keep].abs().max() > 1e-3
-    assert_close(predict(bert, readout, tokens), model(tokens))
+    assert_close(predict(bert, tokens), model(tokens))
 
 
 def test_size_of_the_paper_is_berts():
@@ -147,10 +160,12 @@ def test_size_of_the_paper_is_berts():
 
 
 def test_the_stock_model_is_configured_as_the_encoder(model: Encoder):
-    bert, readout = to_huggingface(model)
-    assert type(bert) is BertModel
+    whole = to_huggingface(model)
+    assert type(whole) is BertForTokenClassification
+    assert not whole.training
+    bert, readout = whole.bert, whole.classifier
     assert bert.pooler is None
-    assert not [m for m in bert.modules() if isinstance(m, nn.Dropout) and m.p > 0]
+    assert not [m for m in whole.modules() if isinstance(m, nn.Dropout) and m.p > 0]
     assert (bert.embeddings.token_type_embeddings.weight == 0).all()
     assert bert.embeddings.token_type_embeddings.weight.shape == (1, model.config.width)
     assert bert.embeddings.word_embeddings.padding_idx == (0 if model.config.mask_embedding == "zero" else None)
@@ -158,27 +173,27 @@ def test_the_stock_model_is_configured_as_the_encoder(model: Encoder):
 
 
 def test_round_trip(model: Encoder):
-    assert_same(from_huggingface(*to_huggingface(model)), model)
+    assert_same(from_huggingface(to_huggingface(model)), model)
 
 
 def test_copies_share_nothing(encoder: Encoder, tokens: Tensor):
     before = encoder(tokens)
-    bert, readout = to_huggingface(encoder)
-    back = from_huggingface(bert, readout)
+    bert = to_huggingface(encoder)
+    back = from_huggingface(bert)
     with torch.no_grad():
-        for parameter in [*bert.parameters(), *readout.parameters()]:
+        for parameter in bert.parameters():
             parameter += 1
     assert torch.equal(encoder(tokens), before)
     torch.testing.assert_close(back(tokens), before)
 
 
 def test_precision_is_kept(encoder: Encoder):
-    bert, readout = to_huggingface(encoder.double())
-    assert {p.dtype for p in [*bert.parameters(), *readout.parameters()]} == {torch.float64}
-    assert_same(from_huggingface(bert, readout), encoder)
+    bert = to_huggingface(encoder.double())
+    assert {p.dtype for p in bert.parameters()} == {torch.float64}
+    assert_same(from_huggingface(bert), encoder)
 
 
-def test_a_foreign_bert_with_token_types_pooler_and_dropout(tokens: Tensor):
+def test_a_foreign_bert_with_token_types_and_dropout(tokens: Tensor):
     config = BertConfig(
         vocab_size=20,
         hidden_size=32,
@@ -188,12 +203,14 @@ def test_a_foreign_bert_with_token_types_pooler_and_dropout(tokens: Tensor):
         max_position_embeddings=10,
         type_vocab_size=2,
         initializer_range=0.3,
+        id2label={0: "value"},
     )
-    bert, readout = BertModel(config).eval(), nn.Linear(32, 1)
-    model = from_huggingface(bert, readout)
+    bert = BertForTokenClassification(config).eval()
+    model = from_huggingface(bert)
+    assert isinstance(model, Encoder)
     assert model.config == ModelConfig(layers=3, heads=2, width=32, mlp_width=48, init_std=0.3)
-    assert_close(model(tokens), predict(bert, readout, tokens))
-    assert bert.embeddings.token_type_embeddings.weight[0].abs().max() > 0.1  # so it had to go somewhere
+    assert_close(model(tokens), predict(bert, tokens))
+    assert bert.bert.embeddings.token_type_embeddings.weight[0].abs().max() > 0.1  # so it had to go somewhere
 
 
 @pytest.mark.parametrize(
@@ -208,37 +225,59 @@ def test_a_foreign_bert_with_token_types_pooler_and_dropout(tokens: Tensor):
     ],
 )
 def test_what_the_encoder_cannot_be(change: dict, message: str):
-    config = BertConfig(vocab_size=5, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, **change)
+    sizes = {"vocab_size": 5, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "num_labels": 1}
     with pytest.raises(ConfigError, match=message):
-        from_huggingface(BertModel(config), nn.Linear(8, 1))
+        from_huggingface(BertForTokenClassification(BertConfig(**sizes, **change)))
 
 
-def test_what_is_no_bert_model_or_read_out(encoder: Encoder):
-    bert, _ = to_huggingface(encoder)
-    with pytest.raises(ConfigError, match="expected a BertModel, got BertForMaskedLM"):
-        from_huggingface(BertForMaskedLM(bert.config), nn.Linear(32, 1))
-    with pytest.raises(ConfigError, match=r"readout.weight: expected \[1, 32\], got \[1, 31\]"):
-        from_huggingface(bert, nn.Linear(31, 1))
-    with pytest.raises(ConfigError, match=r"readout.bias: expected \[1\], got \[2\]"):
-        from_huggingface(bert, nn.Linear(32, 2))
-    with pytest.raises(ConfigError, match=r"readout.bias: expected \[1\], got no such weight"):
-        from_huggingface(bert, nn.Linear(32, 1, bias=False))
-    bert.get_submodule("encoder.layer.0.output").add_module("adapter", nn.Linear(1, 1))
+def test_what_is_no_such_model(encoder: Encoder):
+    bert = to_huggingface(encoder)
+    with pytest.raises(ConfigError, match="expected a BertForTokenClassification or a GPT2LMHeadModel, got"):
+        from_huggingface(BertForMaskedLM(bert.config))
+    bert.classifier = nn.Linear(31, 1)
+    with pytest.raises(ConfigError, match=r"classifier.weight: expected \[1, 32\], got \[1, 31\]"):
+        from_huggingface(bert)
+    bert.classifier = nn.Linear(32, 2)
+    with pytest.raises(ConfigError, match=r"classifier.bias: expected \[1\], got \[2\]"):
+        from_huggingface(bert)
+    bert.classifier = nn.Linear(32, 1, bias=False)
+    with pytest.raises(ConfigError, match=r"classifier.bias: expected \[1\], got no such weight"):
+        from_huggingface(bert)
+    bert = to_huggingface(encoder)
+    bert.get_submodule("bert.encoder.layer.0.output").add_module("adapter", nn.Linear(1, 1))
     with pytest.raises(ConfigError, match=r"output.adapter.bias: expected no such weight, got \[1\]"):
-        from_huggingface(bert, nn.Linear(32, 1))
+        from_huggingface(bert)
 
 
 def test_folder_round_trip(model: Encoder, tokens: Tensor, tmp_path: Path):
     folder = tmp_path / "new" / "folder"
     save_pretrained(model, folder)
-    save_pretrained(model, folder)  # over the old one
+    save_pretrained(model, folder, {"step": 3})  # over the old one
     torch.manual_seed(1)  # from_pretrained would draw what is missing at random
-    bert = BertModel.from_pretrained(folder, add_pooling_layer=False)
+    bert = AutoModelForTokenClassification.from_pretrained(folder)
     assert bert.config.pad_token_id == (0 if model.config.mask_embedding == "zero" else None)
-    readout = nn.Linear(model.config.width, 1)
-    readout.load_state_dict(load_file(folder / READOUT_FILE))
-    assert_close(predict(bert, readout, tokens), model(tokens))
+    assert bert.config.abruptlab == {"step": 3}
+    assert_close(predict(bert, tokens), model(tokens))
     assert_same(load_huggingface(folder), model)
+
+
+def test_auto_model_has_the_hidden_states(model: Encoder, tokens: Tensor, tmp_path: Path):
+    save_pretrained(model, tmp_path)
+    bare = AutoModel.from_pretrained(tmp_path, add_pooling_layer=False)
+    assert type(bare) is BertModel
+    with (
+        torch.no_grad(),
+        record(model, ["blocks.1.resid_post" if model.config.layers > 1 else "blocks.0.resid_post"]) as seen,
+    ):
+        model(tokens)
+    assert_close(bare(tokens, attention_mask=torch.ones_like(tokens)).last_hidden_state, *seen.values())
+
+
+def test_a_mask_of_padding_would_hide_the_hidden_entries_from_the_others(tokens: Tensor):
+    """Why the documents say that the attention mask is all ones: MASK is the padding id."""
+    model = make_encoder(SMALL)
+    bert = to_huggingface(model)
+    assert (bert(tokens, attention_mask=(tokens != 0).long()).logits.squeeze(-1) - model(tokens)).abs().max() > 0.1
 
 
 def test_folders_that_cannot_be_read(encoder: Encoder, tmp_path: Path):
@@ -262,10 +301,9 @@ def test_folders_that_cannot_be_read(encoder: Encoder, tmp_path: Path):
     fails("cannot read")
     (folder / "model.safetensors").unlink()
     fails("cannot read")
-    save_pretrained(encoder, folder)
-    save_file({"weight": torch.zeros(1, 31), "bias": torch.zeros(1)}, folder / READOUT_FILE)
-    fails("readout.weight: expected", ConfigError)
-    (folder / READOUT_FILE).write_bytes(b"nonsense")
+    AutoConfig.for_model("t5", num_layers=1).save_pretrained(folder)
+    fails("expected a bert or a gpt2, got a t5", ConfigError)
+    (folder / "config.json").write_text("nonsense")
     fails("cannot read")
 
 
@@ -276,11 +314,11 @@ def test_a_folder_that_cannot_be_written(encoder: Encoder, tmp_path: Path):
 
 
 def test_without_transformers(encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    bert, readout = to_huggingface(encoder)
+    bert = to_huggingface(encoder)
     monkeypatch.setitem(sys.modules, "transformers", None)
     for use in (
         lambda: to_huggingface(encoder),
-        lambda: from_huggingface(bert, readout),
+        lambda: from_huggingface(bert),
         lambda: save_pretrained(encoder, tmp_path),
         lambda: load_huggingface(tmp_path),
     ):
@@ -290,10 +328,11 @@ def test_without_transformers(encoder: Encoder, tmp_path: Path, monkeypatch: pyt
 
 def authors_checkpoint(model: Encoder) -> dict:
     """What the authors' script saves: their BERT has no token types and, in older releases, a buffer of positions."""
-    bert, readout = to_huggingface(model)
+    bert = to_huggingface(model)
     weights = OrderedDict({"_backbone.embeddings.position_ids": torch.arange(12)[None]})
-    weights |= {f"_backbone.{name}": weight for name, weight in bert.state_dict().items() if name != TOKEN_TYPES}
-    weights |= {f"read_out.{name}": weight for name, weight in readout.state_dict().items()}
+    for name, weight in bert.state_dict().items():
+        if name != TOKEN_TYPES:
+            weights[name.replace("bert.", "_backbone.", 1).replace("classifier.", "read_out.", 1)] = weight
     optimizer = torch.optim.Adam(bert.parameters())
     return {"epoch": 50_000, "model": weights, "optim": optimizer.state_dict(), "vocab_size": 20}
 
@@ -338,7 +377,7 @@ def without(name: str):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (without("read_out.bias"), r"readout.bias: expected \[1\], got no such weight"),
+        (without("read_out.bias"), r"classifier.bias: expected \[1\], got no such weight"),
         (without("_backbone.embeddings.word_embeddings.weight"), "word_embeddings.weight: expected a matrix, got no"),
         (
             without("_backbone.encoder.layer.1.output.dense.bias"),
@@ -388,3 +427,62 @@ def test_other_files_are_refused(encoder: Encoder, tmp_path: Path):
     path.unlink()
     path.mkdir()
     fails("cannot read .*Is a directory")
+
+
+GPT = replace(SMALL, kind="decoder", mask_embedding="trained")
+
+
+@pytest.fixture
+def decoder() -> Decoder:
+    """A small decoder for 20 tokens and 12 places, its biases and norms too far from where they start."""
+    model = Decoder(GPT, vocabulary_size=20, positions=12)
+    model.initialise(generator(0))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.2 * torch.randn(parameter.shape, generator=generator(1, parameter.numel()))
+    return model
+
+
+def test_the_decoder_is_gpt2(decoder: Decoder, tokens: Tensor, attention: str):
+    gpt = to_huggingface(decoder)
+    assert type(gpt) is GPT2LMHeadModel
+    gpt.set_attn_implementation(attention)
+    logits = decoder(tokens)
+    assert logits.std() > 0.1
+    assert_close(gpt(tokens).logits, logits)
+    for each in (gpt(tokens).logits, logits):
+        each.logsumexp(-1).square().mean().backward()
+    theirs = gradients(gpt)
+    assert_close(theirs["lm_head.weight"], gradients(decoder)["readout.weight"])
+    assert_close(theirs["transformer.h.1.attn.c_attn.weight"].T, gradients(decoder)["blocks.1.attn.qkv.weight"])
+    assert sum(each.numel() for each in theirs.values()) == sum(p.numel() for p in decoder.parameters())
+
+
+def test_a_decoder_as_a_folder_which_generates(decoder: Decoder, tokens: Tensor, tmp_path: Path):
+    assert_same(from_huggingface(to_huggingface(decoder)), decoder)
+    save_pretrained(decoder, tmp_path)
+    assert_same(load_huggingface(tmp_path), decoder)
+    gpt = AutoModelForCausalLM.from_pretrained(tmp_path)
+    said = gpt.generate(tokens, attention_mask=torch.ones_like(tokens), max_new_tokens=3, do_sample=False)  # type: ignore
+    assert torch.equal(said[:, tokens.shape[1] :], generate(decoder, tokens))
+
+
+def test_a_tied_read_out_becomes_one_of_its_own(tokens: Tensor):
+    config = GPT2Config(vocab_size=20, n_positions=12, n_embd=32, n_layer=1, n_head=2, initializer_range=0.3)
+    tied = GPT2LMHeadModel(config).eval()
+    model = from_huggingface(tied)
+    assert isinstance(model, Decoder)
+    assert_close(model(tokens), tied(tokens).logits)
+    with torch.no_grad():
+        model.readout.weight += 1
+    assert not torch.equal(model.readout.weight, model.token_embedding.weight)
+
+
+def test_what_gpt2_cannot_be(decoder: Decoder):
+    linear = Decoder(replace(GPT, attention="linear"), vocabulary_size=20, positions=12)
+    with pytest.raises(ConfigError, match="GPT-2 has softmax attention, not linear"):
+        to_huggingface(linear)
+    other = to_huggingface(decoder)
+    other.config.activation_function = "relu"
+    with pytest.raises(ConfigError, match="activation_function: expected 'gelu_new', got 'relu'"):
+        from_huggingface(other)

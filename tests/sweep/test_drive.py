@@ -14,6 +14,7 @@ import pytest
 
 from abruptlab.errors import ConfigError, RunError
 from abruptlab.sweep import RunState, prepare, run_sweep, seconds_left
+from abruptlab.sweep.claims import Claims
 from abruptlab.sweep.file import SHIPPED, Sweep, SweepConfig, find_sweep
 from abruptlab.sweep.state import read_state
 from abruptlab.sweep.worker import Task, work
@@ -54,10 +55,16 @@ class Inline:
         self.trained: list[str] = []
         self._dies = dies
 
+    @property
+    def room(self) -> int:
+        return 1 - len(self.tasks)
+
     def submit(self, task: Task) -> None:
         self.tasks.append(task)
 
     def finished(self) -> list[tuple[Task, str]]:
+        if not self.tasks:
+            return []
         task = self.tasks.popleft()
         if self._dies(task):
             return [(task, "its process was killed by SIGKILL")]
@@ -72,6 +79,7 @@ class Inline:
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("abruptlab.sweep.drive.POLL_S", 0.0)
+    monkeypatch.setattr("abruptlab.sweep.drive.PATIENCE_S", 0.5)
 
 
 def make(folder: Path, text: str = TEXT) -> Sweep:
@@ -205,14 +213,59 @@ def test_a_base_file_moves_with_the_sweep(tmp_path: Path) -> None:
     assert Sweep(sweep.folder).points[0].config == replace(CONFIG, name="one")
 
 
-def test_two_drivers_are_kept_apart(tmp_path: Path) -> None:
-    sweep = make(tmp_path, GOOD)
+def test_two_drivers_share_a_sweep_and_each_takes_what_nobody_has(tmp_path: Path) -> None:
+    sweep, other = make(tmp_path, GOOD), Inline()
 
-    def again(*_: object) -> None:
-        with pytest.raises(RunError, match="is being run by another process"):
-            run_sweep(sweep, Inline(), device="cpu")
+    class Slow(Inline):
+        """While it has the first run in hand, the other driver goes through the sweep."""
 
-    run_sweep(sweep, Inline(), device="cpu", only=["depth"], report=again)
+        def finished(self) -> list[tuple[Task, str]]:
+            if self.tasks and not self.trained:
+                states = run_sweep(sweep, other, device="cpu")
+                assert [state.state for state in states] == ["waiting", "done", "waiting"]  # the first is also the last
+            return super().finished()
+
+    workers = Slow()
+    states = run_sweep(sweep, workers, device="cpu")
+    assert [state.state for state in states] == ["done"] * 3
+    assert workers.trained == [sweep.points[0].key]
+    assert other.trained == [sweep.points[1].key]
+    assert [row["state"] for row in index(sweep)] == ["done"] * 3
+
+
+def test_a_failure_elsewhere_is_not_tried_again_here(tmp_path: Path) -> None:
+    sweep, other = make(tmp_path), Inline()
+
+    class Slow(Inline):
+        def finished(self) -> list[tuple[Task, str]]:
+            if self.tasks and not self.trained:
+                run_sweep(sweep, other, device="cpu")
+            return super().finished()
+
+    workers = Slow()
+    states = run_sweep(sweep, workers, device="cpu")
+    assert [state.state for state in states] == ["done", "done", "done", "failed", "failed"]
+    assert workers.trained == [sweep.points[0].key]
+
+
+def test_a_driver_waits_for_a_claim_that_nobody_works_on(tmp_path: Path) -> None:
+    """A process that was killed may hold its locks for a while, on a network file system."""
+    sweep, workers = make(tmp_path, GOOD), Inline()
+    dead = Claims(sweep.folder)
+    with dead:
+        assert dead.take(sweep.points[0].key)
+        calls = 0
+
+        def report(states: list[RunState], running: set[str]) -> None:
+            nonlocal calls
+            calls += 1
+            if calls == 10:
+                dead.release(sweep.points[0].key)
+
+        states = run_sweep(sweep, workers, device="cpu", report=report)
+    assert [state.state for state in states] == ["done"] * 3
+    assert workers.trained == [sweep.points[1].key, sweep.points[0].key]
+    assert calls >= 10
 
 
 def test_a_family_that_is_not_there(tmp_path: Path) -> None:

@@ -84,7 +84,8 @@ def test_the_slots_take_turns_with_the_devices(tmp_path: Path, monkeypatch: pyte
     workers = LocalProcesses(3, ["cuda:0", "cuda:1"])
     file = tmp_path / "many.toml"
     file.write_text(TEXT.replace("[0, 1]", "[0, 1, 2, 3]"))
-    for point in prepare(file, tmp_path / "sweep").points:
+    for point in prepare(file, tmp_path / "sweep").points[: workers.room]:
         workers.submit(Task(point.config, tmp_path / point.key, tmp_path, None, threads=1))
     assert workers.finished() == []
+    assert workers.room == 0
     assert [task.device for task in started] == ["cuda:0", "cuda:1", "cuda:0"]

@@ -16,6 +16,7 @@ from tyro.conf import subcommand
 import abruptlab
 from abruptlab.cli.baseconfig import base_config
 from abruptlab.cli.completing import Complete
+from abruptlab.cli.exporting import Export
 from abruptlab.cli.interventions import Ablate, Patch, Switch
 from abruptlab.cli.looking import Claims, Figure, Figures, Paper, Presets, Show, Table
 from abruptlab.cli.reporting import Report
@@ -77,6 +78,7 @@ def _run(words: list[str]) -> None:
         | Annotated[Figures, subcommand("figures")]
         | Annotated[Table, subcommand("table")]
         | Annotated[Claims, subcommand("claims")]
+        | Annotated[Export, subcommand("export")]
         | Annotated[Complete, subcommand("complete")]
         | Annotated[Ablate, subcommand("ablate")]
         | Annotated[Patch, subcommand("patch")]

@@ -1,17 +1,17 @@
-"""The configuration that the flags of `train` and `reproduce` override: a preset's, or a file's.
+"""The configuration that the flags of `train` and `reproduce` override: a preset's, a file's, or a run's.
 
-The words are parsed twice, by tyro each time: first to learn which preset or file they name, wherever it stands and
-however it is written, then with its values as the flags' defaults, which `--help` shows.
+The words are parsed twice, by tyro each time: first to learn what they name, wherever it stands and however it is
+written, then with its values as the flags' defaults, which `--help` shows.
 """
 
 from collections.abc import Sequence
-from dataclasses import MISSING, Field, field, fields, is_dataclass, make_dataclass
+from dataclasses import MISSING, Field, field, fields, is_dataclass, make_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import tyro
 
-from abruptlab.config import RunConfig
+from abruptlab.config import RunConfig, StartConfig
 from abruptlab.errors import ConfigError
 from abruptlab.presets import PRESETS, preset
 
@@ -25,17 +25,39 @@ def base_config(command: type, name: str, words: Sequence[str]) -> RunConfig:
     """
     rest = [word for word in words if word not in HELP]
     named = tyro.cli(_unchecked(command), prog=f"abruptlab {name}", args=rest)
-    if named.preset is not None and named.config_file is not None:
-        raise ConfigError(f"{name}: expected a preset or --config, got both: {named.preset}, {named.config_file}")
+    branch = getattr(named, "branch", None)
+    given = [str(each) for each in (named.preset, named.config_file, branch) if each is not None]
+    if len(given) > 1:
+        either = "a preset, --config or --from" if hasattr(named, "branch") else "a preset or --config"
+        raise ConfigError(f"{name}: expected {either}, got several: {', '.join(given)}")
     if named.config_file is not None:
         return RunConfig.read(Path(named.config_file))
+    if branch is not None:
+        return branch_config(branch)
     if named.preset is not None:
-        return preset(named.preset)
+        return RunConfig.read(Path(named.preset) / "config.toml") if is_folder(named.preset) else preset(named.preset)
     if name == "reproduce":
         return preset("laptop")
     if len(rest) < len(words):
         return RunConfig()
     raise ConfigError(f"{name}: expected a preset ({', '.join(PRESETS)}) or --config FILE")
+
+
+def is_folder(name: str | None) -> bool:
+    """Whether a word that may be a preset's name is the folder of a run."""
+    return name is not None and name not in PRESETS and (Path(name) / "config.toml").is_file()
+
+
+def branch_config(branch: str) -> RunConfig:
+    """The configuration of a run that starts from RUN@STEP, if nothing else is changed.
+
+    Raises `RunError` or `CheckpointError` if there is no such run or checkpoint.
+    """
+    from abruptlab.run.pretrained import find_run
+
+    name, _, step = branch.rpartition("@") if "@" in branch else (branch, "", "final")
+    run = find_run(name)
+    return replace(run.config, start=StartConfig(name, str(run.resolve(int(step) if step.isdecimal() else step))))
 
 
 def _unchecked(kind: type) -> type:

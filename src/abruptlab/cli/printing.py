@@ -28,6 +28,8 @@ def print_state(run: "Run") -> None:
     """The last metrics, the drop, and the checkpoints at the story's moments."""
     metrics, drop = run.metrics, run.drop
     done = len(metrics["step"])
+    if run.config.start.run:
+        print(f"start       {run.config.start}")
     print(f"run         {run.folder}: {done} of {run.config.training.steps} steps")
     if done:
         curves = run.objective.curves

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
 
@@ -23,7 +23,9 @@ LINE_EVERY_S = 30.0  # where there is no terminal
 
 @dataclass
 class Sweep:
-    """Train all runs of a sweep that are not done, each in a folder of its own; go on with those that were begun."""
+    """Train all runs of a sweep that are not done, each in a folder of its own; go on with those that were begun.
+
+    Several of these commands may share a folder, on any machines that see it: each takes runs that nobody has."""
 
     sweep: Positional[str]
     """TOML file of the sweep, or the name of one that comes with the package."""
@@ -36,6 +38,8 @@ class Sweep:
     and with the number of threads the last bits of the numbers change."""
     device: str | None = None
     """cpu, cuda, cuda:N or mps (default: the fastest there is; the runs take turns with several GPUs)."""
+    track: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
+    """Trackers that are given the metrics of every run, too."""
     ray: str | None = None
     """Train on the Ray cluster at this address instead; auto: the one that this machine is part of."""
     cpus_per_run: float | None = None
@@ -60,7 +64,13 @@ class Sweep:
             console.print(f"sweep {config.name} in {folder}, {where}", soft_wrap=True)
             with _Display(console) as display:
                 states = run_sweep(
-                    sweep, workers, only=self.only, device=self.device, threads=threads, report=display.report
+                    sweep,
+                    workers,
+                    only=self.only,
+                    device=self.device,
+                    threads=threads,
+                    track=self.track,
+                    report=display.report,
                 )
         except KeyboardInterrupt:
             console.print(f"stopped, every run is saved; to go on: {typed()}", soft_wrap=True)
@@ -68,6 +78,9 @@ class Sweep:
         finally:
             workers.stop()
         plain_console().print(_table(states, "Runs of the sweep"))
+        elsewhere = {state.point.key for state in states if state.state in ("waiting", "begun")}
+        if elsewhere:
+            console.print(f"{len(elsewhere)} of the runs are left to other processes of this sweep")
         failed = {state.point.key for state in states if state.state == "failed"}
         if failed:
             raise RunError(f"{len(failed)} of the runs failed, as said above; to try them again: {typed()}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from abruptlab.cli.baseconfig import is_folder
 from abruptlab.cli.looking import make_all
 from abruptlab.cli.printing import hours, plain_console, print_state, print_verdicts
 from abruptlab.cli.reporting import write_page
@@ -24,33 +25,47 @@ if TYPE_CHECKING:
 @dataclass
 class _Training:
     preset: Positional[str | None] = None
-    """Name of a preset (see `abruptlab presets`)."""
+    """Name of a preset (see `abruptlab presets`); for train, also the folder of a run, which is gone on with, beyond
+    its end with more --steps."""
     config_file: Annotated[Path | None, arg(name="config")] = None
     """TOML file to use instead of a preset."""
     out: Path | None = None
     """Run folder (default: runs/NAME-seedSEED)."""
     device: str | None = None
     """cpu, cuda, cuda:N or mps (default: the fastest there is)."""
+    track: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
+    """Trackers that are given the metrics, too, beside the run folder."""
     run: OmitArgPrefixes[RunConfig] = field(default_factory=RunConfig)
     """The configuration: every field is a flag, and overrides the preset or the file."""
 
     @property
     def folder(self) -> Path:
-        return self.out or Path("runs") / f"{self.run.name}-seed{self.run.seed}"
+        start = self.run.start
+        branch = f"-from{start.step}" if start.run and not start.trained else ""
+        return self.out or Path("runs") / f"{self.run.name}-seed{self.run.seed}{branch}"
 
 
 @dataclass
 class Train(_Training):
-    """Train a preset or a configuration file; any field of the configuration is a flag."""
+    """Train a preset or a configuration file, go on with a run, or branch off from one; any field of the configuration
+    is a flag."""
 
+    branch: Annotated[str | None, arg(name="from", metavar="RUN@STEP")] = None
+    """Start from this checkpoint of another run, with its configuration: its weights, with a fresh optimiser, at step
+    0. RUN is a folder or a run of the package, STEP a number or a milestone (default: final)."""
     resume: bool = False
     """Go on where the run in the folder stopped."""
 
     def __call__(self) -> None:
         from abruptlab.training.ranks import torchrun
 
+        options, resume = self, self.resume
+        if is_folder(self.preset):
+            if self.out is not None:
+                raise ConfigError(f"--out: expected none, as {self.preset} is gone on with; to branch off, use --from")
+            options, resume = replace(self, out=Path(str(self.preset))), True
         with torchrun(self.device) as device:
-            _train(replace(self, device=device), resume=self.resume)
+            _train(replace(options, device=device), resume=resume)
 
 
 @dataclass
@@ -123,7 +138,7 @@ def _train(options: _Training, *, resume: bool) -> "Run":
         console.print(f"abruptlab: {message}", soft_wrap=True)
 
     try:
-        run = train(config, folder, resume=resume, device=options.device, report=report, warn=warn)
+        run = train(config, folder, resume=resume, device=options.device, report=report, warn=warn, track=options.track)
     except KeyboardInterrupt:
         if ranks.leads:
             words = ["train", "--config", f"{folder}/config.toml", "--out", str(folder), "--resume"]

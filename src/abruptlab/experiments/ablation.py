@@ -27,6 +27,7 @@ from abruptlab.experiments.evaluation import (
     recorded,
     stack,
 )
+from abruptlab.experiments.result import Outlined
 from abruptlab.model import sites
 from abruptlab.model.encoder import Encoder
 
@@ -42,7 +43,7 @@ SEARCHED = 128  # matrices on which a greedy search compares heads; the chosen s
 
 
 @dataclass(frozen=True)
-class Ablation:
+class Ablation(Outlined):
     """A checkpoint with a set of heads ablated, and without."""
 
     step: int
@@ -54,7 +55,7 @@ class Ablation:
 
 
 @dataclass(frozen=True)
-class SingleAblations:
+class SingleAblations(Outlined):
     """A checkpoint with each single head ablated in each way; replacements in the order of `REPLACEMENTS`."""
 
     step: int
@@ -65,7 +66,7 @@ class SingleAblations:
 
 
 @dataclass(frozen=True)
-class Removal:
+class Removal(Outlined):
     """Heads ablated one after another."""
 
     heads: Int[np.ndarray, "removed 2"]  # layer and head, in this order
@@ -74,7 +75,7 @@ class Removal:
 
 
 @dataclass(frozen=True)
-class GreedyAblation:
+class GreedyAblation(Outlined):
     """A checkpoint with greedy sets of heads ablated."""
 
     step: int

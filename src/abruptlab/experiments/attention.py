@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from abruptlab.experiments.evaluation import Estimate, held_out, load, pooled, recorded, stack
+from abruptlab.experiments.result import Outlined
 from abruptlab.model.encoder import Encoder
 from abruptlab.task.matrices import Batch
 
@@ -32,7 +33,7 @@ RANDOM: dict[str, Any] = {"mask": "random", "hidden_rows": (), "hidden_columns":
 
 
 @dataclass(frozen=True)
-class Attention:
+class Attention(Outlined):
     """The attention of every head, averaged over matrices."""
 
     step: int
@@ -46,7 +47,7 @@ class Attention:
 
 
 @dataclass(frozen=True)
-class AttentionOverTime:
+class AttentionOverTime(Outlined):
     """The attention of every head at several checkpoints, on the same matrices."""
 
     step: Int[np.ndarray, " step"]

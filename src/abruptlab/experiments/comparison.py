@@ -22,6 +22,7 @@ from abruptlab.experiments.evaluation import (
     predict,
     stack,
 )
+from abruptlab.experiments.result import Outlined
 from abruptlab.model.encoder import Encoder
 from abruptlab.task.matrices import Batch
 
@@ -32,7 +33,7 @@ PROBABILITIES = tuple(round(0.05 * at, 2) for at in range(2, 13))  # the paper's
 
 
 @dataclass(frozen=True)
-class Contest:
+class Contest(Outlined):
     """BERT and nuclear-norm minimisation on the same matrices, for one or many conditions.
 
     Norms are mean nuclear norms of whole matrices; BERT's is that of its predictions, observed entries included.
@@ -48,7 +49,7 @@ class Contest:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Outlined):
     """Both methods over the share of hidden entries."""
 
     step: int

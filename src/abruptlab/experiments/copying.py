@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from abruptlab.experiments.evaluation import HELD_OUT, Estimate, held_out, load, losses, pooled, predict, stack
+from abruptlab.experiments.result import Outlined
 from abruptlab.task.matrices import Batch, generator
 from abruptlab.task.vocabulary import MASK, Vocabulary
 
@@ -20,7 +21,7 @@ STEPS = ("before-drop", "onset", "after-drop")
 
 
 @dataclass(frozen=True)
-class CopyingCheck:
+class CopyingCheck(Outlined):
     """What stands at the hidden places of each row's input, and what the model makes of it."""
 
     step: Int[np.ndarray, " row"]

@@ -14,6 +14,7 @@ from sklearn.metrics import pairwise_distances, silhouette_score
 
 from abruptlab.errors import RunError
 from abruptlab.experiments.evaluation import stack
+from abruptlab.experiments.result import Outlined
 from abruptlab.task.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ START = 1e-4  # size of a layout that t-SNE starts from, as in scikit-learn's ow
 
 
 @dataclass(frozen=True)
-class Axes:
+class Axes(Outlined):
     """The first two principal components of some embeddings."""
 
     centre: Float[np.ndarray, " width"]
@@ -36,7 +37,7 @@ class Axes:
 
 
 @dataclass(frozen=True)
-class TokenGeometry:
+class TokenGeometry(Outlined):
     """The embeddings of the value tokens."""
 
     norm: Float[np.ndarray, "*step value"]  # L2
@@ -48,7 +49,7 @@ class TokenGeometry:
 
 
 @dataclass(frozen=True)
-class Silhouette:
+class Silhouette(Outlined):
     """How well a grouping of the positions clusters in the full space of the embeddings: 1 if each group is one point,
     0 or less if the groups mix."""
 
@@ -58,7 +59,7 @@ class Silhouette:
 
 
 @dataclass(frozen=True)
-class PositionGeometry:
+class PositionGeometry(Outlined):
     """The learned positional embeddings."""
 
     components: Float[np.ndarray, "*step pos component=2"]  # along the axes
@@ -69,7 +70,7 @@ class PositionGeometry:
 
 
 @dataclass(frozen=True)
-class Embeddings:
+class Embeddings(Outlined):
     """The geometry of the embeddings at a step or, with a first axis, at several."""
 
     step: Int[np.ndarray, "*step"]

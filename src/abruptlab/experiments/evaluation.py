@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from abruptlab.experiments.result import Outlined
 from abruptlab.model import sites
 from abruptlab.model.build import Model
 from abruptlab.model.encoder import Encoder
@@ -34,7 +35,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(Outlined):
     """Means and their standard errors over matrices."""
 
     mean: Float[np.ndarray, "*condition"]
@@ -42,7 +43,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Losses:
+class Losses(Outlined):
     """Mean squared errors, for one or many conditions."""
 
     loss: Estimate  # L, over all entries

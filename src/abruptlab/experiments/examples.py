@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 
 from abruptlab.errors import CheckpointError
 from abruptlab.experiments.evaluation import held_out, predict
+from abruptlab.experiments.result import Outlined
 from abruptlab.task.matrices import Batch
 from abruptlab.task.vocabulary import MASK, Vocabulary
 
@@ -22,7 +23,7 @@ MASKS = ("its own", "the same for all")  # the hidden places of the matrices of 
 
 
 @dataclass(frozen=True)
-class ExampleMatrices:
+class ExampleMatrices(Outlined):
     """A typical held-out matrix and its predictions at some steps."""
 
     truth: Float[np.ndarray, "rows columns"]
@@ -35,7 +36,7 @@ class ExampleMatrices:
 
 
 @dataclass(frozen=True)
-class Gallery:
+class Gallery(Outlined):
     """Held-out matrices from an easy to a hard one, under the masks MASKS, and their predictions at some steps."""
 
     step: Int[np.ndarray, " step"]

@@ -26,6 +26,7 @@ from abruptlab.experiments.evaluation import (
     stack,
 )
 from abruptlab.experiments.methods import POSTERIOR, classical
+from abruptlab.experiments.result import Outlined
 from abruptlab.model.encoder import Encoder
 from abruptlab.task.matrices import Batch
 from abruptlab.task.matrix import MatrixTask
@@ -44,7 +45,7 @@ Errors = Mapping[str, Float[Tensor, "matrix pos"]]  # squared, by name; some hav
 
 
 @dataclass(frozen=True)
-class Floor:
+class Floor(Outlined):
     """Squared errors of the methods `names`, and of the posterior mean what is known of it without the truth."""
 
     names: tuple[str, ...]

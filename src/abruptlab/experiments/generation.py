@@ -12,6 +12,7 @@ from torch import Tensor
 from abruptlab.errors import RunError
 from abruptlab.experiments.evaluation import Estimate, held_out, load, losses, parts, pooled, predict, stack
 from abruptlab.experiments.losses import smooth
+from abruptlab.experiments.result import Outlined
 from abruptlab.model.generate import generate
 from abruptlab.run.pretrained import pretrained_run
 from abruptlab.system.devices import choose_device
@@ -28,7 +29,7 @@ PARTS = ("prompt", "observed", "masked")  # of the sequence: the prompt, and the
 
 
 @dataclass(frozen=True)
-class Generation:
+class Generation(Outlined):
     """How good the matrices are that a decoder writes, for one or many checkpoints.
 
     An id that is no value (MASK, SEP, the two without meaning) is never right, and counts as the value 0 in the error,
@@ -43,7 +44,7 @@ class Generation:
 
 
 @dataclass(frozen=True)
-class GptLearning:
+class GptLearning(Outlined):
     """The losses of a decoder's training, and what its checkpoints write."""
 
     step: Int[np.ndarray, " step"]

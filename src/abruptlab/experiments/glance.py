@@ -8,6 +8,7 @@ from jaxtyping import Float, Shaped
 
 from abruptlab.experiments.attention import KINDS, NO_LABEL, RANDOM, mean_attention
 from abruptlab.experiments.evaluation import held_out, held_out_examples
+from abruptlab.experiments.result import Outlined
 from abruptlab.experiments.sequence_attention import attention_over_sequence
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ AROUND = "by the key's place around the query"
 
 
 @dataclass(frozen=True)
-class Glance:
+class Glance(Outlined):
     """A picture of every head's attention, its label, and how clearly it has it."""
 
     step: int

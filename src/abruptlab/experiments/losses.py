@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from abruptlab.errors import RunError
+from abruptlab.experiments.result import Outlined
 from abruptlab.task.matrix import MatrixTask
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ EARLY = 1 / 2  # and at most this share of the step itself, so that the first st
 
 
 @dataclass(frozen=True)
-class LossCurves:
+class LossCurves(Outlined):
     """The mean squared errors on fresh matrices, one value a step, and what they are compared with."""
 
     step: Int[np.ndarray, " step"]
@@ -36,7 +37,7 @@ class LossCurves:
 
 
 @dataclass(frozen=True)
-class Curves:
+class Curves(Outlined):
     """The losses of a run of any task, one value a step: the metrics in the unit of the one that drops."""
 
     step: Int[np.ndarray, " step"]

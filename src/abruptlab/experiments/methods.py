@@ -31,6 +31,7 @@ from abruptlab.experiments.evaluation import (
     stack,
 )
 from abruptlab.experiments.losses import LossCurves, measure_loss_curves
+from abruptlab.experiments.result import Outlined
 from abruptlab.task.matrix import MatrixTask
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ PARTICLES = 128  # of the posterior mean: more would serve one matrix, not the m
 
 
 @dataclass(frozen=True)
-class Methods:
+class Methods(Outlined):
     """The methods `names`, and BERT at every checkpoint, on the same held-out matrices.
 
     Distances are mean squared ones between two methods' predictions at hidden entries.

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 
 from abruptlab.errors import ConfigError, RunError
+from abruptlab.experiments.result import Outlined
 from abruptlab.experiments.variants import LOSSES, Series, Variants, series, side_by_side
 from abruptlab.task.matrices import BLOCK, size_choices
 
@@ -19,7 +20,7 @@ FAMILY = "mixture"
 
 
 @dataclass(frozen=True)
-class Mixture:
+class Mixture(Outlined):
     """What figure 16 shows."""
 
     sizes: Variants  # a row a size, a column a run

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from abruptlab.errors import ConfigError
 from abruptlab.experiments.comparison import Contest, compete
 from abruptlab.experiments.evaluation import Estimate, Losses, held_out, load, stack
+from abruptlab.experiments.result import Outlined
 from abruptlab.model.encoder import Encoder
 from abruptlab.task.matrices import Batch
 from abruptlab.task.vocabulary import MASK, Vocabulary
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Varied:
+class Varied(Outlined):
     """One property of the matrices varied, the others as in the training."""
 
     value: Int[np.ndarray, " value"]
@@ -31,7 +32,7 @@ class Varied:
 
 
 @dataclass(frozen=True)
-class OutOfDistribution:
+class OutOfDistribution(Outlined):
     """Rank, number of rows and number of columns, each varied by itself."""
 
     step: int

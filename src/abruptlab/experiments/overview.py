@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING
 
 from abruptlab.experiments.examples import ExampleMatrices, before_and_after, measure_examples
 from abruptlab.experiments.losses import LossCurves, measure_loss_curves
+from abruptlab.experiments.result import Outlined
 
 if TYPE_CHECKING:
     from abruptlab.run.run import Run
 
 
 @dataclass(frozen=True)
-class Overview:
+class Overview(Outlined):
     """What figure 1 shows."""
 
     example: ExampleMatrices  # with one prediction, of the last checkpoint

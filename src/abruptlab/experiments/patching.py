@@ -17,6 +17,7 @@ from torch import Tensor
 
 from abruptlab.errors import SiteError
 from abruptlab.experiments.evaluation import Estimate, Losses, held_out, load, losses, predict, recorded
+from abruptlab.experiments.result import Outlined
 from abruptlab.model.encoder import Encoder
 from abruptlab.task.matrices import Batch
 from abruptlab.task.vocabulary import MASK, Vocabulary
@@ -29,7 +30,7 @@ POSITION_AXIS = {"pattern": 2}  # the query's; 1 at all other sites
 
 
 @dataclass(frozen=True)
-class Patch:
+class Patch(Outlined):
     """What is taken from the clean run: the activation at a site, or that of some heads and positions alone."""
 
     site: str
@@ -38,7 +39,7 @@ class Patch:
 
 
 @dataclass(frozen=True)
-class Patching:
+class Patching(Outlined):
     """The run on −X, the same with patches, and the run on X: three conditions, in this order."""
 
     step: int
@@ -49,7 +50,7 @@ class Patching:
 
 
 @dataclass(frozen=True)
-class PatchingMaps:
+class PatchingMaps(Outlined):
     """The effects of single patches: of the heads' outputs z, and of one position's residual stream."""
 
     step: int

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from abruptlab.errors import ConfigError
 from abruptlab.experiments.evaluation import HELD_OUT, Estimate, Losses, held_out, load, losses, predict, stack
+from abruptlab.experiments.result import Outlined
 from abruptlab.model.encoder import Encoder
 from abruptlab.task.matrices import generator
 
@@ -56,7 +57,7 @@ KINDS: dict[str, Callable[[Places, torch.Generator], Places]] = {
 
 
 @dataclass(frozen=True)
-class Permutation:
+class Permutation(Outlined):
     """The losses of some checkpoints under several permutations of each kind."""
 
     kinds: tuple[str, ...]  # as `KINDS`

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from abruptlab.errors import ConfigError
 from abruptlab.experiments.evaluation import Estimate, held_out, load, pooled, recorded, stack
+from abruptlab.experiments.result import Outlined
 from abruptlab.model.encoder import Encoder
 from abruptlab.task.matrices import Batch
 
@@ -25,7 +26,7 @@ SHUFFLES = 8  # of the targets, for the chance level
 
 
 @dataclass(frozen=True)
-class Probe:
+class Probe(Outlined):
     """How well one target is read off each site, on matrices that the probe was not fitted to.
 
     Chance is the mean over probes fitted to shuffled targets, with its standard error over the shuffles.
@@ -38,7 +39,7 @@ class Probe:
 
 
 @dataclass(frozen=True)
-class Probes:
+class Probes(Outlined):
     """The probes of one checkpoint; `places` are PLACES."""
 
     step: int

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from abruptlab.experiments.evaluation import Estimate, held_out_examples, over_matrices, parts
 from abruptlab.experiments.losses import Curves, measure_curves
+from abruptlab.experiments.result import Outlined
 from abruptlab.model import sites
 from abruptlab.model.build import Model
 from abruptlab.system.devices import choose_device
@@ -32,7 +33,7 @@ ERRORS = 3  # and this many standard errors, so that no noise moves it
 
 
 @dataclass(frozen=True)
-class Measure:
+class Measure(Outlined):
     """A measure at every checkpoint."""
 
     layers: Estimate  # [step, layer]
@@ -41,7 +42,7 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class Progress:
+class Progress(Outlined):
     """Both measures beside the loss."""
 
     curves: Curves

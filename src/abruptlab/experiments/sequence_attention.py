@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 
 from abruptlab.experiments.evaluation import Estimate, held_out_examples, pooled, recorded, stack
+from abruptlab.experiments.result import Outlined
 from abruptlab.system.devices import choose_device
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class SequenceAttention:
+class SequenceAttention(Outlined):
     """The attention of every head over the sequence, averaged over examples, at some checkpoints."""
 
     step: Int[np.ndarray, " step"]

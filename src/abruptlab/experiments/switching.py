@@ -11,6 +11,7 @@ from jaxtyping import Int
 
 from abruptlab.errors import ConfigError
 from abruptlab.experiments.evaluation import Losses, held_out, load, losses, predict, stack
+from abruptlab.experiments.result import Outlined
 from abruptlab.model.encoder import Encoder
 from abruptlab.model.groups import GROUPS, parameters_of
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Switching:
+class Switching(Outlined):
     """Every group of parameters, single or combined, switched between two models, both ways."""
 
     groups: tuple[str, ...]  # as `groups.GROUPS`
@@ -30,7 +31,7 @@ class Switching:
 
 
 @dataclass(frozen=True)
-class Switch:
+class Switch(Outlined):
     """Some groups of parameters of one model put into another."""
 
     groups: tuple[str, ...]

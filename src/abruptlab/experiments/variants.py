@@ -13,6 +13,7 @@ from jaxtyping import Float, Int, Shaped
 from abruptlab.errors import RunError
 from abruptlab.experiments.evaluation import held_out
 from abruptlab.experiments.losses import final_value, loss_of_zero, smooth
+from abruptlab.experiments.result import Outlined
 from abruptlab.run.drop import Drop, find_drop
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ LOSSES = ("step", "loss", "loss_observed", "loss_masked")  # with the steps they
 
 
 @dataclass(frozen=True)
-class OverSeeds:
+class OverSeeds(Outlined):
     """A number of every run, and its distribution over the runs of each label.
 
     The interval reaches from the smallest to the largest of n runs. Whatever the distribution over seeds, it holds
@@ -40,7 +41,7 @@ class OverSeeds:
 
 
 @dataclass(frozen=True)
-class Series:
+class Series(Outlined):
     """The losses of one run, or of its steps of one size, and what they are compared with."""
 
     seed: int
@@ -58,7 +59,7 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Variants:
+class Variants(Outlined):
     """The finished runs of a family: a row a label, a column a run; NaN where a label has fewer."""
 
     labels: Shaped[np.ndarray, " label"]

@@ -47,7 +47,7 @@ def parameters_of(model: Model, names: Iterable[str]) -> dict[str, Parameter]:
 
 def transplant(model: Model, finished: Model, trained: Iterable[str]) -> None:
     """Put all parameters of `finished` but those of the groups `trained` into `model`, and freeze them there
-    (figure 8).
+    (figure 8); without such groups put in all, and freeze none.
 
     Raises `ConfigError` for models of different shapes, and for groups that do not exist.
     """
@@ -55,11 +55,11 @@ def transplant(model: Model, finished: Model, trained: Iterable[str]) -> None:
     theirs = dict(finished.named_parameters())
     ours = dict(model.named_parameters())
     if {name: parameter.shape for name, parameter in ours.items()} != {name: old.shape for name, old in theirs.items()}:
-        raise ConfigError("start: expected a finished run whose model has the sizes of this one")
+        raise ConfigError("start: expected a run whose model has the sizes of this one")
     for name, parameter in ours.items():
         if name not in kept:
             parameter.data.copy_(theirs[name].data)
-            parameter.requires_grad_(False)
+            parameter.requires_grad_(not kept)
 
 
 def _modules(group: str) -> tuple[str, ...]:

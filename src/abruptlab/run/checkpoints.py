@@ -148,6 +148,8 @@ def require_config(meta: Meta, config: "RunConfig", where: Path) -> None:
     than its folder `where` says."""
     ours = config.decisive
     for name, saved in (meta.config or {}).items():
+        if name == "training.steps" and config.prolongs(saved):
+            continue  # it was trained on
         if name in ours and ours[name] != saved:
             raise CheckpointError(
                 f"{where}: config.toml has {name} {ours[name]!r}, its checkpoint of step {meta.step} is of a run with "

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import cast
@@ -24,7 +25,8 @@ from abruptlab.run.checkpoints import (
     saved_steps,
 )
 from abruptlab.run.drop import Drop, find_drop
-from abruptlab.run.metrics import read_rows
+from abruptlab.run.metrics import Row, read_rows
+from abruptlab.run.shown import as_html, as_text
 from abruptlab.task.base import Objective
 
 NAMED = {  # kinds of objectives
@@ -51,6 +53,12 @@ class Run:
         if self._newest is not None:
             require_config(self._newest, self.config, self.folder)
 
+    def __repr__(self) -> str:
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
+
     @cached_property
     def objective(self) -> Objective:
         """How its model learns its task: what the metrics are, and which of them drops."""
@@ -62,6 +70,19 @@ class Run:
         return self.folder / "checkpoints"
 
     @cached_property
+    def _rows(self) -> list[Row]:
+        """Raises `RunError` as `metrics`."""
+        path = self.folder / "metrics.jsonl"
+        found = read_rows(path, (*self.objective.names, *ALWAYS))
+        if found.damage:
+            raise RunError(f"{path} is damaged: {found.damage}")
+        rows = found.rows
+        if (newest := self._newest) is not None and not found.are(newest.step, newest.metrics):
+            what = "has been changed" if len(rows) >= newest.step else f"ends with {len(rows)} rows"
+            raise RunError(f"{path} {what}: expected those of the {newest.step} steps before the last checkpoint")
+        return rows
+
+    @cached_property
     def metrics(self) -> dict[str, Shaped[np.ndarray, " time"]]:
         """`step`, the objective's metrics, and ALWAYS: a row for each training step so far.
 
@@ -71,17 +92,15 @@ class Run:
         Half a row at the end, which a killed run may leave, is left out. Raises `RunError`, naming the line, if the
         file is damaged, or is not the one that the newest checkpoint was saved with.
         """
-        names = (*self.objective.names, *ALWAYS)
-        path = self.folder / "metrics.jsonl"
-        found = read_rows(path, names)
-        if found.damage:
-            raise RunError(f"{path} is damaged: {found.damage}")
-        rows = found.rows
-        if (newest := self._newest) is not None and not found.are(newest.step, newest.metrics):
-            what = "has been changed" if len(rows) >= newest.step else f"ends with {len(rows)} rows"
-            raise RunError(f"{path} {what}: expected those of the {newest.step} steps before the last checkpoint")
-        table = {name: np.array([row[name] for row in rows], dtype=np.float64) for name in names}
-        return {"step": np.array([row["step"] for row in rows], dtype=np.int64), **table}
+        return _table(self._rows, (*self.objective.names, *ALWAYS))
+
+    @cached_property
+    def norms(self) -> dict[str, Shaped[np.ndarray, " time"]]:
+        """`step`, and the norms of weights and gradients by group of parameters (`weight_norm/GROUP`, before the
+        update; `grad_norm/GROUP`), at the steps at which they were measured (`norms_every`). Raises as `metrics`."""
+        rows = [row for row in self._rows if any(name.startswith("weight_norm/") for name in row)]
+        names = [name for name in (rows[0] if rows else ()) if "_norm/" in name]
+        return _table(rows, names)
 
     @cached_property
     def drop(self) -> Drop | None:
@@ -174,3 +193,8 @@ class Run:
         if self.config.model.kind != "decoder":
             raise RunError("this needs a decoder, and the run's model is an encoder")
         return cast(Decoder, self.load(step))
+
+
+def _table(rows: Sequence[Row], names: Iterable[str]) -> dict[str, Shaped[np.ndarray, " time"]]:
+    table = {name: np.array([row[name] for row in rows], dtype=np.float64) for name in names}
+    return {"step": np.array([row["step"] for row in rows], dtype=np.int64), **table}

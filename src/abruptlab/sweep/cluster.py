@@ -6,6 +6,7 @@ checkpoint. How far a run is, is seen in its folder; nothing else passes between
 
 import logging
 import socket
+import sys
 from typing import TYPE_CHECKING
 
 from abruptlab.errors import AbruptlabError, RunError
@@ -45,6 +46,11 @@ class RayCluster:
             raise RunError(f"a run is to have {cpus:g} CPU and {gpus:g} GPU; no node of the cluster has: {has}")
         self._work = ray.remote(work).options(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)
         self._pending: dict[ObjectRef, Task] = {}
+
+    @property
+    def room(self) -> int:
+        """No end: the cluster has a queue of its own."""
+        return sys.maxsize
 
     def submit(self, task: Task) -> None:
         """Give a run to the cluster, which starts it when its share of a node is free."""

@@ -1,21 +1,26 @@
-"""Going through a sweep: what is to do, who does it, what became of it."""
+"""Going through a sweep: what is to do, who does it, what became of it.
+
+Several processes may go through the same sweep, as the tasks of a job array do: each takes what nobody has.
+"""
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from abruptlab.errors import RunError
 from abruptlab.presets import PRESETS
+from abruptlab.sweep.claims import Claims
 from abruptlab.sweep.file import Sweep, SweepConfig, of_families
 from abruptlab.sweep.state import RunState, read_state, write_index
-from abruptlab.sweep.worker import Task
+from abruptlab.sweep.worker import PATIENCE_S, Task
 from abruptlab.system.files import unfinished, write_atomically
 from abruptlab.system.signals import finish_on_interrupt
+from abruptlab.training.trackers import TrackerName
 
 POLL_S = 0.5
 QUIET_S = 60.0  # without new metrics, and a run counts as waiting
@@ -24,6 +29,11 @@ QUIET_S = 60.0  # without new metrics, and a run counts as waiting
 @runtime_checkable
 class Workers(Protocol):
     """Those who train the runs: each in a process of its own, by `worker.work`."""
+
+    @property
+    @abstractmethod
+    def room(self) -> int:
+        """How many more runs they would take on now."""
 
     @abstractmethod
     def submit(self, task: Task) -> None:
@@ -58,9 +68,10 @@ def prepare(file: Path, folder: Path) -> Sweep:
             if others:
                 raise RunError(f"{folder} holds a run, {others[0]}, that {file} does not have; choose another folder")
         folder.mkdir(parents=True, exist_ok=True)
-        if config.base not in PRESETS and file.parent.resolve() != folder.resolve():
-            write_atomically(folder / config.base, base.read_bytes())
-        write_atomically(folder / "sweep.toml", file.read_text(encoding="utf-8"))
+        with _files_of(folder):
+            if config.base not in PRESETS and file.parent.resolve() != folder.resolve():
+                write_atomically(folder / config.base, base.read_bytes())
+            write_atomically(folder / "sweep.toml", file.read_text(encoding="utf-8"))
     except OSError as error:
         raise RunError(f"cannot write {error.filename or folder}: {error.strerror or error}") from None
     return Sweep(folder)
@@ -73,62 +84,81 @@ def run_sweep(
     only: Collection[str] = (),
     device: str | None = None,
     threads: int = 1,
+    track: Sequence[TrackerName] = (),
     report: Callable[[list[RunState], set[str]], None] = lambda states, running: None,
 ) -> list[RunState]:
     """Train every run of a sweep (of some families: `only`) that is not done; returns how each of its points ended.
 
-    A run that fails is noted and the others go on; called again, the failed ones are tried again. `report` is called
-    about twice a second, with the runs' states and the keys of those that are being trained.
+    A run that fails is noted and the others go on; called again, the failed ones are tried again. Runs that another
+    process is training are left to it: returned is how far they are. `report` is called about twice a second, with the
+    runs' states and the keys of those that are being trained, here or elsewhere.
 
-    On Ctrl-C (SIGINT) or SIGTERM every run in progress is saved before `KeyboardInterrupt` is raised. Raises
-    `ConfigError` for a family that the sweep does not have, `RunError` if another process runs the sweep.
+    On Ctrl-C (SIGINT), SIGTERM or SIGUSR1 every run in progress is saved before `KeyboardInterrupt` is raised. Raises
+    `ConfigError` for a family that the sweep does not have.
     """
     chosen = of_families(sweep.points, only)
     folder = sweep.folder.resolve()
-    lock = FileLock(folder / ".lock", blocking=False)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise RunError(f"{sweep.folder} is being run by another process") from None
-    with lock, finish_on_interrupt() as interrupted:
-        tasks = {point.key: Task(point.config, folder / point.key, Path.cwd(), device, threads) for point in chosen}
-        for task in tasks.values():
-            task.note.unlink(missing_ok=True)  # it is tried again
-        states = {
-            point.key: read_state(folder / point.key, point) for point in reversed(sweep.points)
-        }  # named by its first point
-        pending = {key for key in tasks if states[key].state != "done"}
-        watch = _Watch([tasks[key].folder for key in pending])
+    tasks = {
+        point.key: Task(point.config, folder / point.key, Path.cwd(), device, threads, tuple(track)) for point in chosen
+    }
+    for task in tasks.values():
+        task.note.unlink(missing_ok=True)  # it is tried again
+    # named by its first point
+    states = {point.key: read_state(folder / point.key, point) for point in reversed(sweep.points)}
+    todo = [key for key in tasks if states[key].state != "done"]  # and nobody here is at it
+    ours: set[str] = set()
+    watch = _Watch([tasks[key].folder for key in todo])
+
+    def look(keys: Iterable[str]) -> None:
+        states.update({key: read_state(folder / key, states[key].point) for key in keys})
+
+    with Claims(folder) as claims, finish_on_interrupt() as interrupted:
+        busy = time.monotonic()  # when one of ours was last in progress
         try:
-            for key, task in tasks.items():
-                if key in pending:
-                    workers.submit(task)
-            while pending and not interrupted.is_set():
+            while (todo or ours) and not interrupted.is_set():
+                for key in list(todo):
+                    if workers.room > 0 and claims.take(key):
+                        todo.remove(key)
+                        look([key])
+                        if states[key].state in ("done", "failed"):  # elsewhere, since we began
+                            claims.release(key)
+                        else:
+                            workers.submit(tasks[key])
+                            ours.add(key)
                 ended = workers.finished()
                 for task, death in ended:
-                    if death and not task.note.exists():
+                    if death and not task.note.exists() and not interrupted.is_set():  # else it was told to stop
                         write_atomically(task.note, f"{death}\n")
-                    pending.discard(task.folder.name)
-                running = watch.look() & pending
-                for key in running | {task.folder.name for task, _ in ended}:
-                    states[key] = read_state(folder / key, states[key].point)
+                    ours.discard(task.folder.name)
+                    claims.release(task.folder.name)
+                running = watch.look() & {*todo, *ours}
+                look(running | {task.folder.name for task, _ in ended})
                 if ended:
+                    look(todo)
                     _write_index(sweep, states)
                 report([states[key] for key in tasks], running)
-                time.sleep(POLL_S if pending else 0)
+                busy = time.monotonic() if ours or ended else busy
+                if todo and not ours and (running >= {*todo} or time.monotonic() - busy > PATIENCE_S):
+                    break  # others are at them, or have died in a way that a network file system is slow to notice
+                time.sleep(POLL_S if todo or ours else 0)
         finally:
             workers.stop()
-        for key in pending:
-            states[key] = read_state(folder / key, states[key].point)
+        look([*todo, *ours])
         _write_index(sweep, states)
         if interrupted.is_set():
             raise KeyboardInterrupt
     return [replace(states[point.key], point=point) for point in chosen]
 
 
+def _files_of(sweep_folder: Path) -> FileLock:
+    """Held while a file of the sweep itself is written, by whichever of its processes."""
+    return FileLock(sweep_folder / ".lock")
+
+
 def _write_index(sweep: Sweep, states: dict[str, RunState]) -> None:
     """A row for every point; families that share a run have a row each."""
-    write_index(sweep.folder, [replace(states[point.key], point=point) for point in sweep.points])
+    with _files_of(sweep.folder):
+        write_index(sweep.folder, [replace(states[point.key], point=point) for point in sweep.points])
 
 
 class _Watch:

@@ -1,4 +1,4 @@
-"""A sweep's runs on this machine: a queue in front of a few processes.
+"""A sweep's runs on this machine: a few processes at a time.
 
 Every run has a process of its own, so that one which is killed, or runs out of memory, takes no other with it.
 """
@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 import threading
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from multiprocessing.context import SpawnProcess
@@ -22,12 +21,16 @@ class LocalProcesses:
     def __init__(self, jobs: int, devices: Sequence[str] = ()) -> None:
         self.jobs = jobs
         self.devices = devices
-        self._waiting: deque[Task] = deque()
         self._active: dict[int, tuple[Task, SpawnProcess]] = {}
 
+    @property
+    def room(self) -> int:
+        """How many slots are free."""
+        return self.jobs - len(self._active)
+
     def submit(self, task: Task) -> None:
-        """Put a run at the end of the queue."""
-        self._waiting.append(task)
+        """Start a run in a free slot, of which there must be one."""
+        self._start(next(slot for slot in range(self.jobs) if slot not in self._active), task)
 
     def finished(self) -> list[tuple[Task, str]]:
         """The runs whose process has ended since the last call, each with how that died, or ""."""
@@ -36,14 +39,10 @@ class LocalProcesses:
             if process.exitcode is not None:
                 ended.append((task, _death(process.exitcode)))
                 del self._active[slot]
-        for slot in range(self.jobs):
-            if slot not in self._active and self._waiting:
-                self._start(slot, self._waiting.popleft())
         return ended
 
     def stop(self) -> None:
-        """Let every process save and end; forget the queue."""
-        self._waiting.clear()
+        """Let every process save and end."""
         for _, process in self._active.values():
             process.terminate()
         for _, process in self._active.values():

@@ -9,6 +9,7 @@ from pathlib import Path
 from abruptlab.config import RunConfig
 from abruptlab.errors import AbruptlabError
 from abruptlab.system.files import write_atomically
+from abruptlab.training.trackers import TrackerName
 
 PATIENCE_S = 120.0  # for the last writer of a run to be gone: a network file system may take 90 s to notice
 
@@ -22,6 +23,7 @@ class Task:
     directory: Path  # where relative paths in the configuration start
     device: str | None
     threads: int  # decides, on a CPU, the last bits of the numbers
+    track: tuple[TrackerName, ...] = ()
 
     @property
     def note(self) -> Path:
@@ -42,7 +44,7 @@ def work(task: Task) -> None:
         os.chdir(task.directory)
         torch.set_num_threads(task.threads)
         _wait_for_last_writer(task.folder)
-        train(task.config, task.folder, resume=True, device=task.device)
+        train(task.config, task.folder, resume=True, device=task.device, track=task.track)
     except AbruptlabError as error:
         write_atomically(task.note, f"{error}\n")
     except Exception as error:  # the traceback is for us, its last line for the table

@@ -29,14 +29,14 @@ class Vocabulary:
         return 10**self.decimals
 
     @property
-    def _zero(self) -> int:
+    def zero(self) -> int:
         """The id of the value 0."""
         return round(self.limit * self.steps_per_unit) + 1
 
     @property
     def size(self) -> int:
         """How many ids there are, MASK included."""
-        return 2 * self._zero
+        return 2 * self.zero
 
     @property
     def separator(self) -> int:
@@ -54,7 +54,7 @@ class Vocabulary:
 
         Raises `VocabularyError`, naming the value and the limits, if one lies outside or is not finite.
         """
-        outside = ~((values * self.steps_per_unit).round().abs() < self._zero)  # so that NaN counts as outside
+        outside = ~((values * self.steps_per_unit).round().abs() < self.zero)  # so that NaN counts as outside
         if outside.any():
             worst = values[outside][0].item()
             raise VocabularyError(
@@ -65,7 +65,7 @@ class Vocabulary:
 
     def encode_known(self, values: Float[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
         """`encode` of values that are known to have an id: unchecked, so that nothing waits for the device."""
-        return (values * self.steps_per_unit).round().long() + self._zero
+        return (values * self.steps_per_unit).round().long() + self.zero
 
     def decode(self, ids: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """The value of each id; NaN for MASK.
@@ -75,4 +75,4 @@ class Vocabulary:
         strange = (ids < 0) | (ids >= self.size)
         if strange.any():
             raise VocabularyError(f"token {ids[strange][0].item()} does not exist: expected 0 to {self.size - 1}")
-        return torch.where(ids == MASK, torch.nan, (ids - self._zero) / self.steps_per_unit)
+        return torch.where(ids == MASK, torch.nan, (ids - self.zero) / self.steps_per_unit)

@@ -1,5 +1,7 @@
 """The optimisers of a run, and their state as named tensors for the checkpoint."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -15,17 +17,22 @@ def build_optimizers(config: TrainingConfig, model: Model) -> list[torch.optim.O
     """
     every = [parameter for parameter in model.parameters() if parameter.requires_grad]
     rate, decay = config.learning_rate, config.weight_decay
+    adam = _adam(config)
     match config.optimizer:
         case "adam":
-            return [torch.optim.Adam(every, lr=rate, fused=True)]
+            return [torch.optim.Adam(every, lr=rate, **adam)]
         case "adamw":
-            return [torch.optim.AdamW(every, lr=rate, weight_decay=decay, fused=True)]
+            return [torch.optim.AdamW(every, lr=rate, weight_decay=decay, **adam)]
         case "sgd":
             return [torch.optim.SGD(every, lr=rate, momentum=config.momentum, fused=True)]
         case "muon":
             return _muon(config, model, every)
         case other:
             raise ConfigError(f"no optimizer {other!r}")
+
+
+def _adam(config: TrainingConfig) -> dict[str, Any]:
+    return {"betas": config.betas, "eps": config.eps, "fused": True}
 
 
 def _muon(config: TrainingConfig, model: Model, every: list[torch.nn.Parameter]) -> list[torch.optim.Optimizer]:
@@ -39,7 +46,7 @@ def _muon(config: TrainingConfig, model: Model, every: list[torch.nn.Parameter])
     if matrices:
         built.append(torch.optim.Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
     if others:
-        built.append(torch.optim.Adam(others, lr=rate, fused=True))
+        built.append(torch.optim.Adam(others, lr=rate, **_adam(config)))
     return built
 
 

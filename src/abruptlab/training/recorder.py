@@ -40,7 +40,7 @@ class Recorder:
     """The one writer of a run folder, from `__enter__` to `__exit__`.
 
     Entering it raises `RunError` if the folder holds another run, or this one without `resume`, if another process
-    writes it, or if it cannot be written.
+    writes it, or if it cannot be written. With `resume`, the run there may have fewer steps (`RunConfig.prolongs`).
     """
 
     def __init__(self, config: RunConfig, folder: Path, *, resume: bool, made_with: dict[str, str]) -> None:
@@ -51,7 +51,7 @@ class Recorder:
         self.rows: list[Row] = []
         self._objective = config.objective
         self._names = self._objective.names
-        self._waiting: list[tuple[int, Float[Tensor, " metric"], float, float]] = []
+        self._waiting: list[tuple[int, Float[Tensor, " metric"], float, float, dict[str, Tensor]]] = []
         self._lock = FileLock(folder / ".lock", blocking=False)
         self._set_aside = SetAside(folder)
         self._signature = Signature()
@@ -96,9 +96,9 @@ class Recorder:
                 self._lock.acquire()
             except Timeout:
                 raise RunError(f"{self.folder} is being written by another process") from None
-            if not found:
+            if not found or RunConfig.read(self.folder / "config.toml").training.steps < self.config.training.steps:
                 write_atomically(self.folder / "config.toml", self.config.to_toml())
-                self.checkpoints.mkdir(exist_ok=True)
+            self.checkpoints.mkdir(exist_ok=True)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -109,6 +109,8 @@ class Recorder:
         if not path.is_file():
             raise RunError(f"{self.folder} is not empty and holds no run; choose another folder")
         there, ours = RunConfig.read(path).decisive, self.config.decisive
+        if self.resume and self.config.prolongs(there["training.steps"]):
+            there["training.steps"] = ours["training.steps"]
         differs = next((name for name in ours if there.get(name) != ours[name]), None)
         if differs is not None:
             raise RunError(
@@ -203,10 +205,12 @@ class Recorder:
         self._seconds_before = self.rows[-1]["elapsed_s"] if self.rows else 0.0
         self._clock = time.perf_counter()
 
-    def keep(self, step: int, metrics: Float[Tensor, " metric"], rate: float) -> None:
-        """Note the metrics of a step, still on the device."""
+    def keep(
+        self, step: int, metrics: Float[Tensor, " metric"], rate: float, norms: dict[str, Tensor] | None = None
+    ) -> None:
+        """Note the metrics of a step, and the norms if they were measured, still on the device."""
         elapsed = self._seconds_before + time.perf_counter() - self._clock
-        self._waiting.append((step, metrics, rate, elapsed))
+        self._waiting.append((step, metrics, rate, elapsed, norms or {}))
 
     @property
     def waiting(self) -> int:
@@ -221,10 +225,10 @@ class Recorder:
         """
         if not self._waiting:
             return []
-        table = torch.stack([metrics for _, metrics, _, _ in self._waiting]).cpu().numpy()
+        table = torch.stack([metrics for _, metrics, *_ in self._waiting]).cpu().numpy()
         rows = [
-            self._row(step, values, rate, elapsed)
-            for (step, _, rate, elapsed), values in zip(self._waiting, table, strict=True)
+            self._row(step, values, rate, elapsed, norms)
+            for (step, _, rate, elapsed, norms), values in zip(self._waiting, table, strict=True)
         ]
         self._waiting.clear()
         bad = next((at for at, row in enumerate(rows) if not math.isfinite(row["loss"])), None)
@@ -280,11 +284,18 @@ class Recorder:
             for old in outdated(self.config.training, saved_steps(self.checkpoints), find_drop(steps, losses)):
                 delete_checkpoint(self.checkpoints, old)
 
-    def _row(self, step: int, metrics: Float[np.ndarray, " metric"], rate: float, elapsed: float) -> Row:
-        # A 32-bit float's shortest text loses nothing, so equal files mean equal bits.
-        values = (float(str(value)) for value in metrics.astype(np.float32))
-        named = dict(zip(self._names, values, strict=True))
+    def _row(
+        self, step: int, metrics: Float[np.ndarray, " metric"], rate: float, elapsed: float, norms: dict[str, Tensor]
+    ) -> Row:
+        named = dict(zip(self._names, _shortest(metrics), strict=True))
+        if norms:
+            named |= dict(zip(norms, _shortest(torch.stack([*norms.values()]).cpu().numpy()), strict=True))
         return {"step": step, **named, "learning_rate": rate, "elapsed_s": round(elapsed, 3)}
+
+
+def _shortest(values: Float[np.ndarray, " number"]) -> list[float]:
+    """A 32-bit float's shortest text loses nothing, so equal files mean equal bits."""
+    return [float(str(value)) for value in values.astype(np.float32)]
 
 
 def _last_good(saved: Sequence[int]) -> str:
@@ -307,7 +318,9 @@ class Follower:
     def restore(self, model: nn.Module, optimizers: list[torch.optim.Optimizer], warn: Callable[[str], None]) -> int:
         return 0
 
-    def keep(self, step: int, metrics: Float[Tensor, " metric"], rate: float) -> None:
+    def keep(
+        self, step: int, metrics: Float[Tensor, " metric"], rate: float, norms: dict[str, Tensor] | None = None
+    ) -> None:
         pass
 
     def flush(self) -> None:

@@ -28,6 +28,11 @@ def is_checkpoint(config: TrainingConfig, step: int) -> bool:
     return is_landmark(config, step) or step % config.rolling_every == 0
 
 
+def is_measured(config: TrainingConfig, step: int) -> bool:
+    """Whether the norms of weights and gradients are measured at `step`."""
+    return config.norms_every is not None and step % config.norms_every == 0
+
+
 def outdated(config: TrainingConfig, steps: list[int], drop: Drop | None) -> list[int]:
     """Which of the checkpoints `steps` (ascending) may go: all but the landmarks, the rolling window, and those
     around the drop, which are the ones from a window before its onset to its end."""

@@ -1,0 +1,26 @@
+"""`export`: a checkpoint as a folder that transformers reads."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tyro.conf import Positional
+
+
+@dataclass
+class Export:
+    """Write a checkpoint as a folder for transformers and the Hugging Face hub, with a model card."""
+
+    run: Positional[str]
+    """Run folder, or a run that comes with the package."""
+    out: Path
+    """The folder to write."""
+    step: str = "final"
+    """A step, or one of start, before-drop, onset, after-drop, final."""
+
+    def __call__(self) -> None:
+        from abruptlab.run.export import export
+        from abruptlab.run.pretrained import find_run
+
+        run = find_run(self.run)
+        export(run, self.out, int(self.step) if self.step.isdecimal() else self.step)
+        print(self.out)

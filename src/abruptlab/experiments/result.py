@@ -1,0 +1,40 @@
+"""What an experiment returns is a dataclass of arrays, shown by what is in them instead of by thousands of numbers."""
+
+from dataclasses import fields
+
+import numpy as np
+
+FEW = 8  # numbers that are shown themselves
+LONG = 80  # characters of anything else
+
+
+class Outlined:
+    """Base of results: dataclasses whose `repr` has a line for each field."""
+
+    def __init_subclass__(cls) -> None:
+        cls.__repr__ = Outlined.__repr__  # a dataclass would write its own over one that is inherited
+
+    def __repr__(self) -> str:
+        return "\n".join([type(self).__name__, *_outline(self)])
+
+
+def _outline(result: object, indent: str = "  ") -> list[str]:
+    shown = {field.name: getattr(result, field.name) for field in fields(result)}  # pyright: ignore
+    width, lines = max(map(len, shown)), []
+    for name, value in shown.items():
+        inner = isinstance(value, Outlined)
+        lines.append(f"{indent}{name:{width}}  {type(value).__name__ if inner else _shown(value)}")
+        lines += _outline(value, indent + "  ") if inner else []
+    return lines
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, np.ndarray):
+        if value.size <= FEW:
+            return np.array2string(value, precision=4, separator=", ").replace("\n", "")
+        what = f"{value.dtype} {[*value.shape]}"
+        known = value[np.isfinite(value)] if value.dtype.kind == "f" else np.empty(0)
+        return f"{what}, {known.min():.4g} to {known.max():.4g}" if known.size else what
+    if isinstance(value, dict | list | tuple) and len(repr(value)) > LONG:
+        return f"{type(value).__name__} of {len(value)}"
+    return repr(value)

@@ -1,0 +1,69 @@
+"""A checkpoint as a folder for the Hugging Face hub: weights, configuration with the task, and a model card."""
+
+import json
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import StrictUndefined, Template
+
+from abruptlab.errors import RunError
+from abruptlab.model.huggingface import ABOUT, save_pretrained
+from abruptlab.run.run import Run
+from abruptlab.system.files import write_atomically
+from abruptlab.system.provenance import versions
+from abruptlab.task.vocabulary import Vocabulary
+
+AVERAGED = 100  # steps over which the card's losses are means
+
+
+def export(run: Run, folder: Path | str, step: int | str = "final") -> None:
+    """Write the model after `step` updates (or at a milestone, by name) to `folder`, which transformers reads: an
+    encoder by `AutoModelForTokenClassification`, a decoder by `AutoModelForCausalLM`.
+
+    Its config.json says under `abruptlab` which run it is, the task included, and which step. An exported folder is
+    written over; any other that is not empty is refused.
+
+    Raises `RunError` for such a folder or one that cannot be written, `CheckpointError` if there is no such checkpoint,
+    and what `huggingface.to_huggingface` raises.
+    """
+    folder, step = Path(folder), run.resolve(step)
+    if folder.is_dir() and any(folder.iterdir()) and not _is_export(folder):
+        raise RunError(f"{folder} is not empty and holds no exported model; choose another folder")
+    about = {"version": versions()["abruptlab"], "step": step, "run": tomllib.loads(run.config.to_toml())}
+    save_pretrained(run.load(step), folder, about)
+    try:
+        write_atomically(folder / "README.md", card(run, step, folder))
+    except OSError as error:
+        raise RunError(f"cannot write {error.filename or folder}: {error.strerror or error}") from None
+
+
+def _is_export(folder: Path) -> bool:
+    try:
+        return ABOUT in json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError):
+        return False
+
+
+def card(run: Run, step: int, folder: Path | str) -> str:
+    """The model card: what the model is, how to call it, how it was trained, what was measured."""
+    template = Template(
+        files("abruptlab.run").joinpath("card.md.jinja").read_text(encoding="utf-8"),
+        trim_blocks=True,
+        undefined=StrictUndefined,
+    )
+    objective, metrics = run.objective, run.metrics
+    last = (metrics["step"] < step) & (metrics["step"] >= step - AVERAGED)
+    example = objective.inputs(next(run.config.task.stream(1, 0)))[0].tolist()
+    return template.render(
+        config=run.config,
+        kind=objective.kind,
+        step=step,
+        folder=Path(folder).name,
+        zero=Vocabulary.of(run.config.matrices).zero if objective.kind != "sequence" else None,
+        example=example[: objective.answer] if run.config.model.kind == "decoder" else example,
+        answer=objective.places - objective.answer,
+        averaged=int(last.sum()),
+        losses={name: metrics[name][last].mean() for name in objective.names if last.any()},
+        drop=run.drop,
+    )

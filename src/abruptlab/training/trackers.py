@@ -1,0 +1,184 @@
+"""Experiment trackers beside the metrics file: TensorBoard, Weights & Biases, trackio. The run folder stays the truth.
+
+A tracker is given every row of metrics, about once a second. One that fails is given up with a warning: it never stops
+a training. A run that is resumed goes on in the same run of the tracker, by an id that lies in its folder.
+"""
+
+import math
+import secrets
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from abruptlab.config import RunConfig
+from abruptlab.errors import AbruptlabError
+from abruptlab.run.metrics import Row
+from abruptlab.system.files import write_atomically
+
+if TYPE_CHECKING:
+    from abruptlab.training.recorder import Follower, Recorder
+
+TrackerName = Literal["tensorboard", "wandb", "trackio"]
+PROJECT = "abruptlab"
+ID_FILE = "tracker-id"  # in the run folder
+
+
+class Tracker(ABC):
+    """One tracker's run, open from its construction on."""
+
+    @abstractmethod
+    def __init__(self, config: RunConfig, folder: Path, run_id: str, start: int) -> None:
+        """Begin, or go on from step `start`."""
+
+    @abstractmethod
+    def log(self, step: int, metrics: dict[str, float]) -> None:
+        """Take in what was measured at a step."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Bring everything to its place."""
+
+
+class TensorBoard(Tracker):
+    """Event files in the run folder, in `tensorboard/`; of steps that are made again, the newest count."""
+
+    def __init__(self, config: RunConfig, folder: Path, run_id: str, start: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=start or None)
+        self._writer.add_text("config", f"```toml\n{config.to_toml()}\n```", start)
+
+    def log(self, step: int, metrics: dict[str, float]) -> None:
+        for name, value in metrics.items():
+            self._writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class WeightsAndBiases(Tracker):
+    """A run of the project abruptlab; with WANDB_MODE=offline, in `wandb/` of the run folder, for `wandb sync`."""
+
+    def __init__(self, config: RunConfig, folder: Path, run_id: str, start: int) -> None:
+        import wandb
+
+        self._run = wandb.init(
+            project=PROJECT,
+            id=run_id,
+            name=f"{config.name}-seed{config.seed}",
+            dir=folder,
+            config=config.to_table(),
+            resume="allow",
+            settings=wandb.Settings(silent=True, console="off"),
+        )
+        self._run.define_metric("*", step_metric="step")  # its own count cannot go back to a checkpoint
+
+    def log(self, step: int, metrics: dict[str, float]) -> None:
+        self._run.log({"step": step, **metrics})
+
+    def close(self) -> None:
+        self._run.finish()
+
+
+class Trackio(Tracker):
+    """A run of the project abruptlab in trackio's own data base."""
+
+    def __init__(self, config: RunConfig, folder: Path, run_id: str, start: int) -> None:
+        import trackio  # pyright: ignore[reportMissingImports]
+
+        self._trackio = trackio
+        name = f"{config.name}-seed{config.seed}-{run_id}"
+        trackio.init(project=PROJECT, name=name, config=config.to_table(), resume="allow")
+
+    def log(self, step: int, metrics: dict[str, float]) -> None:
+        self._trackio.log(metrics, step=step)
+
+    def close(self) -> None:
+        self._trackio.finish()
+
+
+TRACKERS: dict[TrackerName, type[Tracker]] = {
+    "tensorboard": TensorBoard,
+    "wandb": WeightsAndBiases,
+    "trackio": Trackio,
+}
+
+
+def require_trackers(names: Sequence[TrackerName]) -> None:
+    """Raises `AbruptlabError` for a tracker that is not installed."""
+    for name in names:
+        try:
+            import_module(name)
+        except ImportError:
+            raise AbruptlabError(f"tracker {name} is not installed: pip install {name}") from None
+
+
+class Trackers:
+    """The trackers of a run that a recorder writes, from `__enter__` to `__exit__`."""
+
+    def __init__(
+        self,
+        names: Sequence[TrackerName],
+        config: RunConfig,
+        folder: Path,
+        recorder: "Recorder | Follower",
+        warn: Callable[[str], None],
+    ) -> None:
+        self._names = names
+        self._config = config
+        self._folder = folder
+        self._recorder = recorder
+        self._warn = warn
+        self._open: dict[str, Tracker] = {}
+        self._handed_on = len(recorder.rows)
+
+    def __enter__(self) -> "Trackers":
+        if self._names:
+            run_id = _run_id(self._folder)
+            for name in dict.fromkeys(self._names):
+                try:
+                    self._open[name] = TRACKERS[name](self._config, self._folder, run_id, self._handed_on)
+                except Exception as error:
+                    self._given_up(name, error)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.hand_on()
+        for name, tracker in self._open.items():
+            try:
+                tracker.close()
+            except Exception as error:
+                self._warn(_said(name, error))
+
+    def hand_on(self) -> None:
+        """Give the trackers the rows that have been flushed since the last time."""
+        rows = self._recorder.rows[self._handed_on :]
+        self._handed_on = len(self._recorder.rows)
+        for name, tracker in list(self._open.items()):
+            try:
+                for row in rows:
+                    tracker.log(int(row["step"]), _known(row))
+            except Exception as error:
+                self._given_up(name, error)
+
+    def _given_up(self, name: str, error: Exception) -> None:
+        self._open.pop(name, None)
+        self._warn(_said(name, error))
+
+
+def _said(name: str, error: Exception) -> str:
+    words = str(error).strip().splitlines() or [type(error).__name__]
+    return f"tracker {name} failed, and is given up: {words[0]}"
+
+
+def _known(row: Row) -> dict[str, float]:
+    return {name: value for name, value in row.items() if name != "step" and math.isfinite(value)}
+
+
+def _run_id(folder: Path) -> str:
+    path = folder / ID_FILE
+    if not path.is_file():
+        write_atomically(path, secrets.token_hex(4))
+    return path.read_text()

@@ -1,0 +1,84 @@
+"""The exported folder, read as a stranger reads it: with transformers alone, by the code of its own model card."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from abruptlab.cli import main
+from abruptlab.config import ModelConfig, RunConfig, TrainingConfig
+from abruptlab.errors import RunError
+from abruptlab.model.generate import generate
+from abruptlab.model.huggingface import load_huggingface
+from abruptlab.run.export import export
+from abruptlab.run.pretrained import pretrained_run
+from abruptlab.task.window_sum import WindowSum
+from abruptlab.training.loop import train
+from tests.synthetic import CONFIG, make_metrics, make_run
+
+
+def run_card(folder: Path) -> dict:
+    """What the Python of the card leaves behind, run beside the folder."""
+    text = (folder / "README.md").read_text()
+    [code] = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    left: dict = {}
+    exec(code, left)
+    return left
+
+
+def test_the_card_of_an_encoder_runs_and_says_what_the_model_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    run = pretrained_run("pocket")
+    main(["export", "pocket", "--out", "theirs", "--step", "onset"])
+    left = run_card(Path("theirs"))
+    with torch.no_grad():
+        torch.testing.assert_close(left["values"], run.load("onset")(left["tokens"]), rtol=1.3e-6, atol=4e-5)
+    about = json.loads(Path("theirs/config.json").read_text())["abruptlab"]
+    assert about["step"] == run.milestones["onset"]
+    assert about["run"]["task"]["sizes"] == [[4, 4]]
+    card = Path("theirs/README.md").read_text()
+    at = run.metrics["step"] < about["step"]
+    assert f"| loss_masked | {run.metrics['loss_masked'][at][-100:].mean():.4g} |" in card
+    assert f"at step {run.drop.onset:,}" in card  # type: ignore[union-attr]
+
+
+def test_the_card_of_a_decoder_runs_and_says_what_the_model_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    model = ModelConfig(kind="decoder", layers=1, heads=2, width=16, mlp_width=32, mask_embedding="trained")
+    names = ("loss", "loss_prompt", "loss_observed", "loss_masked", "accuracy_observed", "accuracy_masked")
+    metrics = make_metrics(steps=9)
+    metrics = {name: metrics.get(name, metrics["loss"]) for name in ("step", *names, "learning_rate", "elapsed_s")}
+    folder = tmp_path / "run"
+    folder.mkdir()
+    run = make_run(folder, metrics, [9], replace(CONFIG, model=model))
+    export(run, "gpt")
+    left = run_card(Path("gpt"))
+    assert torch.equal(left["answer"], generate(run.load_decoder(9), left["prompt"]))
+    assert "The loss has not dropped." in Path("gpt/README.md").read_text()
+
+
+def test_the_card_of_another_task_runs_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    model = ModelConfig(kind="decoder", layers=1, heads=2, width=16, mlp_width=32, mask_embedding="trained")
+    config = RunConfig("sums", task=WindowSum(length=4), model=model, training=TrainingConfig(steps=2, batch=4))
+    run = train(config, "run", device="cpu")
+    export(run, "sums")
+    left = run_card(Path("sums"))
+    assert torch.equal(left["answer"], generate(run.load(2), left["prompt"]))  # type: ignore[arg-type]
+    assert left["answer"].shape == (1, 4)
+
+
+def test_an_export_is_written_over_and_nothing_else(tmp_path: Path):
+    run = pretrained_run("pocket")
+    for step in ("start", "final"):
+        export(run, tmp_path / "theirs", step)
+    torch.testing.assert_close(
+        load_huggingface(tmp_path / "theirs").state_dict(), run.load("final").state_dict(), rtol=0, atol=0
+    )
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(RunError, match="is not empty and holds no exported model; choose another folder"):
+        export(run, tmp_path)
+    assert (tmp_path / "README.md").read_text() == "mine"

@@ -1,0 +1,66 @@
+"""The notebooks of docs/notebooks/ run from top to bottom in a kernel, on smaller settings than a reader's."""
+
+import os
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).parents[1]
+SMALLER = {
+    'preset("pocket")': 'preset("smoke")',
+    "matrices=64": "matrices=4",
+    "batch=256": "batch=8",
+    '"laptop"': '"pocket"',
+}
+NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
+
+
+def executed(path: Path, folder: Path) -> list[dict]:
+    """The outputs of all cells; the first one, which installs the package, is left out."""
+    book = nbformat.read(path, as_version=4)
+    first, *others = [cell for cell in book.cells if cell.cell_type == "code"]
+    assert first.source == "%pip install --quiet abruptlab"
+    for cell in others:
+        for old, new in SMALLER.items():
+            cell.source = cell.source.replace(old, new)
+    book.cells = others
+    NotebookClient(book, timeout=240, resources={"metadata": {"path": str(folder)}}).execute()
+    return [output for cell in others for output in cell.outputs]
+
+
+@pytest.fixture(autouse=True)
+def this_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'src'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+def shown(outputs: list[dict], kind: str) -> list[str]:
+    return [output["data"][kind] for output in outputs if kind in output.get("data", {})]
+
+
+def test_there_are_three() -> None:
+    assert [path.stem for path in NOTEBOOKS] == ["complete-a-table", "look-inside", "see-a-drop"]
+
+
+def test_a_training_shows_itself(tmp_path: Path) -> None:
+    outputs = executed(ROOT / "docs/notebooks/see-a-drop.ipynb", tmp_path)
+    live, *_ = [html for html in shown(outputs, "text/html") if "<progress" in html]
+    assert 'value="60" max="60"' in live
+    assert live.count("<polyline") == 3
+    assert any("runs/pocket" in html and "60 of 60 steps" in html for html in shown(outputs, "text/html"))
+    assert len(shown(outputs, "image/png")) == 3
+
+
+def test_looking_inside(tmp_path: Path) -> None:
+    outputs = executed(ROOT / "docs/notebooks/look-inside.ipynb", tmp_path)
+    assert len(shown(outputs, "image/png")) == 3
+    [attention] = [text for text in shown(outputs, "text/plain") if text.startswith("AttentionOverTime")]
+    assert "maps     float64 [4, 4, 8, 16, 16], " in attention
+    assert "untouched" in "".join(output.get("text", "") for output in outputs)
+
+
+def test_completing_a_table(tmp_path: Path) -> None:
+    outputs = executed(ROOT / "docs/notebooks/complete-a-table.ipynb", tmp_path)
+    assert "0.120" in shown(outputs, "text/html")[1]  # 1.2 · 0.1, which was hidden

@@ -1,0 +1,170 @@
+"""Trackers beside the metrics file: what each has written is read back; one that fails stops nothing."""
+
+import json
+import math
+import os
+import signal
+import struct
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from abruptlab.cli import main
+from abruptlab.config import RunConfig
+from abruptlab.errors import AbruptlabError
+from abruptlab.model.groups import SINGLE, parameters_of
+from abruptlab.presets import preset
+from abruptlab.run.run import Run
+from abruptlab.training import trackers
+from abruptlab.training.loop import Progress, train
+from abruptlab.training.trackers import Tracker
+
+
+def smoke(**training: Any) -> RunConfig:
+    config = preset("smoke")
+    return replace(config, training=replace(config.training, **training))
+
+
+SMOKE = smoke(norms_every=20)
+
+
+@pytest.fixture(autouse=True)
+def report_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("abruptlab.training.loop.REPORT_EVERY_S", 0.02)
+
+
+def interrupt(progress: Progress) -> None:
+    if progress.step >= 20:
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def train_twice(config: RunConfig, folder: Path, tracker: Any) -> Run:
+    """Interrupted, then gone on with from the checkpoint before the last: some steps are made twice."""
+    with pytest.raises(KeyboardInterrupt):
+        train(config, folder, device="cpu", report=interrupt, track=[tracker])
+    return train(config, folder, device="cpu", resume=True, track=[tracker])
+
+
+def test_tensorboard_has_every_step_of_a_resumed_run(tmp_path: Path) -> None:
+    run = train_twice(SMOKE, tmp_path / "run", "tensorboard")
+    events = EventAccumulator(str(run.folder / "tensorboard"), size_guidance={"scalars": 0}).Reload()
+    names = {"loss", "loss_masked", "learning_rate", "grad_norm/mlp", "weight_norm/read-out"}
+    assert names <= {*events.Tags()["scalars"]}
+    losses = events.Scalars("loss")
+    assert [event.step for event in losses] == list(range(60))
+    np.testing.assert_allclose([event.value for event in losses], run.metrics["loss"], rtol=1e-6)
+    assert [event.step for event in events.Scalars("grad_norm/mlp")] == [0, 20, 40]
+
+
+def wandb_records(path: Path) -> Iterator[bytes]:
+    """The records of a .wandb file, which is written as LevelDB writes its log: blocks of 32 KiB, of chunks that have a
+    checksum, a length and a kind (whole, first, middle, last) at their head; the file's own head is as long as one."""
+    data, at, record = path.read_bytes(), 7, b""
+    while at < len(data):
+        if 2**15 - at % 2**15 < 7:  # too little room for a head
+            at += 2**15 - at % 2**15
+        _, length, kind = struct.unpack("<IHB", data[at : at + 7])
+        record += data[at + 7 : at + 7 + length]
+        at += 7 + length
+        if kind in (1, 4):
+            yield record
+            record = b""
+
+
+def test_wandb_offline_goes_on_in_the_same_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("wandb")
+    from wandb.proto import wandb_internal_pb2
+
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    run = train_twice(SMOKE, tmp_path / "run", "wandb")
+    found: dict[int, float] = {}
+    files = sorted((run.folder / "wandb").glob("offline-run-*/*.wandb"), key=lambda path: path.stat().st_mtime)
+    assert [path.name for path in files] == [f"run-{(run.folder / 'tracker-id').read_text()}.wandb"] * 2
+    for data in (record for path in files for record in wandb_records(path)):
+        record = wandb_internal_pb2.Record()  # pyright: ignore[reportAttributeAccessIssue]
+        record.ParseFromString(data)
+        row = {"/".join(item.nested_key) or item.key: json.loads(item.value_json) for item in record.history.item}
+        if row:
+            found[row["step"]] = row["loss"]
+    assert sorted(found) == list(range(60))
+    np.testing.assert_allclose([found[step] for step in range(60)], run.metrics["loss"], rtol=1e-6)
+
+
+def test_trackio_has_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
+    trackio = pytest.importorskip("trackio")
+    run = train(SMOKE, tmp_path / "run", device="cpu", track=["trackio"])
+    [name] = [each.name for each in trackio.Api().runs("abruptlab")]
+    assert name == f"smoke-seed0-{(run.folder / 'tracker-id').read_text()}"
+
+
+class Broken(Tracker):
+    """Fails at some moment."""
+
+    moment = "log"
+
+    def __init__(self, *_: object) -> None:
+        self._fail("start")
+
+    def log(self, step: int, metrics: dict[str, float]) -> None:
+        if step == 30:
+            self._fail("log")
+
+    def close(self) -> None:
+        self._fail("close")
+
+    def _fail(self, moment: str) -> None:
+        if moment == self.moment:
+            raise ConnectionError("the server is gone\nsince noon")
+
+
+@pytest.mark.parametrize("moment", ["start", "log", "close"])
+def test_a_tracker_that_fails_stops_no_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    monkeypatch.setitem(trackers.TRACKERS, "wandb", Broken)
+    monkeypatch.setattr(trackers, "require_trackers", lambda names: None)
+    monkeypatch.setattr("abruptlab.training.loop.require_trackers", lambda names: None)
+    monkeypatch.setattr(Broken, "moment", moment)
+    said: list[str] = []
+    run = train(SMOKE, tmp_path / "run", device="cpu", track=["wandb"], warn=said.append)
+    assert run.finished
+    assert said == ["tracker wandb failed, and is given up: the server is gone"]
+
+
+def test_a_tracker_that_is_not_installed_is_said_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(AbruptlabError, match="tracker wandb is not installed: pip install wandb"):
+        train(SMOKE, tmp_path / "run", device="cpu", track=["wandb"])
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(SystemExit, match="tracker wandb is not installed"):
+        main(["train", "smoke", "--out", str(tmp_path / "run"), "--track", "wandb"])
+
+
+def test_norms_are_those_of_the_weights_and_gradients(tmp_path: Path) -> None:
+    config = smoke(norms_every=20, steps=1, optimizer="sgd")
+    run = train(config, tmp_path / "run", device="cpu")
+    before, after = run.load(0), run.load(1)
+    assert [*run.norms["step"]] == [0]
+    rate = config.training.learning_rate  # by which times the gradient SGD moves the weights
+    for group in SINGLE:
+        old, new = parameters_of(before, [group]), parameters_of(after, [group])
+        weights = math.sqrt(sum(float(each.detach().square().sum()) for each in old.values()))
+        moved = math.sqrt(sum(float((new[name] - old[name]).detach().square().sum()) for name in old))
+        assert run.norms[f"weight_norm/{group}"][0] == pytest.approx(weights, rel=1e-5)
+        assert run.norms[f"grad_norm/{group}"][0] == pytest.approx(moved / rate, rel=1e-2)
+
+
+def test_norms_change_no_number(tmp_path: Path) -> None:
+    with_norms = train(SMOKE, tmp_path / "with", device="cpu")
+    without = train(preset("smoke"), tmp_path / "without", device="cpu")
+    np.testing.assert_array_equal(with_norms.metrics["loss"], without.metrics["loss"])
+    assert [*with_norms.norms["step"]] == [0, 20, 40]
+    assert [*without.norms] == ["step"]
+    assert not len(without.norms["step"])
