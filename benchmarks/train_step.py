@@ -19,11 +19,10 @@ import torch
 import tyro
 
 from abruptlab.config import RunConfig
-from abruptlab.presets import preset
 from abruptlab.system.provenance import device_name, versions
 from abruptlab.task.matrices import BLOCK
 from benchmarks.apart import Apart
-from benchmarks.contestants import REFERENCE, Precision, contestants
+from benchmarks.contestants import REFERENCE, Precision, contestants, size
 from benchmarks.limit import LargestProduct, forward_flops
 from benchmarks.measurement import Entry, Measurement
 from benchmarks.ours import Overhead
@@ -36,7 +35,8 @@ DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfl
 
 def main(
     out: Path,
-    models: tuple[str, ...] = ("laptop", "paper"),  # the small one first: a child starts at its parent's peak of memory
+    # The small one first: a child starts at its parent's peak of memory.
+    models: tuple[str, ...] = ("laptop", "width-128", "width-256", "paper"),
     device: Literal["cpu", "cuda"] = "cpu",
     rounds: int = 3,
     seconds: float = 60.0,
@@ -46,14 +46,14 @@ def main(
 
     Args:
         out: Folder for the results.
-        models: Presets to measure.
+        models: Presets to measure, or sizes of `contestants.WIDTHS`.
         device: Where to train.
         rounds: At least so many rounds a model.
         seconds: At least about so long a model.
         variants: Also compare ours compiled and not.
     """
     where = torch.device(device)
-    configs = [preset(name) for name in models]
+    configs = [size(name) for name in models]
     with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = f"{scratch}/compiler"  # empty: the first compilation is a real one
         measurements = [_measure(config, where, variants, rounds, seconds, Path(scratch)) for config in configs]

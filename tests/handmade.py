@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from abruptlab.config import MatrixTask, ModelConfig, RunConfig, TrainingConfig
-from abruptlab.model.encoder import Attention, Encoder
+from abruptlab.model.encoder import Encoder
+from abruptlab.model.layers import Attention
 from abruptlab.run.run import Run
 from abruptlab.task.vocabulary import MASK, Vocabulary
 from tests.synthetic import STEPS, make_metrics, make_run

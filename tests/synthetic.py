@@ -8,7 +8,7 @@ import numpy as np
 
 from abruptlab.config import MatrixTask, ModelConfig, RunConfig, TrainingConfig
 from abruptlab.model.build import Model
-from abruptlab.run.checkpoints import save_checkpoint, saved_steps
+from abruptlab.run.checkpoints import delete_checkpoint, save_checkpoint, saved_steps
 from abruptlab.run.run import Run
 from abruptlab.sweep.file import Point, Sweep
 from abruptlab.training.loop import initial_model
@@ -58,8 +58,10 @@ def make_run(
     models = checkpoints if isinstance(checkpoints, Mapping) else dict.fromkeys(checkpoints, initial_model(config))
     there = saved_steps(folder / "checkpoints")
     for step, model in models.items():
-        if step > len(metrics["step"]) or step in there:
+        if step > len(metrics["step"]):
             continue
+        if step in there:
+            delete_checkpoint(folder / "checkpoints", step)
         made_with = {"torch": "1.2.3", "device": "an abacus"}
         save_checkpoint(folder / "checkpoints", step, model.state_dict(), {}, made_with)
     return Run(folder)

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from abruptlab.model.decoder import Decoder
     from abruptlab.model.encoder import Encoder
     from abruptlab.model.generate import generate
-    from abruptlab.model.sites import record, replace, site_names
+    from abruptlab.model.sites import record, record_shapes, replace, site_names, site_table
     from abruptlab.presets import PRESETS, preset
     from abruptlab.run.drop import Drop, find_drop
     from abruptlab.run.pretrained import load_pretrained, pretrained_run
@@ -123,7 +123,7 @@ _HOME = {
     "run.run": ("Run",),
     "model.generate": ("generate",),
     "task.sequences": ("prompts", "sequences"),
-    "model.sites": ("record", "replace", "site_names"),
+    "model.sites": ("record", "record_shapes", "replace", "site_names", "site_table"),
     "sweep.file": ("Sweep",),
     "task.vocabulary": ("MASK", "Vocabulary"),
     "training.loop": ("train",),
@@ -177,11 +177,10 @@ __all__ = [  # noqa: RUF022 - grouped by module
     "load_pretrained", "pretrained_run",
     "Run",
     "generate", "prompts", "sequences",
-    "record", "replace", "site_names",
+    "record", "record_shapes", "replace", "site_names", "site_table",
     "Sweep",
     "MASK", "Vocabulary",
     "train",
-    "__version__",
 ]  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from abruptlab.task.matrices import sample
 from abruptlab.training.loop import initial_model
 from benchmarks import train_step
 from benchmarks.apart import FirstSteps
-from benchmarks.contestants import contestants
+from benchmarks.contestants import contestants, size
 from benchmarks.limit import forward_flops
 from benchmarks.measurement import Entry, Measurement
 from benchmarks.reference import Reference
@@ -41,6 +41,14 @@ def test_on_a_gpu_a_graph_takes_part_beside_the_compiled_step(config: RunConfig)
     assert list(names) == ["reference", "fp32 compiled", "bf16 compiled", "fp32 graph", "bf16 graph"]
     assert [names[f"bf16 {way}"].training.compile for way in ("compiled", "graph")] == ["yes", "graph"]
     assert list(contestants(config, CPU, variants=True))[1::2] == ["fp32 eager", "fp32 compiled"]
+
+
+def test_the_papers_run_at_other_widths() -> None:
+    paper, small = size("paper"), size("width-128")
+    assert (small.model.width, small.model.heads, small.model.mlp_width, small.training.batch) == (128, 16, 512, 128)
+    assert replace(small.training, batch=256) == paper.training
+    assert small.task == paper.task
+    assert size("laptop") == preset("laptop")
 
 
 def test_reference_learns_and_reads_nine_losses(config: RunConfig) -> None:
@@ -73,7 +81,7 @@ def test_ratios_are_within_a_round(config: RunConfig) -> None:
 
 def test_whole_benchmark(config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train_step, "STRETCH_S", 0.01)
-    monkeypatch.setattr(train_step, "preset", lambda name: replace(config, name=name))  # goals go by name
+    monkeypatch.setattr(train_step, "size", lambda name: replace(config, name=name))  # goals go by name
     monkeypatch.setattr(sys, "argv", ["train_step", "--out", "results"])
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")  # restored afterwards
     train_step.main(tmp_path, models=("paper", "laptop"), rounds=2, seconds=0)

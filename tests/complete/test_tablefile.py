@@ -185,6 +185,8 @@ def test_what_is_known_of_a_text_can_be_told(tmp_path: Path) -> None:
     assert written == "größe|a|b\nx|1|2\ny|2|2\nz|2|3\n".encode("latin-1")
     for given, line in (
         ({"encoding": "klingon"}, "--encoding: expected one that Python knows, such as latin-1, got klingon"),
+        ({"encoding": ""}, "--encoding: expected one that Python knows"),
+        ({"encoding": "latin-1", "separator": ""}, "--separator: expected one character, got ''"),
         ({"encoding": "latin-1", "separator": "||"}, r"--separator: expected one character, got '\|\|'"),
     ):
         with pytest.raises(DataError, match=line):

@@ -139,7 +139,7 @@ def test_completions(tmp_path: Path, random_: random.Random) -> None:
     table = tmp_path / "table.csv"
 
     def complete() -> None:
-        assert run("complete", table, "--out", table).status == 0
+        assert run("complete", table, "--out", table, "--overwrite").status == 0
 
     table.write_text(TABLE)
     complete()  # here, so that the processes forked from this one have imported what it needs

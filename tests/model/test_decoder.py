@@ -259,7 +259,11 @@ def test_linear_attention_is_its_formula(tokens: Tensor) -> None:
 
 
 def test_every_activation_has_a_name(model: Decoder, tokens: Tensor) -> None:
-    parts = ("attn.pattern", "attn.z", "resid_mid", "mlp.post", "resid_post")
-    assert site_names(model) == ["embed", *(f"blocks.{layer}.{part}" for layer in range(2) for part in parts)]
+    with record(model, "all") as found:
+        model(tokens)
+    assert list(found) == site_names(model)
+    assert len(found) == 1 + 2 * 14
+    hidden = found.stack("blocks.*.attn.scores").masked_select(torch.ones(PLACES, PLACES, dtype=torch.bool).triu(1))
+    assert (hidden == (0 if model.config.attention == "linear" else -math.inf)).all()
     with replace_at(model, {"blocks.1.resid_post": torch.zeros_like}):
         assert_close(model(tokens)[0, 0], model.readout.weight @ model.final_norm.bias)

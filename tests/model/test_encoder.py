@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -7,9 +8,12 @@ from torch import Tensor
 
 from abruptlab.config import ModelConfig
 from abruptlab.model.encoder import Encoder
+from abruptlab.model.sites import record
 from abruptlab.task.matrices import generator
 from abruptlab.task.vocabulary import MASK
-from tests.conftest import SMALL
+from tests.conftest import SMALL, make_encoder
+
+assert_close = partial(torch.testing.assert_close, rtol=1e-6, atol=1e-8)
 
 
 def fresh(config: ModelConfig = SMALL, seed: int = 0) -> Encoder:
@@ -115,3 +119,38 @@ def test_row_and_column_embeddings_are_shared_by_the_places_of_a_row_and_a_colum
     gradients = {name: p.grad for name, p in model.named_parameters() if name.startswith("position_embedding")}
     assert len(gradients) == 2
     assert all(gradient is not None and gradient.any() for gradient in gradients.values())
+
+
+@pytest.mark.parametrize("heads", [2, 8])  # of width 16 and 4: one for each layout of the attention
+def test_the_curvature_of_the_loss_is_that_of_finite_differences(heads: int, tokens: Tensor) -> None:
+    """vᵀHv along a random direction in the space of all weights: by differentiating twice, by the transforms of
+    torch.func, through a touched pattern, and by finite differences of the gradient."""
+    model = make_encoder(replace(SMALL, heads=heads)).double()
+    weights = {name: weight.detach() for name, weight in model.named_parameters()}
+    along = {
+        name: torch.randn(weight.shape, generator=generator(6, at), dtype=weight.dtype)
+        for at, (name, weight) in enumerate(weights.items())
+    }
+    along["token_embedding.weight"][MASK] = 0  # it has no gradient
+
+    def loss(weights: dict[str, Tensor]) -> Tensor:
+        return torch.func.functional_call(model, weights, (tokens,)).square().mean()
+
+    def slope(step: float) -> Tensor:
+        there = {name: weight + step * along[name] for name, weight in weights.items()}
+        return torch.stack([(g * along[n]).sum() for n, g in torch.func.grad(loss)(there).items()]).sum()
+
+    def twice() -> Tensor:
+        leaves = {name: weight.clone().requires_grad_() for name, weight in weights.items()}
+        first = torch.autograd.grad(loss(leaves), [*leaves.values()], create_graph=True)
+        back = torch.stack([(g * v).sum() for g, v in zip(first, along.values(), strict=True)]).sum()
+        second = torch.autograd.grad(back, [*leaves.values()])
+        return torch.stack([(h * v).sum() for h, v in zip(second, along.values(), strict=True)]).sum()
+
+    by_differences = (slope(1e-5) - slope(-1e-5)) / 2e-5
+    assert by_differences.abs() > 0.1
+    assert_close(twice(), by_differences)
+    pushed = torch.func.jvp(torch.func.grad(loss), (weights,), (along,))[1]
+    assert_close(torch.stack([(pushed[n] * along[n]).sum() for n in along]).sum(), by_differences)
+    with record(model, "blocks.*.attn.pattern"):
+        assert_close(twice(), by_differences)

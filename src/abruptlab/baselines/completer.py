@@ -16,6 +16,7 @@ from abruptlab.baselines.columns import Scale, choose_units, columns_differ
 from abruptlab.baselines.holdout import HeldOut, held_out
 from abruptlab.errors import ConfigError, DataError
 
+DECIMALS = 300  # to which numbers may be rounded, before or behind the point
 KEPT = (np.float64, np.float32, np.float16)  # precisions that come back as they came; all else becomes the first
 
 
@@ -65,15 +66,21 @@ class Completer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self, given: Float[np.ndarray, "*batch m n"], values: Float[np.ndarray, "*batch m n"]
     ) -> Float[np.ndarray, "*batch m n"]:
         """`given` with `values` where it is NaN, rounded and within the bounds. Raises as `transform` does."""
-        if not self.min_value <= self.max_value:
-            raise ConfigError(f"expected min_value up to max_value, got {self.min_value} and {self.max_value}")
+        self.check_bounds()
         if self.rounding is not None:
-            values = values.round(whole("rounding", self.rounding, -300))
+            values = values.round(self.rounding)
         with np.errstate(over="ignore"):
             filled = np.where(np.isnan(given), values.clip(self.min_value, self.max_value).astype(given.dtype), given)
         if not np.isfinite(filled).all():
             raise DataError(f"the completion has entries beyond the range of {given.dtype}: divide the matrix first")
         return filled
+
+    def check_bounds(self) -> None:
+        """Raise `ConfigError` if the bounds and the rounding make no sense."""
+        if not self.min_value <= self.max_value:
+            raise ConfigError(f"expected min_value up to max_value, got {self.min_value} and {self.max_value}")
+        if self.rounding is not None:
+            whole("rounding", self.rounding, -DECIMALS, DECIMALS)
 
     def estimate(self, X: Any) -> np.ndarray:
         """The method's own values for all entries, observed ones included, in the shape of `X`, in float64.
@@ -168,11 +175,12 @@ class Completer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return tags
 
 
-def whole(name: str, value: object, least: int) -> int:
-    """`value`, if it is a whole number of at least `least`. Raises `ConfigError`."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ConfigError(f"{name}: expected a whole number of at least {least}, got {value!r}")
-    return int(value)
+def whole(name: str, value: Any, least: int, most: int | None = None) -> None:
+    """Raise `ConfigError` if `value` is no whole number from `least` to `most`."""
+    is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not is_whole or value < least or (most is not None and value > most):
+        bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise ConfigError(f"{name}: expected a whole number {bounds}, got {value!r}")
 
 
 def typical_size(values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "batch m n"]) -> Float[Tensor, "batch 1 1"]:

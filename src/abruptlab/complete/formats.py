@@ -101,9 +101,9 @@ def is_missing(text: str, token: str | None) -> bool:
 def read_text(data: bytes, given: Reading) -> Grid:
     """Delimited text. Raises `DataError` if it is none."""
     text, encoding, mark = _decode(data, given.encoding)
-    separator = given.separator or _find_separator(text)
+    separator = _find_separator(text) if given.separator is None else given.separator
     if len(separator) != 1 or separator in '\r\n"':
-        raise DataError(f"--separator: expected one character, got {separator!r}")
+        raise DataError(f"--separator: expected one character, got '{shown(separator)}'")
     blank = _BLANK.match(text)
     body, before = (text[blank.end() :], len(_LINE_END.findall(blank[0]))) if blank else (text, 0)
     try:
@@ -135,7 +135,7 @@ def read_text(data: bytes, given: Reading) -> Grid:
 
     possible = (".",) if separator == "," and not any("," in cell for cell in cells.flat) else (".", ",")
     words = SEPARATORS.get(separator, repr(separator))
-    marks = (given.decimal,) if given.decimal else possible
+    marks = possible if given.decimal is None else (given.decimal,)
     return Grid(cells, f"separated by {words}", save, marks, textual=True, lines=lines)
 
 
@@ -233,7 +233,7 @@ def reading(what: str) -> Iterator[None]:
 def _decode(data: bytes, given: str | None) -> tuple[str, str, bytes]:
     """The text, its encoding, and the byte order mark before it."""
     mark, encoding = next(((mark, name) for mark, name in _MARKS.items() if data.startswith(mark)), (b"", "utf-8"))
-    if given:
+    if given is not None:
         mark, encoding = b"", given
     elif encoding == "utf-8" and b"\0" in data:
         raise DataError("expected text, Excel, Parquet, NPY or NPZ, got another binary file (it has NUL bytes)")

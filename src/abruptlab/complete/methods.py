@@ -76,8 +76,8 @@ def plan(name: str, shape: tuple[int, int], **options: Any) -> Plan:
     """The method called `name` for a matrix of that shape; options that are None count as not given.
 
     All methods have `min_value`, `max_value` and `rounding`. Raises `ConfigError` for an option that the method has no
-    use for, for a rank that is missing or does not suit the shape, and for a matrix that would take it more than
-    `LONGEST`.
+    use for, for bounds that make no sense, for a rank that is missing or does not suit the shape, and for a matrix that
+    would take it more than `LONGEST`.
     """
     method = METHODS[name]
     options = {option: value for option, value in options.items() if value is not None}
@@ -97,7 +97,9 @@ def plan(name: str, shape: tuple[int, int], **options: Any) -> Plan:
             f"than it is made for: {instead}"
         )
     folds = PARTS if PARTS * seconds <= HELD_OUT else max(1, int(HELD_OUT / seconds))
-    return Plan(method.make(**options), method.rescaled, folds, (1 + folds) * seconds)
+    completer = method.make(**options)
+    completer.check_bounds()
+    return Plan(completer, method.rescaled, folds, (1 + folds) * seconds)
 
 
 def complete(given: Float[np.ndarray, "m n"], plan: Plan) -> Completion:

@@ -5,57 +5,17 @@ It is `BertModel` without token types, pooler and dropout, plus a linear read-ou
 """
 
 import math
-from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from abruptlab.config import ModelConfig
-from abruptlab.model.narrow_attention import narrow_attention
+from abruptlab.model.layers import Attention, Mlp
 from abruptlab.model.sites import Site
 from abruptlab.task.vocabulary import MASK
 
 LAYER_NORM_EPS = 1e-12  # BERT's
-NARROW_HEAD = 8  # on a CPU, heads up to this width have an attention of their own, about twice as fast as SDPA
-
-
-class Attention(nn.Module):
-    """Bidirectional multi-head self-attention. Query, key and value share one product; rows are in that order."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width)
-        self.output = nn.Linear(width, width)
-        self.pattern = Site()  # [batch, head, query, key], rows sum to one
-        self.z = Site()  # [batch, pos, head, d_head], the heads' outputs before the output projection
-
-    def forward(self, x: Float[Tensor, "batch pos width"]) -> Float[Tensor, "batch pos width"]:
-        qkv = self.qkv(x)
-        q, k, v = qkv.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        if self.pattern.touched:
-            z = (self.pattern((q * q.shape[-1] ** -0.5 @ k.mT).softmax(-1)) @ v).transpose(1, 2)
-        elif x.device.type == "cpu" and q.shape[-1] <= NARROW_HEAD and qkv.dtype != torch.bfloat16:
-            z = narrow_attention(qkv, self.heads)
-        else:
-            z = F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
-        return self.output(self.z(z).flatten(2))
-
-
-class Mlp(nn.Module):
-    """The position-wise network: width → mlp_width, GELU (exact, or GPT-2's approximation with tanh), → width."""
-
-    def __init__(self, width: int, mlp_width: int, gelu: Literal["none", "tanh"] = "none") -> None:
-        super().__init__()
-        self.gelu = gelu
-        self.input = nn.Linear(width, mlp_width)
-        self.output = nn.Linear(mlp_width, width)
-        self.post = Site()  # [batch, pos, mlp_width], after the GELU
-
-    def forward(self, x: Float[Tensor, "batch pos width"]) -> Float[Tensor, "batch pos width"]:
-        return self.output(self.post(F.gelu(self.input(x), approximate=self.gelu)))
 
 
 class Block(nn.Module):
@@ -63,14 +23,16 @@ class Block(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        self.resid_pre = Site("batch, pos, width", "the layer's input", "hook_resid_pre")
         self.attn = Attention(config.width, config.heads)
         self.attn_norm = nn.LayerNorm(config.width, eps=LAYER_NORM_EPS)
-        self.resid_mid = Site()  # [batch, pos, width], after the attention's norm
+        self.resid_mid = Site("batch, pos, width", "after the attention's norm", "(output of ln1)")
         self.mlp = Mlp(config.width, config.mlp_width)
         self.mlp_norm = nn.LayerNorm(config.width, eps=LAYER_NORM_EPS)
-        self.resid_post = Site()  # [batch, pos, width], the layer's output
+        self.resid_post = Site("batch, pos, width", "the layer's output", "hook_normalized_resid_post")
 
     def forward(self, x: Float[Tensor, "batch pos width"]) -> Float[Tensor, "batch pos width"]:
+        x = self.resid_pre(x)
         x = self.resid_mid(self.attn_norm(x + self.attn(x)))
         return self.resid_post(self.mlp_norm(x + self.mlp(x)))
 
@@ -92,8 +54,7 @@ class RowColumnEmbedding(nn.Module):
 class Encoder(nn.Module):
     """The transformer of the paper (section 3): masked tokens in, one predicted value per token out.
 
-    Sites: `embed`, and for each layer i `blocks.{i}.attn.pattern`, `.attn.z`, `.resid_mid`, `.mlp.post`,
-    `.resid_post`; their shapes stand beside their declarations.
+    Every activation is a site (`sites.site_table`).
     """
 
     def __init__(self, config: ModelConfig, vocabulary_size: int, positions: int, columns: int = 1) -> None:
@@ -107,7 +68,7 @@ class Encoder(nn.Module):
         else:
             self.position_embedding = RowColumnEmbedding(positions // columns, columns, config.width)
         self.embed_norm = nn.LayerNorm(config.width, eps=LAYER_NORM_EPS)
-        self.embed = Site()  # [batch, pos, width], after the norm
+        self.embed = Site("batch, pos, width", "token + position embedding, normalised", "hook_full_embed")
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.readout = nn.Linear(config.width, 1)
 

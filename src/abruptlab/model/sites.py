@@ -6,21 +6,70 @@ PyTorch's own forward hooks, so a model outside this project takes part by holdi
 looked at.
 """
 
+import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from fnmatch import fnmatchcase
+from typing import NamedTuple
 
+import torch
+from jaxtyping import Shaped
 from torch import Tensor, nn
 
 from abruptlab.errors import SiteError
+
+NUMBER = re.compile(r"\b\d+\b")  # of a layer, in a site's name
 
 
 class Site(nn.Identity):
     """A named place in the forward pass: passes its input on, unless it is recorded or replaced."""
 
+    def __init__(self, shape: str = "", meaning: str = "", elsewhere: str = "") -> None:
+        """`shape` names the axes of what flows here, `meaning` says what it is, and `elsewhere` what TransformerLens
+        calls it: for `site_table`."""
+        super().__init__()
+        self.shape = shape
+        self.meaning = meaning
+        self.elsewhere = elsewhere
+
     @property
     def touched(self) -> bool:
-        """Whether somebody records or replaces this site, so that its value has to be computed explicitly."""
-        return bool(self._forward_hooks)
+        """Whether a hook of any kind is on this site, so that its value has to be computed explicitly."""
+        return bool(self._forward_hooks or self._forward_pre_hooks or self._backward_hooks or self._backward_pre_hooks)
+
+
+class SiteRow(NamedTuple):
+    """A kind of site: its name, with {i} for the number of a layer; its axes, meaning and name in TransformerLens."""
+
+    name: str
+    shape: str
+    meaning: str
+    elsewhere: str
+
+
+class Activations(dict[str, Tensor]):
+    """What was recorded, by the sites' names."""
+
+    @property
+    def nbytes(self) -> int:
+        """The memory of all activations."""
+        return sum(activation.nbytes for activation in self.values())
+
+    def stack(self, glob: str) -> Shaped[Tensor, "site *shape"]:
+        """The activations of the sites that `glob` names (`blocks.*.attn.pattern`), one above the other, in the order
+        of the forward pass.
+
+        Raises `SiteError` if it names none that was recorded, or some of different shapes.
+        """
+        found = {name: activation for name, activation in self.items() if fnmatchcase(name, glob)}
+        if not found:
+            raise SiteError(f"no recorded site is named {glob!r}; there are: {', '.join(self) or 'none'}")
+        shapes = {name: tuple(activation.shape) for name, activation in found.items()}
+        if len(set(shapes.values())) > 1:
+            several = ", ".join(f"{name} {[*shape]}" for name, shape in shapes.items())
+            raise SiteError(f"{glob!r}: expected sites of one shape, got {several}")
+        return torch.stack([*found.values()])
 
 
 def site_names(model: nn.Module) -> list[str]:
@@ -28,26 +77,30 @@ def site_names(model: nn.Module) -> list[str]:
     return [name for name, module in model.named_modules() if isinstance(module, Site)]
 
 
-def _site(model: nn.Module, name: str) -> Site:
-    names = site_names(model)
-    if name not in names:
-        raise SiteError(f"no site {name!r}; this model has: {', '.join(names) or 'none'}")
-    site = model.get_submodule(name)
-    assert isinstance(site, Site)
-    return site
+def site_table(model: nn.Module) -> list[SiteRow]:
+    """All kinds of sites of `model`, with what their declarations say."""
+    rows = {}
+    for name, module in model.named_modules():
+        if isinstance(module, Site):
+            kind = NUMBER.sub("{i}", name)
+            rows[kind] = SiteRow(kind, module.shape, module.meaning, module.elsewhere)
+    return [*rows.values()]
 
 
 @contextmanager
-def record(model: nn.Module, names: Iterable[str]) -> Iterator[dict[str, Tensor]]:
+def record(model: nn.Module, names: str | Iterable[str]) -> Iterator[Activations]:
     """Record the activations at `names` during the forward passes inside the `with` block.
 
-    Yields a dictionary from name to activation, filled by the forward pass; a second pass overwrites the first. The
-    activations stay in the autograd graph (use `torch.no_grad` or `.detach()` if that is not wanted). Where a site is
-    both replaced and recorded, the context entered last sees the other's output.
+    A name may be a glob, in which * stands for any text (`blocks.*.attn.pattern`); "all" are all sites. How much memory
+    that takes, `record_shapes` tells beforehand. Yields a dictionary from name to activation, filled by the forward
+    pass; a second pass overwrites the first. The activations stay in the autograd graph (use `torch.no_grad` or
+    `.detach()` if that is not wanted). Where a site is both replaced and recorded, the context entered last sees the
+    other's output. Inside the block, compiled models run uncompiled.
 
-    Raises `SiteError`, listing the valid names, for a name that the model does not have.
+    Raises `SiteError`, listing the valid names, for a name that the model does not have, and at the end of the block
+    for sites that no forward pass has reached.
     """
-    activations: dict[str, Tensor] = {}
+    activations = Activations()
 
     def keep(name: str) -> Callable[[nn.Module, object, Tensor], None]:
         def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
@@ -55,32 +108,98 @@ def record(model: nn.Module, names: Iterable[str]) -> Iterator[dict[str, Tensor]
 
         return hook
 
-    with ExitStack() as stack:
-        for name in list(names):
-            stack.callback(_site(model, name).register_forward_hook(keep(name)).remove)
+    hooks = {name: keep(name) for name in _matching(model, names)}
+    with _hooked(model, hooks):
         yield activations
+    _require_reached(hooks.keys() - activations.keys())
+
+
+def record_shapes(model: nn.Module, names: str | Iterable[str], *inputs: Tensor) -> Activations:
+    """What `record` would keep of `model(*inputs)`, as tensors without numbers: shapes, types, and `nbytes`. Nothing is
+    computed and no memory is taken.
+
+    Raises `SiteError` as `record` does.
+    """
+    weights = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    hollow = {name: weight.to("meta") for name, weight in weights.items()}
+    with torch.no_grad(), record(model, names) as shapes:
+        torch.func.functional_call(model, hollow, tuple(each.to("meta") for each in inputs))
+    return shapes
 
 
 @contextmanager
 def replace(model: nn.Module, functions: Mapping[str, Callable[[Tensor], Tensor]]) -> Iterator[None]:
     """Replace the activation at each named site by `function(activation)` inside the `with` block.
 
-    The replacement must have the shape of what it replaces.
+    Names may be globs, as for `record`. The replacement must have the shape of what it replaces. Inside the block,
+    compiled models run uncompiled.
 
-    Raises `SiteError`, listing the valid names, for a name that the model does not have, and on a replacement of
-    another shape.
+    Raises `SiteError`, listing the valid names, for a name that the model does not have, for what is not a function,
+    on a replacement of another shape, and at the end of the block for sites that no forward pass has reached.
     """
+    reached = set()
 
     def swap(name: str, function: Callable[[Tensor], Tensor]) -> Callable[[nn.Module, object, Tensor], Tensor]:
         def hook(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
             new = function(output)
-            if new.shape != output.shape:
-                raise SiteError(f"site {name}: expected a replacement of shape {[*output.shape]}, got {[*new.shape]}")
+            came = [*new.shape] if isinstance(new, Tensor) else type(new).__name__
+            if came != [*output.shape]:
+                raise SiteError(f"site {name}: expected a replacement of shape {[*output.shape]}, got {came}")
+            reached.add(name)
             return new
 
         return hook
 
-    with ExitStack() as stack:
-        for name, function in functions.items():
-            stack.callback(_site(model, name).register_forward_hook(swap(name, function)).remove)
+    if not isinstance(functions, Mapping):
+        raise SiteError(f"expected a dictionary from the name of a site to a function, got {type(functions).__name__}")
+    hooks = {}
+    for names, function in functions.items():
+        if not callable(function):
+            raise SiteError(f"site {names}: expected a function of the activation, got {type(function).__name__}")
+        for name in _matching(model, names):
+            if name in hooks:
+                raise SiteError(f"site {name}: expected one function, got several (a glob names it too)")
+            hooks[name] = swap(name, function)
+    with _hooked(model, hooks):
         yield
+    _require_reached(hooks.keys() - reached)
+
+
+def _matching(model: nn.Module, names: str | Iterable[str]) -> list[str]:
+    """The model's sites that are meant, each once, in its order."""
+    there = site_names(model)
+    meant: set[str] = set()
+    for name in [names] if isinstance(names, str) else names:
+        found = there if name == "all" else [site for site in there if fnmatchcase(site, name)]
+        if not found:
+            raise SiteError(f"no site {name!r}; this model has: {_listed(there)}")
+        meant.update(found)
+    return [site for site in there if site in meant]
+
+
+def _listed(names: list[str]) -> str:
+    """Names in a line, those of all layers as one: blocks.{0-3}.mlp.post."""
+    layers: dict[str, set[int]] = {}
+    for name in names:
+        layers.setdefault(NUMBER.sub("{}", name), set()).update(map(int, NUMBER.findall(name)))
+    ranges = {kind: f"{{{min(each)}-{max(each)}}}" for kind, each in layers.items() if each}
+    return ", ".join(kind.replace("{}", ranges.get(kind, "")) for kind in layers) or "none"
+
+
+@contextmanager
+def _hooked(
+    model: nn.Module, hooks: Mapping[str, Callable[[nn.Module, object, Tensor], Tensor | None]]
+) -> Iterator[None]:
+    """With these forward hooks at their sites. What has been compiled before does not know of them, so it runs
+    uncompiled."""
+    with ExitStack() as stack:
+        for name, hook in hooks.items():
+            stack.callback(model.get_submodule(name).register_forward_hook(hook).remove)
+        if "torch._dynamo" in sys.modules:  # else nothing has been compiled, and asking would import all of it
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        yield
+
+
+def _require_reached(missed: set[str]) -> None:
+    if missed:
+        raise SiteError(f"no forward pass inside the block has reached the site {', '.join(sorted(missed))}")

@@ -16,7 +16,7 @@ def write_atomically(path: Path, content: bytes | str, mode: int | None = None) 
     try:
         with neighbour.open("wb") as file:
             if mode is not None:
-                os.fchmod(file.fileno(), mode)
+                neighbour.chmod(mode)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
