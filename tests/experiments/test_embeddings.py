@@ -24,7 +24,7 @@ from abruptlab.paper import Findings, judge
 from abruptlab.paper.embeddings import CLAIMS
 from abruptlab.task.matrix import MatrixTask
 from abruptlab.task.vocabulary import Vocabulary
-from abruptlab.training.loop import initial_model
+from abruptlab.training.state import initial_model
 from tests.handmade import COLUMN, COLUMNS, CONFIG, FREE, PLACE, ROW, ROWS, channel, handmade_run
 from tests.synthetic import STEPS, make_metrics, make_run
 

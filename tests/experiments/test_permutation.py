@@ -19,7 +19,7 @@ from abruptlab.paper import Findings
 from abruptlab.paper.permutation import CLAIMS
 from abruptlab.run.run import Run
 from abruptlab.task.matrices import generator
-from abruptlab.training.loop import initial_model
+from abruptlab.training.state import initial_model
 from tests.handmade import COLUMNS, CONFIG, ROWS, averager, copier, handmade_run
 from tests.synthetic import STEPS, make_metrics
 

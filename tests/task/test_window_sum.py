@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
 from itertools import islice, product
 from pathlib import Path
@@ -22,6 +23,7 @@ from abruptlab.paper import Findings, judge
 from abruptlab.presets import preset
 from abruptlab.report import build_report
 from abruptlab.report.story import parts_of
+from abruptlab.run.checkpoints import checkpoint_folder
 from abruptlab.run.run import Run
 from abruptlab.sweep.file import Point
 from abruptlab.task.answers import SequenceBatch
@@ -172,9 +174,9 @@ def test_only_what_differs_from_its_own_defaults_names_a_sweep_s_run() -> None:
 def test_training_lowers_the_loss_and_resumes_bit_for_bit(run: Run, tmp_path: Path) -> None:
     assert run.metrics["loss"][0] > run.metrics["loss"][-5:].mean()
     assert run.metrics["loss"][0] == pytest.approx(math.log(6), abs=0.1)  # six ids
-    half = replace(SMALL, training=replace(SMALL.training, steps=20))
-    folder = train(half, tmp_path / "run", device="cpu").folder
-    (folder / "config.toml").write_text(SMALL.to_toml())
+    folder = Path(shutil.copytree(run.folder, tmp_path / "run"))
+    shutil.rmtree(checkpoint_folder(folder / "checkpoints", run.steps[-1]))
+    assert 0 < Run(folder).steps[-1] < SMALL.training.steps
     again = train(SMALL, folder, resume=True, device="cpu")
     np.testing.assert_array_equal(again.metrics["loss"], run.metrics["loss"])
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from abruptlab.config import RunConfig
 from abruptlab.errors import CheckpointError, DivergedError, RunError
@@ -34,6 +34,7 @@ from abruptlab.run.set_aside import SetAside
 from abruptlab.system.files import unfinished, write_atomically
 from abruptlab.training.optimizers import optimizer_tensors, restore_optimizers
 from abruptlab.training.schedules import outdated
+from abruptlab.training.state import TrainingState
 
 
 class Recorder:
@@ -160,26 +161,26 @@ class Recorder:
             raise CheckpointError(f"{self.metrics_file} {what}: {lost}")
         return weights, state
 
-    def restore(self, model: nn.Module, optimizers: list[torch.optim.Optimizer], warn: Callable[[str], None]) -> int:
-        """Put the newest intact checkpoint whose rows of metrics are there, too, into `model` and `optimizers`; what
-        comes after it is set aside until the run has passed it again.
+    def restore(self, state: TrainingState, warn: Callable[[str], None]) -> None:
+        """Put the newest intact checkpoint whose rows of metrics are there, too, into `state`; what comes after it is
+        set aside until the run has passed it again.
 
-        Returns its step, or 0 with everything as it was if the run has made nothing yet; each damaged checkpoint is
-        passed over with a warning. Raises `CheckpointError`, with everything as it was, if something has been made
+        Everything stays as it was if the run has made nothing yet; each damaged checkpoint is passed over with a
+        warning. Raises `CheckpointError`, with everything as it was, if something has been made
         and nothing of it can be gone on with, or if it is of another configuration.
         """
         rows, saved = self._read_rows(), saved_steps(self.checkpoints)
-        start, mistakes = 0, []
+        mistakes: list[str] = []
         for step in reversed(saved):
             try:
-                weights, state = self._read(step, rows)
+                weights, optimizer = self._read(step, rows)
             except CheckpointError as error:
                 mistakes.append(str(error))
                 continue
             require_config(read_meta(self.checkpoints, step), self.config, self.folder)
-            put_weights(model, weights, checkpoint_folder(self.checkpoints, step))
-            restore_optimizers(optimizers, state)
-            start = step
+            put_weights(state.model, weights, checkpoint_folder(self.checkpoints, step))
+            restore_optimizers(state.optimizers, optimizer)
+            state.step = step
             break
         else:
             if saved or rows.data:
@@ -187,8 +188,7 @@ class Recorder:
                 raise CheckpointError(f"{self.folder} cannot be gone on with: {why}; everything is left as it was")
         for mistake in mistakes:
             warn(f"{mistake}; trying the one before it")
-        self._drop_after(start, rows)
-        return start
+        self._drop_after(state.step, rows)
 
     def _drop_after(self, start: int, rows: Rows) -> None:
         """Set aside what was made after the checkpoint of `start`."""
@@ -251,8 +251,8 @@ class Recorder:
             saved.remove(step)
         raise DivergedError(f"the loss is {loss} at step {step}; {_last_good(saved)}")
 
-    def save(self, step: int, model: nn.Module, optimizers: list[torch.optim.Optimizer]) -> None:
-        """Flush the metrics, write the checkpoint of `step` if it is not there, delete the ones that may go.
+    def save(self, state: TrainingState) -> None:
+        """Flush the metrics, write the checkpoint of the state if it is not there, delete the ones that may go.
 
         Raises `DivergedError`, naming the last good checkpoint, if the run has forgotten what it had learnt.
         """
@@ -266,21 +266,21 @@ class Recorder:
                 f"{np.nanmedian(losses[since:]):.2g}, at about step {since}, and stayed there for "
                 f"{BLOCK * HELD} steps; {_last_good(good)}"
             )
-        if step in saved_steps(self.checkpoints):
+        if state.step in saved_steps(self.checkpoints):
             return
         with self._writing():
             with self.metrics_file.open("ab") as file:
                 os.fsync(file.fileno())  # never a checkpoint whose rows a power cut could take away
             save_checkpoint(
                 self.checkpoints,
-                step,
-                model.state_dict(),
-                optimizer_tensors(optimizers),
+                state.step,
+                state.model.state_dict(),
+                optimizer_tensors(state.optimizers),
                 self.made_with,
                 config=self.config.decisive,
                 metrics=self._signature.digest,
             )
-            self._set_aside.let_go(step)
+            self._set_aside.let_go(state.step)
             steps = np.array([row["step"] for row in self.rows], dtype=np.int64)
             losses = np.array([row[self._objective.falling] for row in self.rows], dtype=np.float64)
             for old in outdated(self.config.training, saved_steps(self.checkpoints), find_drop(steps, losses)):
@@ -317,8 +317,8 @@ class Follower:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def restore(self, model: nn.Module, optimizers: list[torch.optim.Optimizer], warn: Callable[[str], None]) -> int:
-        return 0
+    def restore(self, state: TrainingState, warn: Callable[[str], None]) -> None:
+        pass
 
     def keep(
         self, step: int, metrics: Float[Tensor, " metric"], rate: float, norms: dict[str, Tensor] | None = None
@@ -328,5 +328,5 @@ class Follower:
     def flush(self) -> None:
         pass
 
-    def save(self, step: int, model: nn.Module, optimizers: list[torch.optim.Optimizer]) -> None:
+    def save(self, state: TrainingState) -> None:
         pass
