@@ -14,6 +14,8 @@ import tyro
 from abruptlab.config import RunConfig, StartConfig
 from abruptlab.errors import ConfigError
 from abruptlab.presets import PRESETS, preset
+from abruptlab.task import TASKS
+from abruptlab.task.base import Task
 
 HELP = ("-h", "--help")
 
@@ -61,9 +63,13 @@ def branch_config(branch: str) -> RunConfig:
 
 
 def _unchecked(kind: type) -> type:
-    """A dataclass with the same fields, whose values may be such as only make sense with the right defaults."""
-    hints = get_type_hints(kind, include_extras=True)
-    return make_dataclass(kind.__name__, [(each.name, *_field(hints[each.name], each)) for each in fields(kind)])
+    """A dataclass with the same fields, whose values may be such as only make sense with the right defaults; for the task,
+    which nobody knows yet, with the fields of all."""
+    found: dict[str, tuple[str, Any, Any]] = {}
+    for one in TASKS.values() if kind is Task else (kind,):
+        hints = get_type_hints(one, include_extras=True)
+        found |= {each.name: (each.name, *_field(hints[each.name], each)) for each in fields(one)}
+    return make_dataclass(kind.__name__, found.values())
 
 
 def _field(hint: Any, given: "Field[Any]") -> tuple[Any, Any]:
