@@ -63,8 +63,8 @@ def branch_config(branch: str) -> RunConfig:
 
 
 def _unchecked(kind: type) -> type:
-    """A dataclass with the same fields, whose values may be such as only make sense with the right defaults; for the task,
-    which nobody knows yet, with the fields of all."""
+    """A dataclass with the same fields, whose values may be such as only make sense with the right defaults; of the
+    task, which nobody knows yet, with the fields of all."""
     found: dict[str, tuple[str, Any, Any]] = {}
     for one in TASKS.values() if kind is Task else (kind,):
         hints = get_type_hints(one, include_extras=True)
