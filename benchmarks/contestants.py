@@ -6,14 +6,14 @@ from typing import Literal, Protocol, get_args
 
 import torch
 
-from abruptlab.config import ModelConfig, RunConfig
+from abruptlab.config import RunConfig
 from abruptlab.presets import init_std, preset
 from abruptlab.training.update import compiles
 from benchmarks.ours import Ours
 from benchmarks.reference import Reference
 
 REFERENCE = "reference"
-WIDTHS = {"width-128": (128, 16, 128), "width-256": (256, 16, 256)}  # the paper's task smaller: width, heads, batch
+NARROW = "width-128"
 Precision = Literal["fp32", "bf16"]
 COMPILE = {"eager": "no", "compiled": "yes", "graph": "graph"}
 
@@ -30,13 +30,12 @@ class Contestant(Protocol):
 
 
 def size(name: str) -> RunConfig:
-    """The configuration of a preset, or of the paper's run with the width, heads and batch of one of `WIDTHS`."""
-    if name not in WIDTHS:
+    """The configuration of a preset, or of `base` at half its width and batch."""
+    if name != NARROW:
         return preset(name)
-    width, heads, batch = WIDTHS[name]
-    paper = preset("paper")
-    model = ModelConfig(layers=4, heads=heads, width=width, mlp_width=4 * width, init_std=init_std(width))
-    return replace(paper, name=name, model=model, training=replace(paper.training, batch=batch))
+    base = preset("base")
+    model = replace(base.model, width=128, mlp_width=512, init_std=init_std(128))
+    return replace(base, name=name, model=model, training=replace(base.training, batch=128))
 
 
 def contestants(config: RunConfig, device: torch.device, variants: bool) -> dict[str, RunConfig]:

@@ -2,18 +2,18 @@
 
 from dataclasses import dataclass
 
-from benchmarks.contestants import REFERENCE, Precision
+from benchmarks.contestants import NARROW, REFERENCE, Precision
 from benchmarks.measurement import Measurement
 
 SPEEDUP: dict[tuple[str, Precision], float] = {
     ("laptop", "fp32"): 2.2,
-    ("width-128", "bf16"): 3.5,
-    ("width-256", "bf16"): 5.0,
+    (NARROW, "bf16"): 3.5,
+    ("base", "bf16"): 5.0,
     ("paper", "fp32"): 1.7,
     ("paper", "bf16"): 4.2,
 }
 SHARE: dict[tuple[str, Precision], float] = {
-    ("width-256", "bf16"): 0.65,
+    ("base", "bf16"): 0.65,
     ("paper", "fp32"): 0.85,
     ("paper", "bf16"): 0.85,
 }

@@ -22,7 +22,7 @@ from abruptlab.config import RunConfig
 from abruptlab.system.provenance import device_name, versions
 from abruptlab.task.matrices import BLOCK
 from benchmarks.apart import Apart
-from benchmarks.contestants import REFERENCE, Precision, contestants, size
+from benchmarks.contestants import NARROW, REFERENCE, Precision, contestants, size
 from benchmarks.limit import LargestProduct, forward_flops
 from benchmarks.measurement import Entry, Measurement
 from benchmarks.ours import Overhead
@@ -36,7 +36,7 @@ DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfl
 def main(
     out: Path,
     # The small one first: a child starts at its parent's peak of memory.
-    models: tuple[str, ...] = ("laptop", "width-128", "width-256", "paper"),
+    models: tuple[str, ...] = ("laptop", NARROW, "base", "paper"),
     device: Literal["cpu", "cuda"] = "cpu",
     rounds: int = 3,
     seconds: float = 60.0,
@@ -46,7 +46,7 @@ def main(
 
     Args:
         out: Folder for the results.
-        models: Presets to measure, or sizes of `contestants.WIDTHS`.
+        models: Presets to measure, or `contestants.NARROW`.
         device: Where to train.
         rounds: At least so many rounds a model.
         seconds: At least about so long a model.

@@ -32,7 +32,9 @@ GROUP_NAMES = (  # of a model's parameters, by name; `abruptlab.model.groups` sa
     "layer-norms",
     "read-out",
     "attention",
+    "embeddings",
     "layers-but-qkv",
+    "not-attention",
     "all-but-qkv",
 )
 

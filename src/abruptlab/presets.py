@@ -107,6 +107,10 @@ PRESETS: dict[str, tuple[str, RunConfig]] = {
         "7×7 rank 2, width 768, 50,000 steps: the paper's main run",
         RunConfig(name="paper", training=TrainingConfig(checkpoint_every=2000)),
     ),
+    "deep": (
+        "7×7 rank 2, 12 layers of 12 heads, width 768: the model of the paper's probes in figures 20 and 21",
+        RunConfig(name="deep", model=ModelConfig(layers=12, heads=12), training=TrainingConfig(checkpoint_every=2000)),
+    ),
     "gpt": (
         "7×7 rank 2, 2 layers, 2 heads, width 256: the paper's GPT",
         RunConfig(

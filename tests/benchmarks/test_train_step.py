@@ -16,7 +16,7 @@ from abruptlab.task.matrices import sample
 from abruptlab.training.state import initial_model
 from benchmarks import train_step
 from benchmarks.apart import FirstSteps
-from benchmarks.contestants import contestants, size
+from benchmarks.contestants import NARROW, contestants, size
 from benchmarks.limit import forward_flops
 from benchmarks.measurement import Entry, Measurement
 from benchmarks.reference import Reference
@@ -43,12 +43,11 @@ def test_on_a_gpu_a_graph_takes_part_beside_the_compiled_step(config: RunConfig)
     assert list(contestants(config, CPU, variants=True))[1::2] == ["fp32 eager", "fp32 compiled"]
 
 
-def test_the_papers_run_at_other_widths() -> None:
-    paper, small = size("paper"), size("width-128")
-    assert (small.model.width, small.model.heads, small.model.mlp_width, small.training.batch) == (128, 16, 512, 128)
-    assert replace(small.training, batch=256) == paper.training
-    assert small.task == paper.task
-    assert size("laptop") == preset("laptop")
+def test_base_at_half_its_width() -> None:
+    base, half = size("base"), size(NARROW)
+    assert base == preset("base")
+    assert (half.model.width, half.model.heads, half.model.mlp_width, half.training.batch) == (128, 16, 512, 128)
+    assert (half.task, half.training) == (base.task, replace(base.training, batch=128))
 
 
 def test_reference_learns_and_reads_nine_losses(config: RunConfig) -> None:

@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional
 
@@ -120,12 +120,23 @@ class Presets:
 
 @dataclass
 class Paper:
-    """List every figure and table of the paper: what it is, the command, and what came of its claims here."""
+    """List every figure and table of the paper, and what the follow-up paper says: the command, and what came of the
+    claims here."""
 
+    paper: Positional[Literal["2410.22244", "2506.13688"] | None] = None
+    """arXiv number of one of the two (default: both)."""
     results: Path = Path("results")
     """Folder of the results."""
 
     def __call__(self) -> None:
+        if self.paper != "2506.13688":
+            self._print_paper()
+        if self.paper is None:
+            print()
+        if self.paper != "2410.22244":
+            self._print_follow_up()
+
+    def _print_paper(self) -> None:
         from tabulate import tabulate
 
         from abruptlab.paper.ledger import ledger
@@ -133,6 +144,20 @@ class Paper:
         rows = [(line.name, line.title, line.laptop, line.paper, line.command) for line in ledger(self.results)]
         print(tabulate(rows, ("", "", "laptop's scale", "the paper's scale", "command"), "plain"))
         print("runs/gpt-laptop-seed0 is made by: abruptlab train gpt-laptop; runs/sweeps/NAME by: abruptlab sweep NAME")
+
+    def _print_follow_up(self) -> None:
+        from tabulate import tabulate
+
+        from abruptlab.paper.follow_up import SAID, outcomes
+
+        rows = []
+        for said in SAID:
+            found = {verdict.id: verdict.said for verdict in outcomes(said, self.results)}
+            each = [(claim, found.get(claim, "not run yet")) for claim in said.claims]
+            for at, (claim, outcome) in enumerate(each or [("", "not judged: it needs language models")]):
+                rows.append((said.text if at == 0 else "", claim, outcome, said.command if at == 0 else ""))
+        print(tabulate(rows, ("the follow-up paper", "claim", "at its own size", "command"), "plain"))
+        print("runs/window-sum-seed0 is made by: abruptlab train window-sum; runs/sweeps/NAME by: abruptlab sweep NAME")
 
 
 @dataclass
@@ -183,31 +208,62 @@ class Figures:
 
 @dataclass
 class Claims:
-    """Judge the claims of the paper on a run or a sweep: claim, number, tolerance, holds or fails; also written to
-    claims.json."""
+    """Judge the claims of the paper: each a number against a bound and a null that must fail it. Of several runs that
+    differ in their seed alone, a claim holds or fails where all agree. Also written to claims.json."""
 
-    look: OmitArgPrefixes[LookAndWrite]
+    runs: Positional[tuple[str, ...]]
+    """Run folders, runs that come with the package (laptop), or one sweep's folder."""
+    out: Path | None = None
+    """Where to write (default: the folder itself; for a run of the package, runs/NAME-shipped; of several runs, each
+    one's verdicts to its own folder, and those on all together only if this is given)."""
+    seed: int = 0
+    """Decides the matrices that are looked at; no training ever sees them."""
+    matrices: int | None = None
+    """How many of them (default: enough for small error bars)."""
+    device: str | None = None
+    """cpu, cuda, cuda:N or mps (default: the fastest there is)."""
 
     def __call__(self) -> None:
-        from abruptlab.paper import write_claims
+        from abruptlab.paper import judge, save_claims, write_claims
+        from abruptlab.paper.judge import require_alike
+        from abruptlab.paper.verdict import together, write_verdicts
+        from abruptlab.system.devices import computing_on
 
-        path, verdicts = write_claims(self.look.findings())
-        print_verdicts(verdicts)
-        print(path)
+        if not self.runs:
+            raise ConfigError("claims: expected a run, or several of one configuration")
+        alone = self.out if len(self.runs) == 1 else None
+        looks = [LookAndWrite(run=run, out=alone, seed=self.seed, matrices=self.matrices) for run in self.runs]
+        founds = [look.findings() for look in looks]
+        with computing_on(self.device):
+            if len(founds) == 1:
+                path, verdicts = write_claims(founds[0])
+                print_verdicts(verdicts)
+                print(path)
+                return
+            require_alike(founds)
+            each = []
+            for found in founds:
+                path, verdicts = save_claims(found, judge(found))
+                each.append(verdicts)
+                print(path)
+        print_verdicts(together(each))
+        if self.out is not None:
+            write_verdicts(self.out / "claims.json", together(each))
+            print(self.out / "claims.json")
 
 
 def make_all(found: "Findings") -> None:
     """Every figure and table that the run or sweep can give, with progress; those that it cannot give are named."""
     from rich.progress import track
 
-    from abruptlab.paper import FIGURES, TABLES, make_figure, make_table
+    from abruptlab.paper import FIGURES, TABLES, make_figure, make_table, shown_in
 
     jobs = [("figure", name, spec, make_figure) for name, spec in FIGURES.items() if found.suit(spec)]
     jobs += [("table", name, spec, make_table) for name, spec in TABLES.items() if found.suit(spec)]
     missing = []
     for kind, name, spec, make in track(jobs, description="figures and tables"):
         try:
-            found.shown_in(spec)
+            shown_in(spec, found)
         except AbruptlabError as error:
             missing.append(f"{kind} {name}: not from this {'sweep' if found.sweep else 'run'}: {error}")
         else:
@@ -219,7 +275,9 @@ def _check_options(kind: str, name: str, specs: "Mapping[str, FigureSpec | Table
     """An option that a figure has no use for is a mistake, not to be passed over."""
     if name not in specs:
         return
-    known = specs[name].measure.options
+    from abruptlab.paper import options_of
+
+    known = options_of(specs[name].measure)
     for option, value in (("step", look.step), ("matrices", look.matrices)):
         if value is not None and option not in known:
             has = ", ".join(f"--{other}" for other in ("step", "seed", "matrices") if other in known) or "none"

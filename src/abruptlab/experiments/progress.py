@@ -57,8 +57,9 @@ def measure_progress(
 ) -> Progress:
     """Both measures at the given checkpoints (all, unless told otherwise) on held-out matrices, always the same.
 
-    A measure *first moves* at the first checkpoint after mid-plateau (the milestone `before-drop`) that differs from it
-    by more than `MOVED` of the largest such difference and by more than `ERRORS` standard errors of the difference.
+    A measure *first moves* at the first checkpoint after mid-plateau (the milestone `before-drop`) from which on, until
+    the drop's end (the milestone `after-drop`, else the last checkpoint), it has gone `MOVED` of its way to there, and
+    more than `ERRORS` standard errors. A measure whose whole way is less than that many does not move.
 
     Raises `CheckpointError` for a step without a checkpoint, `RunError` if the run has made no step yet.
     """
@@ -68,12 +69,13 @@ def measure_progress(
     each = [hidden_and_attention(run.load(step).to(choose_device()), batch, objective) for step in at]
     collapse, attention = (torch.stack(measure) for measure in zip(*each, strict=True))
     before = run.milestones.get("before-drop")
-    plateau = at.index(before) if before in at else None
+    after = run.milestones.get("after-drop", at[-1])
+    moving = slice(at.index(before), at.index(after) + 1) if before in at and after in at else None
     return Progress(
         curves=curves,
         step=np.array(at),
-        collapse=_measure(collapse, collapse[:, -1], at, plateau),
-        attention=_measure(attention.mean(2), attention.mean((1, 2)), at, plateau),
+        collapse=_measure(collapse, collapse[:, -1], at, moving),
+        attention=_measure(attention.mean(2), attention.mean((1, 2)), at, moving),
         heads=over_matrices(attention),
         uniform=uniform_attention(batch, objective).numpy(),
     )
@@ -104,15 +106,17 @@ def _measure(
     layers: Float[Tensor, "step layer matrix"],
     run: Float[Tensor, "step matrix"],
     steps: Sequence[int],
-    plateau: int | None,
+    moving: slice | None,
 ) -> Measure:
-    moved = np.nan if plateau is None else first_move(run[plateau:], steps[plateau:])
+    moved = np.nan if moving is None else first_move(run[moving], steps[moving])
     return Measure(over_matrices(layers), over_matrices(run), np.array(moved))
 
 
 def first_move(values: Float[Tensor, "step matrix"], steps: Sequence[int]) -> float:
-    """The first step at which the mean over matrices has moved away from that of the first one; NaN if it does not."""
+    """The first step from which on the mean over matrices has left that of the first one for that of the last; NaN if
+    it does not, or the last one hardly differs."""
     change = over_matrices(values - values[0])  # matrix by matrix: what they share is no error
-    size = np.abs(change.mean)
-    moved = (size > MOVED * size.max()) & (size > ERRORS * change.error)
-    return float(steps[moved.argmax()]) if moved.any() else np.nan
+    way = change.mean[-1]
+    gone = (change.mean * np.sign(way) > MOVED * abs(way)) & (np.abs(change.mean) > ERRORS * change.error)
+    stays = np.logical_and.accumulate(gone[::-1])[::-1]
+    return float(steps[int(stays.argmax())]) if stays.any() else np.nan

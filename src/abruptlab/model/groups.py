@@ -1,6 +1,6 @@
 """A model's parameters in named groups, to be switched between models or trained alone (figure 8).
 
-Every parameter belongs to exactly one single group; the combinations are unions of those.
+Every parameter belongs to exactly one single group; the combinations have the modules of several.
 """
 
 from collections.abc import Collection, Iterable
@@ -19,17 +19,19 @@ SINGLE: dict[str, tuple[str, ...]] = {  # → the modules that hold the paramete
     "layer-norms": ("embed_norm", "attn_norm", "mlp_norm", "final_norm"),
     "read-out": ("readout",),
 }
-COMBINATIONS: dict[str, tuple[str, ...]] = {  # → the single groups that make them up
-    "attention": ("attention-qkv", "attention-output"),
+_ALL = tuple(module for modules in SINGLE.values() for module in modules)
+COMBINATIONS: dict[str, tuple[str, ...]] = {  # → the modules
+    "attention": ("attn.qkv", "attn.output"),
+    # the token and positional embeddings with their LayerNorm, which the paper's public code trains together (figure 8)
+    "embeddings": ("token_embedding", "position_embedding", "embed_norm"),
     # what is not attention, as the paper's text has it: of the layers, with the norm of the embeddings
-    "layers-but-qkv": ("attention-output", "mlp", "layer-norms"),
-    # what is not attention, as the paper's public code has it: with the embeddings and the read-out
-    "all-but-qkv": tuple(name for name in SINGLE if name != "attention-qkv"),
+    "layers-but-qkv": ("attn.output", "mlp", "embed_norm", "attn_norm", "mlp_norm", "final_norm"),
+    # what is not attention, as its public code has it: all weights whose name in the stock model lacks "attention", so
+    # that the attention's output projection and the LayerNorm behind it stay
+    "not-attention": tuple(module for module in _ALL if not module.startswith("attn")),
+    "all-but-qkv": tuple(module for module in _ALL if module != "attn.qkv"),
 }
-GROUPS: dict[str, tuple[str, ...]] = {  # all of them → the modules
-    **SINGLE,
-    **{name: tuple(module for part in parts for module in SINGLE[part]) for name, parts in COMBINATIONS.items()},
-}
+GROUPS: dict[str, tuple[str, ...]] = {**SINGLE, **COMBINATIONS}
 
 
 def parameters_of(model: Model, names: Iterable[str]) -> dict[str, Parameter]:

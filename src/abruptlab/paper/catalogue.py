@@ -12,6 +12,8 @@ from abruptlab.paper import (
     methods,
     patching,
     permutation,
+    plateau,
+    plateaus,
     probes,
     progress,
     sequences,
@@ -19,9 +21,10 @@ from abruptlab.paper import (
     training,
     variants,
 )
-from abruptlab.paper.registry import Claim, FigureSpec, SweepClaim, TableSpec
+from abruptlab.paper.claim import Claim
+from abruptlab.paper.registry import Figures, Tables
 
-FIGURES: dict[str, FigureSpec] = {
+FIGURES: Figures = {
     **training.FIGURES,
     **attention.FIGURES,
     **probes.FIGURES,
@@ -34,12 +37,19 @@ FIGURES: dict[str, FigureSpec] = {
     **comparison.FIGURES,
     **methods.FIGURES,
     **gpt.FIGURES,
+    **plateau.FIGURES,
+    **plateaus.FIGURES,
     **sequences.FIGURES,
     **variants.FIGURES,
     **components.FIGURES,
 }
-TABLES: dict[str, TableSpec] = {**copying.TABLES, **floor.TABLES, **variants.TABLES}
-CLAIMS: dict[str, Claim] = {  # on a run
+TABLES: Tables = {
+    **copying.TABLES,
+    **comparison.TABLES,
+    **floor.TABLES,
+    **variants.TABLES,
+}
+CLAIMS: dict[str, Claim] = {
     **training.CLAIMS,
     **copying.CLAIMS,
     **attention.CLAIMS,
@@ -53,5 +63,8 @@ CLAIMS: dict[str, Claim] = {  # on a run
     **comparison.CLAIMS,
     **methods.CLAIMS,
     **gpt.CLAIMS,
+    **variants.CLAIMS,
+    **components.CLAIMS,
+    **plateau.CLAIMS,
+    **plateaus.CLAIMS,
 }
-SWEEP_CLAIMS: dict[str, SweepClaim] = {**variants.CLAIMS, **components.CLAIMS}

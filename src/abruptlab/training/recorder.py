@@ -104,9 +104,11 @@ class Recorder:
                 self._lock.acquire()
             except Timeout:
                 raise RunError(f"{self.folder} is being written by another process") from None
-            if not found or RunConfig.read(self.folder / "config.toml").training.steps < self.config.training.steps:
-                write_atomically(self.folder / "config.toml", self.config.to_toml())
-            self.checkpoints.mkdir(exist_ok=True)
+            path = self.folder / "config.toml"
+            if not found or RunConfig.read(path).training.steps < self.config.training.steps:
+                write_atomically(path, self.config.to_toml())
+            if not found:
+                self.checkpoints.mkdir(exist_ok=True)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -86,9 +86,7 @@ def require_compiler(device: torch.device) -> None:
         torch.compile(lambda x: x + 1)(torch.zeros(2, device=device))
     except Exception as error:  # of many kinds, by what is missing
         why = str(error).strip().splitlines() or [type(error).__name__]
-        raise ConfigError(
-            f"compile: PyTorch cannot compile for {device} here: {why[0]}; with no, it need not"
-        ) from None
+        raise ConfigError(f"compile: PyTorch cannot compile for {device} here: {why[0]}; choose no") from None
 
 
 def compile_layers(model: Model) -> None:

@@ -1,0 +1,177 @@
+"""The follow-up paper's main run: plateau, partial solution, biases and attention (arXiv 2506.13688)."""
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from abruptlab.experiments.plateau import Plateau, measure_plateau
+from abruptlab.figures.plateau import draw_plateau
+from abruptlab.paper.claim import SMOOTH, STOPPED, Bound, Claim, Number, null
+from abruptlab.paper.findings import Findings
+from abruptlab.paper.registry import Figures, FigureSpec
+from abruptlab.paper.training import FAST, fall_width, known_drop
+
+FIGURES: Figures = {
+    "plateau": FigureSpec(
+        "What happens during the loss plateau",
+        "follow-up paper",
+        "The measures of a training, over its steps. Loss over the answer: faint each step's, strong the running "
+        "mean, dashed what is lost by who reads nothing. Accuracy of what the model writes from the prompt: of all "
+        "tokens, of whole answers, and of each place. Repetition bias, the share of equal neighbours in what it writes "
+        "(dashed: in the true answers), and representation collapse, the mean cosine similarity of the last layer's "
+        "outputs at two places of the answer. Attention progress, the share of the attention on what the answer needs "
+        "(dashed: of attending to all places alike). Yellow: the drop, from onset to end.",
+        measure_plateau,
+        draw_plateau,
+        kind="sequence",
+    ),
+}
+
+KNOWN = 0.9  # of the answers at one place: nothing else in the run is right so often before the drop
+COLLAPSED = 0.9  # a cosine: "near 1"
+REPETITIVE = 3.0  # times as many equal neighbours as in the true answers
+FADED = 0.5  # of its value on the plateau
+AHEAD = 0.2  # of its way: twice as much as the loss has covered at the onset
+STEADY = 0.9  # rank correlation with the step
+
+OfPlateau = Callable[[Plateau], float]
+
+
+def _of(number: OfPlateau) -> Callable[[Findings], Number]:
+    """A number of the plateau of a run that has a drop."""
+
+    def measured(found: Findings) -> Number:
+        known_drop(found)
+        return number(found.of(measure_plateau))
+
+    return measured
+
+
+def _best_place(plateau: Plateau) -> float:
+    return float(plateau.on_plateau(plateau.places).max())
+
+
+def _other_places(plateau: Plateau) -> float:
+    """The median of all places but the best one."""
+    return float(np.median(np.sort(plateau.on_plateau(plateau.places))[:-1]))
+
+
+def _share_at_onset(plateau: Plateau, name: str) -> float:
+    """How much of its way from the first to the last step a measure has covered at the onset."""
+    assert plateau.curves.drop is not None
+    values = getattr(plateau, name)
+    return (plateau.at(plateau.curves.drop.onset, values) - values[0]) / (values[-1] - values[0])
+
+
+def _final_over_plateau(plateau: Plateau, name: str) -> float:
+    values = getattr(plateau, name)
+    return float(values[-1] / plateau.on_plateau(values))
+
+
+def _steadiness(plateau: Plateau, name: str) -> float:
+    """Rank correlation of a measure with the step, until the onset."""
+    assert plateau.curves.drop is not None
+    before = getattr(plateau, name)[plateau.step < plateau.curves.drop.onset]
+    return float(spearmanr(np.arange(len(before)), before).statistic) if np.ptp(before) else 0.0
+
+
+def _claim(
+    text: str, quantity: str, bound: Bound, number: OfPlateau, name: str, of_null: OfPlateau, *, final: bool = False
+) -> Claim:
+    """A claim of the follow-up paper about the measures of a run."""
+    return Claim(
+        text,
+        "follow-up",
+        quantity,
+        bound,
+        _of(number),
+        (null(name, _of(of_null)),),
+        figures=("plateau",),
+        kind="sequence",
+        curve=True,
+        final=final,
+    )
+
+
+CLAIMS: dict[str, Claim] = {
+    "plateau-drop": Claim(
+        "The loss over the answer stays on a plateau, then changes abruptly.",
+        "follow-up",
+        "steps of the fall of the loss over the answer / steps before it",
+        Bound(high=FAST),
+        fall_width,
+        (SMOOTH, STOPPED),
+        figures=("plateau",),
+        kind="sequence",
+        curve=True,
+        fails_without_drop=True,
+    ),
+    "plateau-accuracy": _claim(
+        "So does the accuracy of what is written.",
+        "steps from a tenth to nine tenths of the accuracy's rise / steps before them",
+        Bound(high=FAST),
+        lambda plateau: (plateau.rise[1] - plateau.rise[0]) / plateau.rise[0],
+        "a steady rise",
+        lambda plateau: (0.9 - 0.1) / 0.1,
+    ),
+    "plateau-partial": _claim(
+        "On the plateau a partial solution is there already.",
+        "accuracy of the best place of the answer on the plateau",
+        Bound(low=KNOWN),
+        _best_place,
+        "the other places",
+        _other_places,
+    ),
+    "plateau-repetition": _claim(
+        "On the plateau, what is written repeats itself.",
+        "share of equal neighbours in what is written on the plateau / in the true answers",
+        Bound(low=REPETITIVE),
+        lambda plateau: float(plateau.on_plateau(plateau.repetition)) / plateau.repetition_of_truth,
+        "at the end",
+        lambda plateau: float(plateau.repetition[-1]) / plateau.repetition_of_truth,
+    ),
+    "plateau-collapse": _claim(
+        "On the plateau, the hidden states at the places of the answer are nearly parallel.",
+        "mean cosine similarity of the last layer's outputs at two places of the answer, on the plateau",
+        Bound(low=COLLAPSED),
+        lambda plateau: float(plateau.on_plateau(plateau.collapse)),
+        "at the end",
+        lambda plateau: float(plateau.collapse[-1]),
+    ),
+    "plateau-repetition-fades": _claim(
+        "The repetition fades with the drop.",
+        "share of equal neighbours at the end / on the plateau",
+        Bound(high=FADED),
+        lambda plateau: _final_over_plateau(plateau, "repetition"),
+        "no change",
+        lambda plateau: 1.0,
+        final=True,
+    ),
+    "plateau-collapse-fades": _claim(
+        "The collapse fades with the drop.",
+        "mean cosine similarity at the end / on the plateau",
+        Bound(high=FADED),
+        lambda plateau: _final_over_plateau(plateau, "collapse"),
+        "no change",
+        lambda plateau: 1.0,
+        final=True,
+    ),
+    "plateau-attention-first": _claim(
+        "The attention has begun to go where it is needed before the drop.",
+        "share of its way that attention progress has covered at the onset (the loss: 0.1)",
+        Bound(low=AHEAD),
+        lambda plateau: _share_at_onset(plateau, "attention"),
+        "accuracy",
+        lambda plateau: _share_at_onset(plateau, "accuracy"),
+        final=True,
+    ),
+    "plateau-attention-steady": _claim(
+        "It rises steadily on the plateau.",
+        "rank correlation of attention progress with the step, until the onset",
+        Bound(low=STEADY),
+        lambda plateau: _steadiness(plateau, "attention"),
+        "repetition bias",
+        lambda plateau: _steadiness(plateau, "repetition"),
+    ),
+}

@@ -1,0 +1,267 @@
+"""What makes the plateau of the follow-up paper's main run longer or shorter, and tasks that have none (arXiv
+2506.13688): the sweeps `plateau` and `repeat`."""
+
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+
+import numpy as np
+
+from abruptlab.experiments.plateaus import Plateaus, measure_plateaus
+from abruptlab.figures.plateau import draw_plateaus
+from abruptlab.paper.claim import Bound, Claim, Null, Number, OverSeeds, null
+from abruptlab.paper.findings import Findings
+from abruptlab.paper.registry import Figures, FigureSpec
+from abruptlab.paper.training import FAST
+from abruptlab.paper.variants import WORSE, among_seeds, ratios
+
+SWEEP, EASY = "plateau", "repeat"
+MOST = 0.5  # of the plateau's steps: gone
+EARLIER = 0.7  # of them: three times, in logarithms, what seeds 0 and 1 of the main run differ by (steps 146 and 164)
+LATER = 1 / EARLIER
+LATE = {25: "×10 from step 25", 50: "×10 from step 50", 75: "×10 from step 75", 100: "×10 from step 100"}
+
+
+@cache  # one measurement a family, for `Findings.of` to know it by
+def measure(family: str) -> "partial[Plateaus]":
+    """The measurement of a family of variants."""
+    return partial(measure_plateaus, family=family)
+
+
+READING = (
+    "Left: the share of the tokens that the model writes right, over the steps; thin each seed, bold their median. "
+    "Right: the first step with half of them right; dots are seeds, open ones did not come that far by their last "
+    "step, the tick is their median."
+)
+
+
+def _figure(title: str, family: str, what: str, sweep: str = SWEEP) -> FigureSpec:
+    return FigureSpec(title, "follow-up paper", f"{what} {READING}", measure(family), draw_plateaus, sweep=sweep)
+
+
+FIGURES: Figures = {
+    "plateau-attention": _figure(
+        "Useful attention multiplied",
+        "useful attention",
+        "The attention to what the answer needs is multiplied by a number, in training and when the model writes.",
+    ),
+    "plateau-late": _figure(
+        "Useful attention multiplied from a step on", "late", "The same, from some step of the plateau on."
+    ),
+    "plateau-parts": _figure(
+        "Parts that start as they end",
+        "parts",
+        "Some parts of the model start as they ended in a finished run of another seed; all are trained, or those stay "
+        "frozen.",
+    ),
+    "plateau-frozen": _figure(
+        "Parts that stay as they start", "frozen at random", "Some parts of the model are never trained."
+    ),
+    "plateau-optimiser": _figure("Other optimisers", "optimiser", "Muon, and Adam with warm-up and a cosine."),
+    "plateau-blocks": _figure(
+        "From an easy task to a harder one",
+        "blocks",
+        "The first number repeated, in blocks that count up.",
+        EASY,
+    ),
+}
+
+
+def _ratio(
+    family: str, over: Sequence[str], under: str, quantity: str, of_all: Callable[..., float]
+) -> Callable[[Findings], OverSeeds]:
+    """Of each seed, a quantity of the variants `over` (the smallest or the largest of them) over that of `under`."""
+
+    def measured(found: Findings) -> OverSeeds:
+        plateaus = found.of(measure(family))
+        each = [ratios(plateaus.by_seed(quantity, label), plateaus.by_seed(quantity, under)) for label in over]
+        seeds = sorted(set.intersection(*map(set, each)))
+        return OverSeeds({seed: of_all(ratio[seed] for ratio in each) for seed in seeds}, int(plateaus.planned.max()))
+
+    return measured
+
+
+def _another_seed(family: str, label: str, *quantities: str) -> Null:
+    """Two seeds of one variant."""
+
+    def typical(claim: Claim, found: Findings) -> Number:
+        plateaus = found.of(measure(family))
+        return among_seeds([plateaus.by_seed(quantity, label) for quantity in quantities], claim.bound)
+
+    return Null("another seed", typical)
+
+
+def _median(measured: Callable[[Findings], OverSeeds]) -> Callable[[Findings], Number]:
+    """The median over seeds of what else would be a claim's number: a null."""
+
+    def of_seeds(found: Findings) -> Number:
+        values = [*measured(found).numbers.values()]
+        return float(np.median(values)) if values else None
+
+    return of_seeds
+
+
+def _remaining(found: Findings) -> OverSeeds:
+    """Of each seed, the largest ratio of what is left of the plateau from the step on at which the attention is
+    multiplied, with that and without."""
+    plateaus = found.of(measure("late"))
+    plain = plateaus.by_seed("learnt", "×1")
+    each = {step: plateaus.by_seed("learnt", label) for step, label in LATE.items()}
+    seeds = sorted(set.intersection(set(plain), *map(set, each.values())))
+    numbers = {seed: max((each[step][seed] - step) / (plain[seed] - step) for step in LATE) for seed in seeds}
+    return OverSeeds(numbers, int(plateaus.planned.max()))
+
+
+def _biases(found: Findings) -> OverSeeds:
+    """Of each seed, the larger ratio of the two biases with the attention multiplied, by either number, to without."""
+    each = [
+        _ratio("useful attention", ("×2.5", "×10"), "×1", quantity, max)(found)
+        for quantity in ("repetition", "collapse")
+    ]
+    seeds = sorted(set.intersection(*(set(ratio.numbers) for ratio in each)))
+    return OverSeeds({seed: max(ratio.numbers[seed] for ratio in each) for seed in seeds}, each[0].planned)
+
+
+def _rise_over_before(label: str) -> Callable[[Findings], OverSeeds]:
+    """Of each seed, the steps of the rise of the accuracy over those before it."""
+
+    def measured(found: Findings) -> OverSeeds:
+        plateaus = found.of(measure("blocks"))
+        rises, before = plateaus.by_seed("rise", label), plateaus.by_seed("before", label)
+        numbers = {seed: rises[seed] / max(before[seed], 1.0) for seed in rises}
+        return OverSeeds(numbers, int(plateaus.planned.max()))
+
+    return measured
+
+
+LEARNT = "first step with half of the tokens right (the last step if there is none)"
+
+
+def _plateau(
+    text: str, family: str, figure: str, quantity: str, bound: Bound, over: Sequence[str], under: str, *more: Null
+) -> Claim:
+    """A claim that the plateau of some variants is shorter, or longer, than that of another one: all of them."""
+    of_all = max if bound.low == -np.inf else min
+    which = (
+        f"the {'larger' if of_all is max else 'smaller'} of {' and '.join(over)}: " if len(over) > 1 else f"{over[0]}: "
+    )
+    return Claim(
+        text,
+        "follow-up",
+        f"{which}{LEARNT} / {quantity}",
+        bound,
+        _ratio(family, over, under, "learnt", of_all),
+        more or (_another_seed(family, under, "learnt"),),
+        figures=(figure,),
+        sweep=SWEEP,
+    )
+
+
+ATTENTION_TAKEN = ("attention", "attention, frozen")
+
+CLAIMS: dict[str, Claim] = {
+    "attention-shortens": _plateau(
+        "More useful attention shortens the plateau.",
+        "useful attention",
+        "plateau-attention",
+        "that of ×1",
+        Bound(high=EARLIER),
+        ("×2.5", "×10"),
+        "×1",
+    ),
+    "attention-lengthens": _plateau(
+        "Less useful attention lengthens it.",
+        "useful attention",
+        "plateau-attention",
+        "that of ×1",
+        Bound(low=LATER),
+        ("×0.2", "×0.5"),
+        "×1",
+    ),
+    "attention-biases": Claim(
+        "More useful attention lessens repetition bias and representation collapse.",
+        "follow-up",
+        "the largest of both, with ×2.5 and ×10: its largest value until half of the tokens are right / that of ×1",
+        Bound(high=EARLIER),
+        _biases,
+        (_another_seed("useful attention", "×1", "repetition", "collapse"),),
+        figures=("plateau-attention",),
+        sweep=SWEEP,
+    ),
+    "attention-late": Claim(
+        "More useful attention acts from the step on at which it begins.",
+        "follow-up",
+        f"the largest of {', '.join(map(str, LATE))}: {LEARNT} from that step on / that of ×1",
+        Bound(high=EARLIER),
+        _remaining,
+        (_another_seed("late", "×1", "learnt"),),
+        figures=("plateau-late",),
+        sweep=SWEEP,
+    ),
+    "parts-attention": _plateau(
+        "Attention that starts as it ends, frozen or not, removes most of the plateau.",
+        "parts",
+        "plateau-parts",
+        "that of none",
+        Bound(high=MOST),
+        ATTENTION_TAKEN,
+        "none",
+    ),
+    "parts-others": _plateau(
+        "Embeddings or MLP that start as they end do not.",
+        "parts",
+        "plateau-parts",
+        "that of none",
+        Bound(low=MOST),
+        ("embeddings", "MLP"),
+        "none",
+        null("attention", _median(_ratio("parts", ATTENTION_TAKEN, "none", "learnt", max))),
+    ),
+    "frozen-attention": _plateau(
+        "Attention that stays at random lengthens the plateau.",
+        "frozen at random",
+        "plateau-frozen",
+        "that of none",
+        Bound(low=LATER),
+        ("attention",),
+        "none",
+    ),
+    "frozen-others": _plateau(
+        "Embeddings or MLP that stay at random do less.",
+        "frozen at random",
+        "plateau-frozen",
+        "that of attention",
+        Bound(high=EARLIER),
+        ("embeddings", "MLP"),
+        "attention",
+        _another_seed("frozen at random", "none", "learnt"),
+    ),
+    "muon-shortens": _plateau(
+        "Muon shortens the plateau.",
+        "optimiser",
+        "plateau-optimiser",
+        "that of Adam",
+        Bound(high=EARLIER),
+        ("Muon",),
+        "Adam",
+    ),
+    "easy-no-plateau": Claim(
+        "The easiest task has no plateau to speak of.",
+        "follow-up",
+        "1 block: steps from a tenth to nine tenths of the accuracy's rise / steps before them",
+        Bound(low=FAST),
+        _rise_over_before("1 block"),
+        (null("4 blocks", _median(_rise_over_before("4 blocks"))),),
+        figures=("plateau-blocks",),
+        sweep=EASY,
+    ),
+    "blocks-plateau": Claim(
+        "With more blocks a plateau appears.",
+        "follow-up",
+        f"4 blocks: {LEARNT} / that of 1 block",
+        Bound(low=WORSE),
+        _ratio("blocks", ("4 blocks",), "1 block", "learnt", max),
+        (_another_seed("blocks", "1 block", "learnt"),),
+        figures=("plateau-blocks",),
+        sweep=EASY,
+    ),
+}

@@ -1,0 +1,139 @@
+"""The follow-up paper's claims, on made-up plateaus whose numbers are known."""
+
+from pathlib import Path
+
+import pytest
+
+from abruptlab.cli import main
+from abruptlab.paper import FIGURES, Findings, judge, plateau, plateaus
+from abruptlab.paper.follow_up import HOMES, SAID
+from abruptlab.paper.verdict import Verdict
+from abruptlab.sweep.file import Sweep
+from tests.plateaus import ONSET, SMALL, make_folder
+
+SLOW, SOON = 800, 100
+FAMILY = {name: spec.measure.keywords["family"] for name, spec in plateaus.FIGURES.items()}
+
+
+@pytest.fixture(scope="module")
+def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Verdict]:
+    run = make_folder(tmp_path_factory.mktemp("plateau") / "run")
+    return {verdict.id: verdict for verdict in judge(Findings(run), plateau.CLAIMS)}
+
+
+def test_the_claims_of_a_run(verdicts: dict[str, Verdict]) -> None:
+    numbers = {name: verdict.numbers[0] for name, verdict in verdicts.items()}
+    truth = numbers["plateau-repetition"]
+    assert numbers == pytest.approx(
+        {
+            "plateau-drop": 80 / ONSET,  # from a tenth to nine tenths of a straight fall
+            "plateau-accuracy": 380 / 100,  # the first place's answers are a quarter of all
+            "plateau-partial": 1.0,
+            "plateau-repetition": truth,
+            "plateau-collapse": 0.9,
+            "plateau-repetition-fades": 0.2 / 0.7,
+            "plateau-collapse-fades": 0.1 / 0.9,
+            "plateau-attention-first": 0.82,
+            "plateau-attention-steady": 1.0,
+        },
+        rel=0.05,
+    )
+    assert 0.7 / 0.3 < truth < 0.7 / 0.1
+    outcomes = {name: verdict.outcome for name, verdict in verdicts.items()}
+    fails = {name for name, outcome in outcomes.items() if outcome != "holds"}
+    assert fails == {"plateau-accuracy", "plateau-attention-first"}  # the null of the last one passes: the first place
+
+
+def test_a_null_is_another_number(verdicts: dict[str, Verdict]) -> None:
+    nulls = {name: verdict.nulls for name, verdict in verdicts.items()}
+    assert nulls["plateau-partial"] == {"the other places": (0.2,)}
+    assert nulls["plateau-collapse"] == {"at the end": (0.1,)}
+    accuracy = nulls["plateau-attention-first"]["accuracy"][0]
+    assert accuracy == pytest.approx(0.25 / 0.85 + 0.6 / 0.85 * 0.1, abs=0.05)  # the first place, and the onset
+    assert not any(verdict.passing for name, verdict in verdicts.items() if name != "plateau-attention-first")
+
+
+def test_without_a_drop_nothing_is_said_of_a_plateau(tmp_path: Path) -> None:
+    verdicts = judge(Findings(make_folder(tmp_path / "run", onset=2000)), plateau.CLAIMS)
+    assert {verdict.id: verdict.outcome for verdict in verdicts if verdict.judged} == {"plateau-drop": "fails"}
+
+
+def sweep(folder: Path, name: str, families: dict[str, dict[str, int]]) -> Sweep:
+    """A sweep with these families, and for each label the onset of its runs; each seed's comes ten steps later."""
+    (folder / "base.toml").write_text(SMALL.to_toml())
+    text = f'name = "{name}"\nbase = "base.toml"\nseeds = [1, 2, 3]\n'
+    labels = dict.fromkeys(label for labels in families.values() for label in labels)
+    number = {label: at for at, label in enumerate(labels)}  # what makes one label's runs others than another's
+    for family, onsets in families.items():
+        for label in onsets:
+            factor = 1 + number[label] / 100
+            text += f'[[variants]]\nfamily = "{family}"\nlabel = "{label}"\ntraining.useful_attention = {factor}\n'
+    (folder / "sweep.toml").write_text(text)
+    made = Sweep(folder)
+    for point in made.points:
+        make_folder(folder / point.key, point.config, families[point.family][point.label] + 10 * point.config.seed)
+    return made
+
+
+def test_the_claims_of_the_sweep(tmp_path: Path) -> None:
+    late = {label: step + (ONSET - step) // 2 for step, label in plateaus.LATE.items()}
+    families = {
+        "useful attention": {"×1": ONSET, "×10": SOON, "×2.5": 200, "×0.5": 600, "×0.2": SLOW},
+        "late": {"×1": ONSET, **late},
+        "parts": {"none": ONSET, "attention": SOON, "attention, frozen": SOON, "embeddings": 300, "MLP": ONSET},
+        "frozen at random": {"none": ONSET, "attention": SLOW, "embeddings": ONSET, "MLP": 450},
+        "optimiser": {"Adam": ONSET, "Muon": 200},
+    }
+    verdicts = {}
+    for at, (family, labels) in enumerate(families.items()):
+        folder = tmp_path / str(at)
+        folder.mkdir()
+        of_family = {name: claim for name, claim in plateaus.CLAIMS.items() if FAMILY[claim.figures[0]] == family}
+        found = Findings(sweep(folder, "plateau", {family: labels}))
+        verdicts |= {verdict.id: verdict for verdict in judge(found, of_family)}
+    assert verdicts.keys() == {name for name, claim in plateaus.CLAIMS.items() if claim.sweep == "plateau"}
+    numbers = {name: verdict.numbers for name, verdict in verdicts.items()}
+    assert numbers["attention-shortens"][0] == pytest.approx(230 / 430, rel=1e-3)  # half is right 20 steps after onset
+    assert numbers["attention-lengthens"][0] == pytest.approx(630 / 430, rel=1e-3)
+    assert numbers["parts-attention"][2] == pytest.approx(150 / 450, rel=1e-3)
+    assert numbers["parts-others"][0] == pytest.approx(330 / 430, rel=1e-3)
+    assert numbers["frozen-attention"][0] == pytest.approx(830 / 430, rel=1e-3)
+    assert numbers["frozen-others"][0] == pytest.approx(480 / 830, rel=1e-3)
+    assert numbers["muon-shortens"][0] == pytest.approx(230 / 430, rel=1e-3)
+    assert numbers["attention-late"][0] == pytest.approx((late["×10 from step 100"] + 30 - 100) / (430 - 100), rel=0.05)
+    assert numbers["attention-biases"] == pytest.approx((1, 1, 1))  # the same biases in all of them
+    outcomes = {name: (verdict.outcome, verdict.numbers, verdict.nulls) for name, verdict in verdicts.items()}
+    assert {name: outcome for name, outcome in outcomes.items() if outcome[0] != "holds"}.keys() == {"attention-biases"}
+
+
+def test_the_claims_of_the_easy_task(tmp_path: Path) -> None:
+    found = Findings(sweep(tmp_path, "repeat", {"blocks": {"1 block": SOON, "2 blocks": 200, "4 blocks": SLOW}}))
+    verdicts = {verdict.id: verdict for verdict in judge(found) if verdict.judged}
+    assert verdicts.keys() == {"easy-no-plateau", "blocks-plateau"}
+    assert verdicts["blocks-plateau"].numbers[0] == pytest.approx(830 / 130, rel=1e-3)
+    assert verdicts["blocks-plateau"].outcome == "holds"
+
+
+def test_the_sweeps_of_the_package_have_what_the_claims_ask_for() -> None:
+    from abruptlab.sweep.file import SweepConfig, find_sweep
+
+    for name in ("plateau", "repeat"):
+        points = SweepConfig.read(find_sweep(name)).points()
+        assert len({point.config.seed for point in points}) == 3
+        for spec in FIGURES.values():
+            if spec.sweep == name:
+                assert spec.measure.keywords["family"] in {point.family for point in points}
+    labels = {(point.family, point.label) for point in SweepConfig.read(find_sweep("plateau")).points()}
+    assert {("late", label) for label in plateaus.LATE.values()} < labels
+    assert {("parts", label) for label in plateaus.ATTENTION_TAKEN} < labels
+
+
+def test_the_paper_s_ledger_has_every_claim(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = [name for said in SAID for name in said.claims]
+    assert sorted(told) == sorted([*plateau.CLAIMS, *plateaus.CLAIMS])
+    assert {said.subject for said in SAID} - {""} == set(HOMES)
+    main(["paper", "2506.13688", "--results", str(tmp_path)])
+    shown = capsys.readouterr().out
+    assert "Attention rises before the drop" in shown
+    assert "not run yet" in shown
+    assert "abruptlab claims runs/sweeps/plateau" in shown
