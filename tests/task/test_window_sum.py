@@ -220,7 +220,8 @@ def test_figures(run: Run, tmp_path: Path) -> None:
 
 
 def test_no_claim_about_matrices_is_judged(run: Run) -> None:
-    assert all(verdict.judged == 0 for verdict in judge(Findings(run)))
+    judged = {verdict.id: verdict.outcome for verdict in judge(Findings(run)) if verdict.judged}
+    assert judged == {"plateau-drop": "fails"}  # of the follow-up paper's; so short a run has no drop
 
 
 def test_the_page(run: Run, tmp_path: Path) -> None:
