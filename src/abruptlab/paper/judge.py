@@ -53,7 +53,7 @@ def _judge(name: str, claim: Claim, found: Findings) -> Verdict:
         seed = 0 if found.sweep else found.run.config.seed
         seeds, values = (seed,), (number if number is not None and math.isfinite(number) else None,)
     within = tuple(None if value is None else value in claim.bound for value in values)
-    if claim.fails_without_drop and not found.sweep and found.run.drop is None and len(found.run.metrics["step"]):
+    if claim.fails_without_drop and not found.sweep and _has_no_drop(claim, found):
         within, why = (False,), "the run has no drop"
     nulls = _nulls(claim, found) if any(each is not None for each in values) else {}
     return Verdict(
@@ -71,6 +71,12 @@ def _judge(name: str, claim: Claim, found: Findings) -> Verdict:
         tuple(null for null, value in nulls.items() if value is not None and value in claim.bound),
         (why,) if why else (),
     )
+
+
+def _has_no_drop(claim: Claim, found: Findings) -> bool:
+    """Whether a run of the kind that the claim is about has its losses, and no drop in them."""
+    run = found.run
+    return run.objective.kind == claim.kind and run.drop is None and len(run.metrics["step"]) > 0
 
 
 def _cannot(claim: Claim, found: Findings) -> str:
