@@ -13,10 +13,10 @@ from abruptlab.experiments.evaluation import held_out
 from abruptlab.experiments.progress import (
     first_move,
     hidden_and_attention,
-    mean_cosine,
     measure_progress,
 )
 from abruptlab.figures.progress import draw_progress
+from abruptlab.model.collapse import mean_cosine
 from abruptlab.model.encoder import Encoder
 from abruptlab.paper import Findings, judge
 from abruptlab.paper.progress import CLAIMS

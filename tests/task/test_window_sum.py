@@ -141,7 +141,7 @@ def test_a_configuration_of_it_is_read_back() -> None:
     ("text", "message"),
     [
         ('[task]\nkind = "window-sum"\n', "model.kind: expected decoder"),
-        ('[task]\nkind = "windows"\n', "task.kind: expected one of matrix, window-sum, got windows"),
+        ('[task]\nkind = "windows"\n', "task.kind: expected one of addition, .*, window-sum, got windows"),
         ('[task]\nkind = "window-sum"\nrank = 2\n', "unknown field task.rank; there are: .*task.modulus"),
         ('[task]\nkind = "window-sum"\nwindow = 17\n', r"window: expected 1 to length \(16\), got 17"),
         ("[task]\nlength = 3\n", "unknown field task.length; there are: .*task.rank"),
@@ -216,7 +216,7 @@ def test_show_and_watch(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
 def test_figures(run: Run, tmp_path: Path) -> None:
     main(["figures", str(run.folder), "--out", str(tmp_path), "--matrices", "16"])
     made = {path.name for path in (tmp_path / "figures").glob("*.png")}
-    assert made == {"figure_losses.png", "figure_answer-progress.png", "figure_answer-attention.png"}
+    assert made == {f"figure_{name}.png" for name in ("plateau", "losses", "answer-progress", "answer-attention")}
 
 
 def test_no_claim_about_matrices_is_judged(run: Run) -> None:
@@ -241,4 +241,4 @@ def test_a_sweep_over_its_windows(tmp_path: Path) -> None:
     assert [(row["label"], row["state"]) for row in rows] == [("window 1", "done"), ("window 2", "done")]
     assert all(row["loss_answer"] > 0 for row in rows)
     main(["report", str(out)])
-    assert "loss over the answer over that of not reading the prompt" in (out / "index.html").read_text()
+    assert "loss over the answer over that of reading nothing" in (out / "index.html").read_text()

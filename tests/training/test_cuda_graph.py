@@ -120,6 +120,7 @@ def test_metrics_stay_and_a_batch_may_go() -> None:
     [
         ({}, "cpu", 1, "compile graph: expected a CUDA device, got cpu"),
         ({"optimizer": "muon"}, "cuda", 1, "compile graph: expected optimizer adam, adamw or sgd, .* got muon"),
+        ({"useful_attention": 2.5}, "cuda", 1, "compile graph: expected useful_attention 1, got 2.5"),
         ({}, "cuda:1", 2, "compile graph: expected one process, got 2"),
     ],
 )

@@ -6,9 +6,8 @@ layer's, the states that the read-out sees, as in the authors' code. *Attention 
 useful places of each query, which the task names (`Objective.useful`); that of the run is the mean over all heads.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,8 +18,8 @@ from torch import Tensor
 from abruptlab.experiments.evaluation import Estimate, held_out_examples, over_matrices, parts
 from abruptlab.experiments.losses import Curves, measure_curves
 from abruptlab.experiments.result import Outlined
-from abruptlab.model import sites
 from abruptlab.model.build import Model
+from abruptlab.model.collapse import asked, collapse_and_attention
 from abruptlab.system.devices import choose_device
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ def measure_progress(
         collapse=_measure(collapse, collapse[:, -1], at, moving),
         attention=_measure(attention.mean(2), attention.mean((1, 2)), at, moving),
         heads=over_matrices(attention),
-        uniform=_uniform(batch, objective).numpy(),
+        uniform=uniform_attention(batch, objective).numpy(),
     )
 
 
@@ -86,52 +85,21 @@ def hidden_and_attention(
     model: Model, batch: "Examples", objective: "Objective"
 ) -> tuple[Float[Tensor, "layer matrix"], Float[Tensor, "layer head matrix"]]:
     """Representation collapse of each layer and attention progress of each head, for each example, on the CPU."""
-    useful = _asked(objective.useful(batch), objective)
-    collapse = torch.empty(model.config.layers, len(useful), dtype=torch.float64)
-    attention = torch.empty(model.config.layers, model.config.heads, len(useful), dtype=torch.float64)
-
-    def see_states(layer: int, where: slice, states: Tensor) -> Tensor:
-        collapse[layer, where] = mean_cosine(_asked(states, objective)).cpu()
-        return states
-
-    def see_pattern(layer: int, where: slice, pattern: Tensor) -> Tensor:
-        size = _asked(pattern.abs(), objective, -2)
-        inside = (size * useful[where, None].to(size.device)).sum((-2, -1)) / size.sum((-2, -1))
-        attention[layer, :, where] = inside.T.cpu()
-        return pattern
-
-    # each activation is replaced by itself and measured as it passes: one layer's attention is in memory at a time
-    for where, tokens in parts(model, objective.inputs(batch)):
-        seen: dict[str, Callable[[Tensor], Tensor]] = {}
-        for layer in range(model.config.layers):
-            seen[f"blocks.{layer}.resid_post"] = partial(see_states, layer, where)
-            seen[f"blocks.{layer}.attn.pattern"] = partial(see_pattern, layer, where)
-        with torch.no_grad(), sites.replace(model, seen):
-            model(tokens)
+    each = [
+        collapse_and_attention(model, batch[where].to(tokens.device), objective)
+        for where, tokens in parts(model, batch.tokens)
+    ]
+    collapse, attention = (torch.cat(measure, -1).cpu().double() for measure in zip(*each, strict=True))
     return collapse, attention
 
 
-def mean_cosine(states: Float[Tensor, "matrix pos width"]) -> Float[Tensor, " matrix"]:
-    """The mean cosine similarity of the states at two different places; NaN if there is only one."""
-    unit = torch.nn.functional.normalize(states.double(), dim=-1)
-    places = states.shape[1]
-    return (unit.sum(1).square().sum(-1) - places) / (places * (places - 1))  # |Σu|² holds each pair twice, and itself
-
-
-def _uniform(batch: "Examples", objective: "Objective") -> Float[Tensor, ""]:
+def uniform_attention(batch: "Examples", objective: "Objective") -> Float[Tensor, ""]:
     """The progress of attending alike to all places that a query sees: all of them, or for a decoder those up to it."""
-    useful = _asked(objective.useful(batch), objective).double()
+    useful = asked(objective.useful(batch), objective).double()
     if objective.answer == 0:
         return useful.mean()
     seen = objective.answer + torch.arange(useful.shape[1])
     return (useful.sum(-1) / seen).mean()
-
-
-def _asked(values: Tensor, objective: "Objective", axis: int = 1) -> Tensor:
-    """Of the places along an axis, those of which something is asked: all of a matrix, an encoder's; from the
-    separator on, a decoder's."""
-    first = max(0, objective.answer - 1)
-    return values.narrow(axis, first, values.shape[axis] - first)
 
 
 def _measure(

@@ -3,7 +3,7 @@
 Every parameter belongs to exactly one single group; the combinations have the modules of several.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from torch.nn import Parameter
 
@@ -47,21 +47,17 @@ def parameters_of(model: Model, names: Iterable[str]) -> dict[str, Parameter]:
     }
 
 
-def transplant(model: Model, finished: Model, trained: Iterable[str]) -> None:
-    """Put all parameters of `finished` but those of the groups `trained` into `model`, and freeze them there
-    (figure 8); without such groups put in all, and freeze none.
+def transplant(model: Model, finished: Model, names: Collection[str]) -> None:
+    """Put the parameters of `finished` that have these names into `model` (figure 8).
 
-    Raises `ConfigError` for models of different shapes, and for groups that do not exist.
+    Raises `ConfigError` for models of different shapes.
     """
-    kept = parameters_of(model, trained)
     theirs = dict(finished.named_parameters())
     ours = dict(model.named_parameters())
     if {name: parameter.shape for name, parameter in ours.items()} != {name: old.shape for name, old in theirs.items()}:
         raise ConfigError("start: expected a run whose model has the sizes of this one")
-    for name, parameter in ours.items():
-        if name not in kept:
-            parameter.data.copy_(theirs[name].data)
-            parameter.requires_grad_(not kept)
+    for name in names:
+        ours[name].data.copy_(theirs[name].data)
 
 
 def _modules(group: str) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from abruptlab.run.checkpoints import (
     saved_steps,
 )
 from abruptlab.run.drop import Drop, find_drop
+from abruptlab.run.measures import MEASURES, PLACES, read_measures
 from abruptlab.run.metrics import Row, read_rows
 from abruptlab.run.shown import as_html, as_text
 from abruptlab.task.base import Objective
@@ -102,6 +103,17 @@ class Run:
         rows = [row for row in self._rows if any(name.startswith("weight_norm/") for name in row)]
         names = [name for name in (rows[0] if rows else ()) if "_norm/" in name]
         return _table(rows, names)
+
+    @cached_property
+    def measures(self) -> dict[str, Shaped[np.ndarray, "time *place"]]:
+        """`step`, MEASURES and PLACES (`[time, place]`): a row for each step at which they were taken
+        (`TrainingConfig.measure_every`), of the weights after that many updates; without rows if none were.
+
+        Raises `RunError`, naming the line, if the file is damaged.
+        """
+        rows = read_measures(self.folder / "measures.jsonl")
+        table = {name: np.array([row[name] for row in rows], dtype=np.float64) for name in (*MEASURES, PLACES)}
+        return {"step": np.array([row["step"] for row in rows], dtype=np.int64), **table}
 
     @cached_property
     def drop(self) -> Drop | None:

@@ -14,13 +14,14 @@ from abruptlab.system.memory import keep_freed_memory, require_memory
 from abruptlab.system.provenance import device_name, versions
 from abruptlab.system.signals import finish_on_interrupt
 from abruptlab.training.cuda_graph import require_capturable
+from abruptlab.training.measures import Measures
 from abruptlab.training.needs import training_needs
 from abruptlab.training.norms import Norms
 from abruptlab.training.notebook import silent_or_notebook
 from abruptlab.training.optimizers import set_learning_rate
 from abruptlab.training.ranks import Ranks
 from abruptlab.training.recorder import Follower, Recorder
-from abruptlab.training.schedules import is_checkpoint, is_measured, learning_rate
+from abruptlab.training.schedules import emphasis, is_checkpoint, is_measured, learning_rate, takes_measures
 from abruptlab.training.state import initial_state
 from abruptlab.training.trackers import TrackerName, Trackers, require_trackers
 from abruptlab.training.update import compiles, require_compiler, update_of
@@ -88,11 +89,14 @@ def train(
         recorder.restore(state, warn)
         ranks.share(state)
         update = update_of(state, config, where)
+        measures = Measures(config) if config.training.measure_every else None
         norms = Norms(state.model)
         with Trackers(track if ranks.leads else (), config, Path(folder), recorder, warn) as trackers:
             reporter = _Reporter(recorder, config, report or silent_or_notebook(), trackers)
             for batch in config.task.stream(config.training.batch, config.seed, state.step, where):
                 stop = state.step == config.training.steps or ranks.any(interrupted.is_set())
+                if measures and ranks.leads and takes_measures(config.training, state.step):
+                    recorder.keep_measures(state.step, measures.of(state.model, emphasis(config.training, state.step)))
                 if stop or is_checkpoint(config.training, state.step):
                     recorder.save(state)
                 if stop:

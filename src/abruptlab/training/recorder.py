@@ -28,6 +28,7 @@ from abruptlab.run.checkpoints import (
 )
 from abruptlab.run.divergence import BLOCK, HELD, RISE, find_divergence
 from abruptlab.run.drop import find_drop
+from abruptlab.run.measures import append_measures, keep_measures_before
 from abruptlab.run.metrics import Row, Rows, Signature, as_line, read_rows
 from abruptlab.run.run import ALWAYS
 from abruptlab.run.set_aside import SetAside
@@ -53,6 +54,7 @@ class Recorder:
         self._objective = config.objective
         self._names = self._objective.names
         self._waiting: list[tuple[int, Float[Tensor, " metric"], float, float, dict[str, Tensor]]] = []
+        self._measured: list[tuple[int, Float[Tensor, " value"]]] = []
         self._lock = FileLock(folder / ".lock", blocking=False)
         self._set_aside = SetAside(folder)
         self._signature = Signature()
@@ -63,6 +65,11 @@ class Recorder:
     def metrics_file(self) -> Path:
         """Where the metrics are appended."""
         return self.folder / "metrics.jsonl"
+
+    @property
+    def measures_file(self) -> Path:
+        """Where the measures are appended, if there are any."""
+        return self.folder / "measures.jsonl"
 
     @property
     def checkpoints(self) -> Path:
@@ -201,6 +208,7 @@ class Recorder:
                 moved = [checkpoint_folder(self.checkpoints, step) for step in later]
                 self._set_aside.take(min(until, self.config.training.steps), dropped, moved)
                 write_atomically(self.metrics_file, kept)
+            keep_measures_before(self.measures_file, start)
             self._set_aside.let_go(start)
         self.rows = rows.rows[:start]
         self._signature = Signature(kept)
@@ -214,17 +222,25 @@ class Recorder:
         elapsed = self._seconds_before + time.perf_counter() - self._clock
         self._waiting.append((step, metrics, rate, elapsed, norms or {}))
 
+    def keep_measures(self, step: int, values: Float[Tensor, " value"]) -> None:
+        """Note the measures of a step (`Measures.of`), still on the device."""
+        self._measured.append((step, values))
+
     @property
     def waiting(self) -> int:
         """How many steps' metrics have not been flushed yet."""
         return len(self._waiting)
 
     def flush(self) -> list[Row]:
-        """Bring the waiting metrics from the device into the metrics file; returns the new rows.
+        """Bring the waiting metrics and measures from the device into their files; returns the metrics' new rows.
 
         Raises `DivergedError` at a NaN or infinite loss, naming the step and the last good checkpoint. A checkpoint
         taken at that very step, whose weights are the ones that gave this loss, is deleted.
         """
+        if self._measured:
+            with self._writing():
+                append_measures(self.measures_file, [(step, values.cpu().numpy()) for step, values in self._measured])
+            self._measured.clear()
         if not self._waiting:
             return []
         table = torch.stack([metrics for _, metrics, *_ in self._waiting]).cpu().numpy()
@@ -323,6 +339,9 @@ class Follower:
     def keep(
         self, step: int, metrics: Float[Tensor, " metric"], rate: float, norms: dict[str, Tensor] | None = None
     ) -> None:
+        pass
+
+    def keep_measures(self, step: int, values: Float[Tensor, " value"]) -> None:
         pass
 
     def flush(self) -> None:

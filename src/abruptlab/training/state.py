@@ -6,7 +6,7 @@ import torch
 
 from abruptlab.config import RunConfig
 from abruptlab.model.build import Model, new_model
-from abruptlab.model.groups import transplant
+from abruptlab.model.groups import parameters_of, transplant
 from abruptlab.run.pretrained import find_run
 from abruptlab.task.counter import generator
 from abruptlab.training.optimizers import build_optimizers
@@ -35,7 +35,11 @@ def initial_model(config: RunConfig, device: torch.device | str = "cpu") -> Mode
     model = new_model(config)
     model.initialise(generator(config.seed, 2))
     start = config.start
+    every, trained = dict(model.named_parameters()).keys(), parameters_of(model, start.trained).keys()
     if start.run:
         step = int(start.step) if start.step.isdecimal() else start.step
-        transplant(model, find_run(start.run).load(step), start.trained)
+        taken = parameters_of(model, start.taken).keys() if start.taken else every - trained
+        transplant(model, find_run(start.run).load(step), taken)
+    for name in parameters_of(model, start.frozen).keys() | (every - trained if trained else set()):
+        model.get_parameter(name).requires_grad_(False)
     return model.to(device)

@@ -8,9 +8,11 @@ from torch.nn.utils import clip_grad_norm_
 from abruptlab.config import RunConfig, TrainingConfig
 from abruptlab.errors import ConfigError
 from abruptlab.model.build import Model
+from abruptlab.model.emphasis import emphasised
 from abruptlab.task.examples import Examples
 from abruptlab.training.cuda_graph import CudaGraphs, GraphedStep, Step
 from abruptlab.training.ranks import Ranks
+from abruptlab.training.schedules import emphasis
 from abruptlab.training.state import TrainingState
 
 CPU_PART_BYTES = 64 * 2**20  # at the paper's size half the memory of the whole batch, at the same speed or better
@@ -37,9 +39,9 @@ class Update:
 
     def __init__(self, state: TrainingState, config: RunConfig, device: torch.device) -> None:
         self._state = state
+        self._training = config.training
         self._objective = config.objective
         self._part = part_size(config, device)
-        self._clip_norm = config.training.clip_norm
         self._ranks = Ranks()
         self._precision = torch.autocast(
             device.type,
@@ -55,17 +57,19 @@ class Update:
         counts = objective.counts(batch)
         sums = torch.zeros_like(counts)
         share = self._ranks.part(batch)
+        factor = emphasis(self._training, self._state.step)
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
         for first in range(0, len(share), self._part):
-            with self._precision:
-                part_sums = objective.sums(model, share[first : first + self._part])
+            examples = share[first : first + self._part]
+            with self._precision, emphasised(model, objective, examples, factor):
+                part_sums = objective.sums(model, examples)
             (part_sums[0] / counts[0]).backward()
             sums += part_sums.detach()
         gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
         self._ranks.add([sums, *gradients])
-        if self._clip_norm is not None:
-            clip_grad_norm_(model.parameters(), self._clip_norm)
+        if self._training.clip_norm is not None:
+            clip_grad_norm_(model.parameters(), self._training.clip_norm)
         for optimizer in optimizers:
             optimizer.step()
         return sums / counts
