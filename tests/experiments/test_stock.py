@@ -14,8 +14,8 @@ from abruptlab.experiments.evaluation import held_out
 from abruptlab.experiments.patching import Patch, negated, predict_patched
 from abruptlab.experiments.permutation import permute
 from abruptlab.experiments.probes import probe
-from abruptlab.experiments.progress import mean_cosine
 from abruptlab.experiments.switching import switch
+from abruptlab.model.collapse import mean_cosine
 from abruptlab.model.huggingface import to_huggingface
 from abruptlab.run.pretrained import load_pretrained, pretrained_run
 
