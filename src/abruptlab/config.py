@@ -332,7 +332,7 @@ def _task_from_table(table: dict) -> Task:
     from pydantic import TypeAdapter, ValidationError
 
     kind = table.get("kind", MatrixTask.kind)
-    require(kind in TASKS, "task.kind", f"one of {', '.join(TASKS)}", kind)
+    require(isinstance(kind, str) and kind in TASKS, "task.kind", f"one of {', '.join(TASKS)}", kind)
     fields = {name: value for name, value in table.items() if name != "kind"}
     try:
         return TypeAdapter(TASKS[kind]).validate_python(fields)

@@ -84,9 +84,9 @@ def test_reproduce_of_a_file_is_not_the_laptop_s(mine: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["train", "smoke", "--config", "FILE"], "expected a preset or --config, got both: smoke, FILE"),
-        (["train", "--config=FILE", "smoke"], "expected a preset or --config, got both: smoke, FILE"),
-        (["reproduce", "smoke", "--config=FILE"], "expected a preset or --config, got both: smoke, FILE"),
+        (["train", "smoke", "--config", "FILE"], "expected a preset, --config or --from, got several: smoke, FILE"),
+        (["train", "--config=FILE", "smoke"], "expected a preset, --config or --from, got several: smoke, FILE"),
+        (["reproduce", "smoke", "--config=FILE"], "expected a preset or --config, got several: smoke, FILE"),
         (["train", "--config", "FILE", "--config", "nosuch.toml"], "--config: expected once, got it 2 times"),
         (["train", "--config=FILE", "--config=FILE"], "--config: expected once, got it 2 times"),
         (["train", "smoke", "--steps", "2", "--steps=3"], "--steps: expected once, got it 2 times"),

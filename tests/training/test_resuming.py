@@ -182,6 +182,16 @@ def test_an_edited_configuration_is_noticed(which: str, field: str, request: pyt
     assert content(folder) | {".lock": 0} == before | {".lock": 0}
 
 
+def test_a_run_that_cannot_be_gone_on_with_cannot_be_trained_on_either(finished: Path) -> None:
+    without_optimizers(finished)
+    before = content(finished)
+    longer = replace(SMOKE, training=replace(SMOKE.training, steps=2 * LAST))
+    with pytest.raises(RunError, match=r"cannot be gone on with: cannot read .*optimizer\.safetensors"):
+        train(longer, finished, resume=True, device="cpu")
+    assert content(finished) | {".lock": 0} == before | {".lock": 0}
+    assert train(SMOKE, finished, resume=True, device="cpu").finished
+
+
 def test_the_name_of_a_run_may_be_changed(finished: Path) -> None:
     path = finished / "config.toml"
     path.write_text(path.read_text().replace('name = "smoke"', 'name = "first"'))

@@ -104,10 +104,8 @@ class Recorder:
                 self._lock.acquire()
             except Timeout:
                 raise RunError(f"{self.folder} is being written by another process") from None
-            path = self.folder / "config.toml"
-            if not found or RunConfig.read(path).training.steps < self.config.training.steps:
-                write_atomically(path, self.config.to_toml())
             if not found:
+                write_atomically(self.folder / "config.toml", self.config.to_toml())
                 self.checkpoints.mkdir(exist_ok=True)
         return self
 
@@ -201,7 +199,10 @@ class Recorder:
         """Set aside what was made after the checkpoint of `start`."""
         kept, dropped = rows.data[: rows.size(start)], rows.data[rows.size(start) :]
         later = [step for step in saved_steps(self.checkpoints) if step > start]
+        config = self.folder / "config.toml"
         with self._writing():
+            if RunConfig.read(config).training.steps < self.config.training.steps:
+                write_atomically(config, self.config.to_toml())
             delete_unfinished(self.checkpoints)
             if dropped or later:
                 until = max([start + len(dropped.splitlines()), *later])
