@@ -8,7 +8,7 @@ import torch
 
 from abruptlab.config import RunConfig
 from abruptlab.presets import init_std, preset
-from abruptlab.training.loop import compiles
+from abruptlab.training.update import compiles
 from benchmarks.ours import Ours
 from benchmarks.reference import Reference
 

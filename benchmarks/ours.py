@@ -1,6 +1,5 @@
 """Our training step, with all that a step costs: drawing the data, the update, the metrics and their way to disk."""
 
-from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -12,9 +11,9 @@ from abruptlab.model.encoder import Encoder
 from abruptlab.system.memory import keep_freed_memory
 from abruptlab.task.matrices import BLOCK, stream
 from abruptlab.training.cuda_graph import WARM_UP
-from abruptlab.training.loop import initial_model, step_of, train_step
-from abruptlab.training.optimizers import build_optimizers
 from abruptlab.training.recorder import Recorder
+from abruptlab.training.state import TrainingState, initial_state
+from abruptlab.training.update import Update, update_of
 from benchmarks.clock import seconds
 
 
@@ -25,9 +24,7 @@ class Ours:
         self.config = config
         self.device = device
         self.warm_up = WARM_UP + 1 if config.training.compile == "graph" else 1  # with the capture
-        model = initial_model(config, device)
-        optimizers = build_optimizers(config.training, model)
-        self.step = step_of(model, optimizers, config, device)
+        self.step = update_of(initial_state(config, device), config, device)
         keep_freed_memory()
         self.recorder = Recorder(config, folder, resume=True, made_with={})
         self._next = 0  # the first step of the next block
@@ -59,7 +56,7 @@ class Overhead(Ours):
     def __init__(self, config: RunConfig, device: torch.device, folder: Path) -> None:
         super().__init__(config, device, folder)
         model = _Instant(config.training.batch, config.matrices.positions).to(device)
-        self.step = partial(train_step, model, [], config)
+        self.step = Update(TrainingState(model, []), config, device)
 
 
 class _Instant(Encoder):

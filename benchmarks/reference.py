@@ -22,7 +22,7 @@ from abruptlab.config import RunConfig
 from abruptlab.model.encoder import Encoder
 from abruptlab.model.huggingface import to_huggingface
 from abruptlab.task.vocabulary import MASK
-from abruptlab.training.loop import initial_model
+from abruptlab.training.state import initial_model
 from benchmarks.clock import seconds
 
 FRESH = 64  # matrices of the second evaluation

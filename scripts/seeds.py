@@ -9,7 +9,6 @@ seeds_claims.csv, .md and .tex (every claim's number and verdict on each run, fr
 import json
 import shlex
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,25 +20,24 @@ from abruptlab.experiments.losses import smooth
 from abruptlab.figures.save import save_figure, save_table
 from abruptlab.figures.style import REFERENCE, new_figure, paper_style
 from abruptlab.figures.table import Table
-from abruptlab.paper import CLAIMS, Findings, judge
-from abruptlab.paper.training import FALLEN
+from abruptlab.paper import Findings, read_verdicts, together
+from abruptlab.paper.training import FALLEN, fallen
 from abruptlab.run.run import Run
 from abruptlab.system.files import write_atomically
 
 
 def row(run: Run) -> dict[str, object]:
     """A run's line of the table."""
-    completed = replace(CLAIMS["completion"], kind=run.objective.kind)  # its number is of whatever drops
-    [completion] = judge(Findings(run), {"completion": completed})
     drop = run.drop
+    left = None if drop is None else float(f"{fallen(Findings(run)):.4g}")
     return {
         "seed": run.config.seed,
         "steps": len(run.metrics["step"]),
         "plateau": drop and round(drop.plateau, 4),
         "onset": drop and drop.onset,
         "end": drop and drop.end,
-        "final_over_plateau": completion.measured,
-        "falls_below_a_fifth": completion.holds,
+        "final_over_plateau": left,
+        "falls_below_a_fifth": None if left is None else left <= FALLEN,
         "seconds": round(float(run.metrics["elapsed_s"][-1])),
         "made_with": run.made_with,
     }
@@ -47,17 +45,14 @@ def row(run: Run) -> dict[str, object]:
 
 def claims(runs: list[Run]) -> Table:
     """Every claim's number and verdict on each run."""
-    judged = [json.loads((run.folder / "claims.json").read_text(encoding="utf-8")) for run in runs]
-    words = {True: "holds", False: "FAILS"}
-    rows = [
-        (
-            of_each[0]["claim"],
-            of_each[0]["expected"],
-            *("–" if each["holds"] is None else f"{each['measured']:.3g} {words[each['holds']]}" for each in of_each),
-        )
-        for of_each in zip(*judged, strict=True)
-    ]
-    return Table(("claim", "expected", *(f"seed {run.config.seed}" for run in runs)), tuple(rows))
+    words = {True: "holds", False: "FAILS", None: "–"}
+    rows = []
+    for verdict in together([read_verdicts(run.folder) for run in runs]):
+        each = zip(verdict.numbers, verdict.within, strict=True)
+        cells = ("–" if number is None else f"{number:.3g} {words[within]}" for number, within in each)
+        rows.append((verdict.claim, verdict.quantity, verdict.bound, *cells, verdict.null, verdict.said))
+    seeds = (f"seed {run.config.seed}" for run in runs)
+    return Table(("claim", "number", "bound", *seeds, "null", "verdict"), tuple(rows))
 
 
 @paper_style()

@@ -15,7 +15,7 @@ if os.environ.get("CHECK_SHAPES", "yes") == "yes":  # torch.compile cannot compi
     install_import_hook("abruptlab", "beartype.beartype")
 
 from abruptlab.model.encoder import Encoder
-from abruptlab.task.matrices import generator
+from abruptlab.task.counter import generator
 
 settings.register_profile("abruptlab", deadline=None, max_examples=50)
 settings.load_profile("abruptlab")

@@ -11,7 +11,7 @@ from abruptlab.model.build import Model
 from abruptlab.run.checkpoints import delete_checkpoint, save_checkpoint, saved_steps
 from abruptlab.run.run import Run
 from abruptlab.sweep.file import Point, Sweep
-from abruptlab.training.loop import initial_model
+from abruptlab.training.state import initial_model
 
 STEPS, ONSET, END = 4000, 1500, 2000
 CONFIG = RunConfig(

@@ -22,12 +22,15 @@ LONG = (
     "abruptlab reproduce",
     *(f"abruptlab train {preset}" for preset in ("laptop", "paper", "base", "gpt")),
     *("abruptlab sweep width.toml", "abruptlab sweep smoke --jobs"),
-    *("abruptlab sweep variants", "abruptlab sweep components", "abruptlab report laptop"),
+    *(f"abruptlab sweep {name}" for name in ("variants", "components", "plateau", "repeat")),
+    "abruptlab report laptop",
 )
 FILE = re.compile(r"# ((?:src|tests)/\S+\.py)\n")  # at the head of a block that is a file of the repository
 # what is not ours, needs a network, or has a test of its own
 KNOWN = ("git", "cd", "pip", "pipx", "uvx", "ray", "pkill", "hf", "sbatch")
-LEFT_BEHIND = ("runs/sweeps/variants", "runs/sweeps/components")  # what the last two would have left
+LEFT_BEHIND = tuple(
+    f"runs/{run}" for run in ("sweeps/variants", "sweeps/components", "sweeps/plateau", "window-sum-seed0")
+)
 
 
 def blocks(page: Path, language: str) -> list[str]:

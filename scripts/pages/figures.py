@@ -3,10 +3,9 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from abruptlab.paper import FIGURES, TABLES, Verdict
-from abruptlab.paper.ledger import Entry, ledger, named, read_verdicts
+from abruptlab.paper import FIGURES, TABLES, Verdict, read_verdicts
+from abruptlab.paper.ledger import Entry, ledger
 
-SAID = {True: "holds", False: "**fails**", None: "not judged"}
 BESIDE = "laptop"  # the results in which figures and claims without a number in the paper are looked for
 
 
@@ -16,7 +15,11 @@ def all_figures(results: Path) -> str:
     entries = ledger(results)
     made = [entry for entry in entries if entry.command]
     beside = [name for name, spec in FIGURES.items() if not name[0].isdigit() and not spec.sweep]
-    of_the_text = [verdict for verdict in read_verdicts(results / BESIDE) if not named(verdict) and _judged(verdict)]
+    of_the_text = [
+        verdict
+        for verdict in read_verdicts(results / BESIDE)
+        if verdict.judged and not any(figure[0].isdigit() for figure in verdict.figures) and not verdict.tables
+    ]
     return "\n\n".join(
         [
             _overview(entries),
@@ -61,15 +64,11 @@ def _drawing(name: str, results: Path, home: str, command: str) -> str:
 
 
 def _claims(verdicts: Iterable[Verdict]) -> str:
-    rows = ["| claim | verdict | number | bound |", "|---|---|---|---|"]
+    rows = ["| claim | verdict | number | bound | null |", "|---|---|---|---|---|"]
     for verdict in verdicts:
-        quantity, _, bound = verdict.expected.rpartition(": ")
-        number = "–" if verdict.measured is None else f"{verdict.measured:.3g}"
-        said = SAID[verdict.holds] + f" ({verdict.note})" * bool(verdict.note)
-        cells = (f"{verdict.claim}<br>*{quantity}*", said, number, bound)
+        said = verdict.said if verdict.outcome in ("holds", "not judged") else f"**{verdict.said}**"
+        said += f" ({'; '.join(verdict.notes)})" * bool(verdict.notes)
+        claim = f"{verdict.claim} ({verdict.place})<br>*{verdict.quantity}*"
+        cells = (claim, said, verdict.number, verdict.bound, verdict.null)
         rows.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
     return "\n".join(rows)
-
-
-def _judged(verdict: Verdict) -> bool:
-    return verdict.holds is not None

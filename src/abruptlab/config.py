@@ -16,6 +16,7 @@ from abruptlab.errors import ConfigError
 from abruptlab.task import TASKS
 from abruptlab.task.base import STRICT, Task, require, require_words
 from abruptlab.task.matrix import MatrixTask
+from abruptlab.task.sequence import SequenceTask
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
@@ -31,7 +32,9 @@ GROUP_NAMES = (  # of a model's parameters, by name; `abruptlab.model.groups` sa
     "layer-norms",
     "read-out",
     "attention",
+    "embeddings",
     "layers-but-qkv",
+    "not-attention",
     "all-but-qkv",
 )
 
@@ -100,6 +103,11 @@ class TrainingConfig:
     """Muon takes the layers' weight matrices; Adam takes all else."""
     learning_rate: float = 1e-4
     """Peak learning rate."""
+    other_learning_rate: float | None = None
+    """muon: that of all else, in the same schedule (default: the same)."""
+    muon_scale: Literal["adam", "spectral"] = "adam"
+    """muon: an update of Adam's size for the same rate, or of a spectral norm of the rate (times √(rows/columns) of
+    tall matrices), as first published."""
     schedule: Literal["constant", "cosine"] = "constant"
     """After the warm-up: constant, or cosine to zero at the last step."""
     warmup_steps: int = 0
@@ -123,6 +131,13 @@ class TrainingConfig:
     """Steps between the checkpoints that are kept, besides step 0, the powers of two and the last step."""
     rolling_every: int = 250
     """Steps between the checkpoints of the rolling window; those around the drop are kept."""
+    measure_every: int = 0
+    """Sequences: steps between measures of what the model writes, its hidden states and its attention; 0: never."""
+    useful_attention: float = 1.0
+    """The attention to what the answer needs is multiplied by this, in training and in measures (softmax attention is
+    then normalised again)."""
+    useful_from: int = 0
+    """The step from which on it is."""
     norms_every: int | None = None
     """Steps between the rows of metrics that also have the norms of weights and gradients by group (default: none)."""
 
@@ -138,18 +153,27 @@ class TrainingConfig:
         require(0 <= self.warmup_steps <= self.steps, "warmup_steps", f"0 to steps ({self.steps})", self.warmup_steps)
         require(0 <= self.weight_decay < math.inf, "weight_decay", "0 or more, finite", self.weight_decay)
         require(0 <= self.momentum < 1, "momentum", "0 to below 1", self.momentum)
+        for name in ("other_learning_rate", "clip_norm"):
+            value = getattr(self, name)
+            require(value is None or 0 < value < math.inf, name, "above 0 and finite", value)
+        muon = self.optimizer == "muon" or (self.other_learning_rate is None and self.muon_scale == "adam")
+        require(muon, "other_learning_rate, muon_scale", "those of Muon alone", self.optimizer)
+        require(self.measure_every >= 0, "measure_every", "0 or more", self.measure_every)
+        require(0 <= self.useful_attention < math.inf, "useful_attention", "0 or more, finite", self.useful_attention)
+        require(0 <= self.useful_from <= self.steps, "useful_from", f"0 to steps ({self.steps})", self.useful_from)
         require(all(0 <= beta < 1 for beta in self.betas), "betas", "two of 0 to below 1", self.betas)
         require(0 < self.eps < math.inf, "eps", "above 0 and finite", self.eps)
         adam = (self.betas, self.eps) == (TrainingConfig.betas, TrainingConfig.eps)
         require(adam or self.optimizer != "sgd", "betas, eps", "the usual ones (sgd has none)", (self.betas, self.eps))
-        clip = self.clip_norm
-        require(clip is None or 0 < clip < math.inf, "clip_norm", "above 0 and finite", clip)
 
 
 @dataclass(frozen=True)
 class StartConfig:
-    """Weights to start from instead of fresh ones: those of another run's checkpoint, all of them trained on, or some
-    parts trained from scratch and the others kept as they are (figure 8)."""
+    """Weights to start from instead of fresh ones, those of another run's checkpoint: all of them, or all but some
+    parts that alone are trained (figure 8), or those of some parts; and parts that are never trained.
+
+    Parts are the groups of parameters of `abruptlab.model.groups`.
+    """
 
     __pydantic_config__: ClassVar = STRICT
 
@@ -158,21 +182,32 @@ class StartConfig:
     step: str = "final"
     """Its checkpoint: a step, or the name of a milestone."""
     trained: tuple[str, ...] = ()
-    """The groups of parameters that are trained from scratch (`abruptlab.model.groups`), all others being frozen; none:
-    everything starts from the checkpoint, and is trained."""
+    """These parts are trained from scratch, all others start from the checkpoint and are frozen."""
+    taken: tuple[str, ...] = ()
+    """These parts start from the checkpoint, all others afresh; all are trained."""
+    frozen: tuple[str, ...] = ()
+    """These parts stay as they start."""
 
     def __str__(self) -> str:
         """From where the weights come, in words."""
-        if not self.run:
-            return "fresh weights"
         where = f"{self.run}, step {self.step}" if self.step.isdecimal() else f"{self.run}, {self.step}"
-        return f"{where}, with fresh {', '.join(self.trained)} alone in training" if self.trained else where
+        if self.trained:
+            where += f", with fresh {', '.join(self.trained)} alone in training"
+        if self.taken:
+            where += f", its {', '.join(self.taken)} alone"
+        frozen = f", {', '.join(self.frozen)} frozen" if self.frozen else ""
+        return (where if self.run else "fresh weights") + frozen
 
     def __post_init__(self) -> None:
-        require(bool(self.run) or not self.trained, "start.trained", "start.run beside it", self.trained)
+        for name in ("trained", "taken"):
+            require(
+                bool(self.run) or not getattr(self, name), f"start.{name}", "start.run beside it", getattr(self, name)
+            )
+        require(not (self.trained and self.taken), "start.taken", "no start.trained beside it", self.taken)
         require(bool(self.run) or self.step == "final", "start.step", "start.run beside it", self.step)
-        for group in self.trained:
-            require(group in GROUP_NAMES, "start.trained", f"some of {', '.join(GROUP_NAMES)}", group)
+        for name in ("trained", "taken", "frozen"):
+            for group in getattr(self, name):
+                require(group in GROUP_NAMES, f"start.{name}", f"some of {', '.join(GROUP_NAMES)}", group)
 
 
 @dataclass(frozen=True)
@@ -194,6 +229,8 @@ class RunConfig:
         require(self.name.replace("-", "").replace("_", "").isalnum(), "name", "letters, digits, - and _", self.name)
         require(0 <= self.seed < 2**63, "seed", "0 to 2⁶³ − 1", self.seed)
         self.task.require_model(self.model.kind, self.model.positions)
+        measured = self.training.measure_every == 0 or isinstance(self.task, SequenceTask)
+        require(measured, "training.measure_every", "0 (the task writes no answers)", self.training.measure_every)
 
     @property
     def objective(self) -> "Objective":

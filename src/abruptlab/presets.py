@@ -4,6 +4,13 @@ import math
 
 from abruptlab.config import MatrixTask, ModelConfig, RunConfig, TrainingConfig
 from abruptlab.errors import ConfigError
+from abruptlab.task.addition import Addition
+from abruptlab.task.concatenated import ConcatenatedWindows
+from abruptlab.task.copying import Copy
+from abruptlab.task.histogram import Histogram
+from abruptlab.task.permutation import Permutation
+from abruptlab.task.repeat import Repeat
+from abruptlab.task.sequence import SequenceTask
 from abruptlab.task.window_sum import WindowSum
 
 
@@ -24,10 +31,29 @@ def _gpt(width: int) -> ModelConfig:
     )
 
 
-# The follow-up paper's: one layer, one head, linear attention.
-FOLLOW_UP = ModelConfig(
-    kind="decoder", layers=1, heads=1, width=256, mlp_width=1024, mask_embedding="trained", attention="linear"
-)
+def _follow_up(name: str, task: SequenceTask, steps: int, layers: int = 1, clip_norm: float | None = None) -> RunConfig:
+    """A run of the follow-up paper (arXiv 2506.13688), at its own size: one head, linear attention."""
+    return RunConfig(
+        name=name,
+        task=task,
+        model=ModelConfig(
+            kind="decoder",
+            layers=layers,
+            heads=1,
+            width=256,
+            mlp_width=1024,
+            mask_embedding="trained",
+            attention="linear",
+        ),
+        training=TrainingConfig(
+            steps=steps,
+            clip_norm=clip_norm,
+            checkpoint_every=max(1, steps // 8),
+            rolling_every=max(1, steps // 80),
+            measure_every=max(1, steps // 1000),
+        ),
+    )
+
 
 PRESETS: dict[str, tuple[str, RunConfig]] = {
     "smoke": (
@@ -81,6 +107,10 @@ PRESETS: dict[str, tuple[str, RunConfig]] = {
         "7×7 rank 2, width 768, 50,000 steps: the paper's main run",
         RunConfig(name="paper", training=TrainingConfig(checkpoint_every=2000)),
     ),
+    "deep": (
+        "7×7 rank 2, 12 layers of 12 heads, width 768: the model of the paper's probes in figures 20 and 21",
+        RunConfig(name="deep", model=ModelConfig(layers=12, heads=12), training=TrainingConfig(checkpoint_every=2000)),
+    ),
     "gpt": (
         "7×7 rank 2, 2 layers, 2 heads, width 256: the paper's GPT",
         RunConfig(
@@ -101,13 +131,25 @@ PRESETS: dict[str, tuple[str, RunConfig]] = {
     ),
     "window-sum": (
         "sums of neighbours modulo 17: the main run of the follow-up paper, 400 steps",
-        RunConfig(
-            name="window-sum",
-            task=WindowSum(),
-            model=FOLLOW_UP,
-            training=TrainingConfig(steps=400, checkpoint_every=50, rolling_every=5),
-        ),
+        _follow_up("window-sum", WindowSum(), 400),
     ),
+    "prefix-sum": (
+        "sums of all numbers so far, modulo 17; this and what follows: the follow-up paper's other tasks",
+        _follow_up("prefix-sum", WindowSum(window=16), 1000),
+    ),
+    "addition": ("sums of two numbers of four digits", _follow_up("addition", Addition(), 10_000)),
+    "permutation": ("numbers in the order of a permutation", _follow_up("permutation", Permutation(), 2000, layers=2)),
+    "histogram": (
+        "how often each letter occurs",
+        _follow_up("histogram", Histogram(), 5000, layers=2, clip_norm=1.0),
+    ),
+    "concatenated-windows": (
+        "sums of windows of 1, 2 and 3, one after another",
+        _follow_up("concatenated-windows", ConcatenatedWindows(), 5000),
+    ),
+    "copy": ("numbers once more: an easy one", _follow_up("copy", Copy(), 100)),
+    "reverse": ("numbers backwards: an easy one", _follow_up("reverse", Copy(backwards=True), 100)),
+    "repeat": ("the first number again and again: the easiest", _follow_up("repeat", Repeat(), 200)),
 }
 
 

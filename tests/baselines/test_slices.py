@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 from abruptlab.baselines.slices import Line, Target, move_gauge, move_rows, products
-from abruptlab.task.matrices import generator, sample_factors
+from abruptlab.task.counter import generator
+from abruptlab.task.matrices import sample_factors
 from abruptlab.task.matrix import Factors, MatrixTask
 
 PARTICLES = 40_000

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from abruptlab.config import RunConfig
 from abruptlab.presets import preset
 from abruptlab.task.matrices import sample
-from abruptlab.training.loop import initial_model
+from abruptlab.training.state import initial_model
 from benchmarks import train_step
 from benchmarks.apart import FirstSteps
 from benchmarks.contestants import NARROW, contestants, size

@@ -55,6 +55,7 @@ def test_a_file_is_found_however_it_is_written(words: list[str], mine: Path, tmp
         ["train", "--seed", "3", "--steps", "2", "smoke"],
         ["train", "--seed=3", "--steps=2", "smoke"],
         ["train", "--no-resume", "--steps", "2", "--seed", "3", "smoke"],
+        ["train", "smoke", "--sizes", "3", "4", "--seed", "3", "--steps", "2"],
     ],
 )
 def test_a_preset_is_found_wherever_it_stands(words: list[str], tmp_path: Path) -> None:

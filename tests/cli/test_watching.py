@@ -166,7 +166,7 @@ def test_the_numbers_are_the_runs(tmp_path: Path) -> None:
 
 def test_a_decoders_numbers_and_heads(tmp_path: Path) -> None:
     seen = looked_at(gpt_run(tmp_path).folder)
-    assert re.search(r"right: \d+% observed, \d+% hidden$", status(seen)[1].plain)
+    assert re.search(r"right at observed \d+%  right at hidden \d+%$", status(seen)[1].plain)
     glance = look_inside(seen, None)
     assert glance is not None
     shown = io.StringIO()

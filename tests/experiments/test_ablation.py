@@ -14,22 +14,30 @@ from abruptlab.experiments.ablation import (
     REPLACEMENTS,
     GreedyAblation,
     all_heads,
-    constant_maps,
     measure_ablation,
     measure_greedy_ablation,
     measure_single_ablations,
     predict_ablated,
 )
+from abruptlab.experiments.ablation_groups import measure_group_ablation
 from abruptlab.experiments.evaluation import held_out, losses, predict
-from abruptlab.figures.ablation import draw_greedy_ablation, draw_single_ablations
+from abruptlab.figures.ablation import draw_greedy_ablation, draw_group_ablation, draw_single_ablations
 from abruptlab.model.encoder import Encoder
-from abruptlab.paper import CLAIMS, Findings
+from abruptlab.paper import Findings
 from abruptlab.run.run import Run
 from abruptlab.task.matrices import Batch
-from tests.handmade import FREE, ROW, SEEN, VALUE, attend, carry, channel, copier, handmade_run, read_out
+from tests.handmade import FREE, ROW, SEEN, VALUE, attend, carry, channel, copier, handmade_run, prefer, read_out
+from tests.known import held, number
 from tests.synthetic import LEVEL, STEPS, make_metrics
 
-CLAIMED = ("ablation-raises", "ablation-spares-copying", "ablation-restores", "ablation-before")
+CLAIMED = (
+    "ablation-raises",
+    "ablation-raises-by-mean",
+    "ablation-by-position",
+    "ablation-spares-copying",
+    "ablation-restores",
+    "ablation-before",
+)
 
 
 def averaging(where: str) -> Encoder:
@@ -86,24 +94,42 @@ def test_each_replacement_does_what_its_name_says(batch: Batch) -> None:
     rows = seen_values(batch).unflatten(1, (3, 4)).mean(-1).repeat_interleave(4, dim=1)
     everywhere = seen_values(batch).mean(1, keepdim=True).expand(-1, 12)
     for replacement, expected in zip(REPLACEMENTS, (everywhere, rows, torch.zeros_like(rows)), strict=True):
-        maps = constant_maps(model, batch.tokens, replacement)
-        ablated = predict_ablated(model, batch.tokens, [(1, 2)], maps)
+        ablated = predict_ablated(model, batch.tokens, [(1, 2)], replacement)
         torch.testing.assert_close(ablated, expected, atol=1e-4, rtol=0)
-        others = predict_ablated(model, batch.tokens, [(0, 2), (1, 0), (1, 1)], maps)
+        others = predict_ablated(model, batch.tokens, [(0, 2), (1, 0), (1, 1)], replacement)
         torch.testing.assert_close(others, rows, atol=1e-4, rtol=0)
 
 
-def test_the_mean_map_is_over_all_matrices(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_mean_map_is_over_the_matrices_of_a_pass(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
     model = averaging("seen")
-    mean_map = (batch.observed / batch.observed.sum(1, keepdim=True)).mean(0)
-    expected = (seen_values(batch) @ mean_map).unsqueeze(1).expand(-1, 12)
-    for part in (evaluation.PART, 7):
+    attention = batch.observed / batch.observed.sum(1, keepdim=True)  # of any query
+    for part in (evaluation.PART, 10):
         monkeypatch.setattr(evaluation, "PART", part)
-        maps = constant_maps(model, batch.tokens, "mean")
-        torch.testing.assert_close(maps[1, 2], mean_map.expand(12, 12), atol=1e-5, rtol=0)
-        ablated = predict_ablated(model, batch.tokens, [(1, 2)], maps)
+        maps = torch.cat([each.mean(0).expand(len(each), -1) for each in attention.split(part)])
+        expected = (seen_values(batch) * maps).sum(1, keepdim=True).expand(-1, 12)
+        ablated = predict_ablated(model, batch.tokens, [(1, 2)], "mean")
         torch.testing.assert_close(ablated, expected, atol=1e-4, rtol=0)
     assert not torch.allclose(predict(model, batch.tokens), expected, atol=0.01)
+
+
+def test_the_mean_map_is_taken_inside_the_ablated_pass(batch: Batch) -> None:
+    """A head of layer 2 looks for what one of layer 1 has written, where the mask lets it."""
+    model = copier()
+    attend(model, 0, 0, "place")
+    carry(model, 0, 0, SEEN, FREE[1])
+    attend(model, 1, 2, "row")
+    prefer(model, 1, 2, FREE[1])
+    carry(model, 1, 2, VALUE, FREE[0])
+    read_out(model, FREE[0])
+    both = predict_ablated(model, batch.tokens, [(0, 0), (1, 2)], "mean")
+    mask = batch.observed.float().mean(0)  # the first head's map is its own place's, for all matrices
+    rows = torch.full((12, 12), 0.0)
+    for query in range(12):
+        row = slice(query // 4 * 4, query // 4 * 4 + 4)
+        rows[query, row] = 1 / 4
+    torch.testing.assert_close(predict_ablated(model, batch.tokens, [(0, 0)], "mean"), predict(model, batch.tokens))
+    assert mask.std() > 0  # the second head's mean map follows how often a place is seen
+    assert not torch.allclose(both, seen_values(batch) @ rows.mT, atol=0.01)
 
 
 def test_without_its_only_head_a_model_predicts_zero(tmp_path: Path) -> None:
@@ -192,10 +218,39 @@ def test_what_does_not_exist_is_named_with_what_does(tmp_path: Path) -> None:
         measure_ablation(run, None, "median", matrices=2)
 
 
-def judged(run: Run) -> dict[str, bool]:
-    found, drop = Findings(run, matrices=128), run.drop
-    assert drop is not None
-    return {name: CLAIMS[name].measure(found, drop) in CLAIMS[name].bound for name in CLAIMED}  # pyright: ignore
+def judged(run: Run) -> dict[str, bool | None]:
+    return held(CLAIMED, Findings(run, matrices=128))
+
+
+def test_groups_of_heads_are_ablated_together_and_compared_with_others(tmp_path: Path) -> None:
+    """Two heads look along the row and carry half of the answer each; one that looks at all places does nothing."""
+    model = copier()
+    for layer in (0, 1):
+        attend(model, layer, 0, "row")
+        carry(model, layer, 0, SEEN, FREE[0], 0.5)
+        attend(model, layer, 1, "column")
+    model.readout.weight[0].data += channel(FREE[0]) / 2
+    run = handmade_run(tmp_path, {750: copier(), STEPS: model})
+    found = measure_group_ablation(run, matrices=64)
+    assert found.groups == ("row heads", "column heads", "row and column heads")
+    assert found.heads.sum((1, 2)).tolist() == [2, 2, 4]
+    rows, columns = (
+        predict_ablated(model, held_out(run, 64).tokens, heads, "uniform")
+        for heads in ([(0, 0), (1, 0)], [(0, 1), (1, 1)])
+    )
+    batch = held_out(run, 64)
+    for at, predictions in enumerate((rows, columns)):
+        np.testing.assert_allclose(
+            found.ablated.loss_masked.mean[0, at], losses(predictions, batch).loss_masked.mean, rtol=1e-5
+        )
+    np.testing.assert_allclose(found.ablated.loss.mean[:, 1], found.intact.loss.mean, rtol=1e-5)  # they carry nothing
+    assert found.random_masked.shape == (2, 3, 16)
+    before = measure_group_ablation(run, "before-drop", matrices=64)
+    assert not before.heads.any()
+    assert np.isnan(before.random_masked).all()
+    assert number("ablation-of-row-heads-uniform", Findings(run).on("plateau")) is None
+    labels = [text.get_text() for text in draw_group_ablation(found).axes[0].get_xticklabels()]
+    assert labels == ["row heads\n(2)", "column heads\n(2)", "row and column heads\n(4)"]
 
 
 def test_the_claims_hold_and_fail(tmp_path: Path) -> None:
@@ -203,8 +258,12 @@ def test_the_claims_hold_and_fail(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     gains = handmade_run(tmp_path / "a", {750: copier(), STEPS: gated()})
     loses = handmade_run(tmp_path / "b", {750: gated(), STEPS: copier()}, scaled(2 * LEVEL))
-    assert list(judged(gains).values()) == [True, False, True, True]  # `gated` needs its head for copying as well
-    assert list(judged(loses).values()) == [False, True, False, False]
+    # `gated` needs its head for copying as well, and all that it needs of it is to look at its own place
+    raises, by_mean, by_position, spares, restores, before = judged(gains).values()
+    assert (raises, by_mean, by_position, spares, restores, before) == (True, False, True, False, True, True)
+    raises, by_mean, by_position, spares, restores, before = judged(loses).values()
+    assert (raises, by_mean, by_position, spares, before) == (False, False, None, None, False)
+    assert restores is not True
 
 
 def test_the_figures_draw_what_was_measured(tmp_path: Path) -> None:

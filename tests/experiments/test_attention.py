@@ -35,6 +35,7 @@ from abruptlab.paper.attention import CLAIMS
 from abruptlab.run.run import Run
 from abruptlab.task.matrices import Batch
 from tests.handmade import COLUMNS, CONFIG, PLACE, ROWS, SEEN, attend, copier, handmade_run, prefer
+from tests.known import number
 from tests.synthetic import ONSET, STEPS
 
 PLACES = ROWS * COLUMNS
@@ -218,10 +219,9 @@ def test_a_run_without_checkpoints_is_an_error(tmp_path: Path) -> None:
 
 def judged(run: Run) -> dict[str, float]:
     found = Findings(run, matrices=16)
-    assert run.drop is not None
-    numbers = {name: CLAIMS[name].measure(found, run.drop) for name in CLAIMED}
+    numbers = {name: number(name, found) for name in CLAIMED}
     assert None not in numbers.values()
-    return {name: float(number) for name, number in numbers.items() if number is not None}
+    return {name: float(value) for name, value in numbers.items() if value is not None}
 
 
 def test_the_claims_hold_for_heads_that_find_what_is_seen_of_a_line(tmp_path: Path) -> None:

@@ -16,10 +16,11 @@ ORDINARY, NEVER = 1500, 9 * STEPS
 PAPER = {
     "token embeddings": 20,
     "MLP": 10,
-    "positional embeddings": 2500,
-    "attention": 900,
-    "layer norms": 600,
+    "positional embeddings": 3000,
+    "attention": 600,
+    "layer norms": 500,
     "read-out": 5,
+    "embeddings, together": 8,
 }
 OPPOSITE = {
     "token embeddings": 500,
@@ -28,6 +29,7 @@ OPPOSITE = {
     "attention": 900,
     "layer norms": NEVER,
     "read-out": 5,
+    "embeddings, together": 8,
 }
 
 
@@ -55,36 +57,36 @@ def test_components_beside_ordinary_training(tmp_path: Path) -> None:
     found = measure_components(sweep_of(tmp_path, PAPER, seeds=(1, 2)))
     assert found.labels.tolist()[-1] == "ordinary training"
     assert set(found.labels[:-1]) == set(PAPER)
-    assert found.finished.tolist() == [2] * 6 + [1]
-    assert found.planned.tolist() == [3] * 6 + [1]
+    assert found.finished.tolist() == [2] * 7 + [1]
+    assert found.planned.tolist() == [3] * 7 + [1]
     assert found.seed[-1, 0] == CONFIG.seed
     halved = dict(zip(found.labels, found.halved.median, strict=True))
     assert halved["ordinary training"] == pytest.approx(ORDINARY + 263, abs=20)
-    assert halved["positional embeddings"] == pytest.approx(2500 + 263, abs=20)
+    assert halved["positional embeddings"] == pytest.approx(3000 + 263, abs=20)
     assert halved["MLP"] == pytest.approx(10 + 53, abs=20)
     assert found.dropped[found.labels == "MLP"] == 0  # no plateau
 
 
 def test_the_claims_hold_on_the_paper_s_story(tmp_path: Path) -> None:
     verdicts = judged(tmp_path, PAPER)
-    assert {name: verdict.holds for name, verdict in verdicts.items()} == dict.fromkeys(verdicts, True)
-    assert {verdict.note for verdict in verdicts.values()} == {""}
-    assert verdicts["no-plateau"].measured == pytest.approx(73 / 1763, abs=0.01)
-    assert verdicts["positions-late"].measured == pytest.approx(2763 / 1763, abs=0.02)
-    assert verdicts["earlier"].measured == pytest.approx(1163 / 1763, abs=0.02)
+    assert {verdict.outcome for verdict in verdicts.values()} == {"holds"}, verdicts
+    assert {verdict.notes for verdict in verdicts.values()} == {()}
+    assert verdicts["no-plateau"].numbers[0] == pytest.approx(73 / 1763, abs=0.01)
+    assert verdicts["positions-late"].numbers[0] == pytest.approx(3263 / 1763, abs=0.02)
+    assert verdicts["earlier"].numbers[0] == pytest.approx(863 / 1763, abs=0.02)
 
 
 def test_the_claims_fail_on_the_opposite_story(tmp_path: Path) -> None:
     verdicts = judged(tmp_path, OPPOSITE, seeds=(2,))
-    assert {name: verdict.holds for name, verdict in verdicts.items()} == dict.fromkeys(verdicts, False)
-    assert {verdict.note for verdict in verdicts.values()} == {"1 of 3 seeds"}
-    assert verdicts["earlier"].measured == pytest.approx((STEPS - 1) / 1763, rel=0.02)  # never: the last step
+    assert {verdict.said for verdict in verdicts.values()} == {"fails (1 seed)"}
+    assert {verdict.notes for verdict in verdicts.values()} == {("2 of 3 seeds cannot be judged",)}
+    assert verdicts["earlier"].numbers[0] == pytest.approx((STEPS - 1) / 1763, rel=0.02)  # never: the last step
 
 
 def test_the_figure_is_saved(tmp_path: Path) -> None:
     with np.load(make_figure("8", Findings(sweep_of(tmp_path, PAPER, seeds=(1,))), "x")[2]) as saved:
         assert saved["labels"].tolist()[-1] == "ordinary training"
-        assert saved["loss_masked"].shape == (7, 3, 400)
+        assert saved["loss_masked"].shape == (8, 3, 400)
 
 
 def test_what_is_missing_is_said(tmp_path: Path) -> None:
@@ -100,5 +102,6 @@ def test_the_shipped_sweep_trains_every_component_from_other_weights() -> None:
     assert [point.config.start.trained for point in points[:6]] == [
         ("token-embeddings",), ("positional-embeddings",), ("attention",), ("mlp",), ("layer-norms",), ("read-out",),
     ]  # fmt: skip
+    assert points[-1].config.start.trained == ("embeddings",)
     assert {point.config.start.run for point in points} == {"pocket"}
     assert {point.config.seed for point in points} == {1, 2, 3}

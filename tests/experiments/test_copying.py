@@ -5,19 +5,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from abruptlab.errors import VocabularyError
-from abruptlab.experiments.copying import measure_copying
+from abruptlab.errors import CheckpointError, VocabularyError
+from abruptlab.experiments.copying import measure_copying, moments_before
 from abruptlab.experiments.evaluation import held_out
-from abruptlab.paper import CLAIMS, TABLES, Findings, make_table
+from abruptlab.paper import TABLES, Findings, make_table
 from tests.handmade import FREE, VALUE, attend, carry, copier, handmade_run, read_out
+from tests.known import held
 from tests.synthetic import ONSET, STEPS
 
-CLAIMED = ("copies-values", "copies-anything", "copies-beside-values")
+MIDDLE = ("copies-values-middle", "copies-anything-middle", "copies-beside-values-middle")
 
 
 def test_a_copier_gives_back_every_value(tmp_path: Path) -> None:
-    check = measure_copying(handmade_run(tmp_path, dict.fromkeys((0, 750, 1500, STEPS), copier())), matrices=64)
-    assert check.step.tolist() == [750] * 6 + [1500] * 6 + [STEPS] * 6
+    check = measure_copying(handmade_run(tmp_path, dict.fromkeys((0, 100, 420, 1400, STEPS), copier())), matrices=64)
+    assert check.step.tolist() == [100] * 6 + [420] * 6 + [1400] * 6
+    assert check.moment.tolist() == ["early"] * 6 + ["middle"] * 6 + ["late"] * 6
     assert check.low_rank.tolist() == 3 * ([True] * 3 + [False] * 3)
     np.testing.assert_array_equal(check.value, 6 * [np.nan, 0.44, -0.24])
     np.testing.assert_allclose(check.distance.mean, 0, atol=1e-6)
@@ -38,15 +40,24 @@ def test_a_model_that_averages_its_row_copies_nothing(tmp_path: Path) -> None:
     carry(model, 1, 0, VALUE, FREE[0])
     read_out(model, FREE[0])
     run = handmade_run(tmp_path, {ONSET // 2: model, ONSET: model, STEPS: copier()})
-    verdicts = {name: CLAIMS[name].measure(Findings(run, matrices=64), run.drop) for name in CLAIMED}  # pyright: ignore
-    assert all(number is not None and number > CLAIMS[name].bound.high for name, number in verdicts.items()), verdicts
+    assert held(MIDDLE, Findings(run, matrices=64)) == dict.fromkeys(MIDDLE, False)
 
 
 def test_the_claims_hold_for_a_copier(tmp_path: Path) -> None:
     run = handmade_run(tmp_path, {ONSET // 2: copier(), ONSET: copier(), STEPS: copier()})
-    found = Findings(run, matrices=64)
-    assert run.drop is not None
-    assert all(CLAIMS[name].measure(found, run.drop) in CLAIMS[name].bound for name in CLAIMED)  # pyright: ignore
+    assert held(MIDDLE, Findings(run, matrices=64)) == dict.fromkeys(MIDDLE, True)
+
+
+def test_each_moment_has_the_checkpoint_nearest_to_it_and_none_two(tmp_path: Path) -> None:
+    def moments(*steps: int) -> dict[str, int]:
+        folder = tmp_path / "-".join(["at", *map(str, steps)])
+        folder.mkdir()
+        return moments_before(handmade_run(folder, dict.fromkeys((0, *steps, STEPS), copier())))
+
+    assert moments(90, 128, 400, 512, 1300, 1450) == {"early": 90, "middle": 400, "late": 1450}
+    assert moments(750) == {"middle": 750}
+    with pytest.raises(CheckpointError, match="no checkpoint between its start and its drop"):
+        moments()
 
 
 def test_a_value_without_a_token_is_an_error(tmp_path: Path) -> None:
@@ -55,7 +66,7 @@ def test_a_value_without_a_token_is_an_error(tmp_path: Path) -> None:
 
 
 def test_the_table_is_written_in_three_formats(tmp_path: Path) -> None:
-    run = handmade_run(tmp_path, dict.fromkeys((750, 1500, STEPS), copier()))
+    run = handmade_run(tmp_path, dict.fromkeys((100, 750, 1400, STEPS), copier()))
     found = Findings(run, tmp_path / "out", matrices=16)
     csv, markdown, latex, made = make_table("1", found, "abruptlab table 1 RUN")
     assert [path.name for path in (csv, markdown, latex, made)] == [
@@ -65,6 +76,6 @@ def test_the_table_is_written_in_three_formats(tmp_path: Path) -> None:
     lines = csv.read_text().splitlines()
     assert lines[0] == ",".join(columns)
     assert len(lines) == 1 + 18
-    assert lines[2].startswith("750,low rank,0.44,")
+    assert lines[2].startswith("early,100,low rank,0.44,")
     assert len(markdown.read_text().splitlines()) == 2 + 18
     assert r"\toprule" in latex.read_text()

@@ -13,9 +13,11 @@ from matplotlib.figure import Figure
 from abruptlab.errors import CheckpointError, RunError
 from abruptlab.experiments import embeddings
 from abruptlab.experiments.embeddings import (
+    explained_by,
     magnitude_and_sign,
     measure_embeddings,
     measure_embeddings_over_time,
+    share_explained,
     values_of,
 )
 from abruptlab.figures.embeddings import draw_embeddings, draw_positions_over_time, draw_tokens_over_time
@@ -24,7 +26,7 @@ from abruptlab.paper import Findings, judge
 from abruptlab.paper.embeddings import CLAIMS
 from abruptlab.task.matrix import MatrixTask
 from abruptlab.task.vocabulary import Vocabulary
-from abruptlab.training.loop import initial_model
+from abruptlab.training.state import initial_model
 from tests.handmade import COLUMN, COLUMNS, CONFIG, FREE, PLACE, ROW, ROWS, channel, handmade_run
 from tests.synthetic import STEPS, make_metrics, make_run
 
@@ -109,9 +111,12 @@ def test_positions_cluster_as_they_were_put(tmp_path: Path, by: str) -> None:
     positions = found.positions
     together, apart = (positions.by_column, positions.by_row)[:: 1 if by == "column" else -1]
     groups = COLUMNS if by == "column" else ROWS
-    assert together.score == pytest.approx(1 - 1 / FAR, rel=1e-5)
-    assert apart.score == pytest.approx((1 + (groups - 1) * FAR) / groups / FAR - 1, rel=1e-5)
-    assert together.shuffled < 0.2
+    # each group's points differ in their own channel alone (0.5² of it), the groups by 5² in theirs
+    within, between = 0.25 * (1 - 1 / 12), 25 * (1 - 1 / groups)
+    share = (between + 0.25 * (1 / (12 / groups) - 1 / 12)) / (between + within)
+    assert together.score == pytest.approx(share, rel=1e-5)
+    assert apart.score < 0.05
+    assert together.shuffled == pytest.approx((groups - 1) / 11, abs=0.06)
     assert together.spread > 0.05
     labels = found.column if by == "column" else found.row
     for points in (positions.layout, positions.components if groups == 3 else positions.layout):
@@ -140,22 +145,62 @@ def test_over_time_the_axes_are_the_final_ones(tmp_path: Path) -> None:
 
 def test_the_claims_hold_where_the_structure_comes_with_the_drop(tmp_path: Path) -> None:
     run = handmade_run(tmp_path, {750: unstructured(), STEPS: structured()})
-    verdicts = judge(Findings(run), CLAIMS)
-    assert [verdict.holds for verdict in verdicts] == [True] * 6, verdicts
+    verdicts = {verdict.id: verdict.outcome for verdict in judge(Findings(run), CLAIMS)}
+    assert verdicts.pop("norm-symmetry") == "fails"  # it is claimed of mid-plateau, too
+    assert set(verdicts.values()) == {"holds"}, verdicts
 
 
 def test_the_claims_fail_where_there_is_none_or_it_was_there_before(tmp_path: Path) -> None:
     run = handmade_run(tmp_path, {750: structured(), STEPS: structured()})
     verdicts = {verdict.id: verdict for verdict in judge(Findings(run), CLAIMS)}
-    assert verdicts["tokens-with-drop"].measured == verdicts["positions-with-drop"].measured == 1
-    assert verdicts["tokens-with-drop"].holds is verdicts["positions-with-drop"].holds is False
+    for name in ("magnitude-with-drop", "sign-with-drop", "positions-with-drop"):
+        assert verdicts[name].numbers == (1.0,)
+        assert verdicts[name].outcome == "fails"
+    assert verdicts["norm-symmetry"].outcome == "holds"
     swapped = unstructured()
     group_positions(swapped, "row")
     (tmp_path / "other").mkdir()
     run = handmade_run(tmp_path / "other", {750: swapped, STEPS: swapped})
-    verdicts = {verdict.id: verdict.holds for verdict in judge(Findings(run), CLAIMS)}
-    assert verdicts.pop("positions-with-drop") is None  # nothing comes that could come with the drop
-    assert set(verdicts.values()) == {False}
+    verdicts = {verdict.id: verdict.outcome for verdict in judge(Findings(run), CLAIMS)}
+    assert verdicts.pop("positions-with-drop") == "not judged"  # nothing comes that could come with the drop
+    assert verdicts.pop("magnitude-and-sign") == "not judged"  # no component is the magnitude
+    assert set(verdicts.values()) == {"fails"}, verdicts
+
+
+def test_a_noiseless_code_of_rows_and_columns_is_half_of_either() -> None:
+    """The case that no silhouette could tell from chance: at 7×7 it had 0.26."""
+    row, column = np.divmod(np.arange(49), 7)
+    code = np.concatenate([np.eye(7)[row], np.eye(7)[column]], 1)
+    for labels in (row, column):
+        found = explained_by(code, labels)
+        assert found.score == pytest.approx(0.5)
+        assert (found.score - found.shuffled) / found.spread > 3
+    noise = np.random.default_rng(0).normal(size=(49, 14))
+    found = explained_by(noise, column)
+    assert abs(found.score - found.shuffled) < 3 * found.spread
+    assert found.shuffled == pytest.approx(6 / 48, abs=0.02)
+
+
+def test_shares_see_the_size_that_a_correlation_does_not() -> None:
+    """Tokens with their value in one channel, and their magnitude in another, faint one."""
+    x = np.arange(-100, 101) / 100
+    tokens = np.stack([x, 0.1 * np.abs(x)], 1)
+    assert share_explained(tokens, np.abs(x)[:, None]) == pytest.approx(
+        0.01 * np.abs(x).var() / (x.var() + 0.01 * np.abs(x).var())
+    )
+    assert share_explained(tokens, x[:, None]) == pytest.approx(1 - share_explained(tokens, np.abs(x)[:, None]))
+    assert share_explained(tokens, np.ones((201, 1))) == 0
+
+
+def test_tokens_linear_in_their_value_are_not_signed(tmp_path: Path) -> None:
+    model = structured()
+    with torch.no_grad():
+        values = VALUES[:, None]
+        model.token_embedding.weight[1:] = 2 * values.abs() * channel(FREE[0]) + values * channel(FREE[1])
+    run = handmade_run(tmp_path, {750: unstructured(), STEPS: model})
+    [verdict] = judge(Findings(run), {"magnitude-and-sign": CLAIMS["magnitude-and-sign"]})
+    assert verdict.numbers == (-0.25,) or verdict.numbers[0] == pytest.approx(-0.25, abs=0.01)
+    assert verdict.outcome == "fails"
 
 
 def test_the_same_seed_gives_the_same(tmp_path: Path) -> None:

@@ -10,25 +10,21 @@ import torch
 
 from abruptlab.errors import CheckpointError, ConfigError
 from abruptlab.experiments.comparison import Contest, compete
-from abruptlab.experiments.evaluation import held_out
-from abruptlab.experiments.out_of_distribution import OutOfDistribution, Varied, measure_out_of_distribution
+from abruptlab.experiments.evaluation import Estimate, Losses, held_out
+from abruptlab.experiments.out_of_distribution import OutOfDistribution, Varied, extended, measure_out_of_distribution
 from abruptlab.figures.comparison import draw_out_of_distribution
 from abruptlab.figures.save import arrays
 from abruptlab.figures.style import BERT, NUCLEAR, REFERENCE
-from abruptlab.paper import CLAIMS
-from abruptlab.paper.comparison import OUT_OF_DISTRIBUTION
-from abruptlab.run.run import Run
-from tests.experiments.test_comparison import Known
 from tests.handmade import COLUMNS, CONFIG, ROWS, averager, copier, handmade_run
+from tests.known import Known, holds, number
 from tests.synthetic import STEPS, make_metrics, make_run
 
 AXES = ("rank", "rows", "columns")
-CLAIMED = ("other-ranks-like-nuclear-norm", "other-rows-like-nuclear-norm", "other-columns-fail")
 
 
 def test_a_copier_predicts_zero_wherever_it_is_used(tmp_path: Path) -> None:
     result = measure_out_of_distribution(handmade_run(tmp_path, {STEPS: copier()}), matrices=64)
-    assert [getattr(result, axis).value.tolist() for axis in AXES] == [[1, 2, 3], [1, 2, 3], [1, 2, 3, 4]]
+    assert [getattr(result, axis).value.tolist() for axis in AXES] == [[1, 2, 3], [1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 6]]
     assert [getattr(result, axis).trained for axis in AXES] == [1, ROWS, COLUMNS]
     for axis in AXES:
         contest = getattr(result, axis).contest
@@ -88,8 +84,6 @@ def test_where_no_matrix_is_left_there_is_no_number(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"rows": [4]}, "4 × 4 matrices have 16 entries, but the model has 12 positions"),
-        ({"columns": [5]}, "3 × 5 matrices have 15 entries, but the model has 12 positions"),
         ({"ranks": [4]}, r"rank: expected 1 to 3 \(the smallest side\), got 4"),
         ({"rows": [0]}, "sizes: expected one or more pairs of positive numbers"),
     ],
@@ -108,39 +102,72 @@ def test_of_several_sizes_the_largest_is_where_one_starts(tmp_path: Path) -> Non
     assert (result.rows.trained, result.columns.trained) == (ROWS, COLUMNS)
 
 
-def with_losses(result: OutOfDistribution, **ratios: list[float]) -> OutOfDistribution:
-    """The result with these ratios of L of BERT to that of nuclear norm."""
+def contest(bert: list[float], nuclear: list[float], zero: list[float]) -> Contest:
+    """L of the three; the rest is of no interest."""
 
-    def changed(varied: Varied, ratio: list[float]) -> Varied:
-        contest: Contest = varied.contest
-        loss = replace(contest.bert.loss, mean=contest.nuclear.loss.mean * np.array(ratio))
-        return replace(varied, contest=replace(contest, bert=replace(contest.bert, loss=loss)))
+    def known(values: list[float]) -> Losses:
+        return Losses(*[Estimate(np.array(values), np.full(len(values), 0.01))] * 3)
 
-    return replace(result, **{axis: changed(getattr(result, axis), ratio) for axis, ratio in ratios.items()})
-
-
-def judged(run: Run, result: OutOfDistribution) -> list[float | None]:
-    assert run.drop is not None
-    return [CLAIMS[name].measure(Known(run, {OUT_OF_DISTRIBUTION: result}), run.drop) for name in CLAIMED]
+    norm = Estimate(np.array(zero), np.array(zero))
+    return Contest(known(bert), known(nuclear), known(bert), known(zero), norm, norm, norm)
 
 
-def verdicts(numbers: list[float | None]) -> list[bool]:
-    return [number in CLAIMS[name].bound for name, number in zip(CLAIMED, numbers, strict=True)]  # pyright: ignore
+def varied(trained: int, bert: list[float], nuclear: list[float], zero: list[float]) -> Varied:
+    """A property with the values 1, 2, 3, …."""
+    value = np.arange(1, len(bert) + 1)
+    return Varied(value, trained, np.ones(len(bert)), contest(bert, nuclear, zero))
 
 
-def test_the_claims_leave_out_what_was_trained(tmp_path: Path) -> None:
+def test_close_to_nuclear_norm_counts_where_predicting_zero_is_not(tmp_path: Path) -> None:
     run = handmade_run(tmp_path, {STEPS: copier()})
-    measured = measure_out_of_distribution(run, matrices=16)
-    close = with_losses(measured, rank=[99, 1.5, 1 / 1.5], rows=[0.8, 0.8, 99], columns=[9, 4, 3, 0.01])
-    numbers = judged(run, close)
-    assert numbers == [pytest.approx(1.5), pytest.approx(1.25), pytest.approx(108 ** (1 / 3))]
-    assert verdicts(numbers) == [True] * 3
-    far = with_losses(measured, rank=[1, 0.2, np.nan], rows=[3, 3, 1], columns=[0.1, 1, 1, 99])
-    numbers = judged(run, far)
-    assert numbers == [pytest.approx(5), pytest.approx(3), pytest.approx(0.1 ** (1 / 3))]
-    assert verdicts(numbers) == [False] * 3
-    alone = measure_out_of_distribution(run, ranks=[1], rows=[ROWS], columns=[COLUMNS], matrices=16)
-    assert judged(run, alone) == [None] * 3
+    # at 1 trained; at 2 and 3 BERT is 1.5 times better and worse; at 4 zero is as close to nuclear norm as BERT
+    close = varied(1, [0.9, 0.1, 0.15, 0.1], [0.1, 0.15, 0.1, 0.1], [1.0, 1.0, 1.0, 0.19])
+    far = varied(1, [0.1, 0.5, 0.02, 0.1], [0.1, 0.1, 0.1, 0.1], [1.0, 1.0, 1.0, 0.1])
+    for result, expected, within in ((close, 1.5, True), (far, 5.0, False)):
+        found = Known(run, {measure_out_of_distribution: OutOfDistribution(STEPS, *[result] * 5)})
+        for name in ("other-ranks-like-nuclear-norm", "other-rows-like-nuclear-norm"):
+            assert number(name, found) == pytest.approx(expected)
+            assert holds(name, found) is within
+    trivial = varied(1, [0.1, 0.1], [0.1, 0.1], [1.0, 0.15])
+    found = Known(run, {measure_out_of_distribution: OutOfDistribution(STEPS, *[trivial] * 5)})
+    assert number("other-ranks-like-nuclear-norm", found) is None
+
+
+def test_fewer_columns_are_compared_with_the_same_at_their_trained_places(tmp_path: Path) -> None:
+    run = handmade_run(tmp_path, {STEPS: copier()})
+    flat = varied(3, [0.4, 0.6, 0.1, 0.9], [0.1] * 4, [1.0] * 4)
+    placed = varied(3, [0.1, 0.1, 0.1], [0.1] * 3, [1.0] * 3)
+    found = Known(run, {measure_out_of_distribution: OutOfDistribution(STEPS, flat, flat, flat, flat, placed)})
+    assert number("other-columns-fail", found) == pytest.approx(24**0.5)
+
+
+def test_a_model_of_columns_needs_its_places_and_one_of_no_places_does_not(tmp_path: Path) -> None:
+    """It predicts the mean of the column that the positions say: with two columns placed one after another, others'."""
+    for where, matters in (("column", True), ("seen", False)):
+        (tmp_path / where).mkdir()
+        run = handmade_run(tmp_path / where, {STEPS: averager(where)})
+        result = measure_out_of_distribution(run, ranks=[1], rows=[ROWS], columns=[2, COLUMNS], matrices=64)
+        flat, placed = (each.contest.bert.loss.mean for each in (result.columns, result.columns_in_place))
+        assert flat[1] == pytest.approx(placed[1])
+        assert (abs(flat[0] / placed[0] - 1) > 0.02) == matters
+
+
+def test_scaled_matrices_of_another_rank_have_no_value_beyond_the_training_s(tmp_path: Path) -> None:
+    result = measure_out_of_distribution(handmade_run(tmp_path, {STEPS: copier()}), matrices=64)
+    assert (result.rank_rescaled.kept == 1).all()
+    assert (result.rank.kept[1:] < 1).all()
+    level, scaled = (each.contest.zero.loss_masked.mean for each in (result.rank, result.rank_rescaled))
+    np.testing.assert_allclose(scaled * np.arange(1, 4) ** 2 / np.arange(1, 4), level[0], rtol=0.35)  # k/9 · 1/k²
+
+
+def test_positions_that_were_never_trained_are_drawn_and_the_others_stay() -> None:
+    model = copier()
+    larger = extended(model, 200)
+    trained = model.position_embedding.weight
+    torch.testing.assert_close(larger.position_embedding.weight[: len(trained)], trained)
+    fresh = larger.position_embedding.weight[len(trained) :]
+    assert fresh.std() == pytest.approx(CONFIG.model.init_std, rel=0.1)
+    assert extended(model, 12) is model
 
 
 def test_the_figure_draws_what_was_measured(tmp_path: Path) -> None:

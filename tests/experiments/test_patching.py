@@ -9,25 +9,29 @@ from torch import Tensor
 
 from abruptlab.errors import SiteError
 from abruptlab.experiments import evaluation
-from abruptlab.experiments.evaluation import held_out, pooled
+from abruptlab.experiments.evaluation import Estimate, held_out, pooled, predict
 from abruptlab.experiments.patching import (
+    LayerPatching,
     Patch,
     effect,
+    measure_entry_patching,
+    measure_layer_patching,
     measure_patching,
     measure_patching_maps,
     negated,
     predict_patched,
+    turn,
 )
 from abruptlab.figures.patching import draw_patching
 from abruptlab.model.encoder import Encoder
-from abruptlab.paper import CLAIMS, Findings
+from abruptlab.paper import Findings
 from abruptlab.run.run import Run
-from abruptlab.task.matrices import Batch, generator
+from abruptlab.task.counter import generator
+from abruptlab.task.matrices import Batch
 from abruptlab.task.vocabulary import Vocabulary
 from tests.handmade import CONFIG, FREE, VALUE, attend, carry, channel, copier, handmade_run, read_out
+from tests.known import Known, holds
 from tests.synthetic import STEPS
-
-CLAIMED = ("patching-completes", "patching-spares-observed", "patching-row-column")
 
 
 def averaging(where: str, layer: int = 1, head: int = 2) -> Encoder:
@@ -187,21 +191,58 @@ def test_the_maps_show_from_where_and_until_when(tmp_path: Path, where: str) -> 
     np.testing.assert_allclose(maps.elsewhere.mean[1], 0, atol=1e-3)
 
 
-def judged(folder: Path, model: Encoder) -> list[bool]:
-    folder.mkdir()
-    run = run_of(folder, model)
-    found, drop = Findings(run, matrices=96), run.drop
-    assert drop is not None
-    return [CLAIMS[name].measure(found, drop) in CLAIMS[name].bound for name in CLAIMED]  # pyright: ignore
-
-
-def test_the_claims_hold_and_fail(tmp_path: Path) -> None:
-    completes = averaging("row")
+def knower() -> Encoder:
+    """Predicts a hidden entry as the mean of what is seen of its row: of matrices with equal columns, the truth."""
+    model = averaging("row")
     with torch.no_grad():
-        completes.readout.weight[0] += 5 * channel(VALUE)  # the observed entries hardly depend on the head
-    assert judged(tmp_path / "completes", completes) == [True, True, True]
-    assert judged(tmp_path / "blind", averaging("everywhere")) == [True, False, False]
-    assert not any(judged(tmp_path / "copies", copier())[::2])  # hidden entries are 0 for X and −X alike
+        model.readout.weight[0] *= 4 / 3
+        model.readout.weight[0] += 5 * channel(VALUE)  # the observed entries hardly depend on the head
+    return model
+
+
+def test_a_turn_is_measured_in_units_of_the_truth() -> None:
+    """However large a change is: one that has nothing to do with X turns nothing."""
+    random = torch.Generator().manual_seed(0)
+    values = torch.randn(4000, 2, generator=random)
+    batch = Batch(torch.zeros(4000, 2, dtype=torch.long), values, torch.tensor([True, False]).expand(4000, 2), (1, 2))
+    away = 0.9 * -values
+    for patched, expected in ((0.9 * values, 0.9), (away, 0.0), (away + 0.9 * values, 0.45)):
+        assert turn(patched, away, batch, ~batch.observed).mean == pytest.approx(expected, abs=1e-6)
+    noise = away + 5 * torch.randn(4000, 2, generator=random)
+    assert turn(noise, away, batch, ~batch.observed).mean == pytest.approx(0, abs=0.15)
+
+
+def test_a_layer_that_carries_the_prediction_turns_it_and_spares_the_observed(tmp_path: Path) -> None:
+    run = run_of(tmp_path, knower())
+    layers = measure_layer_patching(run, matrices=96)
+    assert layers.masked.mean[0] == pytest.approx(0, abs=1e-4)
+    batch, opposite = held_out(run, 96), negated(run, held_out(run, 96))
+    predicted, reverse = predict(knower(), batch.tokens), predict(knower(), opposite.tokens)
+    hidden = ~batch.observed
+    expected = ((predicted - reverse) * batch.values)[hidden].sum() / (2 * batch.values[hidden].square().sum())
+    assert layers.masked.mean[1] == pytest.approx(expected.item(), rel=1e-3)
+
+
+def test_the_claims_are_about_the_layer_that_turns_most(tmp_path: Path) -> None:
+    run = run_of(tmp_path, copier())
+    for masked, observed, outcome in (
+        ([0.1, 0.6], [0.9, 0.03], [True, True]),
+        ([0.1, 0.4], [0.0, 0.2], [False, False]),
+        ([0.05, 0.01], [0.0, 0.0], [False, None]),  # what turns nothing spares nothing
+    ):
+        made = LayerPatching(STEPS, *(Estimate(np.array(each), np.array(each)) for each in (masked, observed)))
+        found = Known(run, {measure_layer_patching: made})
+        assert [holds("patching-completes", found), holds("patching-spares-observed", found)] == outcome
+
+
+def test_entries_matter_along_their_lines_or_everywhere(tmp_path: Path) -> None:
+    for where, expected in (("row", True), ("everywhere", False)):
+        (folder := tmp_path / where).mkdir()
+        found = Findings(run_of(folder, averaging(where)), matrices=96)
+        assert holds("patching-row-column", found) is expected
+    one = measure_entry_patching(run_of(tmp_path, averaging("row")), matrices=32)
+    maps = measure_patching_maps(run_of(tmp_path, averaging("row")), matrices=32)
+    np.testing.assert_allclose(one.between.mean, maps.between.mean[0], atol=1e-6)
 
 
 def test_the_figure_draws_what_was_measured(tmp_path: Path) -> None:

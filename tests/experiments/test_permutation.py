@@ -11,16 +11,16 @@ import torch
 from abruptlab.errors import CheckpointError, ConfigError
 from abruptlab.experiments import evaluation
 from abruptlab.experiments.evaluation import Estimate, Losses, held_out, predict
-from abruptlab.experiments.permutation import KINDS, Permutation, draw_order, measure_permutation, permute
+from abruptlab.experiments.permutation import KINDS, Permutation, draw_order, measure_permutation, permute, slope
 from abruptlab.figures.permutation import draw_permutation
 from abruptlab.figures.style import MASKED, OBSERVED
 from abruptlab.model.encoder import Encoder
 from abruptlab.paper import Findings
-from abruptlab.paper.permutation import CLAIMS
 from abruptlab.run.run import Run
-from abruptlab.task.matrices import generator
-from abruptlab.training.loop import initial_model
+from abruptlab.task.counter import generator
+from abruptlab.training.state import initial_model
 from tests.handmade import COLUMNS, CONFIG, ROWS, averager, copier, handmade_run
+from tests.known import held
 from tests.synthetic import STEPS, make_metrics
 
 BEFORE = 750
@@ -149,9 +149,7 @@ class Given(Findings):
 
 
 def judged(found: Findings) -> dict[str, bool]:
-    assert found.run.drop is not None
-    numbers = {name: CLAIMS[name].measure(found, found.run.drop) for name in CLAIMED}
-    return {name: number in CLAIMS[name].bound for name, number in numbers.items() if number is not None}
+    return {name: within for name, within in held(CLAIMED, found).items() if within is not None}
 
 
 def with_mean(result: Permutation, loss: str, step: int, kind: str, value: float) -> Permutation:
@@ -163,12 +161,21 @@ def with_mean(result: Permutation, loss: str, step: int, kind: str, value: float
 def test_the_claims_hold_for_a_copier_and_each_fails_without_its_property(tmp_path: Path) -> None:
     run = handmade_run(tmp_path, {BEFORE: copier(), STEPS: copier()})
     result = measure_permutation(run, draws=1, matrices=1024)
+    assert judged(Given(run, result)) == {"permutation-before": True}  # the others are of a model that completes
+    slopes = np.array([[0, 0, 0, 0], [0.9, 0.0, 0.05, -0.03]])  # [step, kind]
+    result = replace(result, intact_slope=np.array([0.0, 0.9]), slope=slopes)
     assert judged(Given(run, result)) == dict.fromkeys(CLAIMED, True)
     level = result.zero_level
+    for claim, kind in (
+        ("permutation-completion", "random"),
+        ("permutation-rows-and-columns", "keep-rows"),
+        ("permutation-rows-and-columns", "keep-columns"),
+    ):
+        left = slopes.copy()
+        left[1, result.kinds.index(kind)] = 0.2
+        verdicts = judged(Given(run, replace(result, slope=left)))
+        assert [name for name, holds in verdicts.items() if not holds] == [claim]
     for claim, change in (
-        ("permutation-completion", ("loss_masked", 1, "random", 0.8 * level)),
-        ("permutation-rows-and-columns", ("loss_masked", 1, "keep-rows", 0.8 * level)),
-        ("permutation-rows-and-columns", ("loss_masked", 1, "keep-columns", 0.8 * level)),
         ("permutation-copying", ("loss_observed", 1, "random", 0.02 * level)),
         ("permutation-before", ("loss_observed", 0, "random", 0.06 * level)),
         ("permutation-before", ("loss_masked", 0, "random", 0.8 * level)),
@@ -177,9 +184,12 @@ def test_the_claims_hold_for_a_copier_and_each_fails_without_its_property(tmp_pa
         assert [name for name, holds in verdicts.items() if not holds] == [claim]
 
 
-def test_a_model_that_averages_does_not_copy(tmp_path: Path) -> None:
-    run = handmade_run(tmp_path, {BEFORE: copier(), STEPS: averager("row")})
-    assert judged(Findings(run, matrices=64, draws=2))["permutation-copying"] is False
+def test_the_slope_is_of_what_is_completed_whatever_the_size_of_the_rest(tmp_path: Path) -> None:
+    batch = held_out(handmade_run(tmp_path, {STEPS: copier()}), 2000)
+    noise = torch.randn(batch.values.shape, generator=torch.Generator().manual_seed(0))
+    for predictions, expected in ((batch.values, 1.0), (0.3 * batch.values, 0.3), (torch.zeros_like(noise), 0.0)):
+        assert slope(predictions, batch) == pytest.approx(expected)
+    assert slope(noise, batch) == pytest.approx(0, abs=0.15)
 
 
 def test_the_figure_draws_what_was_measured(tmp_path: Path) -> None:

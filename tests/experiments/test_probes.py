@@ -15,10 +15,8 @@ from abruptlab.experiments.probes import PLACES, Probe, Probes, measure_probes, 
 from abruptlab.figures.probes import draw_probes
 from abruptlab.figures.save import arrays
 from abruptlab.model.encoder import Encoder
-from abruptlab.paper import Findings
+from abruptlab.paper import Findings, judge
 from abruptlab.paper.probes import CLAIMS, FIGURES
-from abruptlab.paper.registry import Later
-from abruptlab.run.run import Run
 from abruptlab.task.matrices import Batch
 from tests.handmade import (
     COLUMN,
@@ -34,6 +32,7 @@ from tests.handmade import (
     handmade_run,
     prefer,
 )
+from tests.known import Known, number
 from tests.synthetic import STEPS, make_metrics, make_run
 
 ALL, OBSERVED, HIDDEN = range(3)
@@ -74,20 +73,8 @@ def made_up(sites: int, **changes: Any) -> Probes:
     return Probes(STEPS, np.array([f"site {at}" for at in range(sites)]), **made)
 
 
-class Known(Findings):
-    """Findings whose measurement is known."""
-
-    def __init__(self, run: Run, result: Any) -> None:
-        super().__init__(run)
-        self.result = result
-
-    def of(self, measure: Later) -> Any:
-        return self.result
-
-
 def judged(found: Findings) -> dict[str, float | None]:
-    assert found.run.drop is not None
-    return {name: claim.measure(found, found.run.drop) for name, claim in CLAIMS.items()}
+    return {name: number(name, found) for name in CLAIMS}
 
 
 def test_a_row_is_read_off_the_layer_that_holds_it(tmp_path: Path) -> None:
@@ -217,44 +204,62 @@ def test_what_makes_no_sense_is_an_error(tmp_path: Path) -> None:
 
 
 def test_the_claims_about_rows(tmp_path: Path) -> None:
-    names = ("late-layers-hold-rows", "late-layers-align-with-rows")
-    for model, holds in ((row_holder(), True), (column_holder(), False)):
+    names = ("late-layers-hold-lines", "late-layers-align-with-lines")
+    for model, holds in ((row_holder(), True), (copier(), False)):
         (folder := tmp_path / str(holds)).mkdir()
         run = handmade_run(folder, {STEPS: model})
-        found = Known(run, measure_probes(run, **FEW))
+        found = Known(run, {measure_probes: measure_probes(run, **FEW)})
         assert [judged(found)[name] in CLAIMS[name].bound for name in names] == [holds, holds]  # pyright: ignore
 
 
-@pytest.mark.parametrize("layers", [1, 3, 4])
-def test_the_second_half_of_the_layers_is_compared_with_the_rest(tmp_path: Path, layers: int) -> None:
-    late = {1: [1], 3: [2, 3], 4: [3, 4]}[layers]  # sites, of which the first are the embeddings
+@pytest.mark.parametrize("line", ["row", "column"])
+@pytest.mark.parametrize("layers", [3, 4])
+def test_the_second_half_of_the_layers_is_compared_with_the_first(tmp_path: Path, layers: int, line: str) -> None:
+    """Whether it is the row or the column that they hold; what the embeddings hold, the first site, does not matter."""
+    late = {3: [2, 3], 4: [3, 4]}[layers]
     error, cosine = np.ones((1 + layers, 3)), np.zeros((1 + layers, 3))
     error[late, ALL], cosine[late, ALL] = 0.3, 0.2
+    error[0], cosine[0] = 0.0, 1.0
     run = handmade_run(tmp_path, {STEPS: copier()})
-    found = judged(Known(run, made_up(1 + layers, **{"row.mse": error, "row.cosine": cosine})))
-    assert found["late-layers-hold-rows"] == pytest.approx(0.3)
-    assert found["late-layers-align-with-rows"] == pytest.approx(0.2)
+    found = judged(
+        Known(run, {measure_probes: made_up(1 + layers, **{f"{line}.mse": error, f"{line}.cosine": cosine})})
+    )
+    assert found["late-layers-hold-lines"] == pytest.approx(0.3)
+    assert found["late-layers-align-with-lines"] == pytest.approx(0.2)
+
+
+def test_the_authors_cosines_are_absolute_and_count_targets_of_zero() -> None:
+    truth = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 0.0]]).view(1, 3, 2)
+    predictions = torch.tensor([[2.0, 0.0], [-3.0, 0.0], [5.0, 5.0]]).view(1, 3, 2)
+    everywhere = torch.ones(1, 3, dtype=torch.bool)
+    assert score(predictions, truth, everywhere)[1].mean[ALL] == pytest.approx(0)
+    assert score(predictions, truth, everywhere, as_authors=True)[1].mean[ALL] == pytest.approx(2 / 3)
 
 
 def test_the_claims_about_the_middle_layers(tmp_path: Path) -> None:
     run = handmade_run(tmp_path, {STEPS: copier()})
     error, cosine = np.ones((4, 3)), np.zeros((4, 3))
     error[2, HIDDEN], cosine[1, ALL] = 0.2, 0.7
-    held = judged(Known(run, made_up(4, **{"element.mse": error, "singular_vector.cosine": cosine})))
+    held = judged(Known(run, {measure_probes: made_up(4, **{"element.mse": error, "singular_vector.cosine": cosine})}))
     assert held["middle-layers-hold-elements"] == pytest.approx(0.2)
     assert held["middle-layers-hold-singular-vectors"] == pytest.approx(0.3)
     # what the embeddings, the last layer or the observed places hold does not count
     error, cosine = np.ones((4, 3)), np.zeros((4, 3))
     error[[0, 3]], error[:, OBSERVED], cosine[[0, 3]] = 0.0, 0.0, 1.0
-    lost = judged(Known(run, made_up(4, **{"element.mse": error, "singular_vector.cosine": cosine})))
+    lost = judged(Known(run, {measure_probes: made_up(4, **{"element.mse": error, "singular_vector.cosine": cosine})}))
     assert lost["middle-layers-hold-elements"] == lost["middle-layers-hold-singular-vectors"] == 1
-    shallow = judged(Known(run, made_up(2)))  # a single layer has no middle
-    assert shallow["middle-layers-hold-elements"] is shallow["middle-layers-hold-singular-vectors"] is None
+    shallow = Known(run, {measure_probes: made_up(2)})  # a single layer has no middle, and no halves
+    assert number("middle-layers-hold-elements", shallow) is None
+    assert number("middle-layers-hold-singular-vectors", shallow) is None
+    with pytest.raises(ConfigError, match="one layer has no halves"):
+        number("late-layers-hold-lines", shallow)
 
 
 def test_a_run_that_still_falls_is_not_judged(tmp_path: Path) -> None:
     run = handmade_run(tmp_path, {1900: copier()}, make_metrics(steps=1900))
-    assert set(judged(Known(run, made_up(3))).values()) == {None}
+    verdicts = judge(Known(run, {measure_probes: made_up(3)}), CLAIMS)
+    assert {verdict.outcome for verdict in verdicts} == {"not judged"}
+    assert {verdict.notes for verdict in verdicts} == {("the run has been stopped while it falls",)}
 
 
 def test_what_is_drawn_is_what_was_measured() -> None:

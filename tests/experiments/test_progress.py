@@ -13,10 +13,10 @@ from abruptlab.experiments.evaluation import held_out
 from abruptlab.experiments.progress import (
     first_move,
     hidden_and_attention,
-    mean_cosine,
     measure_progress,
 )
 from abruptlab.figures.progress import draw_progress
+from abruptlab.model.collapse import mean_cosine
 from abruptlab.model.encoder import Encoder
 from abruptlab.paper import Findings, judge
 from abruptlab.paper.progress import CLAIMS
@@ -132,33 +132,36 @@ def test_both_measures_move_where_the_models_change(tmp_path: Path) -> None:
 def test_a_move_is_a_tenth_of_the_change_and_beyond_noise() -> None:
     steps = [10, 20, 30, 40]
     shared = torch.linspace(-1, 1, 50).double()  # differs between matrices, not between steps
-    means = torch.tensor([0.0, 0.08, -0.12, 1.0]).double()
+    means = torch.tensor([0.0, 0.08, 0.12, 1.0]).double()
     assert first_move(means[:, None] + shared, steps) == 30
     assert first_move(-means[:, None] + shared, steps) == 30
     noise = torch.stack([torch.zeros(50), shared, 3 * shared, shared]).double()
     assert first_move(means[:, None] + noise, steps) == 40  # 0.12 is less than three errors of 0.25
     assert np.isnan(first_move(noise, steps))
     assert np.isnan(first_move(shared.expand(4, 50), steps))
+    back = torch.tensor([0.0, 0.5, 0.02, 1.0]).double()  # it has to stay away, on the way that it goes in the end
+    assert first_move(back[:, None] + shared, steps) == 40
+    other_way = torch.tensor([0.0, -0.5, -0.5, 1.0]).double()
+    assert first_move(other_way[:, None] + shared, steps) == 40
 
 
 def test_the_claims_hold_where_both_move_before_the_drop(tmp_path: Path) -> None:
     verdicts = judge(Findings(story(tmp_path, 1200, 1400), matrices=32), CLAIMS)
-    assert [verdict.holds for verdict in verdicts] == [True] * 3, verdicts
-    assert [verdict.measured for verdict in verdicts[:2]] == [
+    assert [verdict.outcome for verdict in verdicts] == ["holds"] * 3, verdicts
+    assert [verdict.numbers[0] for verdict in verdicts[:2]] == [
         pytest.approx(at / ONSET, rel=0.05) for at in (1200, 1400)
     ]
-    assert verdicts[2].measured == pytest.approx(1)
+    assert verdicts[2].numbers[0] == pytest.approx(1)
 
 
 def test_the_claims_fail_where_they_move_after_it_or_never(tmp_path: Path) -> None:
     verdicts = judge(Findings(story(tmp_path, 2000, STEPS + 1), matrices=32), CLAIMS)
-    assert [verdict.holds for verdict in verdicts] == [False, False, True], verdicts
-    assert verdicts[0].measured == pytest.approx(2000 / ONSET, rel=0.05)
-    assert verdicts[1].measured == pytest.approx(STEPS / ONSET, rel=0.05)
+    assert [verdict.outcome for verdict in verdicts] == ["fails", "not judged", "holds"], verdicts
+    assert verdicts[0].numbers[0] == pytest.approx(2000 / ONSET, rel=0.05)
     (tmp_path / "other").mkdir()
     verdicts = judge(Findings(story(tmp_path / "other", STEPS + 1, 0), matrices=32), CLAIMS)
-    assert verdicts[2].measured == 0
-    assert verdicts[2].holds is False
+    assert verdicts[2].numbers == (0,)
+    assert verdicts[2].outcome == "fails"
 
 
 def test_the_parts_of_a_pass_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,7 +181,7 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no checkpoint 750; there are: 4000"):
         measure_progress(run, [750])
     verdicts = judge(Findings(run, matrices=4), CLAIMS)
-    assert all(verdict.holds is None and "'before-drop'" in verdict.note for verdict in verdicts)
+    assert all(verdict.outcome == "not judged" and "'before-drop'" in verdict.notes[0] for verdict in verdicts)
     (tmp_path / "empty").mkdir()
     with pytest.raises(RunError, match="no metrics yet"):
         measure_progress(handmade_run(tmp_path / "empty", {}, {"step": np.array([])}))

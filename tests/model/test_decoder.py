@@ -18,7 +18,7 @@ from abruptlab.model.generate import generate
 from abruptlab.model.sites import record, site_names
 from abruptlab.model.sites import replace as replace_at
 from abruptlab.presets import preset
-from abruptlab.task.matrices import generator
+from abruptlab.task.counter import generator
 
 SMALL = ModelConfig(kind="decoder", layers=2, heads=4, width=32, mlp_width=48, mask_embedding="trained")
 LINEAR = replace(SMALL, attention="linear")

@@ -9,7 +9,7 @@ from torch import Tensor
 from abruptlab.config import ModelConfig
 from abruptlab.model.encoder import Encoder
 from abruptlab.model.sites import record
-from abruptlab.task.matrices import generator
+from abruptlab.task.counter import generator
 from abruptlab.task.vocabulary import MASK
 from tests.conftest import SMALL, make_encoder
 

@@ -51,20 +51,20 @@ def test_an_unknown_group_is_an_error_that_lists_them() -> None:
         parameters_of(DEEP, ["mlp", "heads"])
 
 
-def test_a_transplant_leaves_only_the_chosen_groups_to_be_trained() -> None:
+def test_a_transplant_takes_the_named_parameters_and_no_other() -> None:
     fresh, finished = make_encoder(DEEP.config), make_encoder(DEEP.config)
     with torch.no_grad():
         for parameter in finished.parameters():
             parameter += 1
     start = {name: parameter.clone() for name, parameter in fresh.named_parameters()}
-    transplant(fresh, finished, ["mlp", "read-out"])
-    trained = {name for name, parameter in fresh.named_parameters() if parameter.requires_grad}
-    assert trained == parameters_of(DEEP, ["mlp", "read-out"]).keys()
+    taken = parameters_of(DEEP, ["mlp", "read-out"])
+    transplant(fresh, finished, taken)
     for name, parameter in fresh.named_parameters():
-        assert torch.equal(parameter, start[name] if name in trained else finished.get_parameter(name)), name
+        assert parameter.requires_grad
+        assert torch.equal(parameter, finished.get_parameter(name) if name in taken else start[name]), name
 
 
 def test_a_transplant_needs_equal_sizes() -> None:
     small = make_encoder(ModelConfig(layers=1, heads=1, width=8, mlp_width=8))
-    with pytest.raises(ConfigError, match="expected a finished run whose model has the sizes of this one"):
-        transplant(small, DEEP, ["mlp"])
+    with pytest.raises(ConfigError, match="expected a run whose model has the sizes of this one"):
+        transplant(small, DEEP, parameters_of(DEEP, ["mlp"]))

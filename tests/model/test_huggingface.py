@@ -38,7 +38,7 @@ from abruptlab.model.huggingface import (
     to_huggingface,
 )
 from abruptlab.model.sites import record
-from abruptlab.task.matrices import generator
+from abruptlab.task.counter import generator
 from tests.conftest import SMALL, make_encoder
 
 assert_close = partial(torch.testing.assert_close, rtol=1.3e-6, atol=4e-5)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from abruptlab.model.kernels import LONG, LONG_OTHERWISE, NARROW_HEAD, attention, kernel
-from abruptlab.task.matrices import generator
+from abruptlab.task.counter import generator
 
 KERNELS = pytest.mark.parametrize("by", ["narrow", "wide"])
 CAUSAL = pytest.mark.parametrize("causal", [False, True])

@@ -14,6 +14,7 @@ from PIL import Image
 from abruptlab.errors import RunError
 from abruptlab.figures.save import is_made_from
 from abruptlab.paper import Findings, Verdict, judge, make_figure
+from abruptlab.paper.findings import options_of
 from abruptlab.paper.training import CLAIMS, FIGURES
 from abruptlab.report import build, build_report
 from abruptlab.report.build import render, what_happened
@@ -82,7 +83,8 @@ def test_the_page_holds_everything_within_itself(tmp_path: Path) -> None:
     assert run.drop is not None
     assert f"began to drop at step {run.drop.onset:,}" in page
     assert page.count("✓ holds") == len(CLAIMS)
-    assert f"<strong>{len(CLAIMS)} of {len(CLAIMS)} hold</strong>" in page
+    assert f"<strong>Of {len(CLAIMS)} claims judged {len(CLAIMS)} hold, 0 fail.</strong>" in page
+    assert "smooth curve" in page  # the nulls stand beside the numbers
     assert "abruptlab reproduce --config config.toml" in page
     assert "an abacus" in page
     assert "<dt>torch</dt><dd>1.2.3</dd>" in page
@@ -118,8 +120,8 @@ def test_two_runs_may_have_their_pages_in_one_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("options", [{"seed": 1}, {"matrices": 8}, {"step": 1000}])
 def test_figures_with_other_options_are_not_the_page_s(tmp_path: Path, options: dict[str, Any]) -> None:
     run = make_run(tmp_path, make_metrics())
-    usual, other = Findings(run).origin(FIGURES["1"]), Findings(run, **options).origin(FIGURES["1"])
-    assert (usual == other) == (not set(options) & FIGURES["1"].measure.options)
+    usual, other = Findings(run).origin(FIGURES["1"].measure), Findings(run, **options).origin(FIGURES["1"].measure)
+    assert (usual == other) == (not set(options) & options_of(FIGURES["1"].measure))
     for found, expected in ((Findings(run, **options), False), (Findings(run), True)):
         picture, *_ = make_figure("1", found, "abruptlab figure 1")
         assert is_made_from(picture, usual) == (expected or usual == other)

@@ -53,7 +53,22 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
             make_run(tmp_path / point.key, metrics, (0, STEPS) if steps == STEPS else (0,), point.config)
         elif point.label == "32":
             (tmp_path / f"{point.key}.error").write_text("DivergedError: the loss is <nan>\n")
-    verdicts = [Verdict("a", "Wider is better.", "figure 13", 0.7, "at least 2", False, "1 of 2 seeds")]
+    verdicts = [
+        Verdict(
+            "a",
+            "Wider is better.",
+            "caption",
+            ("13",),
+            (),
+            "x",
+            "at least 2",
+            (0,),
+            (0.7,),
+            (False,),
+            {"another seed": (1.1,)},
+            notes=("1 of 2 seeds cannot be judged",),
+        )
+    ]
     monkeypatch.setattr("abruptlab.report.index.judge", lambda found: verdicts)
     return sweep
 
@@ -84,7 +99,7 @@ def test_every_run_is_told_as_it_is(sweep: Sweep) -> None:
 def test_a_claim_that_fails_is_as_visible_as_one_that_holds(sweep: Sweep) -> None:
     text = build_index(Findings(sweep)).read_text(encoding="utf-8")
     assert re.search(
-        r"class=\"failed\">.*?✗ fails.*?Wider is better.*?at least 2.*?>0.7<.*?1 of 2 seeds", text, re.DOTALL
+        r"class=\"failed\">.*?✗ fails.*?Wider is better.*?0\.7.*?1 of 2 seeds.*?at least 2", text, re.DOTALL
     )
 
 
@@ -129,7 +144,7 @@ def test_any_folder_of_runs_has_an_index(tmp_path: Path, capsys: pytest.CaptureF
         ("BERT: L_mask", "two", None),
         ("BERT: L_mask", "two", None),
     ]
-    assert [found["axes"][family]["zero"] for family in found["families"]] == [False, True]
+    assert [found["axes"][family]["trivial"] for family in found["families"]] == [None, "predicting zero"]
     gpt = found["runs"][0]
     assert gpt["curve"][0] > 1  # the loss itself
     text = (folder / "index.html").read_text(encoding="utf-8")

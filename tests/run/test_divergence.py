@@ -10,9 +10,8 @@ from abruptlab.errors import DivergedError
 from abruptlab.presets import preset
 from abruptlab.run.divergence import BLOCK, HELD, find_divergence
 from abruptlab.run.pretrained import pretrained_run, shipped_runs
-from abruptlab.training.loop import initial_model
-from abruptlab.training.optimizers import build_optimizers
 from abruptlab.training.recorder import Recorder
+from abruptlab.training.state import initial_state
 from tests.synthetic import make_metrics
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -95,13 +94,14 @@ def test_steps_without_observed_entries_are_no_harm() -> None:
 def train_on(curve: np.ndarray, folder: Path, made: list[int], *, resume: bool) -> None:
     """A run with that L_obs, saved every 100 steps; the steps that it came to are in `made`."""
     config = preset("smoke")
-    model = initial_model(config)
-    optimizers = build_optimizers(config.training, model)
+    state = initial_state(config)
     with Recorder(config, folder, resume=resume, made_with={}) as recorder:
-        for step in range(recorder.restore(model, optimizers, print), len(curve)):
+        recorder.restore(state, print)
+        for step in range(state.step, len(curve)):
             made.append(step)
+            state.step = step
             if step % 100 == 0:
-                recorder.save(step, model, optimizers)
+                recorder.save(state)
             recorder.keep(step, torch.tensor([curve[step], curve[step], 0.1, 0.1]), 1e-3)
 
 

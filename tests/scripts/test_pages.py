@@ -40,6 +40,21 @@ def write(home: Path, *verdicts: Verdict) -> None:
     (home / "claims.json").write_text(json.dumps([asdict(verdict) for verdict in verdicts]))
 
 
+def said(
+    name: str,
+    claim: str,
+    figure: str,
+    quantity: str,
+    bound: str,
+    numbers: tuple[float | None, ...],
+    within: tuple[bool | None, ...],
+) -> Verdict:
+    """A verdict on a caption, with a null."""
+    seeds = tuple(range(len(numbers)))
+    nulls: dict[str, tuple[float | None, ...]] = {"untrained": (7.0,)}
+    return Verdict(name, claim, "caption", (figure,), (), quantity, bound, seeds, numbers, within, nulls)
+
+
 def section(page: str, title: str) -> str:
     return page.partition(f"\n## {title} {{")[2].partition("\n## ")[0]
 
@@ -55,18 +70,18 @@ def test_results_that_are_not_there_are_said_to_be_missing(tmp_path: Path) -> No
 def test_a_figure_stands_beside_its_claims(tmp_path: Path) -> None:
     write(
         tmp_path / "laptop",
-        Verdict("a", "it falls", "figure 2", 0.12345, "|x|: ratio: at most 0.5", True),
-        Verdict("b", "it stays", "figure 2", 2.0, "y: at most 1", False, "1 of 3 seeds"),
-        Verdict("c", "it turns", "text, patching", None, "z: at least 1", None, "no drop"),
-        Verdict("d", "it goes", "text, patching", 3.0, "z: at least 1", True),
+        said("a", "it falls", "2", "|x|: ratio", "at most 0.5", (0.12345,), (True,)),
+        said("b", "it stays", "2", "y", "at most 1", (2.0, 0.5), (False, True)),
+        said("c", "it turns", "patching", "z", "at least 1", (None,), (None,)),
+        said("d", "it goes", "patching", "z", "at least 1", (3.0,), (True,)),
     )
     (tmp_path / "laptop" / "figures" / "figure_2.png").touch()
     page = all_figures(tmp_path)
-    assert "| [figure 2](#figure-2) | The losses over training<br>`abruptlab figure 2 laptop` | 1 of 2 claims" in page
+    assert "The losses over training<br>`abruptlab figure 2 laptop` | 2: 1 hold, 0 fail, 1 are undecided" in page
     shown = section(page, "Figure 2")
     assert "](../results/laptop/figures/figure_2.png)" in shown
-    assert r"| it falls<br>*\|x\|: ratio* | holds | 0.123 | at most 0.5 |" in shown
-    assert "| it stays<br>*y* | **fails** (1 of 3 seeds) | 2 | at most 1 |" in shown
+    assert r"| it falls (figure 2)<br>*\|x\|: ratio* | holds (1 seed) | 0.123 | at most 0.5 | untrained 7 |" in shown
+    assert "| **undecided (1 of 2 seeds hold)** | 1.25 (0.5 to 2) | at most 1 | untrained 7 |" in shown
     other = section(page, "Figure 3")
     assert "../results" not in other
     assert "no claim" in other

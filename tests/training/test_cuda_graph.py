@@ -2,7 +2,6 @@
 on a GPU with the real ones."""
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,10 @@ from abruptlab.errors import ConfigError
 from abruptlab.presets import preset
 from abruptlab.task.matrices import sample
 from abruptlab.training.cuda_graph import WARM_UP, CudaGraphs, GraphedStep, require_capturable
-from abruptlab.training.loop import initial_model, train, train_step
-from abruptlab.training.optimizers import build_optimizers, set_learning_rate
+from abruptlab.training.loop import train
+from abruptlab.training.optimizers import set_learning_rate
+from abruptlab.training.state import initial_state
+from abruptlab.training.update import Update
 from tests.tape import TapedGraphs
 from tests.training.test_loop import assert_same_run, interrupt_at, with_task, with_training
 
@@ -53,9 +54,9 @@ def report_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def taped(monkeypatch: pytest.MonkeyPatch) -> list[TapedGraphs]:
     """A CPU on which the step can be captured, and is not compiled."""
-    monkeypatch.setattr("abruptlab.training.loop.CudaGraphs", TapedGraphs)
+    monkeypatch.setattr("abruptlab.training.update.CudaGraphs", TapedGraphs)
     monkeypatch.setattr("abruptlab.training.loop.require_capturable", lambda *_: None)
-    monkeypatch.setattr("abruptlab.training.loop.compile_layers", lambda model: None)
+    monkeypatch.setattr("abruptlab.training.update.compile_layers", lambda model: None)
     monkeypatch.setattr(TapedGraphs, "every", [])
     return TapedGraphs.every
 
@@ -89,14 +90,14 @@ def test_the_rate_of_every_step_reaches_the_captured_one(tmp_path: Path, taped: 
 
 
 def test_metrics_stay_and_a_batch_may_go() -> None:
-    model = initial_model(SMOKE)
-    optimizers = build_optimizers(SMOKE.training, model)
+    state = initial_state(SMOKE)
+    model, optimizers, update = state.model, state.optimizers, Update(state, SMOKE, torch.device("cpu"))
     graphs, flags = TapedGraphs(torch.device("cpu")), []
     (group,) = optimizers[0].param_groups
 
     def step(batch):
         flags.append(group["capturable"])
-        return train_step(model, optimizers, SMOKE, batch)
+        return update(batch)
 
     graphed = GraphedStep(step, optimizers, graphs)
     set_learning_rate(optimizers, 0.0)  # so that every step on a batch has its metrics
@@ -119,6 +120,7 @@ def test_metrics_stay_and_a_batch_may_go() -> None:
     [
         ({}, "cpu", 1, "compile graph: expected a CUDA device, got cpu"),
         ({"optimizer": "muon"}, "cuda", 1, "compile graph: expected optimizer adam, adamw or sgd, .* got muon"),
+        ({"useful_attention": 2.5}, "cuda", 1, "compile graph: expected useful_attention 1, got 2.5"),
         ({}, "cuda:1", 2, "compile graph: expected one process, got 2"),
     ],
 )
@@ -167,9 +169,9 @@ def test_cuda_graphs_follow_the_compiled_and_the_eager_loop_and_resume(
 @pytest.mark.cuda
 @on_a_gpu
 def test_nothing_waits_for_a_graph() -> None:
-    model = initial_model(SMOKE, "cuda")
-    optimizers = build_optimizers(SMOKE.training, model)
-    step = GraphedStep(partial(train_step, model, optimizers, SMOKE), optimizers, CudaGraphs(torch.device("cuda")))
+    state, device = initial_state(SMOKE, "cuda"), torch.device("cuda")
+    optimizers = state.optimizers
+    step = GraphedStep(Update(state, SMOKE, device), optimizers, CudaGraphs(device))
     batch = sample(SMOKE.matrices, SMOKE.training.batch, SMOKE.seed, 0, "cuda")
     losses = [step(batch)[0] for _ in range(WARM_UP + 1)]
     torch.cuda.set_sync_debug_mode("error")

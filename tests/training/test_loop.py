@@ -19,9 +19,11 @@ from abruptlab.system.devices import choose_device
 from abruptlab.task.matrices import sample
 from abruptlab.task.sequences import sequences
 from abruptlab.task.vocabulary import Vocabulary
-from abruptlab.training.loop import Progress, initial_model, part_size, train, train_step
+from abruptlab.training.loop import Progress, train
 from abruptlab.training.optimizers import build_optimizers
 from abruptlab.training.recorder import Recorder
+from abruptlab.training.state import initial_model, initial_state
+from abruptlab.training.update import Update, part_size
 
 SMOKE = preset("smoke")
 
@@ -249,9 +251,9 @@ def test_parts_of_a_batch_add_up_to_the_batch() -> None:
     gradients, metrics = [], []
     for micro_batch in (None, 4):
         config = with_training(SMOKE, micro_batch=micro_batch)
-        model = initial_model(config)
-        metrics.append(train_step(model, build_optimizers(config.training, model), config, batch))
-        gradients.append([parameter.grad for parameter in model.parameters()])
+        state = initial_state(config)
+        metrics.append(Update(state, config, torch.device("cpu"))(batch))
+        gradients.append([parameter.grad for parameter in state.model.parameters()])
     torch.testing.assert_close(metrics[0], metrics[1])
     torch.testing.assert_close(gradients[0], gradients[1])
 

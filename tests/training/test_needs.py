@@ -8,8 +8,9 @@ import pytest
 from abruptlab.config import RunConfig
 from abruptlab.errors import ConfigError
 from abruptlab.presets import preset
-from abruptlab.training.loop import initial_model, train
+from abruptlab.training.loop import train
 from abruptlab.training.needs import parameters
+from abruptlab.training.state import initial_model
 from tests.training.test_loop import SMOKE, with_task, with_training
 
 

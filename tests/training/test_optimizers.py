@@ -9,8 +9,9 @@ import torch
 
 from abruptlab.config import RunConfig
 from abruptlab.presets import preset
-from abruptlab.training.loop import initial_model, train_step
 from abruptlab.training.optimizers import build_optimizers
+from abruptlab.training.state import initial_model, initial_state
+from abruptlab.training.update import Update
 
 
 def smoke(**training: Any) -> RunConfig:
@@ -20,10 +21,10 @@ def smoke(**training: Any) -> RunConfig:
 
 def one_step(config: RunConfig) -> list[torch.Tensor]:
     """The gradients of a step, as the optimiser saw them."""
-    model = initial_model(config)
+    state = initial_state(config)
     [batch] = islice(config.task.stream(config.training.batch, config.seed), 1)
-    train_step(model, build_optimizers(config.training, model), config, batch)
-    return [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    Update(state, config, torch.device("cpu"))(batch)
+    return [parameter.grad for parameter in state.model.parameters() if parameter.grad is not None]
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "muon"])

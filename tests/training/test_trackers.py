@@ -99,9 +99,14 @@ def test_wandb_offline_goes_on_in_the_same_run(tmp_path: Path, monkeypatch: pyte
 def test_trackio_has_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
     trackio = pytest.importorskip("trackio")
+    from trackio.sqlite_storage import SQLiteStorage  # pyright: ignore[reportMissingImports]
+
     run = train(SMOKE, tmp_path / "run", device="cpu", track=["trackio"])
     [name] = [each.name for each in trackio.Api().runs("abruptlab")]
     assert name == f"smoke-seed0-{(run.folder / 'tracker-id').read_text()}"
+    rows = SQLiteStorage.get_logs("abruptlab", name)
+    assert [row["step"] for row in rows] == list(range(60))
+    np.testing.assert_allclose([row["loss"] for row in rows], run.metrics["loss"], rtol=1e-6)
 
 
 class Broken(Tracker):

@@ -11,7 +11,7 @@ from torch import Tensor
 from abruptlab.baselines.columns import Scale, Units, choose_units
 from abruptlab.baselines.completer import Completer, typical_size, whole
 from abruptlab.errors import ConfigError
-from abruptlab.task.matrices import generator
+from abruptlab.task.counter import generator
 
 PART = 1000  # problems (matrices × restarts) solved at once, few enough for the cache
 ITERATIONS = 200

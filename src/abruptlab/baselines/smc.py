@@ -11,7 +11,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from abruptlab.baselines.slices import Target, move_gauge, move_rows, products, residuals
-from abruptlab.task.matrices import generator, sample_factors
+from abruptlab.task.counter import generator
+from abruptlab.task.matrices import sample_factors
 from abruptlab.task.matrix import MatrixTask
 
 POPULATIONS = 4  # independent of each other, so that their means tell how well the mean is known

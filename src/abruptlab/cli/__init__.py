@@ -17,6 +17,7 @@ import abruptlab
 from abruptlab.cli.baseconfig import base_config
 from abruptlab.cli.completing import Complete
 from abruptlab.cli.exporting import Export
+from abruptlab.cli.importing import Import
 from abruptlab.cli.interventions import Ablate, Patch, Switch
 from abruptlab.cli.looking import Claims, Figure, Figures, Paper, Presets, Show, Table
 from abruptlab.cli.reporting import Report
@@ -83,6 +84,7 @@ def _run(words: list[str]) -> None:
         | Annotated[Ablate, subcommand("ablate")]
         | Annotated[Patch, subcommand("patch")]
         | Annotated[Switch, subcommand("switch")]
+        | Annotated[Import, subcommand("import")]
     )
     tyro.cli(commands, prog="abruptlab", description=SUMMARY, args=words)()  # pyright: ignore
 

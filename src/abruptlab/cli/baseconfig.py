@@ -14,6 +14,8 @@ import tyro
 from abruptlab.config import RunConfig, StartConfig
 from abruptlab.errors import ConfigError
 from abruptlab.presets import PRESETS, preset
+from abruptlab.task import TASKS
+from abruptlab.task.base import Task
 
 HELP = ("-h", "--help")
 
@@ -60,16 +62,19 @@ def branch_config(branch: str) -> RunConfig:
     return replace(run.config, start=StartConfig(name, str(run.resolve(int(step) if step.isdecimal() else step))))
 
 
-def _unchecked(kind: type) -> type:
-    """A dataclass with the same fields, whose values may be such as only make sense with the right defaults."""
-    hints = get_type_hints(kind, include_extras=True)
-    return make_dataclass(kind.__name__, [(each.name, *_field(hints[each.name], each)) for each in fields(kind)])
+def _unchecked(*kinds: type) -> type:
+    """A dataclass with the fields of these, whose values may be such as only make sense with the right defaults."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for kind in kinds:
+        hints = get_type_hints(kind, include_extras=True)
+        found |= {each.name: _field(hints[each.name], each) for each in fields(kind) if each.name not in found}
+    return make_dataclass(kinds[0].__name__, [(name, *rest) for name, rest in found.items()])
 
 
 def _field(hint: Any, given: "Field[Any]") -> tuple[Any, Any]:
     inner, *marks = get_args(hint) if get_origin(hint) is Annotated else (hint,)
     if isinstance(inner, type) and is_dataclass(inner):
-        other = _unchecked(inner)
+        other = _unchecked(*(TASKS.values() if inner is Task else [inner]))  # which task is not known yet
         return (Annotated[other, *marks] if marks else other), field(default_factory=other)
     if given.default_factory is not MISSING:
         return hint, field(default_factory=given.default_factory)

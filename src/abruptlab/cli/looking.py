@@ -183,31 +183,62 @@ class Figures:
 
 @dataclass
 class Claims:
-    """Judge the claims of the paper on a run or a sweep: claim, number, tolerance, holds or fails; also written to
-    claims.json."""
+    """Judge the claims of the paper: each a number against a bound and a null that must fail it. Of several runs that
+    differ in their seed alone, a claim holds or fails where all agree. Also written to claims.json."""
 
-    look: OmitArgPrefixes[LookAndWrite]
+    runs: Positional[tuple[str, ...]]
+    """Run folders, runs that come with the package (laptop), or one sweep's folder."""
+    out: Path | None = None
+    """Where to write (default: the folder itself; for a run of the package, runs/NAME-shipped; of several runs, each
+    one's verdicts to its own folder, and those on all together only if this is given)."""
+    seed: int = 0
+    """Decides the matrices that are looked at; no training ever sees them."""
+    matrices: int | None = None
+    """How many of them (default: enough for small error bars)."""
+    device: str | None = None
+    """cpu, cuda, cuda:N or mps (default: the fastest there is)."""
 
     def __call__(self) -> None:
-        from abruptlab.paper import write_claims
+        from abruptlab.paper import judge, save_claims, write_claims
+        from abruptlab.paper.judge import require_alike
+        from abruptlab.paper.verdict import together, write_verdicts
+        from abruptlab.system.devices import computing_on
 
-        path, verdicts = write_claims(self.look.findings())
-        print_verdicts(verdicts)
-        print(path)
+        if not self.runs:
+            raise ConfigError("claims: expected a run, or several of one configuration")
+        alone = self.out if len(self.runs) == 1 else None
+        looks = [LookAndWrite(run=run, out=alone, seed=self.seed, matrices=self.matrices) for run in self.runs]
+        founds = [look.findings() for look in looks]
+        with computing_on(self.device):
+            if len(founds) == 1:
+                path, verdicts = write_claims(founds[0])
+                print_verdicts(verdicts)
+                print(path)
+                return
+            require_alike(founds)
+            each = []
+            for found in founds:
+                path, verdicts = save_claims(found, judge(found))
+                each.append(verdicts)
+                print(path)
+        print_verdicts(together(each))
+        if self.out is not None:
+            write_verdicts(self.out / "claims.json", together(each))
+            print(self.out / "claims.json")
 
 
 def make_all(found: "Findings") -> None:
     """Every figure and table that the run or sweep can give, with progress; those that it cannot give are named."""
     from rich.progress import track
 
-    from abruptlab.paper import FIGURES, TABLES, make_figure, make_table
+    from abruptlab.paper import FIGURES, TABLES, make_figure, make_table, shown_in
 
     jobs = [("figure", name, spec, make_figure) for name, spec in FIGURES.items() if found.suit(spec)]
     jobs += [("table", name, spec, make_table) for name, spec in TABLES.items() if found.suit(spec)]
     missing = []
     for kind, name, spec, make in track(jobs, description="figures and tables"):
         try:
-            found.shown_in(spec)
+            shown_in(spec, found)
         except AbruptlabError as error:
             missing.append(f"{kind} {name}: not from this {'sweep' if found.sweep else 'run'}: {error}")
         else:
@@ -219,7 +250,9 @@ def _check_options(kind: str, name: str, specs: "Mapping[str, FigureSpec | Table
     """An option that a figure has no use for is a mistake, not to be passed over."""
     if name not in specs:
         return
-    known = specs[name].measure.options
+    from abruptlab.paper import options_of
+
+    known = options_of(specs[name].measure)
     for option, value in (("step", look.step), ("matrices", look.matrices)):
         if value is not None and option not in known:
             has = ", ".join(f"--{other}" for other in ("step", "seed", "matrices") if other in known) or "none"

@@ -56,16 +56,17 @@ def plain_console(*, stderr: bool = False) -> "Console":
 
 
 def print_verdicts(verdicts: "Sequence[Verdict]") -> None:
-    """The claims with their numbers and verdicts, as a table."""
+    """The claims with their numbers, bounds, nulls and verdicts, as a table, and how many they are."""
     from rich.table import Table
 
-    table = Table("claim", "measured", "expected", "verdict", title="Claims of the paper")
+    from abruptlab.paper import counted
+
+    table = Table("claim", "from", "number", "bound", "null", "verdict", title="Claims of the paper")
     for verdict in verdicts:
-        word = {True: "holds", False: "FAILS", None: "not judged"}[verdict.holds]
-        parts = [] if verdict.measured is None else [f"{verdict.measured:g}"]
-        measured = ", ".join([*parts, *([verdict.note] if verdict.note else [])]) or "–"
-        table.add_row(verdict.claim, measured, verdict.expected, word)
+        cells = (f"{verdict.claim} ({verdict.quantity})", verdict.place, verdict.number, verdict.bound, verdict.null)
+        table.add_row(*cells, "; ".join([verdict.said, *verdict.notes]))
     plain_console().print(table)
+    plain_console().print(counted(verdicts))
 
 
 def print_losses(title: str, rows: "Mapping[str, Losses]") -> None:

@@ -2,7 +2,9 @@
 
 The attention map of a head gives way to one that is the same for all matrices: `uniform`, 1/(m·n) everywhere, as the
 text calls it; `mean`, the head's own mean map over the matrices, as in the authors' code; or `zero`, a map of zeros,
-so that the head's output z is zero.
+so that the head's output z is zero. They say different things: a head that looks at places, whatever stands there,
+loses nothing by its own mean map. As in the authors' code, the mean is taken inside the ablated pass, where the layers
+below may be ablated already, over the matrices of that pass (`evaluation.PART`).
 """
 
 import math
@@ -38,7 +40,7 @@ Head = tuple[int, int]  # layer and head, both counted from 0
 
 REPLACEMENTS = ("uniform", "mean", "zero")
 RESTORED = 0.9  # of the plateau: the edge of its band, where the detector puts the onset of the drop
-TOLERATED = 1.1  # of the intact loss L: the issue's 10 %
+TOLERATED = 1.1  # of the intact loss L
 SEARCHED = 128  # matrices on which a greedy search compares heads; the chosen sets are then measured on others
 
 
@@ -114,7 +116,7 @@ def measure_ablation(
     model, batch = load(run, at), held_out(run, matrices, seed)
     heads = all_heads(model) if heads is None else sorted(set(heads))
     intact = predict(model, batch.tokens)
-    ablated = predict_ablated(model, batch.tokens, heads, constant_maps(model, batch.tokens, replacement))
+    ablated = predict_ablated(model, batch.tokens, heads, replacement)
     return Ablation(
         at,
         replacement,
@@ -135,12 +137,7 @@ def measure_single_ablations(
     at = run.resolve(step)
     model, batch = load(run, at), held_out(run, matrices, seed)
     intact = predict(model, batch.tokens)
-    predictions = torch.stack(
-        [
-            _predict_each(model, batch.tokens, constant_maps(model, batch.tokens, replacement))
-            for replacement in REPLACEMENTS
-        ]
-    )
+    predictions = torch.stack([_predict_each(model, batch.tokens, replacement) for replacement in REPLACEMENTS])
     return SingleAblations(
         at, plateau(run), losses(intact, batch), losses(predictions, batch), differences(predictions, intact, batch)
     )
@@ -160,12 +157,12 @@ def measure_greedy_ablation(
     at = run.resolve(step)
     model, both = load(run, at), held_out(run, SEARCHED + matrices, seed)
     search, batch = both[:SEARCHED], both[SEARCHED:]
-    maps = constant_maps(model, both.tokens, replacement)
+    _known(replacement)
     level, intact = plateau(run), predict(model, batch.tokens)
 
     @cache
     def searched(*heads: Head) -> Losses:
-        return losses(predict_ablated(model, search.tokens, heads, maps), search)
+        return losses(predict_ablated(model, search.tokens, heads, replacement), search)
 
     def most_harmful(removed: Sequence[Head]) -> Head:
         # All heads every time: one that does the same work as another hurts only once that one is gone.
@@ -189,7 +186,7 @@ def measure_greedy_ablation(
         curve = [(losses(intact, batch), differences(intact, intact, batch))]
         while len(removed) < len(all_heads(model)) and not enough(curve[-1][0]):
             removed.append(choose(removed))
-            predictions = predict_ablated(model, batch.tokens, removed, maps)
+            predictions = predict_ablated(model, batch.tokens, removed, replacement)
             curve.append((losses(predictions, batch), differences(predictions, intact, batch)))
         return Removal(_table(removed), *(stack(column) for column in zip(*curve, strict=True)))
 
@@ -203,33 +200,16 @@ def measure_greedy_ablation(
     )
 
 
-def constant_maps(
-    model: Encoder, tokens: Int[Tensor, "matrix pos"], replacement: str
-) -> Float[Tensor, "layer head query key"]:
-    """The maps that a replacement puts in the place of each head's attention, on the model's device.
-
-    `mean` is the intact model's, over all these matrices. Raises `ConfigError`, listing the replacements, for another.
-    """
-    if replacement not in REPLACEMENTS:
-        raise ConfigError(f"no replacement {replacement!r}; there are: {', '.join(REPLACEMENTS)}")
-    layers, heads, positions = model.config.layers, model.config.heads, tokens.shape[1]
-    if replacement != "mean":
-        value = 1 / positions if replacement == "uniform" else 0.0
-        return torch.full((layers, heads, positions, positions), value, device=model.readout.weight.device)
-    names = [_pattern(layer) for layer in range(layers)]
-    sums = [torch.stack([maps[name].sum(0) for name in names]) for _, maps in recorded(model, tokens, names)]
-    return torch.stack(sums).sum(0) / len(tokens)
-
-
 def predict_ablated(
     model: Encoder,
     tokens: Int[Tensor, "matrix pos"],
     heads: Collection[Head],
-    maps: Float[Tensor, "layer head query key"],
+    replacement: str,
 ) -> Float[Tensor, "matrix pos"]:
-    """The predicted value of every token with the attention of `heads` replaced by their `maps` (`constant_maps`).
+    """The predicted value of every token with the attention of `heads` replaced by constant maps (`REPLACEMENTS`).
 
-    Raises `SiteError`, saying which heads there are, for one that does not exist.
+    Raises `SiteError`, saying which heads there are, for one that does not exist, and `ConfigError` likewise for a
+    replacement.
     """
     strange = sorted(set(heads) - set(all_heads(model)))
     if strange:
@@ -238,42 +218,43 @@ def predict_ablated(
             f"{model.config.layers - 1} with heads 0 to {model.config.heads - 1} each"
         )
 
-    return predict(model, tokens, _swaps(heads, maps))
+    return predict(model, tokens, _swaps(heads, _known(replacement)))
 
 
 def _predict_each(
-    model: Encoder, tokens: Int[Tensor, "matrix pos"], maps: Float[Tensor, "layer head query key"]
+    model: Encoder, tokens: Int[Tensor, "matrix pos"], replacement: str
 ) -> Float[Tensor, "layer head matrix pos"]:
     """`predict_ablated` for every head alone; the layers below it are run once for all, which saves half the time."""
-    layers, heads = maps.shape[:2]
+    layers, heads = model.config.layers, model.config.heads
     entering = ["embed", *(f"blocks.{layer}.resid_post" for layer in range(layers - 1))]
     parts = []
     for _, activations in recorded(model, tokens, entering):
         predictions = []
         for layer, head in all_heads(model):
             rest = nn.Sequential(*list(model.blocks)[layer:], model.readout)
-            with torch.no_grad(), sites.replace(model, _swaps([(layer, head)], maps)):
+            with torch.no_grad(), sites.replace(model, _swaps([(layer, head)], replacement)):
                 predictions.append(rest(activations[entering[layer]]).squeeze(-1).cpu())
         parts.append(torch.stack(predictions).unflatten(0, (layers, heads)))
     return torch.cat(parts, dim=2)
 
 
-def _swaps(
-    heads: Collection[Head], maps: Float[Tensor, "layer head query key"]
-) -> dict[str, Callable[[Tensor], Tensor]]:
-    """What `sites.replace` takes to put these maps in the place of the heads' attention."""
+def _known(replacement: str) -> str:
+    if replacement not in REPLACEMENTS:
+        raise ConfigError(f"no replacement {replacement!r}; there are: {', '.join(REPLACEMENTS)}")
+    return replacement
+
+
+def _swaps(heads: Collection[Head], replacement: str) -> dict[str, Callable[[Tensor], Tensor]]:
+    """What `sites.replace` takes to put constant maps in the place of the heads' attention."""
     by_layer = {layer: sorted(head for at, head in set(heads) if at == layer) for layer, _ in heads}
-    return {
-        _pattern(layer): partial(_swap, heads=chosen, maps=maps[layer, chosen]) for layer, chosen in by_layer.items()
-    }
 
+    def swap(chosen: list[int], pattern: Float[Tensor, "part head query key"]) -> Float[Tensor, "part head query key"]:
+        pattern = pattern.clone()
+        constant = {"uniform": 1 / pattern.shape[-1], "zero": 0.0}
+        pattern[:, chosen] = constant[replacement] if replacement in constant else pattern[:, chosen].mean(0)
+        return pattern
 
-def _swap(
-    pattern: Float[Tensor, "part head query key"], heads: list[int], maps: Float[Tensor, "some query key"]
-) -> Float[Tensor, "part head query key"]:
-    pattern = pattern.clone()
-    pattern[:, heads] = maps
-    return pattern
+    return {f"blocks.{layer}.attn.pattern": partial(swap, chosen) for layer, chosen in by_layer.items()}
 
 
 def all_heads(model: Encoder) -> list[Head]:
@@ -284,10 +265,6 @@ def all_heads(model: Encoder) -> list[Head]:
 def plateau(run: "Run") -> float:
     """L_mask before the run's drop; that of predicting zero if it has none."""
     return run.config.matrices.copying_level if run.drop is None else run.drop.plateau
-
-
-def _pattern(layer: int) -> str:
-    return f"blocks.{layer}.attn.pattern"
 
 
 def _table(heads: Sequence[Head]) -> Int[np.ndarray, "heads 2"]:

@@ -6,24 +6,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
+from abruptlab.errors import CheckpointError
 from abruptlab.experiments.evaluation import HELD_OUT, Estimate, held_out, load, losses, pooled, predict, stack
 from abruptlab.experiments.result import Outlined
-from abruptlab.task.matrices import Batch, generator
+from abruptlab.task.counter import generator
+from abruptlab.task.matrices import Batch
 from abruptlab.task.vocabulary import MASK, Vocabulary
 
 if TYPE_CHECKING:
     from abruptlab.run.run import Run
 
 VALUES = (0.44, -0.24)  # the paper's
-STEPS = ("before-drop", "onset", "after-drop")
+# The paper's moments, steps 1,000, 4,000 and 14,000 of a drop at about 14,300, as shares of the steps to the onset.
+MOMENTS = {"early": 0.07, "middle": 0.28, "late": 0.98}
 
 
 @dataclass(frozen=True)
 class CopyingCheck(Outlined):
     """What stands at the hidden places of each row's input, and what the model makes of it."""
 
+    moment: Shaped[np.ndarray, " row"]  # one of MOMENTS, or the step as it was asked for
     step: Int[np.ndarray, " row"]
     low_rank: Bool[np.ndarray, " row"]  # the task's matrices; else full-rank ones of independent entries
     value: Float[np.ndarray, " row"]  # put at the hidden places; NaN for MASK, which is compared with 0
@@ -34,30 +38,55 @@ class CopyingCheck(Outlined):
 
 def measure_copying(
     run: "Run",
-    steps: Sequence[int | str] = STEPS,
+    steps: Sequence[int | str] | None = None,
     values: Sequence[float] = VALUES,
     matrices: int = 1024,
     seed: int = 0,
 ) -> CopyingCheck:
-    """Table 1: MASK left as it is, then replaced by each of `values`, on low-rank and on full-rank matrices.
+    """Table 1: MASK left as it is, then replaced by each of `values`, on low-rank and on full-rank matrices, at the
+    given steps, by default the three `moments_before` the drop.
 
     Raises `CheckpointError` for a step without a checkpoint and `VocabularyError` for a value without a token.
     """
     tokens_of = [MASK, *Vocabulary.of(run.config.matrices).encode(torch.tensor(values)).tolist()]
     batches = {True: held_out(run, matrices, seed), False: full_rank(run, matrices, seed)}
     conditions, estimates = [], []
-    for at in map(run.resolve, steps):
+    moments = moments_before(run) if steps is None else {str(step): run.resolve(step) for step in steps}
+    for moment, at in moments.items():
         model = load(run, at)
         for low_rank, batch in batches.items():
             for token, value in zip(tokens_of, (np.nan, *values), strict=True):
                 predictions = predict(model, torch.where(batch.observed, batch.tokens, token))
                 errors = losses(predictions, batch)
                 distance = (predictions - (0.0 if np.isnan(value) else value)).square()
-                conditions.append((at, low_rank, value))
+                conditions.append((moment, at, low_rank, value))
                 estimates.append((errors.loss, errors.loss_observed, pooled(distance, ~batch.observed)))
-    step, low_rank, value = (np.array(column) for column in zip(*conditions, strict=True))
+    moment, step, low_rank, value = (np.array(column) for column in zip(*conditions, strict=True))
     loss, loss_observed, distance = (stack(column) for column in zip(*estimates, strict=True))
-    return CopyingCheck(step, low_rank, value, loss, loss_observed, distance)
+    return CopyingCheck(moment, step, low_rank, value, loss, loss_observed, distance)
+
+
+def moments_before(run: "Run") -> dict[str, int]:
+    """For each of the `MOMENTS`, the nearest checkpoint of those before the onset that are nearer to it than to the
+    others.
+
+    Without the losses of a training, which alone tell the onset, there is the middle alone, the milestone
+    `before-drop`. Raises `CheckpointError` if there is no such checkpoint.
+    """
+    drop = run.drop
+    if drop is None:
+        return {"middle": run.resolve("before-drop")}
+
+    def distance(name: str, step: int) -> float:
+        return abs(step / drop.onset - MOMENTS[name])
+
+    nearest: dict[str, list[int]] = {name: [] for name in MOMENTS}
+    for step in run.steps:
+        if 0 < step < drop.onset:
+            nearest[min(MOMENTS, key=lambda name: distance(name, step))].append(step)
+    if not any(nearest.values()):
+        raise CheckpointError(f"{run.folder} has no checkpoint between its start and its drop")
+    return {name: min(steps, key=lambda step: distance(name, step)) for name, steps in nearest.items() if steps}
 
 
 def full_rank(run: "Run", matrices: int, seed: int = 0) -> Batch:

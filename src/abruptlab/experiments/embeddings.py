@@ -1,4 +1,7 @@
-"""Token and positional embeddings (figures 7, 9 and 10): norms, principal components, and clusters of positions."""
+"""Token and positional embeddings (figures 7, 9 and 10): norms, principal components, and what explains their variance.
+
+Shares of the variance are of all dimensions: a number sees what a component's correlation does not, its size.
+"""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +13,6 @@ import torch
 from jaxtyping import Float, Int
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
-from sklearn.metrics import pairwise_distances, silhouette_score
 
 from abruptlab.errors import RunError
 from abruptlab.experiments.evaluation import stack
@@ -23,13 +25,14 @@ if TYPE_CHECKING:
     from abruptlab.task.matrix import MatrixTask
 
 SPAN = 1.5  # the paper's figures show the values from −1.5 to 1.5
-SHUFFLES = 100  # of the labels, for the silhouette that chance gives
-PERPLEXITY = 30.0  # t-SNE's usual one; of few positions, a third of the neighbours of each
+SMOOTHED = 9  # neighbouring tokens over which norms are averaged: a rarely drawn one has the noise of its start
+SHUFFLES = 100  # of the labels, for the share that chance gives
+PERPLEXITY = 30.0  # t-SNE's usual one, as in the paper; of no more points than that, a third of the neighbours of each
 START = 1e-4  # size of a layout that t-SNE starts from, as in scikit-learn's own start
 
 
 @dataclass(frozen=True)
-class Axes(Outlined):
+class Axes:
     """The first two principal components of some embeddings."""
 
     centre: Float[np.ndarray, " width"]
@@ -41,19 +44,22 @@ class TokenGeometry(Outlined):
     """The embeddings of the value tokens."""
 
     norm: Float[np.ndarray, "*step value"]  # L2
-    norm_symmetry: Float[np.ndarray, "*step"]  # correlation of the norms of x and −x over all x ≠ 0; 1 if symmetric
+    norm_symmetry: Float[np.ndarray, "*step"]  # correlation of the smoothed norms of x and −x; 1 if symmetric
     components: Float[np.ndarray, "*step value component=2"]  # along the axes
     explained: Float[np.ndarray, "*step component=2"]  # share of the variance
     magnitude: Float[np.ndarray, "*step component=2"]  # correlation of a component with |x|
     sign: Float[np.ndarray, "*step component=2"]  # and with sign(x)
+    linear: Float[np.ndarray, "*step component=2"]  # and with x
+    magnitude_share: Float[np.ndarray, "*step"]  # of the variance in all dimensions, explained by |x|
+    sign_share: Float[np.ndarray, "*step"]  # by sign(x), beyond what is linear in x
 
 
 @dataclass(frozen=True)
-class Silhouette(Outlined):
-    """How well a grouping of the positions clusters in the full space of the embeddings: 1 if each group is one point,
-    0 or less if the groups mix."""
+class Explained(Outlined):
+    """The share of the variance of the positions, in all dimensions, that lies between the groups of a grouping: 1 if
+    each group is one point. A code of equal parts for rows and columns, without noise, has 1/2 by either."""
 
-    score: Float[np.ndarray, "*step"]  # mean over positions
+    score: Float[np.ndarray, "*step"]
     shuffled: Float[np.ndarray, "*step"]  # the same with shuffled labels, mean
     spread: Float[np.ndarray, "*step"]  # and standard deviation over shuffles
 
@@ -65,8 +71,8 @@ class PositionGeometry(Outlined):
     components: Float[np.ndarray, "*step pos component=2"]  # along the axes
     explained: Float[np.ndarray, "*step component=2"]  # share of the variance
     layout: Float[np.ndarray, "*step pos 2"]  # t-SNE
-    by_column: Silhouette
-    by_row: Silhouette
+    by_column: Explained
+    by_row: Explained
 
 
 @dataclass(frozen=True)
@@ -162,11 +168,16 @@ def token_geometry(
     norm = np.linalg.norm(embedded, axis=-1)
     return TokenGeometry(
         norm=norm,
-        norm_symmetry=np.array(_correlation(norm[value != 0], norm[::-1][value != 0])),
+        norm_symmetry=np.array(smoothed_symmetry(value, norm)),
         components=components,
         explained=explained,
         magnitude=np.array([_correlation(scores, np.abs(value)) for scores in components.T]),
         sign=np.array([_correlation(scores, np.sign(value)) for scores in components.T]),
+        linear=np.array([_correlation(scores, value) for scores in components.T]),
+        magnitude_share=np.array(share_explained(embedded, np.abs(value)[:, None])),
+        sign_share=np.array(
+            share_explained(embedded, np.stack([value, np.sign(value)], 1)) - share_explained(embedded, value[:, None])
+        ),
     )
 
 
@@ -178,16 +189,16 @@ def position_geometry(
     start: Float[np.ndarray, "pos 2"] | None = None,
     seed: int = 0,
 ) -> PositionGeometry:
-    """Components of the positions along `axes` or their own, their t-SNE from the layout `start`, and how well columns
-    and rows cluster."""
+    """Components of the positions along `axes` or their own, their t-SNE from the layout `start`, and how much of their
+    variance columns and rows explain."""
     embedded = embedded_positions(model)
     components, explained = _project(embedded, axes or principal_axes(embedded))
     return PositionGeometry(
         components=components,
         explained=explained,
         layout=lay_out(embedded, seed, start),
-        by_column=silhouette(embedded, column, seed),
-        by_row=silhouette(embedded, row, seed),
+        by_column=explained_by(embedded, column, seed),
+        by_row=explained_by(embedded, row, seed),
     )
 
 
@@ -218,20 +229,41 @@ def lay_out(
 ) -> Float[np.ndarray, "point 2"]:
     """Their t-SNE, from the layout `start` or from their first two principal components."""
     init = "pca" if start is None else (START * start / start[:, 0].std()).astype(np.float32)
-    perplexity = min(PERPLEXITY, (len(points) - 1) / 3)
+    perplexity = PERPLEXITY if len(points) > PERPLEXITY else (len(points) - 1) / 3
     # exact: few points, and no threads whose order could change the sums
     return TSNE(perplexity=perplexity, init=init, method="exact", random_state=seed).fit_transform(points)
 
 
-def silhouette(
+def explained_by(
     points: Float[np.ndarray, "point width"], labels: Int[np.ndarray, " point"], seed: int = 0
-) -> Silhouette:
-    """The silhouette of a grouping, in Euclidean distance, and what shuffled labels give."""
-    distances = pairwise_distances(points)
+) -> Explained:
+    """The share of the points' variance that lies between the groups, and what shuffled labels give."""
     random = np.random.default_rng(seed)
-    chance = [silhouette_score(distances, random.permutation(labels), metric="precomputed") for _ in range(SHUFFLES)]
-    score = silhouette_score(distances, labels, metric="precomputed")
-    return Silhouette(np.array(float(score)), np.array(np.mean(chance)), np.array(np.std(chance)))
+    chance = [_between(points, random.permutation(labels)) for _ in range(SHUFFLES)]
+    return Explained(np.array(_between(points, labels)), np.array(np.mean(chance)), np.array(np.std(chance)))
+
+
+def _between(points: Float[np.ndarray, "point width"], labels: Int[np.ndarray, " point"]) -> float:
+    members = np.equal.outer(np.unique(labels), labels) * 1.0  # [group, point]
+    return share_explained(points, members.T)
+
+
+def share_explained(points: Float[np.ndarray, "point width"], by: Float[np.ndarray, "point property"]) -> float:
+    """The share of the variance of points, in all dimensions, that is linear in some properties of theirs (R²)."""
+    centred = points - points.mean(0)
+    basis, sizes, _ = np.linalg.svd(by - by.mean(0), full_matrices=False)
+    basis = basis[:, sizes > 1e-9 * max(sizes.max(), 1e-300)]
+    total = np.square(centred).sum()
+    return float(np.square(basis.T @ centred).sum() / total) if total else 0.0
+
+
+def smoothed_symmetry(value: Float[np.ndarray, " value"], norm: Float[np.ndarray, " value"]) -> float:
+    """The correlation of the norms of x and −x over x > 0, each norm a mean over `SMOOTHED` neighbours of one sign."""
+    window = min(SMOOTHED, int((value > 0).sum()))
+    up, down = (
+        np.convolve(side, np.full(window, 1 / window), "valid") for side in (norm[value > 0], norm[value < 0][::-1])
+    )
+    return _correlation(up, down)
 
 
 def magnitude_and_sign(tokens: TokenGeometry) -> Float[np.ndarray, "*step 2"]:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
-from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
@@ -17,9 +16,9 @@ from abruptlab.model.build import Model
 from abruptlab.model.encoder import Encoder
 from abruptlab.system.devices import choose_device
 from abruptlab.system.memory import require_memory
-from abruptlab.task.base import Task
-from abruptlab.task.counter import BLOCK, generator
-from abruptlab.task.examples import Examples, cat
+from abruptlab.task.examples import Examples
+from abruptlab.task.held_out import HELD_OUT as HELD_OUT  # for what is drawn beside them
+from abruptlab.task.held_out import held_out_of as held_out_examples_of
 from abruptlab.task.matrices import Batch
 from abruptlab.task.matrix import MatrixTask
 from abruptlab.training.needs import matrices_need
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from abruptlab.baselines.completer import Completer
     from abruptlab.run.run import Run
 
-HELD_OUT = 3  # key of the held-out stream; the training draws its batches and weights under 0, 1 and 2
 PART = 256  # matrices in one forward pass
 
 Result = TypeVar("Result")
@@ -68,20 +66,13 @@ def held_out(run: "Run", matrices: int, seed: int = 0, **changes: Any) -> Batch:
 
 def held_out_examples(run: "Run", count: int, seed: int = 0) -> Examples:
     """The same for a run of any task."""
-    return _held_out(run.config.task, count, seed)
+    return held_out_examples_of(run.config.task, count, seed)
 
 
 def held_out_of(task: MatrixTask, matrices: int, seed: int = 0) -> Batch:
     """The same for matrices that need not be a run's."""
     require_memory(matrices_need(task.of_one_size(), matrices), f"{matrices:,} matrices")
-    return cast(Batch, _held_out(task, matrices, seed))
-
-
-def _held_out(task: Task, count: int, seed: int) -> Examples:
-    # the stream draws BLOCK steps at once: a little of each of them, instead of one step whole
-    steps = task.of_one_size().stream(math.ceil(count / BLOCK), generator(seed, HELD_OUT).initial_seed())
-    batches = list(islice(steps, BLOCK))
-    return cat(batches)[:count]
+    return cast(Batch, held_out_examples_of(task, matrices, seed))
 
 
 @torch.no_grad()

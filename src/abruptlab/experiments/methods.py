@@ -6,6 +6,7 @@ hidden entries are to those of a method, over the training, is the direct test o
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,7 @@ from abruptlab.experiments.evaluation import (
     completed,
     differences,
     held_out,
+    held_out_of,
     load,
     losses,
     over_matrices,
@@ -77,7 +79,7 @@ def measure_methods(run: "Run", matrices: int = 512, seed: int = 0) -> Methods:
     batch = held_out(run, matrices, seed)
     at = run.steps or [run.resolve("final")]
     bert = torch.stack([predict(load(run, step), batch.tokens) for step in at])
-    methods = torch.stack([completed(method, batch) for method in classical(run.config.matrices).values()])
+    methods = _classical_predictions(run.config.matrices, matrices, seed)
     floor, hidden = methods[NAMES.index(POSTERIOR)], ~batch.observed
 
     def distances(predictions: Iterable[Tensor]) -> Estimate:
@@ -95,6 +97,13 @@ def measure_methods(run: "Run", matrices: int = 512, seed: int = 0) -> Methods:
         distance=distances(bert),
         nearest=stack([nearest(methods, other, hidden) for other in bert]),
     )
+
+
+@lru_cache(maxsize=4)
+def _classical_predictions(task: MatrixTask, matrices: int, seed: int) -> Float[Tensor, "method matrix pos"]:
+    """Of every method on `held_out_of` a task: no model takes part in them, and they take most of the time."""
+    batch = held_out_of(task, matrices, seed)
+    return torch.stack([completed(method, batch) for method in classical(task).values()])
 
 
 def nearest(

@@ -1,5 +1,6 @@
 """Matrices of another rank or size than those of the training: BERT against nuclear-norm minimisation (figure 19)."""
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,17 +9,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from torch import nn
 
 from abruptlab.errors import ConfigError
 from abruptlab.experiments.comparison import Contest, compete
-from abruptlab.experiments.evaluation import Estimate, Losses, held_out, load, stack
+from abruptlab.experiments.evaluation import HELD_OUT, Estimate, Losses, held_out, load, stack
+from abruptlab.experiments.permutation import permute
 from abruptlab.experiments.result import Outlined
 from abruptlab.model.encoder import Encoder
+from abruptlab.task.counter import generator
 from abruptlab.task.matrices import Batch
 from abruptlab.task.vocabulary import MASK, Vocabulary
 
 if TYPE_CHECKING:
     from abruptlab.run.run import Run
+
+BEYOND = 2  # more rows or columns than in the training
 
 
 @dataclass(frozen=True)
@@ -37,8 +43,10 @@ class OutOfDistribution(Outlined):
 
     step: int
     rank: Varied
+    rank_rescaled: Varied  # the same ranks, scaled so that no value is beyond what the training's rank can give
     rows: Varied
     columns: Varied
+    columns_in_place: Varied  # up to the trained number of columns, each entry with the position it has in training
 
 
 def measure_out_of_distribution(
@@ -53,56 +61,84 @@ def measure_out_of_distribution(
     """Figure 19: both methods for other ranks, numbers of rows and numbers of columns, by default all there can be.
 
     The model takes another size as the paper's does: row by row, from its first position on. So with fewer rows each
-    entry has the position that it had in training; with fewer columns it has that of an entry elsewhere.
+    entry has the position that it had in training; with fewer columns it has that of an entry elsewhere, and
+    `columns_in_place` is the control. More entries than the largest matrix of the training have positions that were
+    never trained: the paper's model has 512 positions, whose rows beyond 49 are as they were drawn, and here such rows
+    are drawn for the purpose.
 
     Values of a higher rank may lie beyond the vocabulary. Matrices with such a value are left out, of both methods
     (`Varied.kept`): clipped, they would not be of low rank any more. Values that are in the vocabulary but beyond what
-    the training's rank can give have tokens that the model was never trained on.
+    the training's rank can give have tokens that the model was never trained on; `rank_rescaled` has none of them.
 
-    Raises `CheckpointError` for a step without a checkpoint and `ConfigError` for a size with more entries than the
-    model has positions, a rank above the smaller side, and anything below 1.
+    Raises `CheckpointError` for a step without a checkpoint and `ConfigError` for a rank above the smaller side,
+    anything below 1, and positions that are no table.
     """
     at = run.resolve(step)
-    model = load(run, at)
-    task = run.config.matrices
+    model, task = load(run, at), run.config.matrices
     m, n = max(task.sizes, key=math.prod)
-    places = len(model.position_embedding.weight)
+    ranks = range(1, min(m, n) + 1) if ranks is None else ranks
+    rows = range(task.rank, m + BEYOND + 1) if rows is None else rows
+    columns = range(task.rank, n + BEYOND + 1) if columns is None else columns
+    fewer = [count for count in columns if count <= n]
 
-    def vary(values: Sequence[int], trained: int, conditions: list[tuple[int, int, int]]) -> Varied:
-        each = [_measure(run, model, *condition, matrices, seed) for condition in conditions]
+    def vary(values: Sequence[int], trained: int, each: Sequence[tuple[float, Contest]]) -> Varied:
         return Varied(np.array(values), trained, np.array([kept for kept, _ in each]), stack([one for _, one in each]))
 
-    ranks = range(1, min(m, n) + 1) if ranks is None else ranks
-    rows = range(task.rank, places // n + 1) if rows is None else rows
-    columns = range(task.rank, places // m + 1) if columns is None else columns
+    def meet(m: int, n: int, rank: int, scale: float = 1.0) -> tuple[float, Contest]:
+        batch, fits = _expressible(run, m, n, rank, scale, matrices, seed)
+        return fits, _compete(extended(model, m * n, seed), batch)
+
+    def meet_in_place(count: int) -> tuple[float, Contest]:
+        batch, fits = _expressible(run, m, count, task.rank, 1.0, matrices, seed)
+        places = torch.arange(m * n).view(m, n)[:, :count].flatten()
+        return fits, _compete(permute(model, places), batch)
+
     return OutOfDistribution(
         step=at,
-        rank=vary(ranks, task.rank, [(m, n, rank) for rank in ranks]),
-        rows=vary(rows, m, [(count, n, task.rank) for count in rows]),
-        columns=vary(columns, n, [(m, count, task.rank) for count in columns]),
+        rank=vary(ranks, task.rank, [meet(m, n, rank) for rank in ranks]),
+        rank_rescaled=vary(ranks, task.rank, [meet(m, n, rank, min(1.0, task.rank / rank)) for rank in ranks]),
+        rows=vary(rows, m, [meet(count, n, task.rank) for count in rows]),
+        columns=vary(columns, n, [meet(m, count, task.rank) for count in columns]),
+        columns_in_place=vary(fewer, n, [meet_in_place(count) for count in fewer]),
     )
 
 
-def _measure(run: "Run", model: Encoder, m: int, n: int, rank: int, matrices: int, seed: int) -> tuple[float, Contest]:
-    """The share of the matrices that can be given to the model, and both methods on those."""
-    places = len(model.position_embedding.weight)
-    if m * n > places:
-        raise ConfigError(f"{m} × {n} matrices have {m * n} entries, but the model has {places} positions")
-    batch, fits = _expressible(run, m, n, rank, matrices, seed)
+@torch.no_grad()
+def extended(model: Encoder, places: int, seed: int = 0) -> Encoder:
+    """The model with at least so many positions: those that it lacks are drawn as at the start of a training.
+
+    Raises `ConfigError` for a model whose places share their embeddings, if it lacks any.
+    """
+    trained = model.position_embedding.weight
+    if places <= len(trained):
+        return model
+    if not isinstance(model.position_embedding, nn.Embedding):
+        raise ConfigError(f"positions beyond the training's need free ones, not {model.config.positions}")
+    larger = copy.deepcopy(model)
+    larger.position_embedding = nn.Embedding(places, model.config.width, device=trained.device)
+    fresh = torch.randn(places, model.config.width, generator=generator(seed, HELD_OUT, 6)) * model.config.init_std
+    larger.position_embedding.weight.copy_(fresh)
+    larger.position_embedding.weight[: len(trained)] = trained
+    return larger
+
+
+def _compete(model: Encoder, batch: Batch) -> Contest:
+    """Both methods; NaN if fewer than two matrices are left."""
     if len(batch.values) > 1:
-        return fits, compete(model, batch)
+        return compete(model, batch)
     norm = Estimate(np.array(np.nan), np.array(np.nan))
     loss = Losses(norm, norm, norm)
-    return fits, Contest(loss, loss, loss, loss, norm, norm, norm)
+    return Contest(loss, loss, loss, loss, norm, norm, norm)
 
 
-def _expressible(run: "Run", m: int, n: int, rank: int, matrices: int, seed: int) -> tuple[Batch, float]:
-    """Held-out matrices in the run's own tokens, without those that have a value beyond the vocabulary; the share of
-    those that stay."""
+def _expressible(run: "Run", m: int, n: int, rank: int, scale: float, matrices: int, seed: int) -> tuple[Batch, float]:
+    """Held-out matrices, scaled and rounded, in the run's own tokens, without those that have a value beyond the
+    vocabulary; the share of those that stay."""
     task = run.config.matrices
     drawn = held_out(run, matrices, seed, sizes=((m, n),), rank=rank, limit=float(task.largest_limit))
     vocabulary = Vocabulary.of(task)
-    fits = (drawn.values.abs() <= vocabulary.limit).all(1)
-    values, observed = drawn.values[fits], drawn.observed[fits]
-    tokens = torch.where(observed, vocabulary.encode(values), MASK)
-    return Batch(tokens, values, observed, drawn.size), fits.double().mean().item()
+    fits = (drawn.values.abs() * scale <= vocabulary.limit).all(1)
+    ids, observed = vocabulary.encode(drawn.values[fits] * scale), drawn.observed[fits]
+    return Batch(
+        torch.where(observed, ids, MASK), vocabulary.decode(ids), observed, drawn.size
+    ), fits.double().mean().item()

@@ -30,7 +30,7 @@ POSITION_AXIS = {"pattern": 2}  # the query's; 1 at all other sites
 
 
 @dataclass(frozen=True)
-class Patch(Outlined):
+class Patch:
     """What is taken from the clean run: the activation at a site, or that of some heads and positions alone."""
 
     site: str
@@ -47,6 +47,24 @@ class Patching(Outlined):
     to_corrupted: Losses  # [condition] against −X
     effect_masked: Estimate  # of the patches, at the hidden places
     effect_observed: Estimate
+
+
+@dataclass(frozen=True)
+class LayerPatching(Outlined):
+    """The heads' outputs z of one layer patched, in units of the truth: see `turn`."""
+
+    step: int
+    masked: Estimate  # [layer] at the hidden places
+    observed: Estimate  # [layer] at the observed ones
+
+
+@dataclass(frozen=True)
+class EntryPatching(Outlined):
+    """What enters the first layer at one place patched: the effect on the prediction at each hidden place."""
+
+    step: int
+    size: tuple[int, int]  # rows, columns
+    between: Estimate  # [patched, read]
 
 
 @dataclass(frozen=True)
@@ -119,6 +137,34 @@ def measure_patching_maps(run: "Run", step: int | str = "final", matrices: int =
         elsewhere=effect(by_place, corrupted, clean, hidden & ~torch.eye(len(positions), dtype=torch.bool)[:, None]),
         between=effect(*(each.mT.unsqueeze(-1) for each in (by_place, corrupted, clean, hidden))),
     )
+
+
+def measure_layer_patching(run: "Run", step: int | str = "final", matrices: int = 256, seed: int = 0) -> LayerPatching:
+    """How far all heads of one layer, patched, turn the predictions from −X to X.
+
+    Raises `CheckpointError` for a step without a checkpoint.
+    """
+    at = run.resolve(step)
+    model, batch = load(run, at), held_out(run, matrices, seed)
+    opposite = negated(run, batch)
+    patches = [[Patch(_z(layer))] for layer in range(model.config.layers)]
+    patched, corrupted = predict_patched(model, batch.tokens, opposite.tokens, patches), predict(model, opposite.tokens)
+    return LayerPatching(at, *(turn(patched, corrupted, batch, places) for places in (~batch.observed, batch.observed)))
+
+
+def measure_entry_patching(run: "Run", step: int | str = "final", matrices: int = 256, seed: int = 0) -> EntryPatching:
+    """The effect of each place's embedding on each hidden place, as in the first row of `PatchingMaps.between`.
+
+    Raises `CheckpointError` for a step without a checkpoint.
+    """
+    at = run.resolve(step)
+    model, batch = load(run, at), held_out(run, matrices, seed)
+    opposite = negated(run, batch)
+    clean, corrupted = predict(model, batch.tokens), predict(model, opposite.tokens)
+    places = [[Patch(_entering(0), positions=[place])] for place in range(batch.tokens.shape[1])]
+    patched = predict_patched(model, batch.tokens, opposite.tokens, places)
+    of_each = (each.mT.unsqueeze(-1) for each in (patched, corrupted, clean, ~batch.observed))
+    return EntryPatching(at, batch.size, effect(*of_each))
 
 
 def negated(run: "Run", batch: Batch) -> Batch:
@@ -194,11 +240,28 @@ def effect(
     Their change is projected on that way, Σ (patched − corrupted)(clean − corrupted) / Σ (clean − corrupted)², with a
     standard error over matrices. NaN where the two runs agree or no place is chosen.
     """
-    way = torch.where(chosen, (clean - corrupted).double(), 0.0)
-    gone, whole = (way * (patched - corrupted)).sum(-1), way.square().sum(-1)  # of each matrix
-    mean = gone.sum(-1) / whole.sum(-1)
-    spread = (gone - mean.unsqueeze(-1) * whole).square().sum(-1).sqrt() / whole.sum(-1)
-    matrices = gone.shape[-1]
+    return _along(torch.where(chosen, (clean - corrupted).double(), 0.0), patched - corrupted)
+
+
+def turn(
+    patched: Float[Tensor, "*condition matrix pos"],
+    corrupted: Float[Tensor, "matrix pos"],
+    batch: Batch,
+    chosen: Bool[Tensor, "matrix pos"],
+) -> Estimate:
+    """How far patches turn the predictions at the chosen places from −X (0) to X (1), X being the true matrices.
+
+    Unlike `effect`, it is about 0 in a model whose predictions have nothing to do with X, whatever they do.
+    """
+    return _along(torch.where(chosen, 2 * batch.values.double(), 0.0), patched - corrupted)
+
+
+def _along(way: Float[Tensor, "*#condition matrix pos"], gone: Float[Tensor, "*condition matrix pos"]) -> Estimate:
+    """A change as a share of the whole way, with a standard error over matrices."""
+    covered, whole = (way * gone).sum(-1), way.square().sum(-1)  # of each matrix
+    mean = covered.sum(-1) / whole.sum(-1)
+    spread = (covered - mean.unsqueeze(-1) * whole).square().sum(-1).sqrt() / whole.sum(-1)
+    matrices = covered.shape[-1]
     correction = math.sqrt(matrices / (matrices - 1)) if matrices > 1 else math.nan
     return Estimate(mean.numpy(), (spread * correction).numpy())
 

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from abruptlab.errors import ConfigError
 from abruptlab.experiments.evaluation import HELD_OUT, Estimate, Losses, held_out, load, losses, predict, stack
 from abruptlab.experiments.result import Outlined
 from abruptlab.model.encoder import Encoder
-from abruptlab.task.matrices import generator
+from abruptlab.task.counter import generator
+from abruptlab.task.matrices import Batch
 
 if TYPE_CHECKING:
     from abruptlab.run.run import Run
@@ -66,6 +67,8 @@ class Permutation(Outlined):
     intact: Losses  # [step]
     permuted: Losses  # [step, kind, draw]
     mean: Losses  # [step, kind] over the permutations, with standard errors over them
+    intact_slope: Float[np.ndarray, " step"]  # of predictions on true values at hidden places (`slope`)
+    slope: Float[np.ndarray, "step kind"]  # mean over the permutations
     zero_level: float  # L_mask of predicting zero
 
 
@@ -83,11 +86,14 @@ def measure_permutation(
     random = generator(seed, HELD_OUT, 2)
     orders = torch.stack([torch.stack([draw_order(kind, batch.size, random) for _ in range(draws)]) for kind in KINDS])
     at = [run.resolve(step) for step in steps]
-    intact, permuted = [], []
+    intact, permuted, slopes = [], [], []
     for model in (load(run, step) for step in at):
-        intact.append(losses(predict(model, batch.tokens), batch))
-        predictions = [[predict(permute(model, order), batch.tokens) for order in kind] for kind in orders]
-        permuted.append(losses(torch.stack([torch.stack(kind) for kind in predictions]), batch))
+        plain = predict(model, batch.tokens)
+        each = [[predict(permute(model, order), batch.tokens) for order in kind] for kind in orders]
+        shuffled = torch.stack([torch.stack(kind) for kind in each])  # [kind, draw, matrix, pos]
+        intact.append(losses(plain, batch))
+        permuted.append(losses(shuffled, batch))
+        slopes.append((slope(plain, batch), slope(shuffled, batch).mean(-1)))
     every = stack(permuted)
     return Permutation(
         kinds=tuple(KINDS),
@@ -96,8 +102,17 @@ def measure_permutation(
         intact=stack(intact),
         permuted=every,
         mean=Losses(*(_over_draws(each) for each in (every.loss, every.loss_observed, every.loss_masked))),
+        intact_slope=np.array([plain for plain, _ in slopes]),
+        slope=np.stack([shuffled for _, shuffled in slopes]),
         zero_level=run.config.matrices.copying_level,
     )
+
+
+def slope(predictions: Float[Tensor, "*condition matrix pos"], batch: Batch) -> Float[np.ndarray, "*condition"]:
+    """Σ prediction · truth / Σ truth² over hidden entries: 1 where they are completed, 0 where the predictions have
+    nothing to do with them, whatever their size."""
+    truth = torch.where(batch.observed, 0.0, batch.values).double()
+    return ((predictions.double() * truth).sum((-1, -2)) / truth.square().sum()).numpy()
 
 
 def draw_order(kind: str, size: tuple[int, int], random: torch.Generator) -> Int[Tensor, " place"]:

@@ -51,9 +51,18 @@ class Probes(Outlined):
 
 
 def measure_probes(
-    run: "Run", step: int | str = "final", ridge: float = 0.0, train: int = 2048, matrices: int = 256, seed: int = 0
+    run: "Run",
+    step: int | str = "final",
+    ridge: float = 0.0,
+    train: int = 2048,
+    matrices: int = 256,
+    seed: int = 0,
+    as_authors: bool = False,
 ) -> Probes:
     """Figures 6, 20 and 21: probes fitted to `train` held-out matrices and judged on `matrices` others.
+
+    `as_authors` takes what the authors' code does otherwise, for numbers beside theirs: cosines are absolute, a target
+    of zeros counts with a cosine of 0, and singular vectors have the sign that the decomposition happens to give.
 
     Both are drawn at once and then divided, so that they have no matrix in common. `ridge` as in `probe`. Raises
     `CheckpointError` for a step without a checkpoint and `ConfigError` for a negative `ridge` or no matrices.
@@ -63,7 +72,9 @@ def measure_probes(
         raise ConfigError(f"probes: expected ridge of 0 or more, train and matrices of 1 or more, {given}")
     at = run.resolve(step)
     model, batch = load(run, at), held_out(run, matrices + train, seed)
-    return Probes(at, np.array(layer_outputs(model)), **probe(model, batch[matrices:], batch[:matrices], ridge))
+    return Probes(
+        at, np.array(layer_outputs(model)), **probe(model, batch[matrices:], batch[:matrices], ridge, as_authors)
+    )
 
 
 def layer_outputs(model: Encoder) -> list[str]:
@@ -71,35 +82,40 @@ def layer_outputs(model: Encoder) -> list[str]:
     return ["embed", *(f"blocks.{layer}.resid_post" for layer in range(model.config.layers))]
 
 
-def probe(model: Encoder, training: Batch, test: Batch, ridge: float = 0.0) -> dict[str, Probe]:
+def probe(
+    model: Encoder, training: Batch, test: Batch, ridge: float = 0.0, as_authors: bool = False
+) -> dict[str, Probe]:
     """Probes from every layer's output to every target, fitted to `training` and judged on `test`, by target.
 
-    They are least squares without a bias, with `ridge` times the squared weights added to the mean squared error.
+    They are least squares without a bias, with `ridge` times the squared weights added to the mean squared error;
+    `as_authors` as in `measure_probes`.
     """
-    maps = _fit(model, training, ridge)
+    maps = _fit(model, training, ridge, as_authors)
     parts: dict[str, list[Tensor]] = {name: [] for name in maps}
     for _, activations in recorded(model, test.tokens, [*maps]):
         for name, activation in activations.items():
             # [fit, part, pos, answer]; float32, as all of them are kept
             parts[name].append((activation.cpu().double() @ maps[name].unsqueeze(1)).float())
     predictions = torch.stack([torch.cat(of_site, 1) for of_site in parts.values()])
-    truths = targets(test)
+    truths = targets(test, raw_signs=as_authors)
     each = predictions.split([truth.shape[-1] for truth in truths.values()], -1)
     return {
-        target: _judge(predicted, truth, test.observed, signless=target == "singular_vector")
+        target: _judge(predicted, truth, test.observed, target == "singular_vector", as_authors)
         for (target, truth), predicted in zip(truths.items(), each, strict=True)
     }
 
 
-def targets(batch: Batch) -> dict[str, Float[Tensor, "matrix pos _"]]:
-    """What is to be read off every token, by name; one of the two signs of the singular vector."""
+def targets(batch: Batch, raw_signs: bool = False) -> dict[str, Float[Tensor, "matrix pos _"]]:
+    """What is to be read off every token, by name; one of the two signs of the singular vector (`raw_signs`: the one
+    that the decomposition gives)."""
     rows, columns = batch.size
     values = batch.values.unflatten(1, batch.size)
     given = (batch.values * batch.observed).unflatten(1, batch.size)
     left, _, right = torch.linalg.svd(values, full_matrices=False)
     # The vector has to change its sign with the matrix: in hidden states that do so, a linear map finds nothing of a
     # target that is the same for X and −X. With the sign for which the right vector's sum is positive, it does.
-    sign = torch.where(right[:, 0].sum(-1, keepdim=True) < 0, -1.0, 1.0)
+    flipped = (right[:, 0].sum(-1, keepdim=True) < 0) & (not raw_signs)
+    sign = torch.where(flipped, -1.0, 1.0)
     return {
         "row": given.repeat_interleave(columns, 1),
         "column": given.mT.repeat(1, rows, 1),
@@ -108,7 +124,7 @@ def targets(batch: Batch) -> dict[str, Float[Tensor, "matrix pos _"]]:
     }
 
 
-def _fit(model: Encoder, batch: Batch, ridge: float) -> dict[str, Float[Tensor, "fit width answer"]]:
+def _fit(model: Encoder, batch: Batch, ridge: float, as_authors: bool) -> dict[str, Float[Tensor, "fit width answer"]]:
     """By site, the linear map to all targets side by side; after it (fit 0), those to SHUFFLES shuffled targets.
 
     In a shuffle, each matrix gets the targets of another one, some matrices further on: they are independent. Sums
@@ -116,7 +132,7 @@ def _fit(model: Encoder, batch: Batch, ridge: float) -> dict[str, Float[Tensor, 
     gigabytes, and not every accelerator has float64.
     """
     names, width = layer_outputs(model), model.config.width
-    answers = torch.cat([*targets(batch).values()], -1)
+    answers = torch.cat([*targets(batch, raw_signs=as_authors).values()], -1)
     squares = {name: torch.zeros(width, width, dtype=torch.float64) for name in names}
     products = {name: torch.zeros(1 + SHUFFLES, width, answers.shape[-1], dtype=torch.float64) for name in names}
     for where, activations in recorded(model, batch.tokens, names):
@@ -145,8 +161,9 @@ def _judge(
     truth: Float[Tensor, "matrix pos size"],
     observed: Bool[Tensor, "matrix pos"],
     signless: bool,
+    as_authors: bool,
 ) -> Probe:
-    (mse, chance_mse), (cosine, chance_cosine) = map(_apart, score(predictions, truth, observed, signless))
+    (mse, chance_mse), (cosine, chance_cosine) = map(_apart, score(predictions, truth, observed, signless, as_authors))
     return Probe(mse, cosine, chance_mse, chance_cosine)
 
 
@@ -162,12 +179,14 @@ def score(
     truth: Float[Tensor, "matrix pos size"],
     observed: Bool[Tensor, "matrix pos"],
     signless: bool = False,
+    as_authors: bool = False,
 ) -> tuple[Estimate, Estimate]:
     """The mean squared error and the cosine similarity, [places, *condition] each, to `truth` or, if `signless`, to the
     nearer of ±`truth`.
 
     The cosine is that of a token's prediction and its target, which says nothing of numbers (a target of size 1):
-    theirs is over the places of a matrix. Targets that are zero (a row without observed entries) have none.
+    theirs is over the places of a matrix. Targets that are zero (a row without observed entries) have none, or 0
+    `as_authors`, whose cosines are absolute.
     """
     if signless:
         predictions = torch.where((predictions * truth).sum(-1, keepdim=True) < 0, -predictions, predictions)
@@ -176,7 +195,7 @@ def score(
     cosine = _cosine_of_numbers if truth.shape[-1] == 1 else _cosine_of_vectors
     return (
         stack([pooled(squared, places) for places in chosen]),
-        stack([cosine(predictions, truth, places) for places in chosen]),
+        stack([cosine(predictions, truth, places, as_authors) for places in chosen]),
     )
 
 
@@ -184,15 +203,20 @@ def _cosine_of_vectors(
     predictions: Float[Tensor, "*condition matrix pos size"],
     truth: Float[Tensor, "matrix pos size"],
     places: Bool[Tensor, "matrix pos"],
+    as_authors: bool,
 ) -> Estimate:
-    return pooled(torch.cosine_similarity(predictions, truth, dim=-1), places & truth.any(-1))
+    cosines = torch.cosine_similarity(predictions, truth, dim=-1)
+    return pooled(cosines.abs(), places) if as_authors else pooled(cosines, places & truth.any(-1))
 
 
 def _cosine_of_numbers(
     predictions: Float[Tensor, "*condition matrix pos 1"],
     truth: Float[Tensor, "matrix pos 1"],
     places: Bool[Tensor, "matrix pos"],
+    as_authors: bool,
 ) -> Estimate:
     predicted, known = (numbers.squeeze(-1) * places for numbers in (predictions, truth))
-    cosines = torch.cosine_similarity(predicted, known, dim=-1)
-    return pooled(cosines.unsqueeze(-1), known.any(-1, keepdim=True))
+    cosines = torch.cosine_similarity(predicted, known, dim=-1).unsqueeze(-1)
+    if as_authors:
+        return pooled(cosines.abs(), torch.ones_like(known[:, :1], dtype=torch.bool))
+    return pooled(cosines, known.any(-1, keepdim=True))

@@ -6,9 +6,8 @@ layer's, the states that the read-out sees, as in the authors' code. *Attention 
 useful places of each query, which the task names (`Objective.useful`); that of the run is the mean over all heads.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,8 +18,8 @@ from torch import Tensor
 from abruptlab.experiments.evaluation import Estimate, held_out_examples, over_matrices, parts
 from abruptlab.experiments.losses import Curves, measure_curves
 from abruptlab.experiments.result import Outlined
-from abruptlab.model import sites
 from abruptlab.model.build import Model
+from abruptlab.model.collapse import asked, collapse_and_attention
 from abruptlab.system.devices import choose_device
 
 if TYPE_CHECKING:
@@ -58,8 +57,9 @@ def measure_progress(
 ) -> Progress:
     """Both measures at the given checkpoints (all, unless told otherwise) on held-out matrices, always the same.
 
-    A measure *first moves* at the first checkpoint after mid-plateau (the milestone `before-drop`) that differs from it
-    by more than `MOVED` of the largest such difference and by more than `ERRORS` standard errors of the difference.
+    A measure *first moves* at the first checkpoint after mid-plateau (the milestone `before-drop`) from which on, until
+    the drop's end (the milestone `after-drop`, else the last checkpoint), it has gone `MOVED` of its way to there, and
+    more than `ERRORS` standard errors. A measure whose whole way is less than that many does not move.
 
     Raises `CheckpointError` for a step without a checkpoint, `RunError` if the run has made no step yet.
     """
@@ -69,14 +69,15 @@ def measure_progress(
     each = [hidden_and_attention(run.load(step).to(choose_device()), batch, objective) for step in at]
     collapse, attention = (torch.stack(measure) for measure in zip(*each, strict=True))
     before = run.milestones.get("before-drop")
-    plateau = at.index(before) if before in at else None
+    after = run.milestones.get("after-drop", at[-1])
+    moving = slice(at.index(before), at.index(after) + 1) if before in at and after in at else None
     return Progress(
         curves=curves,
         step=np.array(at),
-        collapse=_measure(collapse, collapse[:, -1], at, plateau),
-        attention=_measure(attention.mean(2), attention.mean((1, 2)), at, plateau),
+        collapse=_measure(collapse, collapse[:, -1], at, moving),
+        attention=_measure(attention.mean(2), attention.mean((1, 2)), at, moving),
         heads=over_matrices(attention),
-        uniform=_uniform(batch, objective).numpy(),
+        uniform=uniform_attention(batch, objective).numpy(),
     )
 
 
@@ -84,67 +85,38 @@ def hidden_and_attention(
     model: Model, batch: "Examples", objective: "Objective"
 ) -> tuple[Float[Tensor, "layer matrix"], Float[Tensor, "layer head matrix"]]:
     """Representation collapse of each layer and attention progress of each head, for each example, on the CPU."""
-    useful = _asked(objective.useful(batch), objective)
-    collapse = torch.empty(model.config.layers, len(useful), dtype=torch.float64)
-    attention = torch.empty(model.config.layers, model.config.heads, len(useful), dtype=torch.float64)
-
-    def see_states(layer: int, where: slice, states: Tensor) -> Tensor:
-        collapse[layer, where] = mean_cosine(_asked(states, objective)).cpu()
-        return states
-
-    def see_pattern(layer: int, where: slice, pattern: Tensor) -> Tensor:
-        size = _asked(pattern.abs(), objective, -2)
-        inside = (size * useful[where, None].to(size.device)).sum((-2, -1)) / size.sum((-2, -1))
-        attention[layer, :, where] = inside.T.cpu()
-        return pattern
-
-    # each activation is replaced by itself and measured as it passes: one layer's attention is in memory at a time
-    for where, tokens in parts(model, objective.inputs(batch)):
-        seen: dict[str, Callable[[Tensor], Tensor]] = {}
-        for layer in range(model.config.layers):
-            seen[f"blocks.{layer}.resid_post"] = partial(see_states, layer, where)
-            seen[f"blocks.{layer}.attn.pattern"] = partial(see_pattern, layer, where)
-        with torch.no_grad(), sites.replace(model, seen):
-            model(tokens)
+    each = [
+        collapse_and_attention(model, batch[where].to(tokens.device), objective)
+        for where, tokens in parts(model, batch.tokens)
+    ]
+    collapse, attention = (torch.cat(measure, -1).cpu().double() for measure in zip(*each, strict=True))
     return collapse, attention
 
 
-def mean_cosine(states: Float[Tensor, "matrix pos width"]) -> Float[Tensor, " matrix"]:
-    """The mean cosine similarity of the states at two different places; NaN if there is only one."""
-    unit = torch.nn.functional.normalize(states.double(), dim=-1)
-    places = states.shape[1]
-    return (unit.sum(1).square().sum(-1) - places) / (places * (places - 1))  # |Σu|² holds each pair twice, and itself
-
-
-def _uniform(batch: "Examples", objective: "Objective") -> Float[Tensor, ""]:
+def uniform_attention(batch: "Examples", objective: "Objective") -> Float[Tensor, ""]:
     """The progress of attending alike to all places that a query sees: all of them, or for a decoder those up to it."""
-    useful = _asked(objective.useful(batch), objective).double()
+    useful = asked(objective.useful(batch), objective).double()
     if objective.answer == 0:
         return useful.mean()
     seen = objective.answer + torch.arange(useful.shape[1])
     return (useful.sum(-1) / seen).mean()
 
 
-def _asked(values: Tensor, objective: "Objective", axis: int = 1) -> Tensor:
-    """Of the places along an axis, those of which something is asked: all of a matrix, an encoder's; from the
-    separator on, a decoder's."""
-    first = max(0, objective.answer - 1)
-    return values.narrow(axis, first, values.shape[axis] - first)
-
-
 def _measure(
     layers: Float[Tensor, "step layer matrix"],
     run: Float[Tensor, "step matrix"],
     steps: Sequence[int],
-    plateau: int | None,
+    moving: slice | None,
 ) -> Measure:
-    moved = np.nan if plateau is None else first_move(run[plateau:], steps[plateau:])
+    moved = np.nan if moving is None else first_move(run[moving], steps[moving])
     return Measure(over_matrices(layers), over_matrices(run), np.array(moved))
 
 
 def first_move(values: Float[Tensor, "step matrix"], steps: Sequence[int]) -> float:
-    """The first step at which the mean over matrices has moved away from that of the first one; NaN if it does not."""
+    """The first step from which on the mean over matrices has left that of the first one for that of the last; NaN if
+    it does not, or the last one hardly differs."""
     change = over_matrices(values - values[0])  # matrix by matrix: what they share is no error
-    size = np.abs(change.mean)
-    moved = (size > MOVED * size.max()) & (size > ERRORS * change.error)
-    return float(steps[moved.argmax()]) if moved.any() else np.nan
+    way = change.mean[-1]
+    gone = (change.mean * np.sign(way) > MOVED * abs(way)) & (np.abs(change.mean) > ERRORS * change.error)
+    stays = np.logical_and.accumulate(gone[::-1])[::-1]
+    return float(steps[int(stays.argmax())]) if stays.any() else np.nan

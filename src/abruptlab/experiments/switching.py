@@ -10,10 +10,11 @@ import torch
 from jaxtyping import Int
 
 from abruptlab.errors import ConfigError
-from abruptlab.experiments.evaluation import Losses, held_out, load, losses, predict, stack
+from abruptlab.experiments.evaluation import HELD_OUT, Losses, held_out, load, losses, predict, stack
 from abruptlab.experiments.result import Outlined
 from abruptlab.model.encoder import Encoder
 from abruptlab.model.groups import GROUPS, parameters_of
+from abruptlab.task.counter import generator
 
 if TYPE_CHECKING:
     from abruptlab.run.run import Run
@@ -24,10 +25,11 @@ if TYPE_CHECKING:
 class Switching(Outlined):
     """Every group of parameters, single or combined, switched between two models, both ways."""
 
-    groups: tuple[str, ...]  # as `groups.GROUPS`
+    groups: tuple[str, ...]  # of `groups.GROUPS`
     steps: Int[np.ndarray, " model"]  # the two models: before, after
     intact: Losses  # [model]
     switched: Losses  # [model, group] of that model with the group of the other one
+    random: Losses  # [model, group] of that model with the group of an untrained one
 
 
 @dataclass(frozen=True)
@@ -57,25 +59,32 @@ def switch(into: Encoder, source: Encoder, groups: Iterable[str]) -> Encoder:
 
 
 def measure_switching(
-    run: "Run", before: int | str = "before-drop", after: int | str = "final", matrices: int = 512, seed: int = 0
+    run: "Run",
+    before: int | str = "before-drop",
+    after: int | str = "final",
+    groups: Sequence[str] = tuple(GROUPS),
+    matrices: int = 512,
+    seed: int = 0,
 ) -> Switching:
-    """Each group of parameters of either model put into the other (section 'model switching').
+    """Each group of parameters (all, unless told otherwise) of either model put into the other (section 'model
+    switching'), and, for comparison, that of an untrained one.
 
-    Raises `CheckpointError` for a step without a checkpoint.
+    Raises `CheckpointError` for a step without a checkpoint and `ConfigError` for a group that does not exist.
     """
     steps = [run.resolve(before), run.resolve(after)]
     models = [load(run, step) for step in steps]
-    batch = held_out(run, matrices, seed)
+    batch, stranger = held_out(run, matrices, seed), copy.deepcopy(models[0])
+    stranger.initialise(generator(seed, HELD_OUT, 5))
+
+    def transplanted(into: Encoder, source: Encoder) -> Losses:
+        return stack([_losses(switch(into, source, [group]), batch) for group in groups])
+
     return Switching(
-        groups=tuple(GROUPS),
+        groups=tuple(groups),
         steps=np.array(steps),
         intact=stack([_losses(model, batch) for model in models]),
-        switched=stack(
-            [
-                stack([_losses(switch(into, source, [group]), batch) for group in GROUPS])
-                for into, source in (models, models[::-1])
-            ]
-        ),
+        switched=stack([transplanted(*models), transplanted(*models[::-1])]),
+        random=stack([transplanted(into, stranger) for into in models]),
     )
 
 

@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from abruptlab.experiments.ablation import REPLACEMENTS, TOLERATED, GreedyAblation, Removal, SingleAblations
+from abruptlab.experiments.ablation_groups import REPLACEMENTS as GROUPED
+from abruptlab.experiments.ablation_groups import GroupAblation
 from abruptlab.figures.style import (
     GREEN,
     LOSS,
@@ -93,6 +95,44 @@ def _draw_layer(masked: Axes, observed: Axes, single: SingleAblations, layer: in
         panel.yaxis.set_minor_formatter(NullFormatter())
         panel.set(xticks=heads[:: math.ceil(len(heads) / NUMBERED)], xlim=(0.5, len(heads) + 0.5))
     masked.set_title(f"Layer {layer + 1}")
+
+
+@paper_style()
+def draw_group_ablation(groups: GroupAblation) -> Figure:
+    """L_mask and L_obs with each group of heads ablated, by uniform and by mean maps, and random sets beside."""
+    figure = new_figure(2.4)
+    masked, observed = figure.subplots(1, 2)
+    names = [f"{name}\n({heads.sum()})" for name, heads in zip(groups.groups, groups.heads, strict=True)]
+    places = np.arange(len(names))
+    for at, replacement in enumerate(GROUPED):
+        colour, marker = STYLES[replacement]
+        shifted = places + 0.2 * (at - 0.5)
+        for axes, losses in ((masked, groups.ablated.loss_masked), (observed, groups.ablated.loss_observed)):
+            axes.errorbar(
+                shifted,
+                losses.mean[at],
+                losses.error[at],
+                color=colour,
+                marker=marker,
+                markersize=4,
+                linestyle="none",
+                label=WORDS[replacement],
+            )
+        masked.plot(shifted + 0.07, groups.random_masked[at], color=colour, marker=".", markersize=2, linestyle="none")
+    masked.axhline(groups.plateau, color=REFERENCE, dashes=DASHES, linewidth=0.8, label="plateau")
+    for axes, intact, name in (
+        (masked, groups.intact.loss_masked, r"$L_\mathrm{mask}$"),
+        (observed, groups.intact.loss_observed, r"$L_\mathrm{obs}$"),
+    ):
+        axes.axhline(float(intact.mean), color=LOSS, linewidth=0.6, zorder=1, label="intact")
+        axes.set(yscale="log", ylabel=name, xlim=(-0.5, len(names) - 0.5))
+        axes.set_xticks(places, names)
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        _share_limits([axes])
+    title = f"Step {groups.step:,}, attention of the heads of a group (in brackets how many) replaced by"
+    handles = masked.get_legend_handles_labels()
+    figure.legend(*handles, loc="outside upper center", ncols=4, title=title, title_fontsize=8.5)
+    return figure
 
 
 @paper_style()

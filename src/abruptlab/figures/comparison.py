@@ -18,6 +18,15 @@ BERT_LOOK: dict[str, Any] = {"label": "BERT", "color": BERT, "marker": "o", "mar
 NUCLEAR_LOOK: dict[str, Any] = {"label": "nuclear norm", "color": NUCLEAR, "marker": "s", "markersize": 3}
 REFERENCE_LOOK: dict[str, Any] = {"color": REFERENCE, "dashes": (4, 3), "linewidth": 0.8}
 TRAINED_LOOK: dict[str, Any] = {"label": "as in the training", "color": REFERENCE, "dashes": (1, 1.5), "linewidth": 0.8}
+CONTROL_LOOK: dict[str, Any] = {
+    "label": "BERT, control",
+    "color": BERT,
+    "marker": "o",
+    "markersize": 3,
+    "markerfacecolor": "white",
+    "linewidth": 0.6,
+}
+CONTROLS = {"rank": "rank_rescaled", "columns": "columns_in_place"}  # → of what is varied, the control
 LOSSES = {"loss": "mean squared error, $L$", "loss_masked": r"at hidden entries, $L_\mathrm{mask}$"}
 
 
@@ -48,14 +57,23 @@ def draw_out_of_distribution(result: OutOfDistribution) -> Figure:
         varied: Varied = getattr(result, name)
         for axes, loss in zip(column, LOSSES, strict=True):
             _draw_losses(axes, varied.value, varied.contest, loss)
+            if name in CONTROLS:
+                _draw_control(axes, varied, getattr(result, CONTROLS[name]), loss)
             _mark(axes, varied.trained)
         column[1].set_xticks(varied.value, _tick_labels(varied))
         partly = bool((varied.kept < 1).any())
         column[1].set_xlabel(f"{name} (share of matrices kept)" if partly else name)
     for axes, title in zip(panels[:, 0], LOSSES.values(), strict=True):
         axes.set_ylabel(title)
-    _legend(figure, ZERO)
+    _legend(figure, ZERO, CONTROL_LOOK)
     return figure
+
+
+def _draw_control(axes: Axes, varied: Varied, control: Varied, loss: str) -> None:
+    """BERT on the control's matrices, at as many times nuclear norm's error there as here: scaled, both are smaller."""
+    there = np.isin(varied.value, control.value)
+    bert, nuclear = (getattr(getattr(control.contest, name), loss).mean for name in ("bert", "nuclear"))
+    axes.plot(control.value, bert / nuclear * getattr(varied.contest.nuclear, loss).mean[there], **CONTROL_LOOK)
 
 
 def _tick_labels(varied: Varied) -> list[str]:
@@ -93,6 +111,6 @@ def _mark(axes: Axes, trained: int | float) -> None:
     axes.axvline(trained, zorder=0, **TRAINED_LOOK)
 
 
-def _legend(figure: Figure, reference: str) -> None:
-    looks: list[dict[str, Any]] = [BERT_LOOK, NUCLEAR_LOOK, {**REFERENCE_LOOK, "label": reference}, TRAINED_LOOK]
-    figure.legend(handles=[Line2D([], [], **look) for look in looks], loc="outside upper center", ncols=4)
+def _legend(figure: Figure, reference: str, *others: dict[str, Any]) -> None:
+    looks = [BERT_LOOK, *others, NUCLEAR_LOOK, {**REFERENCE_LOOK, "label": reference}, TRAINED_LOOK]
+    figure.legend(handles=[Line2D([], [], **look) for look in looks], loc="outside upper center", ncols=len(looks))

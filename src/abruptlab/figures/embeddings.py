@@ -11,7 +11,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.colors import BoundaryNorm
 from matplotlib.figure import Figure, SubFigure
 
-from abruptlab.experiments.embeddings import Embeddings, Silhouette, magnitude_and_sign
+from abruptlab.experiments.embeddings import Embeddings, Explained, magnitude_and_sign
 from abruptlab.figures.style import LOSS, SMALL, new_figure, paper_style
 
 VALUES = "coolwarm"  # red above zero, blue below, as everywhere; its middle is grey, which shows on white
@@ -42,12 +42,12 @@ def draw_embeddings(found: Embeddings) -> Figure:
     panels = bottom.subplots(1, 4)
     positions = found.positions
     groupings = (("c", "column", found.column, positions.by_column), ("d", "row", found.row, positions.by_row))
-    for at, (letter, name, group, silhouette) in enumerate(groupings):
+    for at, (letter, name, group, explained) in enumerate(groupings):
         layout, components = panels[2 * at : 2 * at + 2]
         points = _draw_positions(layout, positions.layout, group, found)
         _draw_positions(components, positions.components, group, found)
         layout.set_title(f"({letter}) by {name}: t-SNE", loc="left")
-        layout.set_xlabel(f"silhouette {_number(silhouette.score)}\n{_chance(silhouette)}", loc="left", linespacing=1.1)
+        layout.set_xlabel(f"explains {explained.score:.0%}\n{_chance(explained)}", loc="left", linespacing=1.1)
         components.set_title("PCA", loc="left")
         components.set_xlabel(f"PC 1 ({positions.explained[0]:.0%})")
         components.set_ylabel(f"PC 2 ({positions.explained[1]:.0%})", labelpad=1)
@@ -74,7 +74,8 @@ def draw_tokens_over_time(found: Embeddings) -> Figure:
         magnitude, sign = follows[at]
         lines = (
             f"$|x|$ {magnitude:.2f}, sign {sign:.2f}",
-            f"variance {tokens.explained[at].sum():.0%}",
+            f"by $|x|$ {tokens.magnitude_share[at]:.1%}",
+            f"by sign {tokens.sign_share[at]:.1%}",
             f"symmetry {_number(tokens.norm_symmetry[at])}",
         )
         axes.set_xlabel("\n".join(lines), fontsize=SMALL, linespacing=1.2)
@@ -97,11 +98,11 @@ def draw_positions_over_time(found: Embeddings) -> Figure:
     for at, step in enumerate(found.step):
         row, place = divmod(at, across)
         groupings = (("column", found.column, positions.by_column), ("row", found.row, positions.by_row))
-        for which, (name, group, silhouette) in enumerate(groupings):
+        for which, (name, group, explained) in enumerate(groupings):
             axes = panels[2 * row + which, place]
             axes.set_axis_on()
             _draw_positions(axes, positions.layout[at], group, found)
-            axes.set_xlabel(f"silhouette {_number(silhouette.score[at])}", fontsize=SMALL)
+            axes.set_xlabel(f"explains {explained.score[at]:.0%}", fontsize=SMALL)
             if place == 0:
                 axes.set_ylabel(f"by {name}")
         panels[2 * row, place].set_title(f"step {step:,}")
@@ -156,8 +157,8 @@ def _bar_of_places(figure: Figure | SubFigure, panels: np.ndarray, found: Embedd
     bar.outline.set_linewidth(0.4)
 
 
-def _chance(silhouette: Silhouette) -> str:
-    return rf"(shuffled {_number(silhouette.shuffled)} $\pm$ {silhouette.spread:.2f})"
+def _chance(explained: Explained) -> str:
+    return rf"(shuffled {explained.shuffled:.0%} $\pm$ {explained.spread:.0%})"
 
 
 def _number(value: np.ndarray | np.floating) -> str:

@@ -20,7 +20,9 @@ LABELS = {  # of `groups.GROUPS`
     "layer-norms": "LayerNorms",
     "read-out": "read-out",
     "attention": "attention (QKV, output)",
+    "embeddings": "embeddings, their LayerNorm",
     "layers-but-qkv": "layers but QKV",
+    "not-attention": "not attention",
     "all-but-qkv": "all but QKV",
 }
 DOT = 3.2  # points

@@ -1,9 +1,9 @@
 """A model's parameters in named groups, to be switched between models or trained alone (figure 8).
 
-Every parameter belongs to exactly one single group; the combinations are unions of those.
+Every parameter belongs to exactly one single group; the combinations have the modules of several.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from torch.nn import Parameter
 
@@ -19,17 +19,19 @@ SINGLE: dict[str, tuple[str, ...]] = {  # → the modules that hold the paramete
     "layer-norms": ("embed_norm", "attn_norm", "mlp_norm", "final_norm"),
     "read-out": ("readout",),
 }
-COMBINATIONS: dict[str, tuple[str, ...]] = {  # → the single groups that make them up
-    "attention": ("attention-qkv", "attention-output"),
+_ALL = tuple(module for modules in SINGLE.values() for module in modules)
+COMBINATIONS: dict[str, tuple[str, ...]] = {  # → the modules
+    "attention": ("attn.qkv", "attn.output"),
+    # the token and positional embeddings with their LayerNorm, which the paper's public code trains together (figure 8)
+    "embeddings": ("token_embedding", "position_embedding", "embed_norm"),
     # what is not attention, as the paper's text has it: of the layers, with the norm of the embeddings
-    "layers-but-qkv": ("attention-output", "mlp", "layer-norms"),
-    # what is not attention, as the paper's public code has it: with the embeddings and the read-out
-    "all-but-qkv": tuple(name for name in SINGLE if name != "attention-qkv"),
+    "layers-but-qkv": ("attn.output", "mlp", "embed_norm", "attn_norm", "mlp_norm", "final_norm"),
+    # what is not attention, as its public code has it: all weights whose name in the stock model lacks "attention", so
+    # that the attention's output projection and the LayerNorm behind it stay
+    "not-attention": tuple(module for module in _ALL if not module.startswith("attn")),
+    "all-but-qkv": tuple(module for module in _ALL if module != "attn.qkv"),
 }
-GROUPS: dict[str, tuple[str, ...]] = {  # all of them → the modules
-    **SINGLE,
-    **{name: tuple(module for part in parts for module in SINGLE[part]) for name, parts in COMBINATIONS.items()},
-}
+GROUPS: dict[str, tuple[str, ...]] = {**SINGLE, **COMBINATIONS}
 
 
 def parameters_of(model: Model, names: Iterable[str]) -> dict[str, Parameter]:
@@ -45,21 +47,17 @@ def parameters_of(model: Model, names: Iterable[str]) -> dict[str, Parameter]:
     }
 
 
-def transplant(model: Model, finished: Model, trained: Iterable[str]) -> None:
-    """Put all parameters of `finished` but those of the groups `trained` into `model`, and freeze them there
-    (figure 8); without such groups put in all, and freeze none.
+def transplant(model: Model, finished: Model, names: Collection[str]) -> None:
+    """Put the parameters of `finished` that have these names into `model` (figure 8).
 
-    Raises `ConfigError` for models of different shapes, and for groups that do not exist.
+    Raises `ConfigError` for models of different shapes.
     """
-    kept = parameters_of(model, trained)
     theirs = dict(finished.named_parameters())
     ours = dict(model.named_parameters())
     if {name: parameter.shape for name, parameter in ours.items()} != {name: old.shape for name, old in theirs.items()}:
         raise ConfigError("start: expected a run whose model has the sizes of this one")
-    for name, parameter in ours.items():
-        if name not in kept:
-            parameter.data.copy_(theirs[name].data)
-            parameter.requires_grad_(not kept)
+    for name in names:
+        ours[name].data.copy_(theirs[name].data)
 
 
 def _modules(group: str) -> tuple[str, ...]:

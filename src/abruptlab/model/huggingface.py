@@ -107,6 +107,19 @@ def load_authors_checkpoint(path: Path | str, heads: int = 8) -> Encoder:
 
     Raises `CheckpointError` if the file is not such a checkpoint, or its width is not a multiple of `heads`.
     """
+    weights, _ = read_authors_checkpoint(path)
+    try:
+        return encoder_of(weights, heads)
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+
+
+def read_authors_checkpoint(path: Path | str) -> tuple[dict[str, Tensor], int | None]:
+    """The weights of a checkpoint of the authors' code under the names of a `BertForTokenClassification`, and its
+    `epoch`, which they count from 0; None if it has none.
+
+    Raises `CheckpointError` if the file is not such a checkpoint.
+    """
     try:
         data = Path(path).read_bytes()
     except OSError as error:
@@ -120,10 +133,9 @@ def load_authors_checkpoint(path: Path | str, heads: int = 8) -> Encoder:
     if not isinstance(model, dict) or not all(isinstance(k, str) and isinstance(w, Tensor) for k, w in model.items()):
         raise CheckpointError(f"{path}: expected a dictionary with the model's weights under 'model'")
     names = {name: name.replace("_backbone.", "bert.", 1).replace("read_out.", "classifier.", 1) for name in model}
-    try:
-        return encoder_of({names[name]: weight for name, weight in model.items()}, heads)
-    except ConfigError as error:
-        raise CheckpointError(f"{path}: {error}") from None
+    epoch = checkpoint.get("epoch")
+    weights = {names[name]: weight for name, weight in model.items()}
+    return weights, epoch if isinstance(epoch, int) else None
 
 
 def _transformers() -> ModuleType:

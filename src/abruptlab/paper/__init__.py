@@ -1,26 +1,33 @@
 """The paper's figures, tables and claims: what each is, how it is measured, drawn and judged."""
 
-from abruptlab.paper.catalogue import CLAIMS, FIGURES, SWEEP_CLAIMS, TABLES
-from abruptlab.paper.judge import Verdict, judge, write_claims
+from abruptlab.paper.catalogue import CLAIMS, FIGURES, TABLES
+from abruptlab.paper.claim import Bound, Claim
+from abruptlab.paper.findings import Findings, options_of
+from abruptlab.paper.judge import judge, judge_together, save_claims, write_claims
 from abruptlab.paper.make import make_figure, make_table, writing
-from abruptlab.paper.registry import Bound, Claim, FigureSpec, Findings, Number, SweepClaim, TableSpec
+from abruptlab.paper.registry import FigureSpec, TableSpec, shown_in
+from abruptlab.paper.verdict import Verdict, counted, read_verdicts, together
 
 __all__ = [
     "CLAIMS",
     "FIGURES",
-    "SWEEP_CLAIMS",
     "TABLES",
     "Bound",
     "Claim",
     "FigureSpec",
     "Findings",
-    "Number",
-    "SweepClaim",
     "TableSpec",
     "Verdict",
+    "counted",
     "judge",
+    "judge_together",
     "make_figure",
     "make_table",
+    "options_of",
+    "read_verdicts",
+    "save_claims",
+    "shown_in",
+    "together",
     "write_claims",
     "writing",
 ]

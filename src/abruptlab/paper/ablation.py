@@ -1,30 +1,37 @@
 """Constant-attention ablation: which heads complete the matrix (the text's "uniform ablation")."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from functools import partial
 
-from abruptlab.paper.registry import Bound, Claim, FigureSpec, Findings, later
+import numpy as np
+from jaxtyping import Float
 
-if TYPE_CHECKING:
-    from abruptlab.experiments.ablation import Ablation, SingleAblations
+from abruptlab.experiments.ablation import (
+    REPLACEMENTS,
+    measure_ablation,
+    measure_greedy_ablation,
+    measure_single_ablations,
+    plateau,
+)
+from abruptlab.experiments.ablation_groups import GROUPS, measure_group_ablation
+from abruptlab.experiments.ablation_groups import REPLACEMENTS as ABLATED
+from abruptlab.figures.ablation import draw_greedy_ablation, draw_group_ablation, draw_single_ablations
+from abruptlab.paper.claim import INSIDE, TRAINED, UNTRAINED, Bound, Claim, Number, null
+from abruptlab.paper.findings import Findings
+from abruptlab.paper.registry import Figures, FigureSpec
 
-SINGLE = later("experiments.ablation", "measure_single_ablations")
-ALL_BEFORE = later("experiments.ablation", "measure_ablation", step="before-drop")
-ALL_AFTER = later("experiments.ablation", "measure_ablation", step="final")
+ALL_BEFORE = partial(measure_ablation, step="before-drop")
+ALL_AFTER = partial(measure_ablation, step="final")
 
-RAISED = 2.0  # of the intact L_mask: a doubling is no fluctuation between heads
-COPIED = 0.01  # of E[x²], as for the intact model: still a copy
-RESTORED = 0.9  # of the plateau: the edge of its band, where the detector puts the onset of the drop
-SAME = 0.05  # relative, as for the levels of the plateau
-
-FIGURES: dict[str, FigureSpec] = {
+FIGURES: Figures = {
     "ablation": FigureSpec(
         "Each head's attention replaced",
         "text, uniform ablation",
         "L_mask (above) and L_obs (below) with the attention of one head replaced by a constant map: uniform 1/(m·n), "
         "the head's mean map over the matrices, or zero, so that the head gives nothing. Bars: one standard error "
         "over matrices. Solid lines: the intact model; dashed: the plateau before the drop.",
-        SINGLE,
-        later("figures.ablation", "draw_single_ablations"),
+        measure_single_ablations,
+        draw_single_ablations,
     ),
     "ablation-sets": FigureSpec(
         "Sets of heads ablated",
@@ -33,56 +40,164 @@ FIGURES: dict[str, FigureSpec] = {
         "until it is back within 10 % of the plateau (dashed). Right: each next head is the one that raises L least, "
         "until L is more than 10 % (dashed) above the intact model's. Bars: one standard error over matrices, on the "
         "right of the paired difference.",
-        later("experiments.ablation", "measure_greedy_ablation"),
-        later("figures.ablation", "draw_greedy_ablation"),
+        measure_greedy_ablation,
+        draw_greedy_ablation,
+    ),
+    "ablation-groups": FigureSpec(
+        "Groups of heads ablated",
+        "public code, ablation",
+        "L_mask and L_obs with all row heads, all column heads, and all heads of both kinds replaced by uniform maps "
+        "or by their mean maps over the matrices, as figure 4 labels them; small dots: as many other heads, drawn at "
+        "random, and L_mask. Bars: one standard error over matrices. Solid lines: the intact model; dashed: the "
+        "plateau before the drop.",
+        measure_group_ablation,
+        draw_group_ablation,
     ),
 }
 
-
-def _harm(found: Findings) -> float:
-    """The largest L_mask with one head's attention uniform, over the intact one."""
-    check: SingleAblations = found.of(SINGLE)
-    return float(check.ablated.loss_masked.mean[0].max() / check.intact.loss_masked.mean)
-
-
-def _observed(found: Findings) -> float:
-    """L_obs with that head's attention uniform, over E[x²]."""
-    check: SingleAblations = found.of(SINGLE)
-    worst = check.ablated.loss_masked.mean[0].argmax()
-    return float(check.ablated.loss_observed.mean[0].flat[worst]) / found.run.config.matrices.copying_level
+CLEARLY = 3.0  # spreads over draws of other heads
+RAISED = 2.0  # of the intact L_mask: a doubling is no fluctuation between heads
+COPIED = 0.01  # of E[x²], as for the intact model: still a copy
+RESTORED = (0.9, 1.1)  # of the way back to the plateau: the width of its band
+UNMOVED = 0.05  # of E[x²], as for the levels of the plateau
+UNIFORM, MEAN = (REPLACEMENTS.index(name) for name in ("uniform", "mean"))
 
 
-def _masked(ablation: "Ablation") -> float:
-    return float(ablation.ablated.loss_masked.mean)
+def _masked(found: Findings, replacement: int) -> Float[np.ndarray, " head"]:
+    """L_mask with each single head replaced / intact."""
+    check = found.of(measure_single_ablations)
+    return (check.ablated.loss_masked.mean[replacement] / check.intact.loss_masked.mean).ravel()
+
+
+def _observed(found: Findings) -> Number:
+    """L_obs with the attention of the most important head uniform, over E[x²]; none if no head matters."""
+    check, harm = found.of(measure_single_ablations), _masked(found, UNIFORM)
+    if harm.max() < RAISED:
+        return None
+    return (
+        float(check.ablated.loss_observed.mean[UNIFORM].flat[harm.argmax()]) / found.run.config.matrices.copying_level
+    )
+
+
+def _by_its_own_mean(found: Findings) -> Number:
+    """What the head that matters most loses by its own mean map, of what it loses by a uniform one; none if no head
+    matters."""
+    uniform, mean = (_masked(found, replacement) for replacement in (UNIFORM, MEAN))
+    worst = uniform.argmax()
+    return float((mean[worst] - 1) / (uniform[worst] - 1)) if uniform[worst] >= RAISED else None
+
+
+def _restored(found: Findings) -> float:
+    """How far all heads' attention uniform takes L_mask back to the plateau: 0 not at all, 1 exactly there."""
+    ablation, level = found.of(ALL_AFTER), plateau(found.run)
+    intact = float(ablation.intact.loss_masked.mean)
+    return (float(ablation.ablated.loss_masked.mean) - intact) / (level - intact)
+
+
+def _moved_before(found: Findings) -> Number:
+    """How far all attention uniform moves L_mask or L_obs of the model of mid-plateau, the larger change, over E[x²];
+    none unless that model copies, or an untrained one would seem to stand on a plateau."""
+    ablation, level = found.of(ALL_BEFORE), found.run.config.matrices.copying_level
+    if ablation.intact.loss_observed.mean > COPIED * level:
+        return None
+    changes = (ablation.difference.loss_masked, ablation.difference.loss_observed)
+    return max(abs(float(each.mean)) for each in changes) / level
+
+
+def _group(group: str, replacement: str, typical: bool = False) -> Callable[[Findings], Number]:
+    """How far L_mask with a group ablated, or with the `typical` (median) draw of as many other heads, lies above that
+    with all draws of them, in spreads of log L_mask over these; none without such a group."""
+
+    def above_others(found: Findings) -> Number:
+        result = found.of(measure_group_ablation)
+        at = ABLATED.index(replacement), result.groups.index(group)
+        if not result.heads[at[1]].any():
+            return None
+        others, chosen = np.log(result.random_masked[at]), np.log(result.ablated.loss_masked.mean[at])
+        return float(((np.median(others) if typical else chosen) - others.mean()) / others.std(ddof=1))
+
+    return above_others
+
+
+def _of_group(group: str, replacement: str) -> Claim:
+    how = {"uniform": "uniform", "mean": "that of its mean map over the matrices"}[replacement]
+    return Claim(
+        f"Without the patterns of all {group} ({replacement} maps), L_mask rises more than without as many others.",
+        "code",
+        f"log L_mask with the attention of all {group} {how} − mean of that with as many other heads, in spreads of "
+        f"the latter over draws",
+        Bound(low=CLEARLY),
+        _group(group, replacement),
+        (*INSIDE, null("other heads", _group(group, replacement, typical=True))),
+        figures=("ablation-groups",),
+        final=True,
+    )
 
 
 CLAIMS: dict[str, Claim] = {
     "ablation-raises": Claim(
-        "After the drop, a single head without its attention pattern raises L_mask.",
-        "text, uniform ablation",
+        "After the drop, a single head without its attention pattern (uniform map) raises L_mask.",
+        "text",
         "largest L_mask with one head's attention uniform / intact",
         Bound(low=RAISED),
-        lambda found, drop: _harm(found),
+        lambda found: float(_masked(found, UNIFORM).max()),
+        (*INSIDE, null("the median head", lambda found: float(np.median(_masked(found, UNIFORM))))),
+        figures=("ablation",),
+        final=True,
+    ),
+    "ablation-raises-by-mean": Claim(
+        "After the drop, a single head with its own mean map raises L_mask.",
+        "code",
+        "largest L_mask with one head's attention its mean map over the matrices / intact",
+        Bound(low=RAISED),
+        lambda found: float(_masked(found, MEAN).max()),
+        (*INSIDE, null("the median head", lambda found: float(np.median(_masked(found, MEAN))))),
+        figures=("ablation",),
+        final=True,
+    ),
+    "ablation-by-position": Claim(
+        "The head that matters most looks at places, whatever stands there: its own mean map does for its attention.",
+        "ours",
+        "rise of L_mask with that head's mean map / with a uniform one",
+        Bound(high=0.1),
+        _by_its_own_mean,
+        INSIDE,
+        figures=("ablation",),
+        final=True,
     ),
     "ablation-spares-copying": Claim(
         "Without the head that matters most for L_mask, L_obs stays small.",
-        "text, uniform ablation",
-        "L_obs with that head's attention uniform / E[x²]",
+        "text",
+        f"L_obs with that head's attention uniform / E[x²]; judged where a head raises L_mask {RAISED:g}-fold",
         Bound(high=COPIED),
-        lambda found, drop: _observed(found),
+        _observed,
+        INSIDE,
+        figures=("ablation",),
+        final=True,
     ),
+    **{
+        f"ablation-of-{group.replace(' ', '-')}-{replacement}": _of_group(group, replacement)
+        for group in GROUPS
+        for replacement in ABLATED
+    },
     "ablation-restores": Claim(
-        "After the drop, L_mask is back at the plateau with all attention uniform.",
-        "text, uniform ablation",
-        "L_mask with all heads' attention uniform / plateau",
-        Bound(low=RESTORED),
-        lambda found, drop: _masked(found.of(ALL_AFTER)) / drop.plateau,
+        "After the drop, L_mask is back at the plateau, and not elsewhere, with all attention uniform.",
+        "text",
+        "rise of L_mask with all heads' attention uniform / rise to the plateau",
+        Bound(*RESTORED),
+        _restored,
+        INSIDE,
+        figures=("ablation-sets",),
+        final=True,
     ),
     "ablation-before": Claim(
-        "Before the drop, attention does not matter for hidden entries.",
-        "text, uniform ablation",
-        "L_mask before the drop with all heads' attention uniform / intact",
-        Bound(1 - SAME, 1 + SAME),
-        lambda found, drop: _masked(found.of(ALL_BEFORE)) / float(found.of(ALL_BEFORE).intact.loss_masked.mean),
+        "Before the drop, attention does not matter.",
+        "text",
+        "change of L_mask or L_obs of mid-plateau (the larger) with all heads' attention uniform / E[x²]; judged where "
+        "the model copies",
+        Bound(high=UNMOVED),
+        _moved_before,
+        (UNTRAINED, TRAINED),
+        figures=("ablation",),
     ),
 }

@@ -1,20 +1,32 @@
 """Attention maps, and where each head looks (figures 4, 5, 22 and 23)."""
 
-from typing import TYPE_CHECKING
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float
 
-from abruptlab.paper.registry import Bound, Claim, FigureSpec, Findings, later
+from abruptlab.experiments.attention import (
+    KINDS,
+    Attention,
+    AttentionOverTime,
+    measure_attention,
+    measure_attention_over_time,
+)
+from abruptlab.figures.attention import (
+    draw_attention,
+    draw_attention_over_time,
+    draw_attention_to_columns,
+    draw_attention_to_rows,
+    draw_heads,
+)
+from abruptlab.paper.claim import INSIDE, Bound, Claim
+from abruptlab.paper.findings import Findings
+from abruptlab.paper.registry import Figures, FigureSpec
 
-if TYPE_CHECKING:
-    from abruptlab.experiments.attention import Attention, AttentionOverTime
-
-RANDOM = later("experiments.attention", "measure_attention", mask="random")
-ROWS = later("experiments.attention", "measure_attention", mask="rows")
-COLUMNS = later("experiments.attention", "measure_attention", mask="columns")
-SINGLE = later("experiments.attention", "measure_attention", mask="single")
-OVER_TIME = later("experiments.attention", "measure_attention_over_time")
+RANDOM = partial(measure_attention, mask="random")
+ROWS = partial(measure_attention, mask="rows")
+COLUMNS = partial(measure_attention, mask="columns")
+SINGLE = partial(measure_attention, mask="single")
 
 MAPS = (
     "Mean over held-out matrices; queries go down, keys across, white lines part the rows of the matrix; the colour "
@@ -30,42 +42,71 @@ NUMBERS = (
     "hidden lines."
 )
 
-FIGURES: dict[str, FigureSpec] = {
+FIGURES: Figures = {
     "4": FigureSpec(
         "Attention maps",
         "figure 4",
         f"All heads of the trained model, random masks. {MAPS} {LABELS} The number is the share of attention there "
         "above that of uniform attention.",
         RANDOM,
-        later("figures.attention", "draw_attention"),
+        draw_attention,
     ),
     "5": FigureSpec(
         "Attention maps with hidden rows",
         "figure 5",
         f"One mask for all matrices: two rows hidden but for one entry each. {STRIPS} {NUMBERS} {MAPS}",
         ROWS,
-        later("figures.attention", "draw_attention_to_rows"),
+        draw_attention_to_rows,
     ),
     "5-columns": FigureSpec(
         "Attention maps with hidden columns",
         "figure 5",
         f"One mask for all matrices: two columns hidden but for one entry each. {STRIPS} {NUMBERS} {MAPS}",
         COLUMNS,
-        later("figures.attention", "draw_attention_to_columns"),
+        draw_attention_to_columns,
     ),
     "22": FigureSpec(
         "Attention maps over training",
         "figure 22",
         f"All heads at several checkpoints, random masks. {MAPS} Frames are the labels. {LABELS}",
-        OVER_TIME,
-        later("figures.attention", "draw_attention_over_time"),
+        measure_attention_over_time,
+        draw_attention_over_time,
     ),
     "23": FigureSpec(
         "Attention maps with one random mask",
         "figure 23",
         f"The same mask, drawn once at random, for all matrices. {STRIPS} {MAPS} Labels and numbers as in figure 4.",
         SINGLE,
-        later("figures.attention", "draw_attention"),
+        draw_attention,
+    ),
+    # full pages of maps, of runs of any size and depth
+    "24": FigureSpec(
+        "Attention maps of any run with hidden rows",
+        "figure 24",
+        f"As figure 5, of a run of another size or depth. {STRIPS} {NUMBERS} {MAPS}",
+        ROWS,
+        draw_attention_to_rows,
+    ),
+    "25": FigureSpec(
+        "Attention maps of any run with hidden columns",
+        "figure 25",
+        f"As figure 5, of a run of another size or depth. {STRIPS} {NUMBERS} {MAPS}",
+        COLUMNS,
+        draw_attention_to_columns,
+    ),
+    "26": FigureSpec(
+        "Attention maps of any run",
+        "figure 26",
+        f"As figure 4, of a run of another size or depth. {MAPS} {LABELS}",
+        RANDOM,
+        draw_attention,
+    ),
+    "27": FigureSpec(
+        "Attention maps of any run with one random mask",
+        "figure 27",
+        f"As figure 23, of a run of another size or depth. {STRIPS} {MAPS} {LABELS}",
+        SINGLE,
+        draw_attention,
     ),
     "heads": FigureSpec(
         "Where each head looks",
@@ -74,7 +115,7 @@ FIGURES: dict[str, FigureSpec] = {
         "error bars are one standard error over matrices. Heads at or beyond the dashed line are labelled by that kind "
         "(strong colour), unless a narrower one has them already.",
         RANDOM,
-        later("figures.attention", "draw_heads"),
+        draw_heads,
     ),
 }
 
@@ -84,19 +125,15 @@ ALMOST_NOTHING = 0.1  # of what uniform attention gives
 MORE = 2.0  # times: twice is more than what heads do that merely prefer some places a little
 
 
-def _share(attention: "Attention | AttentionOverTime", kind: str) -> Float[np.ndarray, "*heads"]:
-    from abruptlab.experiments.attention import KINDS
-
+def _share(attention: Attention | AttentionOverTime, kind: str) -> Float[np.ndarray, "*heads"]:
     return attention.share.mean[..., KINDS.index(kind)]
 
 
-def _uniform(attention: "Attention", kind: str) -> np.floating:
-    from abruptlab.experiments.attention import KINDS
-
+def _uniform(attention: Attention, kind: str) -> np.floating:
     return attention.uniform[KINDS.index(kind)]
 
 
-def _on_others(attention: "Attention | AttentionOverTime", line: str) -> Float[np.ndarray, "*heads"]:
+def _on_others(attention: Attention | AttentionOverTime, line: str) -> Float[np.ndarray, "*heads"]:
     """The share on the other places of the query's row or column: a head that looks at the query itself attends to
     neither."""
     return _share(attention, line) - _share(attention, "itself")
@@ -104,7 +141,7 @@ def _on_others(attention: "Attention | AttentionOverTime", line: str) -> Float[n
 
 def _appeared(found: Findings) -> float:
     """How much the largest such share rises from before the drop to the end."""
-    attention: AttentionOverTime = found.of(OVER_TIME)
+    attention = found.of(measure_attention_over_time)
     largest = np.maximum(_on_others(attention, "row"), _on_others(attention, "column")).max((-2, -1))
     before, final = (largest[attention.step == found.run.resolve(step)] for step in ("before-drop", "final"))
     return float((final - before).item())
@@ -129,7 +166,7 @@ def _preference(found: Findings) -> float:
     largest over heads, for the mask where it is smaller. NaN if a mask has no such entries."""
     numbers = []
     for mask, alone, line in ((ROWS, "alone in row", 1), (COLUMNS, "alone in column", 0)):
-        attention: Attention = found.of(mask)
+        attention = found.of(mask)
         assert attention.hidden is not None
         observed = ~attention.hidden.reshape(attention.size)
         places = (observed & (observed.sum(line, keepdims=True) == 1)).ravel()
@@ -146,39 +183,54 @@ def _preference(found: Findings) -> float:
 CLAIMS: dict[str, Claim] = {
     "row-heads": Claim(
         "After the drop, single heads attend to the query's row.",
-        "figure 4",
+        "caption",
         "largest share of a head's attention on the other places of the query's row",
         Bound(low=MOST),
-        lambda found, drop: float(_on_others(found.of(RANDOM), "row").max()),
+        lambda found: float(_on_others(found.of(RANDOM), "row").max()),
+        INSIDE,
+        figures=("4",),
+        final=True,
     ),
     "column-heads": Claim(
         "After the drop, single heads attend to the query's column.",
-        "figure 4",
+        "caption",
         "largest share of a head's attention on the other places of the query's column",
         Bound(low=MOST),
-        lambda found, drop: float(_on_others(found.of(RANDOM), "column").max()),
+        lambda found: float(_on_others(found.of(RANDOM), "column").max()),
+        INSIDE,
+        figures=("4",),
+        final=True,
     ),
     "attention-appears": Claim(
         "These patterns appear at the drop.",
-        "figure 22",
+        "caption",
         "the larger of these two shares, its rise from before the drop to the end",
         Bound(low=APPEARED),
-        lambda found, drop: _appeared(found),
+        _appeared,
+        INSIDE,
+        figures=("22",),
+        final=True,
     ),
     "attention-avoids-hidden": Claim(
         "Some heads put almost no weight on hidden places.",
-        "figure 5",
+        "caption",
         "smallest share of a head's attention on hidden places / that of uniform attention (hidden rows, hidden "
         "columns, random masks: the largest)",
         Bound(high=ALMOST_NOTHING),
-        lambda found, drop: _avoidance(found),
+        _avoidance,
+        INSIDE,
+        figures=("5", "23"),
+        final=True,
     ),
     "attention-finds-alone": Claim(
         "Some heads put more weight on rows and columns with hidden entries, at their only observed element.",
-        "figure 5",
+        "caption",
         "largest attention of a head to such an element / to another observed one, or to the same place with random "
         "masks (the smaller; of hidden rows and hidden columns, too)",
         Bound(low=MORE),
-        lambda found, drop: _preference(found),
+        _preference,
+        INSIDE,
+        figures=("5",),
+        final=True,
     ),
 }

@@ -19,9 +19,10 @@ from abruptlab.paper import (
     training,
     variants,
 )
-from abruptlab.paper.registry import Claim, FigureSpec, SweepClaim, TableSpec
+from abruptlab.paper.claim import Claim
+from abruptlab.paper.registry import Figures, Tables
 
-FIGURES: dict[str, FigureSpec] = {
+FIGURES: Figures = {
     **training.FIGURES,
     **attention.FIGURES,
     **probes.FIGURES,
@@ -38,8 +39,13 @@ FIGURES: dict[str, FigureSpec] = {
     **variants.FIGURES,
     **components.FIGURES,
 }
-TABLES: dict[str, TableSpec] = {**copying.TABLES, **floor.TABLES, **variants.TABLES}
-CLAIMS: dict[str, Claim] = {  # on a run
+TABLES: Tables = {
+    **copying.TABLES,
+    **comparison.TABLES,
+    **floor.TABLES,
+    **variants.TABLES,
+}
+CLAIMS: dict[str, Claim] = {
     **training.CLAIMS,
     **copying.CLAIMS,
     **attention.CLAIMS,
@@ -53,5 +59,6 @@ CLAIMS: dict[str, Claim] = {  # on a run
     **comparison.CLAIMS,
     **methods.CLAIMS,
     **gpt.CLAIMS,
+    **variants.CLAIMS,
+    **components.CLAIMS,
 }
-SWEEP_CLAIMS: dict[str, SweepClaim] = {**variants.CLAIMS, **components.CLAIMS}

@@ -1,23 +1,26 @@
 """One component trained alone (figure 8): the sweep of components."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
-from abruptlab.paper.registry import Bound, FigureSpec, Findings, Number, SweepClaim, later
-
-if TYPE_CHECKING:
-    from abruptlab.experiments.variants import Variants
+from abruptlab.errors import RunError
+from abruptlab.experiments.components import measure_components
+from abruptlab.figures.variants import draw_variants
+from abruptlab.paper.claim import Bound, Claim, Null, Number, OverSeeds, null
+from abruptlab.paper.findings import Findings
+from abruptlab.paper.registry import Figures, FigureSpec
+from abruptlab.paper.variants import among_seeds, by_seed
 
 SWEEP = "components"
-COMPONENTS = later("experiments.components", "measure_components")
 TOKENS, POSITIONS, MLP = "token embeddings", "positional embeddings", "MLP"
 
 NO_PLATEAU = 0.2  # of the steps of ordinary training: most of its plateau is gone
-LATER = 1.1  # of them: more than the edge of a plateau's band
-EARLIER = 0.9  # the same, the other way
+EARLIER = 0.6  # of them: three times, in logarithms, what two seeds of one component typically differ by (0.85)
+LATER = 1.6  # the same, the other way
 
-FIGURES: dict[str, FigureSpec] = {
+FIGURES: Figures = {
     "8": FigureSpec(
         "One component trained alone",
         "figure 8",
@@ -26,54 +29,71 @@ FIGURES: dict[str, FigureSpec] = {
         "mean) over that of predicting zero (dashed); thin each seed, bold their median. Right: the first step with "
         "L_mask below half of that, which needs no plateau; open dots are seeds in whose curve the detector finds no "
         "plateau, or no drop; and the L_mask of the last steps.",
-        COMPONENTS,
-        later("figures.variants", "draw_variants", moment="halved"),
+        measure_components,
+        partial(draw_variants, moment="halved"),
         sweep=SWEEP,
     ),
 }
 
 
-def _over_ordinary(found: Findings) -> "tuple[Variants, np.ndarray]":
-    """The runs, and by component the median step with L_mask halved (the last one if there is none) over that of
-    ordinary training."""
-    components: Variants = found.of(COMPONENTS)
-    halved = np.minimum(components.halved.median, np.nanmax(components.step))
-    return components, halved / halved[-1]
+def _over_ordinary(*labels: str, others: bool = False) -> Callable[[Findings], OverSeeds]:
+    """By seed, the latest of these components, or of all but these: the step with L_mask halved (the last one if there
+    is none) over that of ordinary training."""
+
+    def latest(found: Findings) -> OverSeeds:
+        components = found.of(measure_components)
+        [ordinary] = by_seed(components, "halved", len(components.labels) - 1).values()
+        rows = np.flatnonzero(np.isin(components.labels[:-1], labels) != others)
+        if not len(rows):
+            raise RunError(f"the sweep has no component {', '.join(labels)}")
+        each = [by_seed(components, "halved", int(row)) for row in rows]
+        seeds = sorted(set.intersection(*map(set, each)))
+        return OverSeeds(
+            {seed: max(of_row[seed] for of_row in each) / ordinary for seed in seeds},
+            int(components.planned[rows].max()),
+        )
+
+    return latest
 
 
-def _latest(found: Findings, *labels: str, others: bool = False) -> Number:
-    """The latest of these components, or of all but these."""
-    components, ratios = _over_ordinary(found)
-    rows = np.flatnonzero(np.isin(components.labels[:-1], labels) != others)
-    counts = (components.finished[rows].min(), components.planned[rows].min())
-    return Number(float(ratios[rows].max()), *map(int, counts))
+def _another_seed(claim: Claim, found: Findings) -> Number:
+    """Two seeds of one component against each other: the ordinary training has one alone."""
+    components = found.of(measure_components)
+    return among_seeds((by_seed(components, "halved", row) for row in range(len(components.labels) - 1)), claim.bound)
 
 
 QUANTITY = "first step with L_mask below half of that of predicting zero (the last step if there is none) / ordinary"
+ORDINARY = (null("ordinary training", lambda found: 1.0), Null("another seed", _another_seed))
 
-CLAIMS: dict[str, SweepClaim] = {
-    "components-no-plateau": SweepClaim(
+CLAIMS: dict[str, Claim] = {
+    "components-no-plateau": Claim(
         "Token embeddings or MLP, trained alone, have no plateau.",
-        "figure 8",
+        "caption",
         f"the larger of the two: {QUANTITY} training's",
         Bound(high=NO_PLATEAU),
-        lambda found: _latest(found, TOKENS, MLP),
-        SWEEP,
+        _over_ordinary(TOKENS, MLP),
+        ORDINARY,
+        figures=("8",),
+        sweep=SWEEP,
     ),
-    "components-positions-late": SweepClaim(
+    "components-positions-late": Claim(
         "Positional embeddings, trained alone, drop late.",
-        "figure 8",
+        "caption",
         f"{QUANTITY} training's",
         Bound(low=LATER),
-        lambda found: _latest(found, POSITIONS),
-        SWEEP,
+        _over_ordinary(POSITIONS),
+        ORDINARY,
+        figures=("8",),
+        sweep=SWEEP,
     ),
-    "components-earlier": SweepClaim(
+    "components-earlier": Claim(
         "All other components, trained alone, drop earlier than in ordinary training.",
-        "figure 8",
-        f"the largest of attention, layer norms and read-out: {QUANTITY} training's",
+        "caption",
+        f"the largest of attention, layer norms and read-out (and the embeddings together): {QUANTITY} training's",
         Bound(high=EARLIER),
-        lambda found: _latest(found, TOKENS, MLP, POSITIONS, others=True),
-        SWEEP,
+        _over_ordinary(TOKENS, MLP, POSITIONS, others=True),
+        ORDINARY,
+        figures=("8",),
+        sweep=SWEEP,
     ),
 }

@@ -1,26 +1,25 @@
 """The copying check (table 1)."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import numpy as np
 
+from abruptlab.errors import CheckpointError
+from abruptlab.experiments.copying import MOMENTS, CopyingCheck, measure_copying
 from abruptlab.figures.table import Table
-from abruptlab.paper.registry import Bound, Claim, Findings, TableSpec, later
-
-if TYPE_CHECKING:
-    from abruptlab.experiments.copying import CopyingCheck
-
-COPYING = later("experiments.copying", "measure_copying")
-COPIED = 0.01  # of E[x²], as for the observed entries: an error a tenth of an entry's size is a copy
+from abruptlab.paper.claim import TRAINED, UNTRAINED, Bound, Claim, Number
+from abruptlab.paper.findings import Findings
+from abruptlab.paper.registry import Tables, TableSpec
 
 
-def tabulate_copying(check: "CopyingCheck") -> Table:
+def tabulate_copying(check: CopyingCheck) -> Table:
     """Table 1, a row for each step, kind of matrix and value put at the hidden places."""
-    columns = ("step", "matrices", "at hidden places", "L", "±", "L_obs", "±", "distance to it", "±")
+    columns = ("moment", "step", "matrices", "at hidden places", "L", "±", "L_obs", "±", "distance to it", "±")
     return Table(
         columns,
         tuple(
             (
+                str(check.moment[at]),
                 int(check.step[at]),
                 "low rank" if check.low_rank[at] else "full rank",
                 "MASK" if np.isnan(check.value[at]) else f"{check.value[at]:g}",
@@ -35,47 +34,71 @@ def tabulate_copying(check: "CopyingCheck") -> Table:
     )
 
 
-TABLES: dict[str, TableSpec] = {
+TABLES: Tables = {
     "1": TableSpec(
         "The copying check",
         "table 1",
-        "Before, at and after the drop: at the hidden places stands MASK or a value token, in low-rank matrices of the "
-        "task and in full-rank ones. L and L_obs are errors against the matrix, the distance is the mean squared "
-        "difference between the predictions at the hidden places and the value put there (0 for MASK); ± one standard "
-        "error over matrices.",
-        COPYING,
-        later("paper.copying", "tabulate_copying"),
+        "At three moments before the drop (the paper's steps 1,000, 4,000 and 14,000 are 0.07, 0.28 and 0.98 of its "
+        "onset; here the checkpoints nearest to them): at the hidden places stands MASK or a value token, in low-rank "
+        "matrices of the task and in full-rank ones. L and L_obs are errors against the matrix, the distance is the "
+        "mean squared difference between the predictions at the hidden places and the value put there (0 for MASK); ± "
+        "one standard error over matrices.",
+        measure_copying,
+        tabulate_copying,
     ),
 }
 
-
-def _worst(found: Findings, quantity: str, low_rank: bool) -> float:
-    """The largest value of the quantity in the middle of the plateau, over E[x²]."""
-    check: CopyingCheck = found.of(COPYING)
-    rows = (check.step == found.run.resolve("before-drop")) & (check.low_rank == low_rank)
-    return float(getattr(check, quantity).mean[rows].max()) / found.run.config.matrices.copying_level
+COPIED = 0.01  # of E[x²], as for the observed entries: an error a tenth of an entry's size is a copy
+WHEN = {"early": "Early on the plateau", "middle": "In mid-plateau", "late": "Just before the drop"}
+SHARE = {name: f"at the checkpoint nearest to {share:g} of the onset" for name, share in MOMENTS.items()}
 
 
-CLAIMS: dict[str, Claim] = {
-    "copies-values": Claim(
-        "Before the drop, the output at hidden places is the value put there.",
-        "table 1",
-        "largest mean squared distance to the value, MASK as 0, / E[x²]",
-        Bound(high=COPIED),
-        lambda found, drop: _worst(found, "distance", True),
-    ),
-    "copies-anything": Claim(
-        "Before the drop, it copies full-rank matrices and the values put into them, too.",
-        "table 1",
-        "largest L_obs, or mean squared distance to the value, on full-rank matrices / E[x²]",
-        Bound(high=COPIED),
-        lambda found, drop: max(_worst(found, name, False) for name in ("loss_observed", "distance")),
-    ),
-    "copies-beside-values": Claim(
-        "Values put at hidden places do not disturb the copying of the observed ones.",
-        "table 1",
-        "largest L_obs before the drop / E[x²]",
-        Bound(high=COPIED),
-        lambda found, drop: _worst(found, "loss_observed", True),
-    ),
-}
+def _worst(moment: str, low_rank: bool, *quantities: str) -> Callable[[Findings], Number]:
+    """The largest of some quantities over the values put at the hidden places, over E[x²]."""
+
+    def worst(found: Findings) -> Number:
+        check = found.of(measure_copying)
+        rows = (check.moment == moment) & (check.low_rank == low_rank)
+        if not rows.any():
+            raise CheckpointError(f"no checkpoint is the {moment} moment of the copying check")
+        largest = max(float(getattr(check, quantity).mean[rows].max()) for quantity in quantities)
+        return largest / found.run.config.matrices.copying_level
+
+    return worst
+
+
+def _claims(moment: str) -> dict[str, Claim]:
+    """Table 1 at one of its three moments."""
+    when, at = WHEN[moment], SHARE[moment]
+    return {
+        f"copies-values-{moment}": Claim(
+            f"{when}, the output at hidden places is the value put there.",
+            "caption",
+            f"largest mean squared distance to the value, MASK as 0, / E[x²], {at}",
+            Bound(high=COPIED),
+            _worst(moment, True, "distance"),
+            (UNTRAINED, TRAINED),
+            tables=("1",),
+        ),
+        f"copies-anything-{moment}": Claim(
+            f"{when}, it copies full-rank matrices and the values put into them, too.",
+            "caption",
+            f"largest L_obs, or mean squared distance to the value, on full-rank matrices / E[x²], {at}",
+            Bound(high=COPIED),
+            _worst(moment, False, "loss_observed", "distance"),
+            (UNTRAINED, TRAINED),
+            tables=("1",),
+        ),
+        f"copies-beside-values-{moment}": Claim(
+            f"{when}, values put at hidden places do not disturb the copying of the observed ones.",
+            "caption",
+            f"largest L_obs / E[x²], {at}",
+            Bound(high=COPIED),
+            _worst(moment, True, "loss_observed"),
+            (UNTRAINED,),
+            tables=("1",),
+        ),
+    }
+
+
+CLAIMS: dict[str, Claim] = {name: claim for moment in MOMENTS for name, claim in _claims(moment).items()}

@@ -1,129 +1,196 @@
 """Token and positional embeddings (figures 7, 9 and 10)."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from jaxtyping import Float
 
 from abruptlab.errors import CheckpointError
-from abruptlab.paper.registry import Bound, Claim, FigureSpec, Findings, later
+from abruptlab.experiments.embeddings import (
+    SMOOTHED,
+    Embeddings,
+    Explained,
+    embedded_positions,
+    explained_by,
+    measure_embeddings,
+    measure_embeddings_over_time,
+)
+from abruptlab.figures.embeddings import draw_embeddings, draw_positions_over_time, draw_tokens_over_time
+from abruptlab.paper.claim import INSIDE, UNTRAINED, Bound, Claim, Number, null
+from abruptlab.paper.findings import Findings
+from abruptlab.paper.registry import Figures, FigureSpec
 
-if TYPE_CHECKING:
-    from abruptlab.experiments.embeddings import Embeddings
-    from abruptlab.run.drop import Drop
-
-EMBEDDINGS = later("experiments.embeddings", "measure_embeddings")
-OVER_TIME = later("experiments.embeddings", "measure_embeddings_over_time")
-
-FIGURES: dict[str, FigureSpec] = {
+FIGURES: Figures = {
     "7": FigureSpec(
         "Token and positional embeddings",
         "figure 7",
         "(a) L2 norm of the embeddings of the value tokens, and their symmetry: the correlation of the norms of x and "
-        "−x over all x ≠ 0. (b) The tokens on their first two principal components, with the share of the variance "
-        "that each explains and its correlations with |x| and sign(x). (c, d) t-SNE and principal components of the "
-        "positional embeddings, coloured by column and by row, with the mean silhouette of that grouping in the full "
-        "space of the embeddings and, for comparison, that of shuffled labels (mean ± standard deviation). Values are "
+        "−x, each a mean over nine neighbouring tokens. (b) The tokens on their first two principal components, with "
+        "the share of the variance that each explains and its correlations with |x| and sign(x). (c, d) t-SNE and "
+        "principal components of the positional embeddings, coloured by column and by row, with the share of their "
+        "variance, in all dimensions, that lies between the columns or the rows and, for comparison, that of shuffled "
+        "labels (mean ± standard deviation). Values are "
         "those within ±1.5 that have a token and that the task can produce: with uniform factors of rank r, none "
         "exceeds r, and the tokens beyond it are never trained.",
-        EMBEDDINGS,
-        later("figures.embeddings", "draw_embeddings"),
+        measure_embeddings,
+        draw_embeddings,
     ),
     "9": FigureSpec(
         "Token embeddings over the training",
         "figure 9",
         "The value tokens at several checkpoints, on the first two principal components of the final ones. Below: the "
-        "|correlation| of one component with |x| and of the other with sign(x), the share of the variance at that "
-        "step that the two components hold, and the symmetry of the norms (the correlation of those of x and −x).",
-        OVER_TIME,
-        later("figures.embeddings", "draw_tokens_over_time"),
+        "|correlation| of one component with |x| and of the other with sign(x), the shares of the variance at "
+        "that step, in all dimensions, that |x| and sign(x) beyond x explain, and the symmetry of the norms.",
+        measure_embeddings_over_time,
+        draw_tokens_over_time,
     ),
     "10": FigureSpec(
         "Positional embeddings over the training",
         "figure 10",
         "t-SNE of the positional embeddings at several checkpoints, coloured by column and by row. t-SNE has no axes "
-        "to share, so each starts from the final layout. Below: the mean silhouette of the grouping in the full space "
-        "of the embeddings.",
-        OVER_TIME,
-        later("figures.embeddings", "draw_positions_over_time"),
+        "to share, so each starts from the final layout. Below: the share of their variance, in all "
+        "dimensions, that lies between the columns or the rows.",
+        measure_embeddings_over_time,
+        draw_positions_over_time,
     ),
 }
 
 SYMMETRIC = 0.8  # then nine tenths of the variance of the norms lie in their even part
-FOLLOWS = 0.8  # a component linear in x, whose correlation with sign(x) is √3/2, is one of sign
-STRUCTURE = 0.25  # of a silhouette: less is no substantial structure (Kaufman and Rousseeuw, 1990)
+FOLLOWS = 0.8  # then two thirds of the variance of a component are explained
+LINEAR = 3 / 4 - 1  # of an axis linear in x, whose correlation with sign(x) is √3/2 over evenly spaced values
+CLEARLY = 3.0  # spreads of shuffled labels above their mean
 BEFORE = 0.5  # of what there is after the drop: most of it comes with the drop
 
 
-def _before_over_after(found: Findings, quantity: str) -> float | None:
-    """The quantity at mid-plateau over that after the drop; None where there is nothing after it."""
-    from abruptlab.experiments.embeddings import magnitude_and_sign
-
-    over_time: Embeddings = found.of(OVER_TIME)
-    values = {
-        "tokens": magnitude_and_sign(over_time.tokens).min(-1),
-        "positions": over_time.positions.by_column.score,
-    }[quantity]
-    before, after = (_value(over_time, values, found.run.resolve(at)) for at in ("before-drop", "after-drop"))
-    return before / after if after > 0 else None
+def _sign_over_value(found: Findings) -> Number:
+    """How much more of the component that is not the magnitude sign(x) explains than x does: a quarter for the sign
+    itself, minus a quarter for the value. None if no component is the magnitude."""
+    tokens = found.of(measure_embeddings).tokens
+    magnitude = np.abs(tokens.magnitude).argmax()
+    if abs(tokens.magnitude[magnitude]) < FOLLOWS:
+        return None
+    return float(tokens.sign[1 - magnitude] ** 2 - tokens.linear[1 - magnitude] ** 2)
 
 
-def _value(over_time: "Embeddings", values: np.ndarray, step: int) -> float:
+def _at(over_time: Embeddings, values: Float[np.ndarray, " step"], step: int) -> float:
     if step not in over_time.step:
         raise CheckpointError(f"the embeddings have not been measured at step {step}")
     return float(values[over_time.step == step][0])
 
 
-def _components(found: Findings, drop: "Drop") -> float:
-    from abruptlab.experiments.embeddings import magnitude_and_sign
+def _before_over_after(found: Findings, share: str) -> Number:
+    """A share of the variance of the tokens at mid-plateau over that after the drop."""
+    over_time = found.of(measure_embeddings_over_time)
+    values = getattr(over_time.tokens, share)
+    before, after = (_at(over_time, values, found.run.resolve(step)) for step in ("before-drop", "final"))
+    return before / after if after > 0 else None
 
-    return float(magnitude_and_sign(found.of(EMBEDDINGS).tokens).min())
+
+def _clusters_before_over_after(found: Findings) -> Number:
+    """The share of the variance of the positions between columns, above shuffled labels, at mid-plateau over that after
+    the drop; none where no columns cluster after it."""
+    over_time = found.of(measure_embeddings_over_time)
+    columns, steps = over_time.positions.by_column, [found.run.resolve(step) for step in ("before-drop", "final")]
+    before, after = (_at(over_time, columns.score - columns.shuffled, step) for step in steps)
+    return before / after if after > CLEARLY * _at(over_time, columns.spread, steps[1]) else None
 
 
-def _columns(found: Findings, drop: "Drop") -> float:
-    return float(found.of(EMBEDDINGS).positions.by_column.score)
+def _spreads(columns: Explained) -> float:
+    return float((columns.score - columns.shuffled) / columns.spread)
 
+
+def _shuffled_columns(found: Findings) -> Number:
+    """The same of labels shuffled once more."""
+    model = found.run.load_encoder("final")
+    labels = np.random.default_rng(SHUFFLED).permutation(found.of(measure_embeddings).column)
+    return _spreads(explained_by(embedded_positions(model), labels))
+
+
+def _layout_by_column(found: Findings) -> Number:
+    """The same of the positions' t-SNE, which is what the figure shows."""
+    embeddings = found.of(measure_embeddings)
+    return _spreads(explained_by(embeddings.positions.layout, embeddings.column))
+
+
+def _symmetry(found: Findings) -> float:
+    over_time = found.of(measure_embeddings_over_time)
+    steps = [found.run.resolve(step) for step in ("before-drop", "final")]
+    return min(_at(over_time, over_time.tokens.norm_symmetry, step) for step in steps)
+
+
+SHUFFLED = 1  # seed of the shuffle that stands for a grouping without meaning
 
 CLAIMS: dict[str, Claim] = {
     "norm-symmetry": Claim(
-        "The norm of token embeddings is symmetric about zero.",
-        "figure 7a",
-        "correlation of the norms of x and −x, over all x ≠ 0",
+        "The norm of token embeddings is symmetric about zero, from the plateau on.",
+        "caption",
+        f"correlation of the norms of x and −x, each a mean over {SMOOTHED} neighbouring tokens; the smaller of "
+        "mid-plateau's and the end's",
         Bound(low=SYMMETRIC),
-        lambda found, drop: float(found.of(EMBEDDINGS).tokens.norm_symmetry),
+        _symmetry,
+        (UNTRAINED,),
+        figures=("7",),
+        final=True,
     ),
     "magnitude-and-sign": Claim(
         "The top two components of token embeddings are magnitude and sign.",
-        "figure 7b",
-        "the weaker of |correlation| of one component with |x| and of the other with sign(x)",
-        Bound(low=FOLLOWS),
-        _components,
+        "caption",
+        f"share of the variance of one component explained by sign(x) − by x; judged where the other one's "
+        f"|correlation| with |x| is {FOLLOWS:g} or more",
+        Bound(low=0.0),
+        _sign_over_value,
+        (*INSIDE, null("an axis linear in x", lambda found: LINEAR)),
+        figures=("7",),
+        final=True,
     ),
     "columns-cluster": Claim(
-        "Positions of one column cluster.",
-        "figure 7c",
-        "mean silhouette of the positional embeddings by column",
-        Bound(low=STRUCTURE),
-        _columns,
+        "Positions of one column are near each other.",
+        "caption",
+        "share of the variance of positional embeddings between columns − that of shuffled labels, in spreads of the "
+        "latter",
+        Bound(low=CLEARLY),
+        lambda found: _spreads(found.of(measure_embeddings).positions.by_column),
+        (*INSIDE, null("shuffled labels", _shuffled_columns)),
+        figures=("7",),
+        final=True,
     ),
-    "columns-not-rows": Claim(
-        "Positions cluster by column, not by row.",
-        "figure 7c",
-        "mean silhouette by column − by row",
-        Bound(low=STRUCTURE),
-        lambda found, drop: _columns(found, drop) - float(found.of(EMBEDDINGS).positions.by_row.score),
+    "columns-cluster-in-the-plane": Claim(
+        "Positions of one column cluster in their t-SNE.",
+        "caption",
+        "share of the variance of their t-SNE between columns − that of shuffled labels, in spreads of the latter",
+        Bound(low=CLEARLY),
+        _layout_by_column,
+        INSIDE,
+        figures=("7",),
+        final=True,
     ),
-    "tokens-with-drop": Claim(
-        "The structure of token embeddings appears with the drop.",
-        "figure 9",
-        "the weaker correlation with |x| and sign(x) on the final axes, at mid-plateau / after the drop",
+    "magnitude-with-drop": Claim(
+        "The part of token embeddings that tells magnitude appears with the drop.",
+        "caption",
+        "share of their variance explained by |x|, at mid-plateau / at the end",
         Bound(high=BEFORE),
-        lambda found, drop: _before_over_after(found, "tokens"),
+        lambda found: _before_over_after(found, "magnitude_share"),
+        INSIDE,
+        figures=("9",),
+        final=True,
+    ),
+    "sign-with-drop": Claim(
+        "The part of token embeddings that tells the sign, beyond the value, appears with the drop.",
+        "caption",
+        "share of their variance explained by sign(x) beyond what is linear in x, at mid-plateau / at the end",
+        Bound(high=BEFORE),
+        lambda found: _before_over_after(found, "sign_share"),
+        INSIDE,
+        figures=("9",),
+        final=True,
     ),
     "positions-with-drop": Claim(
         "The clusters of positions appear with the drop.",
-        "figure 10",
-        "mean silhouette by column, at mid-plateau / after the drop",
+        "caption",
+        "share of their variance between columns above that of shuffled labels, at mid-plateau / at the end; judged "
+        f"where the latter is {CLEARLY:g} spreads or more",
         Bound(high=BEFORE),
-        lambda found, drop: _before_over_after(found, "positions"),
+        _clusters_before_over_after,
+        INSIDE,
+        figures=("10",),
+        final=True,
     ),
 }

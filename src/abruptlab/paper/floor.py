@@ -1,18 +1,12 @@
 """All methods against the floor, in numbers (beside the paper)."""
 
-from typing import TYPE_CHECKING
-
+from abruptlab.experiments.floor import MONTE_CARLO, Floor, measure_floor
 from abruptlab.figures.table import Table
-from abruptlab.paper.registry import TableSpec, later
-
-if TYPE_CHECKING:
-    from abruptlab.experiments.floor import Floor
+from abruptlab.paper.registry import Tables, TableSpec
 
 
-def tabulate_floor(floor: "Floor") -> Table:
+def tabulate_floor(floor: Floor) -> Table:
     """A row for each method, and for what is known of the posterior mean without the truth."""
-    from abruptlab.experiments.floor import MONTE_CARLO
-
     named = (
         ("L", floor.loss.mean),
         ("±", floor.loss.error),
@@ -34,7 +28,7 @@ def tabulate_floor(floor: "Floor") -> Table:
     return Table(("method", "matrices", *columns), tuple(rows))
 
 
-TABLES: dict[str, TableSpec] = {
+TABLES: Tables = {
     "methods": TableSpec(
         "All methods against the floor",
         "beside the paper",
@@ -44,7 +38,7 @@ TABLES: dict[str, TableSpec] = {
         "The excess over the floor, which is the posterior mean, is taken on the matrices that both have. The "
         "posterior variance is what the posterior mean's squared error is expected to be; its Monte Carlo error is the "
         "part of it that more particles would save.",
-        later("experiments.floor", "measure_floor"),
-        later("paper.floor", "tabulate_floor"),
+        measure_floor,
+        tabulate_floor,
     ),
 }

@@ -1,25 +1,22 @@
 """The paper's GPT: its drop, what it writes, and its attention (figures 11 and 12)."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
-from abruptlab.paper.registry import Bound, Claim, FigureSpec, Findings, later
-from abruptlab.paper.training import FALLEN, FAST, plateau_level
+from abruptlab.experiments.generation import measure_encoder_error, measure_generation, measure_gpt_learning
+from abruptlab.experiments.sequence_attention import measure_sequence_attention
+from abruptlab.figures.gpt import draw_gpt_learning, draw_sequence_attention
+from abruptlab.paper.claim import INSIDE, SMOOTH, STOPPED, Bound, Claim, Number, null
+from abruptlab.paper.findings import Findings
+from abruptlab.paper.registry import Figures, FigureSpec
+from abruptlab.paper.training import FALLEN, FAST, fall_width, known_drop, plateau_level
 
-if TYPE_CHECKING:
-    from abruptlab.experiments.generation import Generation
-    from abruptlab.experiments.sequence_attention import SequenceAttention
-    from abruptlab.run.drop import Drop
-
-LEARNING = later("experiments.generation", "measure_gpt_learning")
-FINAL = later("experiments.generation", "measure_generation", step="final")
-BEFORE = later("experiments.generation", "measure_generation", step="before-drop")
-AFTER = later("experiments.generation", "measure_generation", step="after-drop")
-ENCODER = later("experiments.generation", "measure_encoder_error")
-ATTENTION = later("experiments.sequence_attention", "measure_sequence_attention")
-
-FIGURES: dict[str, FigureSpec] = {
+FINAL = partial(measure_generation, step="final")
+BEFORE = partial(measure_generation, step="before-drop")
+AFTER = partial(measure_generation, step="after-drop")
+FIGURES: Figures = {
     "11": FigureSpec(
         "A GPT's losses, and what it writes",
         "figure 11",
@@ -28,8 +25,8 @@ FIGURES: dict[str, FigureSpec] = {
         "before it. Below, the matrices that the model writes by itself from the prompt, at checkpoints: the share of "
         "entries that are right to the last decimal, and their mean squared error (bars: one standard error over "
         "held-out matrices; untrained, beyond the axes); dashed the error of writing 0. The yellow band is the drop.",
-        LEARNING,
-        later("figures.gpt", "draw_gpt_learning"),
+        measure_gpt_learning,
+        draw_gpt_learning,
         kind="decoder",
     ),
     "12": FigureSpec(
@@ -38,36 +35,51 @@ FIGURES: dict[str, FigureSpec] = {
         "All heads over [masked X, SEP, X], mean over held-out matrices; queries go down, keys across, lines part "
         "the prompt from the answer. The number above a map is the share of the attention, from the places where an "
         "observed entry is written next, on that entry in the prompt.",
-        ATTENTION,
-        later("figures.gpt", "draw_sequence_attention"),
+        measure_sequence_attention,
+        draw_sequence_attention,
         kind="decoder",
     ),
 }
 
 COPIES = 0.9  # of the observed entries, to the last decimal: one in ten may be wrong
-NO_COPY = 0.1  # three times what the most frequent value alone gives (rank 1: 0.00, in 3 % of the entries)
+LEARNT = 0.8  # of them, from before to after the drop
 UNMOVED = 0.9  # of its level: the edge of the detector's plateau
 WORSE = 2.0  # times: more than two seeds of one encoder differ (1.6 at laptop's scale)
 APPEARED = 0.25  # of the attention: as of the encoder's heads
 
 
-def _over_plateau_after(found: Findings, drop: "Drop", metric: str) -> float | None:
+def _after_over_plateau(found: Findings, metric: str) -> Number:
     """The median of a metric over as many steps after the drop's end as the drop took, over its plateau."""
+    drop = known_drop(found)
     if drop.end is None:
         return None
     steps, values = found.run.metrics["step"], found.run.metrics[metric]
     after = values[(steps >= drop.end) & (steps <= 2 * drop.end - drop.onset)]
-    return float(np.nanmedian(after)) / plateau_level(found, drop, metric)
+    return float(np.nanmedian(after)) / plateau_level(found, metric)
 
 
-def _final_error(found: Findings) -> float:
-    generation: Generation = found.of(FINAL)
-    return float(generation.error_masked.mean)
+def _learnt(found: Findings) -> float:
+    """How many more of the observed entries are written right after the drop than in mid-plateau."""
+    return float(found.of(AFTER).accuracy_observed.mean - found.of(BEFORE).accuracy_observed.mean)
 
 
-def _heads(found: Findings) -> float | None:
+def _error(found: Findings, unit: Callable[[Findings], float]) -> Number:
+    """The final error of the hidden entries it writes; none for a model that does not copy the observed ones."""
+    generation = found.of(FINAL)
+    return float(generation.error_masked.mean) / unit(found) if generation.accuracy_observed.mean >= COPIES else None
+
+
+def _encoder(found: Findings) -> float:
+    return float(found.of(measure_encoder_error).mean)
+
+
+def _zero(found: Findings) -> float:
+    return found.run.config.matrices.copying_level
+
+
+def _heads(found: Findings) -> Number:
     """How much the largest copying share rises from before to after the drop."""
-    attention: SequenceAttention = found.of(ATTENTION)
+    attention = found.of(measure_sequence_attention)
     moments = found.run.milestones
     if [*attention.step] != [moments.get("before-drop"), moments.get("after-drop")]:
         return None
@@ -78,59 +90,68 @@ def _heads(found: Findings) -> float | None:
 CLAIMS: dict[str, Claim] = {
     "gpt-drop": Claim(
         "A GPT has a plateau, then a sudden drop, too.",
-        "figure 11",
+        "caption",
         "steps of the fall of the loss at observed entries / steps before it",
         Bound(high=FAST),
-        lambda found, drop: None if drop.width is None else drop.width / drop.onset,
+        fall_width,
+        (SMOOTH, STOPPED),
+        figures=("11",),
         kind="decoder",
-        needs_drop=False,
-    ),
-    "gpt-copies-not-yet": Claim(
-        "Before its drop, a GPT does not copy what it sees.",
-        "figure 11",
-        "share of observed entries that are written right in the middle of the plateau",
-        Bound(high=NO_COPY),
-        lambda found, drop: float(found.of(BEFORE).accuracy_observed.mean),
-        kind="decoder",
+        curve=True,
+        fails_without_drop=True,
     ),
     "gpt-copies": Claim(
         "A GPT's drop is the learning to copy the observed entries.",
-        "figure 11",
-        "share of observed entries that are written right just after the drop",
-        Bound(low=COPIES),
-        lambda found, drop: float(found.of(AFTER).accuracy_observed.mean),
+        "caption",
+        "share of observed entries that are written right just after the drop − in the middle of the plateau",
+        Bound(low=LEARNT),
+        _learnt,
+        INSIDE,
+        figures=("11",),
         kind="decoder",
     ),
     "gpt-prompt-stays": Claim(
         "The prompt's own loss does not drop with it.",
-        "figure 11",
+        "ours",
         "loss over the prompt just after the drop / on the plateau",
         Bound(low=UNMOVED),
-        lambda found, drop: _over_plateau_after(found, drop, "loss_prompt"),
+        lambda found: _after_over_plateau(found, "loss_prompt"),
+        (null("the loss at observed entries", lambda found: _after_over_plateau(found, "loss_observed")),),
+        figures=("11",),
         kind="decoder",
+        curve=True,
     ),
     "gpt-not-completed": Claim(
-        "A GPT does not complete the hidden entries as a BERT does.",
-        "figure 11",
-        "final mean squared error of the hidden entries it writes / E[x²]",
+        "A GPT that copies does not complete the hidden entries as a BERT does.",
+        "caption",
+        "final mean squared error of the hidden entries it writes / E[x²]; judged where it copies",
         Bound(low=FALLEN),
-        lambda found, drop: _final_error(found) / found.run.config.matrices.copying_level,
+        lambda found: _error(found, _zero),
+        (*INSIDE, null("BERT", lambda found: _encoder(found) / _zero(found))),
+        figures=("11",),
         kind="decoder",
+        final=True,
     ),
     "gpt-worse-than-bert": Claim(
         "Its hidden entries stay worse than a BERT's.",
-        "figure 11",
-        "final mean squared error of the hidden entries it writes / that of the package's encoder on the same matrices",
+        "caption",
+        "final mean squared error of the hidden entries it writes / that of the package's encoder on the same "
+        "matrices; judged where it copies",
         Bound(low=WORSE),
-        lambda found, drop: _final_error(found) / float(found.of(ENCODER).mean),
+        lambda found: _error(found, _encoder),
+        (*INSIDE, null("BERT", lambda found: 1.0)),
+        figures=("11",),
         kind="decoder",
+        final=True,
     ),
     "gpt-copying-heads": Claim(
         "At the drop, a head comes to look up the entry that is to be copied.",
-        "figure 12",
+        "caption",
         "largest share of a head's attention on that entry, its rise from before to after the drop",
         Bound(low=APPEARED),
-        lambda found, drop: _heads(found),
+        _heads,
+        INSIDE,
+        figures=("12",),
         kind="decoder",
     ),
 }

@@ -1,70 +1,101 @@
-"""Judging the claims on a run or a sweep."""
+"""Judging the claims on a run, on several runs of one configuration, or on a sweep."""
 
-import json
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from abruptlab.errors import AbruptlabError, RunError
-from abruptlab.paper.catalogue import CLAIMS, SWEEP_CLAIMS
+from abruptlab.errors import AbruptlabError, ConfigError
+from abruptlab.paper.catalogue import CLAIMS
+from abruptlab.paper.claim import Claim, Number, OverSeeds, measured
+from abruptlab.paper.findings import Findings
 from abruptlab.paper.make import writing
-from abruptlab.paper.registry import Claim, Findings, SweepClaim
-from abruptlab.system.files import write_atomically
+from abruptlab.paper.verdict import Verdict, together, write_verdicts
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """A claim judged on one run, or on the runs of one sweep."""
-
-    id: str
-    claim: str
-    place: str
-    measured: float | None  # to four digits
-    expected: str
-    holds: bool | None  # None: the run cannot say
-    note: str = ""  # why it cannot say, or of how few seeds it speaks
-
-
-def judge(found: Findings, claims: Mapping[str, Claim | SweepClaim] | None = None) -> list[Verdict]:
+def judge(found: Findings, claims: Mapping[str, Claim] | None = None) -> list[Verdict]:
     """Every claim on such a subject (or some of the claims), judged on it. Nothing is written."""
-    return [
-        _judge(name, claim, found) if isinstance(claim, Claim) else _judge_sweep(name, claim, found)
-        for name, claim in ({**CLAIMS, **SWEEP_CLAIMS} if claims is None else claims).items()
-        if found.suit(claim)
-    ]
+    chosen = CLAIMS if claims is None else claims
+    return [_judge(name, claim, found) for name, claim in chosen.items() if found.suit(claim)]
 
 
-def _judge_sweep(name: str, claim: SweepClaim, found: Findings) -> Verdict:
-    expected = f"{claim.quantity}: {claim.bound}"
-    try:
-        number = claim.measure(found)
-    except AbruptlabError as error:
-        return Verdict(name, claim.text, claim.place, None, expected, None, str(error))
-    note = "" if number.finished == number.planned else f"{number.finished} of {number.planned} seeds"
-    if not math.isfinite(number.value):
-        return Verdict(name, claim.text, claim.place, None, expected, None, note)
-    measured = float(f"{number.value:.4g}")
-    return Verdict(name, claim.text, claim.place, measured, expected, number.value in claim.bound, note)
+def judge_together(founds: Sequence[Findings], claims: Mapping[str, Claim] | None = None) -> list[Verdict]:
+    """`judge` of several runs, as one verdict a claim. Raises `ConfigError` as `require_alike`."""
+    require_alike(founds)
+    return together([judge(found, claims) for found in founds])
+
+
+def require_alike(founds: Sequence[Findings]) -> None:
+    """Raises `ConfigError` unless all are of runs that differ in their seed alone."""
+    for found in founds:
+        if found.sweep:
+            raise ConfigError(f"expected one sweep or several runs, {found.subject.folder} is a sweep")
+    first = founds[0].run.config
+    for found in founds[1:]:
+        if replace(found.run.config, seed=first.seed, name=first.name) != first:
+            raise ConfigError(
+                f"expected runs of one configuration but for the seed: {found.run.folder} and {founds[0].run.folder} "
+                "differ in more"
+            )
 
 
 def _judge(name: str, claim: Claim, found: Findings) -> Verdict:
-    expected = f"{claim.quantity}: {claim.bound}"
     try:
-        found.run.require(claim.kind)
-    except RunError as error:
-        return Verdict(name, claim.text, claim.place, None, expected, None, str(error))
-    drop = found.run.drop
-    if drop is None:
-        holds, note = (None, "the run has no drop") if claim.needs_drop else (False, "")
-        return Verdict(name, claim.text, claim.place, None, expected, holds, note)
-    try:
-        number = claim.measure(found, drop)
+        number = None if (why := _cannot(claim, found)) else claim.measure(found)
     except AbruptlabError as error:
-        return Verdict(name, claim.text, claim.place, None, expected, None, str(error))
-    if number is None or not math.isfinite(number):
-        return Verdict(name, claim.text, claim.place, None, expected, None)
-    return Verdict(name, claim.text, claim.place, float(f"{number:.4g}"), expected, number in claim.bound)
+        number, why = None, str(error)
+    if isinstance(number, OverSeeds):
+        numbers = {seed: value for seed, value in number.numbers.items() if math.isfinite(value)}
+        missing = number.planned - len(numbers)
+        why = f"{missing} of {number.planned} seeds cannot be judged" if missing else ""
+        seeds, values = (*numbers,), (*numbers.values(),)
+    else:
+        seed = 0 if found.sweep else found.run.config.seed
+        seeds, values = (seed,), (number if number is not None and math.isfinite(number) else None,)
+    within = tuple(None if value is None else value in claim.bound for value in values)
+    if claim.fails_without_drop and not found.sweep and found.run.drop is None and len(found.run.metrics["step"]):
+        within, why = (False,), "the run has no drop"
+    nulls = _nulls(claim, found) if any(each is not None for each in values) else {}
+    return Verdict(
+        name,
+        claim.text,
+        claim.source,
+        claim.figures,
+        claim.tables,
+        claim.quantity,
+        str(claim.bound),
+        seeds,
+        tuple(_rounded(value) for value in values),
+        within,
+        {null: (_rounded(value),) for null, value in nulls.items()},
+        tuple(null for null, value in nulls.items() if value is not None and value in claim.bound),
+        (why,) if why else (),
+    )
+
+
+def _cannot(claim: Claim, found: Findings) -> str:
+    """Why a run cannot say anything; empty if it may."""
+    if claim.sweep:
+        return ""
+    run = found.run
+    run.require(claim.kind)
+    drop = run.drop
+    if len(run.metrics["step"]):
+        if drop is None:
+            return "the run has no drop"
+        if claim.final and drop.end is None and not run.finished:
+            return "the run has been stopped while it falls"
+    elif claim.curve:
+        return "the run has no losses of its training"
+    return ""
+
+
+def _nulls(claim: Claim, found: Findings) -> dict[str, Number]:
+    return {null.name: measured(lambda null=null: null.measure(claim, found)) for null in claim.nulls}
+
+
+def _rounded(value: Number) -> Number:
+    return None if value is None else float(f"{value:.4g}")
 
 
 def write_claims(found: Findings) -> tuple[Path, list[Verdict]]:
@@ -72,9 +103,12 @@ def write_claims(found: Findings) -> tuple[Path, list[Verdict]]:
 
     Raises `RunError` if it cannot be written.
     """
+    return save_claims(found, judge(found))
+
+
+def save_claims(found: Findings, verdicts: Sequence[Verdict]) -> tuple[Path, list[Verdict]]:
+    """Write verdicts to the `claims.json` of the findings; returns its path and them."""
     path = found.folder / "claims.json"
-    verdicts = judge(found)
     with writing(found):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, json.dumps([asdict(verdict) for verdict in verdicts], indent=1) + "\n")
-    return path, verdicts
+        write_verdicts(path, verdicts)
+    return path, list(verdicts)

@@ -3,13 +3,15 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from abruptlab.errors import ConfigError, RunError
+from abruptlab.figures.save import arrays, save_figure, save_table
 from abruptlab.paper.catalogue import FIGURES, TABLES
-from abruptlab.paper.registry import FigureSpec, Findings, TableSpec
+from abruptlab.paper.findings import Findings
+from abruptlab.paper.registry import FigureSpec, TableSpec, shown_in
 
-Spec = TypeVar("Spec", FigureSpec, TableSpec)
+Spec = TypeVar("Spec", FigureSpec[Any], TableSpec[Any])
 
 
 def make_figure(figure: str, found: Findings, command: str) -> list[Path]:
@@ -19,16 +21,20 @@ def make_figure(figure: str, found: Findings, command: str) -> list[Path]:
     id that does not exist, listing them all, and for a run where a sweep is needed or the other way round; `RunError`
     if the run lacks what the figure needs, or the files cannot be written.
     """
-    from abruptlab.figures.save import arrays, save_figure
-
     spec = _known("figure", figure, FIGURES)
     found.require(f"figure {figure}", spec)
-    result = found.shown_in(spec)
+    result = shown_in(spec, found)
     drawing = spec.draw(result)
     seed = found.options.get("seed", 0)
     with writing(found):
         return save_figure(
-            drawing, found.folder / "figures", f"figure_{figure}", arrays(result), command, seed, found.origin(spec)
+            drawing,
+            found.folder / "figures",
+            f"figure_{figure}",
+            arrays(result),
+            command,
+            seed,
+            found.origin(spec.measure),
         )
 
 
@@ -37,14 +43,12 @@ def make_table(table: str, found: Findings, command: str) -> list[Path]:
 
     Returns the paths. Raises as `make_figure` does.
     """
-    from abruptlab.figures.save import save_table
-
     spec = _known("table", table, TABLES)
     found.require(f"table {table}", spec)
-    content = spec.tabulate(found.shown_in(spec))
+    content = spec.tabulate(shown_in(spec, found))
     seed = found.options.get("seed", 0)
     with writing(found):
-        return save_table(content, found.folder / "tables", f"table_{table}", command, seed, found.origin(spec))
+        return save_table(content, found.folder / "tables", f"table_{table}", command, seed, found.origin(spec.measure))
 
 
 def _known(kind: str, name: str, specs: Mapping[str, Spec]) -> Spec:

@@ -1,20 +1,15 @@
 """Positional permutation (in the paper's text)."""
 
-from typing import TYPE_CHECKING
-
-import numpy as np
-
-from abruptlab.paper.registry import Bound, Claim, FigureSpec, Findings, later
+from abruptlab.experiments.permutation import measure_permutation
+from abruptlab.figures.permutation import draw_permutation
+from abruptlab.paper.claim import INSIDE, TRAINED, UNTRAINED, Bound, Claim, Number, null
+from abruptlab.paper.findings import Findings
+from abruptlab.paper.registry import Figures, FigureSpec
 from abruptlab.paper.training import COPIED, SAME
 
-if TYPE_CHECKING:
-    from abruptlab.experiments.permutation import Permutation
-
-PERMUTATION = later("experiments.permutation", "measure_permutation")
 BEFORE, AFTER = 0, 1
-LOST = 0.9  # of E[x²]: predicting zero, or worse, up to the noise of a few hundred matrices
 
-FIGURES: dict[str, FigureSpec] = {
+FIGURES: Figures = {
     "permutation": FigureSpec(
         "Shuffled positional embeddings",
         "text, positional permutation",
@@ -23,64 +18,86 @@ FIGURES: dict[str, FigureSpec] = {
         "each strong one their mean (± one standard error over permutations); the lines are the intact model (± one "
         "standard error over matrices, as a band) and the L_mask of predicting zero (dashed). Whole rows and columns "
         "are a control: as they are exchangeable in the task, that shuffle changes no model's expected losses.",
-        PERMUTATION,
-        later("figures.permutation", "draw_permutation"),
+        measure_permutation,
+        draw_permutation,
     ),
 }
 
-
-def _smallest_masked(found: Findings, *kinds: str) -> float:
-    """L_mask after the drop under the kind that hurts least, over E[x²]."""
-    result: Permutation = found.of(PERMUTATION)
-    masked = result.mean.loss_masked.mean[AFTER]
-    return float(min(masked[result.kinds.index(kind)] for kind in kinds)) / result.zero_level
+LEFT = 0.1  # of the completion: a tenth, as the size up to which a prediction counts as zero
+COMPLETES = 0.5  # slope of predictions on true values: more than half of an entry is predicted
 
 
-def _random_observed(found: Findings) -> float:
-    result: Permutation = found.of(PERMUTATION)
+def _left(found: Findings, *kinds: str) -> Number:
+    """How much of the completion after the drop is left under the kind that hurts least; none if there was hardly
+    any."""
+    result = found.of(measure_permutation)
+    intact = float(result.intact_slope[AFTER])
+    if intact < COMPLETES:
+        return None
+    return float(max(result.slope[AFTER, result.kinds.index(kind)] for kind in kinds)) / intact
+
+
+def _observed(found: Findings) -> Number:
+    """L_obs under random permutations, over E[x²]; none if there was no completion to be taken away."""
+    result = found.of(measure_permutation)
+    if result.intact_slope[AFTER] < COMPLETES:
+        return None
     return float(result.mean.loss_observed.mean[AFTER, result.kinds.index("random")]) / result.zero_level
 
 
-def _change_before(found: Findings) -> float:
-    """The larger change of L_obs and L_mask under random permutations, over E[x²]."""
-    result: Permutation = found.of(PERMUTATION)
-    changes = [
-        abs(shuffled.mean[BEFORE, result.kinds.index("random")] - intact.mean[BEFORE])
-        for shuffled, intact in (
-            (result.mean.loss_observed, result.intact.loss_observed),
-            (result.mean.loss_masked, result.intact.loss_masked),
-        )
-    ]
-    return float(np.max(changes)) / result.zero_level
+def _moved_before(found: Findings) -> Number:
+    """How far random permutations move L_mask or L_obs of the model of mid-plateau, the larger change, over E[x²]; none
+    unless that model copies, or an untrained one would seem to stand on a plateau."""
+    result, intact = found.of(measure_permutation), found.of(measure_permutation).intact
+    if intact.loss_observed.mean[BEFORE] > COPIED * result.zero_level:
+        return None
+    at = BEFORE, result.kinds.index("random")
+    masked = result.mean.loss_masked.mean[at] - intact.loss_masked.mean[BEFORE]
+    observed = result.mean.loss_observed.mean[at] - intact.loss_observed.mean[BEFORE]
+    return float(max(abs(masked), abs(observed))) / result.zero_level
 
+
+CONTROL = null("whole rows and columns", lambda found: _left(found, "keep-rows-and-columns"))
 
 CLAIMS: dict[str, Claim] = {
     "permutation-completion": Claim(
         "Without the right positions, nothing is completed.",
-        "text, positional permutation",
-        "L_mask after the drop under random permutations / E[x²]",
-        Bound(low=LOST),
-        lambda found, drop: _smallest_masked(found, "random"),
+        "text",
+        "slope of predictions on true values at hidden places, under random permutations / intact",
+        Bound(-LEFT, LEFT),
+        lambda found: _left(found, "random"),
+        (*INSIDE, CONTROL),
+        figures=("permutation",),
+        final=True,
     ),
     "permutation-rows-and-columns": Claim(
         "To complete, the model needs both rows and columns.",
-        "text, positional permutation",
-        "L_mask after the drop / E[x²], the smaller of row- and column-preserving permutations",
-        Bound(low=LOST),
-        lambda found, drop: _smallest_masked(found, "keep-rows", "keep-columns"),
+        "ours",
+        "the same, the larger of row- and column-preserving permutations",
+        Bound(-LEFT, LEFT),
+        lambda found: _left(found, "keep-rows", "keep-columns"),
+        (*INSIDE, CONTROL),
+        figures=("permutation",),
+        final=True,
     ),
     "permutation-copying": Claim(
         "To copy, it needs no positions.",
-        "text, positional permutation",
-        "L_obs after the drop under random permutations / E[x²]",
+        "text",
+        "L_obs after the drop under random permutations / E[x²]; judged where hidden entries are completed",
         Bound(high=COPIED),
-        lambda found, drop: _random_observed(found),
+        _observed,
+        INSIDE,
+        figures=("permutation",),
+        final=True,
     ),
     "permutation-before": Claim(
         "Before the drop, positions hardly matter.",
-        "text, positional permutation",
-        "change of L_obs or L_mask, the larger, before the drop under random permutations / E[x²]",
+        "text",
+        "change of L_mask or L_obs of mid-plateau (the larger) under random permutations / E[x²]; judged where the "
+        "model copies",
         Bound(high=SAME),
-        lambda found, drop: _change_before(found),
+        _moved_before,
+        (UNTRAINED, TRAINED),
+        figures=("permutation",),
     ),
 }

@@ -1,39 +1,38 @@
 """Linear probes (figures 6, 20 and 21)."""
 
-from typing import TYPE_CHECKING
+from functools import partial
 
 import numpy as np
+from jaxtyping import Float
 
-from abruptlab.paper.registry import Bound, Claim, FigureSpec, Findings, at_the_end, later
+from abruptlab.errors import ConfigError
+from abruptlab.experiments.probes import measure_probes
+from abruptlab.figures.probes import draw_probes
+from abruptlab.paper.claim import INSIDE, Bound, Claim, Number
+from abruptlab.paper.findings import Findings
+from abruptlab.paper.registry import Figures, FigureSpec
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from abruptlab.experiments.probes import Probes
-    from abruptlab.run.drop import Drop
-
-PROBES = later("experiments.probes", "measure_probes")
 HOW = (
     "Linear probes (least squares without a bias, one map for all tokens) from the embeddings and from each layer's "
     "output, on matrices that they were not fitted to, for tokens at observed and at hidden places; bars: one standard "
     "error over matrices. Dashed: chance, the same probes fitted to the targets of other matrices."
 )
 
-FIGURES: dict[str, FigureSpec] = {
+FIGURES: Figures = {
     "6": FigureSpec(
         "Each token's row and column, read off each layer",
         "figure 6",
         f"{HOW} The targets are the token's row and its column in the matrix with zeros at hidden places.",
-        PROBES,
-        later("figures.probes", "draw_probes", targets=("row", "column")),
+        measure_probes,
+        partial(draw_probes, targets=("row", "column")),
     ),
     "20": FigureSpec(
         "Each token's value, read off each layer",
         "figure 20",
         f"{HOW} The target is the true value of the token's entry; the cosine similarity is over the places of a "
         "matrix.",
-        PROBES,
-        later("figures.probes", "draw_probes", targets=("element",)),
+        measure_probes,
+        partial(draw_probes, targets=("element",)),
     ),
     "21": FigureSpec(
         "The top left singular vector, read off each layer",
@@ -41,8 +40,8 @@ FIGURES: dict[str, FigureSpec] = {
         f"{HOW} The target is the top left singular vector of the true matrix. Its sign is arbitrary: each prediction "
         "is compared with the nearer of the vector and its negative, which lifts the chance level of the cosine above "
         "0.",
-        PROBES,
-        later("figures.probes", "draw_probes", targets=("singular_vector",)),
+        measure_probes,
+        partial(draw_probes, targets=("singular_vector",)),
     ),
 }
 
@@ -53,67 +52,83 @@ HOLDS = 0.5  # of the chance level's distance from a perfect probe: most of what
 ALL, HIDDEN = 0, 2  # in experiments.probes.PLACES
 
 
-def _of_probes(number: "Callable[[Probes], float | None]") -> "Callable[[Findings, Drop], float | None]":
-    """A number of the final model's probes."""
-    return at_the_end(lambda found: number(found.of(PROBES)))
+def _late_and_early(values: Float[np.ndarray, " site"]) -> tuple[float, float]:
+    """Means over the second and over the first half of the layers (of five, the third belongs to the second); the
+    embeddings, the first site, belong to neither."""
+    layers = values[1:]
+    half = len(layers) // 2
+    if not half:
+        raise ConfigError("one layer has no halves")
+    return float(layers[half:].mean()), float(layers[:half].mean())
 
 
-def _late_and_early(values: np.ndarray) -> tuple[float, float]:
-    """Means over the second half of the layers, and over the first half and the embeddings."""
-    half = 1 + (len(values) - 1) // 2
-    return float(values[half:].mean()), float(values[:half].mean())
+def _lines_error(found: Findings) -> float:
+    """Of the row and the column the one that tells the halves apart better: which of the two a model holds is
+    arbitrary, as the task does not change when rows become columns."""
+    probes = found.of(measure_probes)
+    halves = [_late_and_early(probe.mse.mean[:, ALL]) for probe in (probes.row, probes.column)]
+    return min(late / early for late, early in halves)
 
 
-def _row_error(probes: "Probes") -> float:
-    late, early = _late_and_early(probes.row.mse.mean[:, ALL])
-    return late / early
+def _lines_cosine(found: Findings) -> float:
+    probes = found.of(measure_probes)
+    halves = [_late_and_early(probe.cosine.mean[:, ALL]) for probe in (probes.row, probes.column)]
+    return max(late - early for late, early in halves)
 
 
-def _row_cosine(probes: "Probes") -> float:
-    late, early = _late_and_early(probes.row.cosine.mean[:, ALL])
-    return late - early
-
-
-def _element(probes: "Probes") -> float | None:
+def _element(found: Findings) -> Number:
     """Between the embeddings and the last layer, which has to give the value out anyway."""
-    ratios = (probes.element.mse.mean / probes.element.chance_mse.mean)[1:-1, HIDDEN]
+    probe = found.of(measure_probes).element
+    ratios = (probe.mse.mean / probe.chance_mse.mean)[1:-1, HIDDEN]
     return float(ratios.min()) if len(ratios) else None
 
 
-def _singular_vector(probes: "Probes") -> float | None:
+def _singular_vector(found: Findings) -> Number:
     """By the cosine, as a singular vector is a direction."""
-    probe = probes.singular_vector
+    probe = found.of(measure_probes).singular_vector
     ratios = ((1 - probe.cosine.mean) / (1 - probe.chance_cosine.mean))[1:-1, ALL]
     return float(ratios.min()) if len(ratios) else None
 
 
 CLAIMS: dict[str, Claim] = {
-    "late-layers-hold-rows": Claim(
-        "The second half of the layers holds a token's row: far lower error of a linear probe.",
-        "figure 6",
-        "MSE of the row probe, mean over the second half of the layers / over the first and the embeddings",
+    "late-layers-hold-lines": Claim(
+        "The second half of the layers holds a token's row (or column): far lower error of a linear probe.",
+        "caption",
+        "MSE of the probe, mean over the second half of the layers / over the first; of row and column the smaller",
         Bound(high=FAR_LOWER),
-        _of_probes(_row_error),
+        _lines_error,
+        INSIDE,
+        figures=("6",),
+        final=True,
     ),
-    "late-layers-align-with-rows": Claim(
-        "The second half of the layers holds a token's row: higher cosine similarity of a linear probe.",
-        "figure 6",
-        "cosine of the row probe, mean over the second half of the layers - over the first and the embeddings",
+    "late-layers-align-with-lines": Claim(
+        "The second half of the layers holds a token's row (or column): higher cosine similarity of a linear probe.",
+        "caption",
+        "cosine of the probe, mean over the second half of the layers − over the first; of row and column the larger",
         Bound(low=HIGHER),
-        _of_probes(_row_cosine),
+        _lines_cosine,
+        INSIDE,
+        figures=("6",),
+        final=True,
     ),
     "middle-layers-hold-elements": Claim(
         "Layers before the last hold the values at hidden places.",
-        "figure 20",
+        "caption",
         "smallest MSE of the element probe at hidden places / chance, embeddings and last layer left out",
         Bound(high=HOLDS),
-        _of_probes(_element),
+        _element,
+        INSIDE,
+        figures=("20",),
+        final=True,
     ),
     "middle-layers-hold-singular-vectors": Claim(
         "Layers before the last hold the top left singular vector.",
-        "figure 21",
-        "smallest (1 - |cosine|) of its probe / chance, embeddings and last layer left out",
+        "caption",
+        "smallest (1 − |cosine|) of its probe / chance, embeddings and last layer left out",
         Bound(high=HOLDS),
-        _of_probes(_singular_vector),
+        _singular_vector,
+        INSIDE,
+        figures=("21",),
+        final=True,
     ),
 }

@@ -1,18 +1,18 @@
 """Representation collapse and attention progress over the training (the follow-up paper's measures)."""
 
 import math
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from abruptlab.errors import CheckpointError
-from abruptlab.paper.registry import Bound, Claim, FigureSpec, Findings, later
+from abruptlab.experiments.progress import measure_progress
+from abruptlab.figures.progress import draw_progress
+from abruptlab.paper.claim import INSIDE, Bound, Claim, Number
+from abruptlab.paper.findings import Findings
+from abruptlab.paper.registry import Figures, FigureSpec
+from abruptlab.paper.training import known_drop
 
-if TYPE_CHECKING:
-    from abruptlab.experiments.progress import Progress
-    from abruptlab.run.drop import Drop
-
-PROGRESS = later("experiments.progress", "measure_progress")
-
-FIGURES: dict[str, FigureSpec] = {
+FIGURES: Figures = {
     "progress": FigureSpec(
         "Hidden states before the drop",
         "follow-up paper",
@@ -23,8 +23,8 @@ FIGURES: dict[str, FigureSpec] = {
         "sees, and the attention of all layers. Bands: one standard error over matrices. A measure first moves "
         "(dotted) at the first checkpoint after mid-plateau at which the black line has made a tenth of its largest "
         "later change, and more than three standard errors; at the onset (dashed) L_mask has fallen by a tenth.",
-        PROGRESS,
-        later("figures.progress", "draw_progress"),
+        measure_progress,
+        draw_progress,
     ),
 }
 
@@ -32,16 +32,21 @@ WITH = 1.05  # of the onset: not after it, but for the space between two checkpo
 ALIKE = 0.1  # of a cosine: far more than noise, far less than a full collapse
 
 
-def _first_move(found: Findings, drop: "Drop", name: str) -> float:
-    """The step of the first move, or the last step if there is none, over the onset."""
-    found.run.resolve("before-drop")  # the error says what is missing
-    progress: Progress = found.of(PROGRESS)
+def _first_move(found: Findings, name: str) -> Number:
+    """The step of the first move, or the last step if there is none, over the onset; none unless the measure goes
+    further, from mid-plateau to the end, than any two untrained models differ."""
+    drop = known_drop(found)
+    progress, untrained = found.of(measure_progress), found.on("untrained").of(measure_progress)
+    values, strangers = (getattr(each, name).run.mean for each in (progress, untrained))
+    before, after = (values[progress.step == found.run.resolve(step)].item() for step in ("before-drop", "final"))
+    if abs(after - before) <= np.ptp(strangers):
+        return None
     moved = float(getattr(progress, name).moved)
     return (float(progress.step[-1]) if math.isnan(moved) else moved) / drop.onset
 
 
 def _collapse(found: Findings, at: str) -> float:
-    progress: Progress = found.of(PROGRESS)
+    progress = found.of(measure_progress)
     step = found.run.resolve(at)
     if step not in progress.step:
         raise CheckpointError(f"representation collapse has not been measured at step {step}")
@@ -51,23 +56,31 @@ def _collapse(found: Findings, at: str) -> float:
 CLAIMS: dict[str, Claim] = {
     "collapse-moves-first": Claim(
         "Representation collapse begins to change before the drop, or with it.",
-        "follow-up paper",
+        "follow-up",
         "step at which it first moves (the last step if it does not) / onset",
         Bound(high=WITH),
-        lambda found, drop: _first_move(found, drop, "collapse"),
+        lambda found: _first_move(found, "collapse"),
+        INSIDE,
+        figures=("progress",),
+        curve=True,
     ),
     "attention-moves-first": Claim(
         "Attention to useful places begins to change before the drop, or with it.",
-        "follow-up paper",
+        "follow-up",
         "step at which it first moves (the last step if it does not) / onset",
         Bound(high=WITH),
-        lambda found, drop: _first_move(found, drop, "attention"),
+        lambda found: _first_move(found, "attention"),
+        INSIDE,
+        figures=("progress",),
+        curve=True,
     ),
     "collapsed-plateau": Claim(
         "Hidden states are more alike on the plateau than after the drop.",
-        "follow-up paper",
+        "follow-up",
         "mean cosine similarity of the last layer's states, at mid-plateau − after the drop",
         Bound(low=ALIKE),
-        lambda found, drop: _collapse(found, "before-drop") - _collapse(found, "after-drop"),
+        lambda found: _collapse(found, "before-drop") - _collapse(found, "after-drop"),
+        INSIDE,
+        figures=("progress",),
     ),
 }

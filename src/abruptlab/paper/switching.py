@@ -1,65 +1,72 @@
 """Model switching (in the paper's text)."""
 
-from typing import TYPE_CHECKING
+import math
+from functools import partial
 
-from abruptlab.model.groups import SINGLE
-from abruptlab.paper.registry import Bound, Claim, FigureSpec, Findings, later
+from abruptlab.experiments.switching import measure_switching
+from abruptlab.figures.switching import draw_switching
+from abruptlab.paper.claim import INSIDE, Bound, Claim, null
+from abruptlab.paper.findings import Findings
+from abruptlab.paper.registry import Figures, FigureSpec
 
-if TYPE_CHECKING:
-    from abruptlab.experiments.switching import Switching
-
-SWITCHING = later("experiments.switching", "measure_switching")
 BEFORE, AFTER = 0, 1
-HALF = 0.5  # of the way between the two models: what lies beyond it is nearer to the other model
 
-FIGURES: dict[str, FigureSpec] = {
+FIGURES: Figures = {
     "switching": FigureSpec(
         "Parts of one model in the other",
         "text, model switching",
         "L_mask and L_obs of the model before the drop with one group of parameters of the model after it, and the "
         "other way round, against the two intact models (± one standard error over matrices, as bars and bands). Below "
-        "the rule, combinations: 'layers but QKV' is what the paper's text means by all that is not attention, 'all "
-        "but QKV' what its public code does.",
-        SWITCHING,
-        later("figures.switching", "draw_switching"),
+        "the rule, combinations: 'layers but QKV' is what the paper's text means by all that is not attention, 'not "
+        "attention' what its public code takes, which leaves the attention's output projection and the LayerNorm "
+        "behind it in their places.",
+        measure_switching,
+        draw_switching,
     ),
 }
 
+OUT = partial(measure_switching, groups=("attention-qkv", "not-attention"))
+ALIKE = 0.1  # of E[x²]: the width of the plateau's band
+HALF = 0.5  # of the distance: less than half
 
-def _furthest(found: Findings, model: int, *groups: str) -> float | None:
-    """How far one of the groups, that which does most, takes L_mask of the model to that of the other one.
 
-    0 is not at all, 1 all the way. None unless L_mask is lower after the drop.
-    """
-    result: Switching = found.of(SWITCHING)
-    before, after = map(float, result.intact.loss_masked.mean)
-    if not after < before:
-        return None
-    own, other = (before, after) if model == BEFORE else (after, before)
-    switched = result.switched.loss_masked.mean[model]
-    return max((float(switched[result.groups.index(group)]) - own) / (other - own) for group in groups)
+def _distance(found: Findings, group: str, transplant: str) -> float:
+    """How far the model after the drop, with a group of another one, is from the model before it: L_mask or L_obs, the
+    larger distance, over E[x²]. NaN unless L_mask is lower after the drop by more than that."""
+    result = found.of(OUT)
+    level = found.run.config.matrices.copying_level
+    masked, observed = result.intact.loss_masked.mean, result.intact.loss_observed.mean
+    if masked[AFTER] > masked[BEFORE] - 2 * ALIKE * level:
+        return math.nan
+    at, switched = result.groups.index(group), getattr(result, transplant)
+    changes = (
+        switched.loss_masked.mean[AFTER, at] - masked[BEFORE],
+        switched.loss_observed.mean[AFTER, at] - observed[BEFORE],
+    )
+    return float(max(map(abs, changes)) / level)
 
 
 CLAIMS: dict[str, Claim] = {
     "switching-attention-out": Claim(
-        "The attention (query, key, value) of before the drop takes the completion away.",
-        "text, model switching",
-        "rise of L_mask after the drop with it / rise to the model before the drop",
-        Bound(low=HALF),
-        lambda found, drop: _furthest(found, AFTER, "attention-qkv"),
-    ),
-    "switching-attention-in": Claim(
-        "The attention of after the drop, output projection included, does not complete by itself.",
-        "text, model switching",
-        "fall of L_mask before the drop with it / fall to the model after the drop",
+        "Query, key and value of before the drop, put into the model after it, make it the model before the drop, more "
+        "nearly than an untrained model's do.",
+        "text",
+        "distance to the model before the drop, in L_mask or L_obs, the larger, / the same with an untrained model's",
         Bound(high=HALF),
-        lambda found, drop: _furthest(found, BEFORE, "attention"),
+        lambda found: _distance(found, "attention-qkv", "switched") / _distance(found, "attention-qkv", "random"),
+        (*INSIDE, null("another untrained model's", lambda found: 1.0)),
+        figures=("switching",),
+        final=True,
     ),
-    "switching-no-group-in": Claim(
-        "No single group of parameters of after the drop brings the completion.",
-        "text, model switching",
-        "largest fall of L_mask before the drop with one of them / fall to the model after the drop",
-        Bound(high=HALF),
-        lambda found, drop: _furthest(found, BEFORE, *SINGLE),
+    "switching-rest-out": Claim(
+        "All that the public code does not count as attention, of before the drop, put into the model after it, makes "
+        "it the model before the drop.",
+        "code",
+        "distance to the model before the drop, in L_mask or L_obs, the larger, / E[x²]",
+        Bound(high=ALIKE),
+        lambda found: _distance(found, "not-attention", "switched"),
+        (*INSIDE, null("an untrained model's", lambda found: _distance(found, "not-attention", "random"))),
+        figures=("switching",),
+        final=True,
     ),
 }

@@ -1,17 +1,22 @@
 """The run itself: its losses, its drop, and a matrix before and after it (figures 1 and 2)."""
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from abruptlab.experiments.losses import final_value, loss_of_zero, smooth
-from abruptlab.paper.registry import Bound, Claim, FigureSpec, Findings, later
+from abruptlab.errors import RunError
+from abruptlab.experiments.examples import measure_examples
+from abruptlab.experiments.losses import final_value, loss_of_zero, measure_loss_curves, smooth
+from abruptlab.experiments.overview import measure_overview
+from abruptlab.figures.loss import draw_loss_curves
+from abruptlab.figures.matrices import draw_examples
+from abruptlab.figures.overview import draw_overview
+from abruptlab.paper.claim import SMOOTH, STOPPED, Bound, Claim, Number, null
+from abruptlab.paper.findings import Findings
+from abruptlab.paper.registry import Figures, FigureSpec
+from abruptlab.run.drop import Drop, find_drop
 
-if TYPE_CHECKING:
-    from abruptlab.run.drop import Drop
-
-FIGURES: dict[str, FigureSpec] = {
+FIGURES: Figures = {
     "1": FigureSpec(
         "Matrix completion and its two phases",
         "figure 1",
@@ -19,8 +24,8 @@ FIGURES: dict[str, FigureSpec] = {
         "part of one of its rows as tokens, and both as the trained model completes them (hidden entries outlined). "
         "(B) The loss L over training: a copying phase in which hidden entries are predicted as zero, then the "
         "completion phase.",
-        later("experiments.overview", "measure_overview"),
-        later("figures.overview", "draw_overview"),
+        measure_overview,
+        draw_overview,
     ),
     "2": FigureSpec(
         "The losses over training",
@@ -28,8 +33,8 @@ FIGURES: dict[str, FigureSpec] = {
         "L over all, L_obs over the observed and L_mask over the hidden entries, on logarithmic and on linear axes; "
         "faint the value of each step, on fresh matrices, strong their running mean. L_obs falls early; L_mask stays "
         "at the level of predicting zero (dashed) until the drop (yellow band, from onset to end).",
-        later("experiments.losses", "measure_loss_curves"),
-        later("figures.loss", "draw_loss_curves"),
+        measure_loss_curves,
+        draw_loss_curves,
     ),
     "matrices": FigureSpec(
         "One matrix before and after the drop",
@@ -37,8 +42,8 @@ FIGURES: dict[str, FigureSpec] = {
         "A typical held-out matrix (of 256, the one with the median final L_mask): the input, the predictions before "
         "and after the drop, the truth and the errors, on one colour scale. Hidden entries are hatched in the input "
         "and outlined elsewhere.",
-        later("experiments.examples", "measure_examples"),
-        later("figures.matrices", "draw_examples"),
+        measure_examples,
+        draw_examples,
     ),
 }
 
@@ -47,130 +52,142 @@ SAME = 0.05  # relative: several times the noise of a median over a plateau, far
 ZERO = 0.1  # of √E[x²]: the size of the noise of predictions, a seventh of the mean |x|
 FAST = 1.0  # of the steps before it: a fall as long as the plateau would be a slope
 EARLY = 0.5  # of the onset: copying is learnt while most of the plateau is still to come
-WAITS = 0.9  # of the plateau: where the detector puts the edge of the plateau
+WAITS = 0.9  # of E[x²]: where the detector puts the edge of a plateau
 FALLEN = 0.2  # of the plateau: more than the unpredictable part of hidden entries, less than a partial improvement
-APPEARED = 0.5  # of √E[x²]: most of the mean |x|, which is 0.75 of it at rank 1 and tends to 0.8
 
 
-def plateau_level(found: Findings, drop: "Drop", metric: str) -> float:
+def plateau_level(found: Findings, metric: str) -> float:
     """Median over the last half of the steps before the onset."""
-    steps = found.run.metrics["step"]
-    return float(np.nanmedian(found.run.metrics[metric][(steps >= drop.onset / 2) & (steps < drop.onset)]))
+    drop, steps = known_drop(found), found.run.metrics["step"]
+    values = found.run.metrics[metric][(steps >= drop.onset / 2) & (steps < drop.onset)]
+    return float(np.nanmedian(values)) if np.isfinite(values).any() else math.nan
 
 
-def _final(found: Findings, drop: "Drop", metric: str) -> float | None:
-    """Median over the last steps; None for a run that has been stopped while it falls."""
-    falling = drop.end is None and not found.run.finished
-    return None if falling else final_value(found.run.metrics[metric])
-
-
-def _over(number: int | float | None, unit: int | float) -> float | None:
-    return None if number is None else number / unit
+def known_drop(found: Findings) -> Drop:
+    """The drop of a run that has one. Raises `RunError` for another."""
+    if found.run.drop is None:
+        raise RunError("the run has no drop")
+    return found.run.drop
 
 
 def _level(found: Findings) -> float:
     return found.run.config.matrices.copying_level
 
 
-def _fallen(found: Findings, drop: "Drop") -> float | None:
+def fall_width(found: Findings) -> Number:
+    """Steps from the onset to the end of the drop over the steps before it; None without a drop, or while it falls."""
+    metrics = found.run.metrics
+    drop = find_drop(metrics["step"], metrics[found.run.objective.falling])
+    return None if drop is None or drop.width is None else drop.width / drop.onset
+
+
+def fallen(found: Findings) -> float:
     """How much is left at the end of the metric whose drop is looked for."""
     metric = found.run.objective.falling
-    return _over(_final(found, drop, metric), plateau_level(found, drop, metric))
+    return final_value(found.run.metrics[metric]) / plateau_level(found, metric)
 
 
-def _plateau_loss(found: Findings, drop: "Drop") -> float | None:
+def _plateau_loss(found: Findings) -> Number:
     zero = loss_of_zero(found.run.config.matrices)
-    return plateau_level(found, drop, "loss") / zero if zero else None
+    return plateau_level(found, "loss") / zero if zero else None
 
 
-def _copied_at(found: Findings, drop: "Drop") -> float:
+def _final_loss(found: Findings) -> Number:
+    zero = loss_of_zero(found.run.config.matrices)
+    return final_value(found.run.metrics["loss"]) / zero if zero else None
+
+
+def _copied_at(found: Findings) -> int:
+    """The first row of the metrics with L_obs below COPIED; the last one if there is none."""
     below = smooth(found.run.metrics["loss_observed"]) < COPIED * _level(found)
-    steps = found.run.metrics["step"]
-    return float(steps[below.argmax()] if below.any() else steps[-1]) / drop.onset
-
-
-def _masked_halfway(found: Findings, drop: "Drop") -> float:
-    halfway = np.searchsorted(found.run.metrics["step"], drop.onset / 2)
-    return float(smooth(found.run.metrics["loss_masked"])[halfway]) / plateau_level(found, drop, "loss_masked")
-
-
-def _rate_change(found: Findings, drop: "Drop") -> float:
-    steps = found.run.metrics["step"]
-    end = steps[-1] if drop.end is None else drop.end
-    rates = found.run.metrics["learning_rate"][(steps >= drop.onset / 2) & (steps <= end)]
-    return float(rates.max() / rates.min())
+    return int(below.argmax()) if below.any() else len(below) - 1
 
 
 CLAIMS: dict[str, Claim] = {
     "drop": Claim(
         "A plateau, then a sudden drop.",
-        "figure 1",
+        "caption",
         "steps of the fall / steps before it",
         Bound(high=FAST),
-        lambda found, drop: _over(drop.width, drop.onset),
-        needs_drop=False,
-    ),
-    "same-training": Claim(
-        "Nothing in the training changes at the drop.",
-        "figure 1",
-        "largest / smallest learning rate, from half the onset to the end of the drop",
-        Bound(1.0, 1.0),
-        _rate_change,
+        fall_width,
+        (SMOOTH, STOPPED),
+        figures=("1",),
+        curve=True,
+        fails_without_drop=True,
     ),
     "copying": Claim(
         "Before the drop, observed entries are copied.",
-        "text, figure 2",
+        "caption",
         "L_obs on the plateau / E[x²]",
         Bound(high=COPIED),
-        lambda found, drop: plateau_level(found, drop, "loss_observed") / _level(found),
+        lambda found: plateau_level(found, "loss_observed") / _level(found),
+        (SMOOTH,),
+        figures=("2",),
+        curve=True,
     ),
     "zero-level": Claim(
         "On the plateau, L_mask is that of predicting zero.",
-        "text, figure 2",
+        "text",
         "L_mask on the plateau / E[x²]",
         Bound(1 - SAME, 1 + SAME),
-        lambda found, drop: plateau_level(found, drop, "loss_masked") / _level(found),
+        lambda found: plateau_level(found, "loss_masked") / _level(found),
+        (SMOOTH,),
+        figures=("2",),
+        curve=True,
     ),
     "zero-predictions": Claim(
         "On the plateau, hidden entries are predicted as about zero.",
-        "text, table 1",
+        "text",
         "mean |prediction| at hidden entries on the plateau / √E[x²]",
         Bound(high=ZERO),
-        lambda found, drop: plateau_level(found, drop, "mean_abs_masked") / math.sqrt(_level(found)),
+        lambda found: plateau_level(found, "mean_abs_masked") / math.sqrt(_level(found)),
+        (
+            null(
+                "at the end", lambda found: final_value(found.run.metrics["mean_abs_masked"]) / math.sqrt(_level(found))
+            ),
+        ),
+        figures=("2",),
+        curve=True,
     ),
     "plateau-loss": Claim(
-        "On the plateau, L is p_mask times L_mask.",
-        "text, figure 1",
+        "On the plateau, L is p_mask times E[x²].",
+        "caption",
         "L on the plateau / (p_mask E[x²])",
         Bound(1 - SAME, 1 + SAME),
         _plateau_loss,
+        (null("at the end", _final_loss),),
+        figures=("1",),
+        curve=True,
     ),
     "observed-first": Claim(
         "L_obs falls early.",
-        "figure 2",
+        "caption",
         f"first step with L_obs below {COPIED:g} E[x²] (the last step if there is none) / onset",
         Bound(high=EARLY),
-        _copied_at,
+        lambda found: float(found.run.metrics["step"][_copied_at(found)]) / known_drop(found).onset,
+        (SMOOTH,),
+        figures=("2",),
+        curve=True,
     ),
     "masked-waits": Claim(
-        "L_mask falls only at the drop.",
-        "figure 2",
-        "L_mask at half the onset / plateau",
+        "When the observed entries are copied, L_mask has not begun to fall.",
+        "caption",
+        f"L_mask at the first step with L_obs below {COPIED:g} E[x²] / E[x²]",
         Bound(low=WAITS),
-        _masked_halfway,
+        lambda found: float(smooth(found.run.metrics["loss_masked"])[_copied_at(found)]) / _level(found),
+        (SMOOTH,),
+        figures=("2",),
+        curve=True,
     ),
     "completion": Claim(
         "After the drop, hidden entries are completed.",
-        "figure 2",
+        "caption",
         "final L_mask / plateau",
         Bound(high=FALLEN),
-        _fallen,
-    ),
-    "predictions-appear": Claim(
-        "After the drop, predictions at hidden entries are of the entries' size.",
-        "text",
-        "final mean |prediction| at hidden entries / √E[x²]",
-        Bound(low=APPEARED),
-        lambda found, drop: _over(_final(found, drop, "mean_abs_masked"), math.sqrt(_level(found))),
+        fallen,
+        (STOPPED,),
+        figures=("2",),
+        curve=True,
+        final=True,
     ),
 }

@@ -6,47 +6,40 @@ The bounds were fixed when five short trials alone had been seen, none of them o
 6,000).
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+import itertools
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache, partial
 
 import numpy as np
 
+from abruptlab.experiments.mixture import measure_mixture
+from abruptlab.experiments.variants import OverSeeds as Spread
+from abruptlab.experiments.variants import Variants, measure_families, measure_variants
 from abruptlab.figures.table import Table
-from abruptlab.paper.registry import (
-    ANY_SWEEP,
-    Bound,
-    FigureSpec,
-    Findings,
-    Later,
-    Number,
-    SweepClaim,
-    TableSpec,
-    later,
-)
-
-if TYPE_CHECKING:
-    from abruptlab.experiments.mixture import Mixture
-    from abruptlab.experiments.variants import OverSeeds, Variants
+from abruptlab.figures.variants import draw_mixture, draw_variants
+from abruptlab.paper.claim import Bound, Claim, Null, Number, OverSeeds, null
+from abruptlab.paper.findings import ANY_SWEEP, Findings
+from abruptlab.paper.registry import Figures, FigureSpec, Tables, TableSpec
 
 SWEEP = "variants"
-MIXTURE = later("experiments.mixture", "measure_mixture")
-
 FAR_WORSE = 2.0  # a doubling: no fluctuation between seeds
 WORSE = 1.5  # half as much again
-EARLIER = 0.9  # of the steps: the difference is more than the edge of a plateau's band
+EARLIER = 0.6  # of the steps: three times, in logarithms, what two seeds of one variant typically differ by (0.85)
 LITTLE = (0.8, 1.25)  # a fifth
-FALLS = 0.95  # beyond the noise of a median over the last steps
-MOST = 0.5  # of the runs
+ORDERED = -0.9  # rank correlation: of up to six depths, all in order
+ALL = 1.0  # of the sizes
 LAST = -1  # place in a family
 GAUSSIAN = 0.02  # twice the paper's 5.6e-3 over p_mask E[x²] = 0.6
 
 
-def measure(family: str) -> Later:
+@cache  # one measurement a family, for `Findings.of` to know it by
+def measure(family: str) -> "partial[Variants]":
     """The measurement of a family of variants."""
-    return later("experiments.variants", "measure_variants", family=family)
+    return partial(measure_variants, family=family)
 
 
-DRAW = later("figures.variants", "draw_variants")
 READING = (
     "Left: L_mask (running mean) over that of predicting zero (dashed); thin each seed, bold their median. Right, for "
     "each variant: the step at which the drop begins (the last step without one), and the final level of that ratio; "
@@ -56,17 +49,17 @@ READING = (
 
 
 def _figure(title: str, place: str, family: str, what: str) -> FigureSpec:
-    return FigureSpec(title, place, f"{what} {READING}", measure(family), DRAW, sweep=SWEEP)
+    return FigureSpec(title, place, f"{what} {READING}", measure(family), draw_variants, sweep=SWEEP)
 
 
 SIZES = _figure(
-    "Other sizes",
-    "figures 15 and 17, which the sources at hand do not describe, but for other sizes being among them",
+    "Other sizes and ranks",
+    "figures 15 and 17, of the appendix on the size and the rank of matrices",
     "size",
-    "The drop at other sizes.",
+    "The drop at other sizes and ranks.",
 )
 
-FIGURES: dict[str, FigureSpec] = {
+FIGURES: Figures = {
     "13": _figure("Width", "figure 13", "width", "Models of different widths, the MLP four times as wide."),
     "14": _figure("Depth", "figure 14", "depth", "Models with different numbers of layers."),
     "15": SIZES,
@@ -76,8 +69,8 @@ FIGURES: dict[str, FigureSpec] = {
         "One model trained on matrices of several sizes, each step one of them at random. Above: test MSE (L) of each "
         "size and L_mask, over the steps; dashed: copying and predicting zero; thin each seed, bold their median. "
         "Below: onset and final L_mask as in figure 13.",
-        MIXTURE,
-        later("figures.variants", "draw_mixture"),
+        measure_mixture,
+        draw_mixture,
         sweep=SWEEP,
     ),
     "17": SIZES,
@@ -109,7 +102,7 @@ FIGURES: dict[str, FigureSpec] = {
         "any sweep whose variants are in no family",
         READING,
         measure(""),
-        DRAW,
+        draw_variants,
         sweep=ANY_SWEEP,
     ),
 }
@@ -126,7 +119,7 @@ COLUMNS = {
 }
 
 
-def tabulate_families(families: "dict[str, Variants]") -> Table:
+def tabulate_families(families: dict[str, Variants]) -> Table:
     """The numbers of every variant over its seeds, by family."""
     rows = [
         (
@@ -142,7 +135,7 @@ def tabulate_families(families: "dict[str, Variants]") -> Table:
     return Table(("family", "variant", "seeds", "with a drop", *COLUMNS.values()), tuple(rows))
 
 
-def _interval(numbers: "OverSeeds", row: int) -> str:
+def _interval(numbers: Spread, row: int) -> str:
     low, median, high = (
         "–" if np.isnan(value) else "none" if np.isinf(value) else f"{value:.0f}" if value >= 100 else f"{value:.3g}"
         for value in (numbers.low[row], numbers.median[row], numbers.high[row])
@@ -150,192 +143,269 @@ def _interval(numbers: "OverSeeds", row: int) -> str:
     return median if low == high else f"{median} ({low} to {high})"
 
 
-TABLES: dict[str, TableSpec] = {
+TABLES: Tables = {
     "variants": TableSpec(
         "Every variant over its seeds",
         "figures 13 to 18 and beyond",
         "Medians over the seeds, and in brackets the smallest and the largest.",
-        later("experiments.variants", "measure_families"),
-        later("paper.variants", "tabulate_families"),
+        measure_families,
+        tabulate_families,
         sweep=ANY_SWEEP,
     ),
 }
 
 
-def _number(found: "Variants", value: float, *rows: int) -> Number:
-    """A number into which these rows enter."""
-    return Number(value, *(int(counts[list(rows)].min()) for counts in (found.finished, found.planned)))
+def by_seed(variants: Variants, quantity: str, row: int) -> dict[int, float]:
+    """A quantity of a variant by the seed of its finished runs; a step that did not come is the last one."""
+    values = getattr(variants, quantity).each[row]
+    last = np.nanmax(variants.step[row])
+    known = np.isfinite(variants.seed[row])
+    return {
+        int(seed): float(min(value, last)) for seed, value in zip(variants.seed[row][known], values[known], strict=True)
+    }
 
 
-def _ratio(family: str, quantity: str, over: int, under: int) -> Callable[[Findings], Number]:
-    """The median of a quantity of the variant at a place of its family, over that of another one.
-
-    A step that did not come is the last one.
-    """
-
-    def ratio(found: Findings) -> Number:
-        variants: Variants = found.of(measure(family))
-        medians = np.minimum(getattr(variants, quantity).median, np.nanmax(variants.step))
-        return _number(variants, float(medians[over] / medians[under]), over, under)
-
-    return ratio
+def ratios(over: Mapping[int, float], under: Mapping[int, float]) -> dict[int, float]:
+    """One quantity over the other, of the seeds that have both."""
+    return {seed: over[seed] / under[seed] for seed in over if seed in under}
 
 
-def _apart(family: str) -> Callable[[Findings], Number]:
-    """The later of the median onsets of the first and the last variant, over the earlier one."""
-    forwards = _ratio(family, "onset", LAST, 0)
-
-    def apart(found: Findings) -> Number:
-        number = forwards(found)
-        return Number(max(number.value, 1 / number.value), number.finished, number.planned)
-
-    return apart
-
-
-def _share_with_drop(variants: "Variants", rows: list[int]) -> Number:
-    """The share of the finished runs with a drop, of the variant with the smallest."""
-    with np.errstate(invalid="ignore"):
-        shares = variants.dropped[rows] / variants.finished[rows]
-    return _number(variants, float(shares.min()), *rows)
+def among_seeds(each: Iterable[Mapping[int, float]], bound: Bound) -> Number:
+    """The factor by which two seeds of one variant typically differ (the median over all pairs of some variants), the
+    way round that is more like a claim's bound; none where no variant has two seeds."""
+    pairs = (pair for values in each for pair in itertools.combinations(values.values(), 2) if min(pair) > 0)
+    factors = [abs(math.log(one / other)) for one, other in pairs]
+    if not factors:
+        return None
+    return math.exp(float(np.median(factors)) * (1 if bound.high == math.inf else -1))
 
 
-def _sizes_drop(found: Findings) -> Number:
-    variants: Variants = found.of(measure("size"))
-    return _share_with_drop(variants, [*range(len(variants.labels))])
+def _of_ratio(family: str, quantity: str, over: int, under: int) -> Callable[[Findings], OverSeeds]:
+    """Of each seed, the ratio of a quantity of the variants at two places of a family."""
+
+    def measured(found: Findings) -> OverSeeds:
+        variants = found.of(measure(family))
+        over_, under_ = (by_seed(variants, quantity, row) for row in (over, under))
+        return OverSeeds(ratios(over_, under_), int(variants.planned[[over, under]].max()))
+
+    return measured
 
 
-def _mixture_drops(found: Findings) -> Number:
-    mixture: Mixture = found.of(MIXTURE)
-    all_drop = np.isfinite(mixture.order).all(1)
-    return _number(mixture.sizes, float(all_drop.mean()), 0)
+def _another_seed(family: str, quantity: str, *rows: int) -> Null:
+    """Two seeds of one of these variants."""
+
+    def typical(claim: Claim, found: Findings) -> Number:
+        variants = found.of(measure(family))
+        return among_seeds([by_seed(variants, quantity, row) for row in rows], claim.bound)
+
+    return Null("another seed", typical)
 
 
-def _same_order(found: Findings) -> Number:
-    """The share of the runs that learn the sizes in the commonest order; a size without a drop is no order."""
-    mixture: Mixture = found.of(MIXTURE)
-    whole = mixture.order[np.isfinite(mixture.order).all(1)]
-    commonest = np.unique(whole, axis=0, return_counts=True)[1].max(initial=0)
-    return _number(mixture.sizes, float(commonest / len(mixture.order)), 0)
+def _from_the_smallest(found: Findings) -> Number:
+    """The median onset at the largest depth over that at the smallest: there depth does change much."""
+    variants = found.of(measure("depth"))
+    values = list(ratios(by_seed(variants, "onset", LAST), by_seed(variants, "onset", 0)).values())
+    return float(np.median(values)) if values else None
 
 
-def _factors(found: Findings, label: str) -> tuple["Variants", int]:
-    variants: Variants = found.of(measure("factors"))
-    return variants, int(np.flatnonzero(variants.labels == label)[0])
+def _falls_with_depth(found: Findings) -> OverSeeds:
+    variants = found.of(measure("depth"))
+    each = [by_seed(variants, "final_loss", row) for row in range(len(variants.labels))]
+    seeds = sorted(set.intersection(*map(set, each)))
+    depths = range(len(each))
+    ranks = {seed: np.argsort(np.argsort([values[seed] for values in each])) for seed in seeds}
+    return OverSeeds(
+        {seed: float(np.corrcoef(depths, rank)[0, 1]) for seed, rank in ranks.items()}, int(variants.planned.max())
+    )
 
 
-def _gaussian_drops(found: Findings) -> Number:
-    variants, row = _factors(found, "Gaussian")
-    return _share_with_drop(variants, [row])
+def _dropped(variants: Variants, rows: Sequence[int]) -> OverSeeds:
+    """Of each seed, the share of these variants that drop."""
+    onsets = [zip(variants.seed[row], variants.onset.each[row], strict=True) for row in rows]
+    with_drop = [{int(seed): float(np.isfinite(at)) for seed, at in each if np.isfinite(seed)} for each in onsets]
+    seeds = set.intersection(*map(set, with_drop))
+    shares = {seed: float(np.mean([each[seed] for each in with_drop])) for seed in sorted(seeds)}
+    return OverSeeds(shares, int(variants.planned[list(rows)].max()))
 
 
-def _gaussian_final(found: Findings) -> Number:
-    variants, row = _factors(found, "Gaussian")
-    return _number(variants, float(variants.final_loss.median[row] / variants.loss_of_zero[row]), row)
+def _sizes_drop(found: Findings) -> OverSeeds:
+    variants = found.of(measure("size"))
+    return _dropped(variants, range(len(variants.labels)))
 
 
-CLAIMS: dict[str, SweepClaim] = {
-    "width-too-small": SweepClaim(
+def _mixture_drops(found: Findings) -> OverSeeds:
+    mixture = found.of(measure_mixture)
+    return _dropped(mixture.sizes, range(len(mixture.sizes.labels)))
+
+
+def _same_order(found: Findings) -> OverSeeds:
+    """Of each seed, 1 if its sizes drop in the commonest order; a size without a drop is no order."""
+    mixture = found.of(measure_mixture)
+    whole = [tuple(order) if np.isfinite(order).all() else None for order in mixture.order]
+    known = Counter(order for order in whole if order)
+    commonest = known.most_common(1)[0][0] if known else None
+    seeds = mixture.sizes.seed[0]
+    numbers = {
+        int(seed): float(order is not None and order == commonest) for seed, order in zip(seeds, whole, strict=False)
+    }
+    return OverSeeds(numbers, int(mixture.sizes.planned[0]))
+
+
+def _any_order(found: Findings) -> Number:
+    """The chance that a random order is the commonest one."""
+    return 1 / math.factorial(len(found.of(measure_mixture).sizes.labels))
+
+
+def _gaussian(found: Findings) -> tuple[Variants, int]:
+    variants = found.of(measure("factors"))
+    return variants, int(np.flatnonzero(variants.labels == "Gaussian")[0])
+
+
+def _gaussian_final(found: Findings) -> OverSeeds:
+    variants, row = _gaussian(found)
+    levels = by_seed(variants, "final_loss", row)
+    return OverSeeds(
+        {seed: value / variants.loss_of_zero[row] for seed, value in levels.items()}, int(variants.planned[row])
+    )
+
+
+def _gaussian_drops(found: Findings) -> OverSeeds:
+    variants, row = _gaussian(found)
+    return _dropped(variants, [row])
+
+
+NO_DROP = null("no drop", lambda found: 0.0)
+ZERO = null("predicting zero", lambda found: 1.0)
+
+CLAIMS: dict[str, Claim] = {
+    "width-too-small": Claim(
         "The smallest width is too small.",
-        "figure 13",
+        "caption",
         "final L_mask at the smallest width / at the largest",
         Bound(low=FAR_WORSE),
-        _ratio("width", "final_masked", 0, LAST),
-        SWEEP,
+        _of_ratio("width", "final_masked", 0, LAST),
+        (_another_seed("width", "final_masked", 0, LAST),),
+        figures=("13",),
+        sweep=SWEEP,
     ),
-    "width-suboptimal": SweepClaim(
+    "width-suboptimal": Claim(
         "The next width is suboptimal.",
-        "figure 13",
+        "caption",
         "final L_mask at the second width / at the largest",
         Bound(low=WORSE),
-        _ratio("width", "final_masked", 1, LAST),
-        SWEEP,
+        _of_ratio("width", "final_masked", 1, LAST),
+        (_another_seed("width", "final_masked", 1, LAST),),
+        figures=("13",),
+        sweep=SWEEP,
     ),
-    "depth-earlier": SweepClaim(
+    "depth-earlier": Claim(
         "More layers drop earlier.",
-        "figure 14",
+        "caption",
         "onset (the last step if there is none) at the second depth / at the smallest",
         Bound(high=EARLIER),
-        _ratio("depth", "onset", 1, 0),
-        SWEEP,
+        _of_ratio("depth", "onset", 1, 0),
+        (_another_seed("depth", "onset", 1, 0),),
+        figures=("14",),
+        sweep=SWEEP,
     ),
-    "depth-little": SweepClaim(
+    "depth-little": Claim(
         "Even deeper changes little.",
-        "figure 14",
+        "caption",
         "onset (the last step if there is none) at the largest depth / at the second",
         Bound(*LITTLE),
-        _ratio("depth", "onset", LAST, 1),
-        SWEEP,
+        _of_ratio("depth", "onset", LAST, 1),
+        (null("from the smallest depth", _from_the_smallest),),
+        figures=("14",),
+        sweep=SWEEP,
     ),
-    "depth-final": SweepClaim(
+    "depth-final": Claim(
         "The final MSE falls with depth.",
-        "figure 14",
-        "final L at the largest depth / at the smallest",
-        Bound(high=FALLS),
-        _ratio("depth", "final_loss", LAST, 0),
-        SWEEP,
+        "caption",
+        "rank correlation of final L with depth (−1: it falls at every step)",
+        Bound(high=ORDERED),
+        _falls_with_depth,
+        (null("shuffled depths", lambda found: 0.0),),
+        figures=("14",),
+        sweep=SWEEP,
     ),
-    "sizes-drop": SweepClaim(
-        "The drop is there at other sizes.",
-        "figures 15, 17",
-        "share of the runs with a drop, at the size where it is smallest",
-        Bound(low=MOST),
+    "sizes-drop": Claim(
+        "The drop is there at other sizes and ranks.",
+        "caption",
+        "share of the sizes and ranks with a drop",
+        Bound(low=ALL),
         _sizes_drop,
-        SWEEP,
+        (NO_DROP,),
+        figures=("15", "17"),
+        sweep=SWEEP,
     ),
-    "mixture-drops": SweepClaim(
+    "mixture-drops": Claim(
         "One model learns matrices of several sizes.",
-        "figure 16",
-        "share of the runs in which every size has a drop",
-        Bound(low=MOST),
+        "caption",
+        "share of the sizes with a drop",
+        Bound(low=ALL),
         _mixture_drops,
-        SWEEP,
+        (NO_DROP,),
+        figures=("16",),
+        sweep=SWEEP,
     ),
-    "mixture-order": SweepClaim(
+    "mixture-order": Claim(
         "The sizes are learnt in an order, the same at every seed.",
-        "figure 16",
-        "share of the runs in which every size drops, and in the commonest order",
-        Bound(low=1.0),  # of three sizes and seeds, two would agree by chance four times in nine
+        "caption",
+        "1 if every size drops, and in the commonest order",
+        Bound(low=ALL),
         _same_order,
-        SWEEP,
+        (null("a random order", _any_order),),
+        figures=("16",),
+        sweep=SWEEP,
     ),
-    "gaussian-drops": SweepClaim(
+    "gaussian-drops": Claim(
         "The drop occurs with Gaussian factors.",
-        "figure 18",
-        "share of the runs with a drop",
-        Bound(low=MOST),
+        "caption",
+        "1 if there is a drop",
+        Bound(low=ALL),
         _gaussian_drops,
-        SWEEP,
+        (NO_DROP,),
+        figures=("18",),
+        sweep=SWEEP,
     ),
-    "gaussian-final": SweepClaim(
+    "gaussian-final": Claim(
         "With Gaussian factors, the final MSE is far below that of predicting zero.",
-        "figure 18",
+        "caption",
         "final L / (p_mask E[x²])",
         Bound(high=GAUSSIAN),
         _gaussian_final,
-        SWEEP,
+        (ZERO,),
+        figures=("18",),
+        sweep=SWEEP,
     ),
-    "coherence-weakens": SweepClaim(
+    "coherence-weakens": Claim(
         "Masks that hide the entries of highest coherence weaken the drop, or remove it.",
-        "reported elsewhere",
+        "ours",
         "final L_mask over that of predicting zero, with all hidden entries chosen so / with random masks",
         Bound(low=WORSE),
-        _ratio("mask", "final_over_level", LAST, 0),
-        SWEEP,
+        _of_ratio("mask", "final_over_level", LAST, 0),
+        (_another_seed("mask", "final_over_level", LAST, 0),),
+        figures=("mask",),
+        sweep=SWEEP,
     ),
-    "optimiser-changes": SweepClaim(
-        "Muon changes the length of the plateau.",
-        "follow-up paper",
-        "the later of the onsets with Adam and with Muon (the last step if there is none) / the earlier",
-        Bound(low=1 / EARLIER),
-        _apart("optimiser"),
-        SWEEP,
+    "optimiser-shortens": Claim(
+        "Muon shortens the plateau (here at Adam's rate; the follow-up gives it a rate of its own).",
+        "follow-up",
+        "onset with Muon (the last step if there is none) / with Adam",
+        Bound(high=EARLIER),
+        _of_ratio("optimiser", "onset", LAST, 0),
+        (_another_seed("optimiser", "onset", LAST, 0),),
+        figures=("optimiser",),
+        sweep=SWEEP,
     ),
-    "warm-up-changes": SweepClaim(
-        "Warm-up changes the length of the plateau.",
-        "follow-up paper",
-        "the later of the onsets with and without (the last step if there is none) / the earlier",
+    "warm-up-changes": Claim(
+        "Warm-up lengthens the plateau, at least by a tenth.",
+        "follow-up",
+        "onset with warm-up (the last step if there is none) / without",
         Bound(low=1 / EARLIER),
-        _apart("warm-up"),
-        SWEEP,
+        _of_ratio("warm-up", "onset", LAST, 0),
+        (_another_seed("warm-up", "onset", LAST, 0),),
+        figures=("warm-up",),
+        sweep=SWEEP,
     ),
 }

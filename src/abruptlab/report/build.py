@@ -11,8 +11,7 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
 from abruptlab.figures.style import ATTENTION, DIVERGING
-from abruptlab.paper import FIGURES, Findings, Verdict, judge, writing
-from abruptlab.paper.ledger import named
+from abruptlab.paper import FIGURES, Findings, Verdict, counted, judge, writing
 from abruptlab.report.changes import changes
 from abruptlab.report.pack import in_base64
 from abruptlab.report.pictures import Picture, picture
@@ -68,8 +67,7 @@ def render(found: Findings, story: Story, pictures: Mapping[str, Picture | str])
         in_base64=in_base64,
         verdicts=verdicts,
         figures_of={verdict.id: _figures_of(verdict, shown) for verdict in verdicts},
-        held=sum(verdict.holds is True for verdict in verdicts),
-        judged=sum(verdict.holds is not None for verdict in verdicts),
+        counted=counted(verdicts),
         config=run.config.to_toml(),
         made_with=_made_with(run),
     )
@@ -80,8 +78,7 @@ def what_happened(run: Run) -> str:
     done, drop = len(run.metrics["step"]), run.drop
     if drop is None:
         return f"No drop was found in the {done:,} steps of this run."
-    title = run.objective.drops.title
-    falling = title if title.startswith("L_") else f"The {title}"
+    falling = run.objective.drops.subject
     plateau = f"{falling} stayed on a plateau at {drop.plateau:.3g} and began to drop at step {drop.onset:,}"
     if drop.end is None:
         return f"{plateau}; after {done:,} steps the fall is still under way, at {drop.final:.2g}."
@@ -90,9 +87,8 @@ def what_happened(run: Run) -> str:
 
 
 def _figures_of(verdict: Verdict, shown: Mapping[str, Picture]) -> list[str]:
-    """The figures on the page that a claim's place names, or that are of that place themselves."""
-    numbers, place = named(verdict), verdict.place
-    return [name for name, each in shown.items() if f"figure {name}" in numbers or each.spec.place == place]
+    """The figures on the page that show what a claim is about."""
+    return [name for name in verdict.figures if name in shown]
 
 
 def _files(shown: Mapping[str, Picture]) -> dict[str, str]:

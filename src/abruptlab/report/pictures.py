@@ -26,7 +26,7 @@ def picture(figure: str, found: Findings) -> Picture | str:
     """A figure of the run, made first if it is missing or made from something else; or why there is none."""
     spec, path = FIGURES[figure], found.folder / "figures" / f"figure_{figure}.png"
     try:
-        if not is_made_from(path, found.origin(spec)):
+        if not is_made_from(path, found.origin(spec.measure)):
             make_figure(figure, found, shlex.join(["abruptlab", "figure", figure, str(found.subject.folder)]))
     except AbruptlabError as error:
         return str(error)

@@ -6,23 +6,23 @@ instead.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from abruptlab.errors import AbruptlabError, RunError
-from abruptlab.experiments.attention import KINDS, NO_LABEL, AttentionOverTime
+from abruptlab.experiments.attention import KINDS, NO_LABEL, AttentionOverTime, measure_attention_over_time
 from abruptlab.experiments.attention import MOST as MOST_OF_IT
-from abruptlab.experiments.embeddings import Embeddings
-from abruptlab.experiments.examples import MASKS, Gallery
+from abruptlab.experiments.embeddings import Embeddings, measure_embeddings_over_time
+from abruptlab.experiments.examples import MASKS, Gallery, measure_gallery
 from abruptlab.experiments.losses import smooth
-from abruptlab.experiments.probes import PLACES, Probes
-from abruptlab.experiments.progress import Measure, Progress
-from abruptlab.experiments.sequence_attention import SequenceAttention
+from abruptlab.experiments.probes import PLACES, Probes, measure_probes
+from abruptlab.experiments.progress import Measure, Progress, measure_progress
+from abruptlab.experiments.sequence_attention import SequenceAttention, measure_sequence_attention
 from abruptlab.figures.attention import COLOURS
 from abruptlab.figures.style import GREEN, curve_colour
 from abruptlab.paper import Findings
-from abruptlab.paper.registry import later
 from abruptlab.report.pack import packed_shares, rounded
 from abruptlab.report.seeds import band, other_seeds
 from abruptlab.run.run import Run
@@ -115,12 +115,12 @@ def _curves(run: Run) -> dict[str, Any]:
     return content
 
 
-def _measure(module: str, name: str) -> Callable[[Findings, Sequence[int]], Any]:
-    return lambda found, steps: found.of(later(f"experiments.{module}", name, steps=steps))
+def _measure(measure: Callable[..., Any]) -> Callable[[Findings, Sequence[int]], Any]:
+    return lambda found, steps: found.of(partial(measure, steps=steps))
 
 
 def _measure_probes(found: Findings, steps: Sequence[int]) -> list[Probes]:
-    return [found.of(later("experiments.probes", "measure_probes", step=step)) for step in steps]
+    return [found.of(partial(measure_probes, step=step)) for step in steps]
 
 
 def _examples(run: Run, gallery: Gallery) -> dict[str, Any]:
@@ -215,17 +215,17 @@ class Part:
 
 
 PARTS = (
-    Part("examples", ("encoder",), _measure("examples", "measure_gallery"), _examples),
-    Part("attention", ("encoder",), _measure("attention", "measure_attention_over_time"), _attention),
+    Part("examples", ("encoder",), _measure(measure_gallery), _examples),
+    Part("attention", ("encoder",), _measure(measure_attention_over_time), _attention),
     Part(
         "attention",
         ("decoder", "sequence"),
-        _measure("sequence_attention", "measure_sequence_attention"),
+        _measure(measure_sequence_attention),
         _sequence_attention,
     ),
-    Part("embeddings", ("encoder",), _measure("embeddings", "measure_embeddings_over_time"), _embeddings),
+    Part("embeddings", ("encoder",), _measure(measure_embeddings_over_time), _embeddings),
     Part("probes", ("encoder",), _measure_probes, _probes),
-    Part("progress", ("encoder", "sequence"), _measure("progress", "measure_progress"), _progress),
+    Part("progress", ("encoder", "sequence"), _measure(measure_progress), _progress),
 )
 
 

@@ -25,6 +25,7 @@ from abruptlab.run.checkpoints import (
     saved_steps,
 )
 from abruptlab.run.drop import Drop, find_drop
+from abruptlab.run.measures import MEASURES, PLACES, read_measures
 from abruptlab.run.metrics import Row, read_rows
 from abruptlab.run.shown import as_html, as_text
 from abruptlab.task.base import Objective
@@ -35,6 +36,7 @@ NAMED = {  # kinds of objectives
     "sequence": "a decoder of other sequences",
 }
 ALWAYS = ("learning_rate", "elapsed_s")
+MILESTONES = "milestones.json"  # of an imported run: those that were given by hand
 
 
 class Run:
@@ -103,6 +105,17 @@ class Run:
         return _table(rows, names)
 
     @cached_property
+    def measures(self) -> dict[str, Shaped[np.ndarray, "time *place"]]:
+        """`step`, MEASURES and PLACES (`[time, place]`): a row for each step at which they were taken
+        (`TrainingConfig.measure_every`), of the weights after that many updates; without rows if none were.
+
+        Raises `RunError`, naming the line, if the file is damaged.
+        """
+        rows = read_measures(self.folder / "measures.jsonl")
+        table = {name: np.array([row[name] for row in rows], dtype=np.float64) for name in (*MEASURES, PLACES)}
+        return {"step": np.array([row["step"] for row in rows], dtype=np.int64), **table}
+
+    @cached_property
     def drop(self) -> Drop | None:
         """The plateau and the drop of the objective's falling metric (L_mask, for an encoder), or None if there is
         none."""
@@ -135,7 +148,8 @@ class Run:
         """The checkpoints that tell the story: `start`, `before-drop` (mid-plateau), `onset`, `after-drop`, `final`.
 
         Each is the checkpoint nearest to that moment, on its side of the drop (the onset's within a quarter of the
-        plateau); a moment that did not come, or has no such checkpoint, is left out.
+        plateau); a moment that did not come, or has no such checkpoint, is left out. Those of an imported run may have
+        been given by hand (`imported`).
         """
         steps, drop = self.steps, self.drop
         moments: list[tuple[str, int, list[int]]] = [("start", 0, steps[:1])]
@@ -147,11 +161,22 @@ class Run:
                 middle = (onset + drop.end) / 2
                 moments.append(("after-drop", drop.end, [at for at in steps if at > middle]))
         moments.append(("final", steps[-1] if steps else 0, steps[-1:]))
-        return {
+        found = {
             name: min(candidates, key=lambda saved: abs(saved - moment))
             for name, moment, candidates in moments
             if candidates
         }
+        return dict(sorted((found | self._milestones_by_hand()).items(), key=lambda item: item[1]))
+
+    def _milestones_by_hand(self) -> dict[str, int]:
+        """Those of an imported run, whose losses need not be known. Raises `RunError` if the file is damaged."""
+        path = self.folder / MILESTONES
+        try:
+            return {name: int(step) for name, step in json.loads(path.read_text(encoding="utf-8")).items()}
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise RunError(f"cannot read {path}: {error}") from None
 
     def resolve(self, step: int | str) -> int:
         """The step of a checkpoint, given as that number or as the name of a milestone.

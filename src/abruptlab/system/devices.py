@@ -1,12 +1,29 @@
 """Which device to compute on."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import torch
 
 from abruptlab.errors import RunError
 
+_wanted: ContextVar[str | None] = ContextVar("device", default=None)
+
+
+@contextmanager
+def computing_on(name: str | None) -> Iterator[None]:
+    """Inside, `choose_device` without a name gives this device; None leaves it as it is. Raises `RunError` as that."""
+    token = _wanted.set(name or _wanted.get())
+    try:
+        choose_device()
+        yield
+    finally:
+        _wanted.reset(token)
+
 
 def choose_device(name: str | None = None) -> torch.device:
-    """The device called `name` (cpu, cuda, cuda:1, mps), by default the fastest there is.
+    """The device called `name` (cpu, cuda, cuda:1, mps), by default that of `computing_on`, else the fastest there is.
 
     Raises `RunError` if this machine does not have it.
     """
@@ -15,7 +32,7 @@ def choose_device(name: str | None = None) -> torch.device:
         available.insert(0, "mps")
     if torch.cuda.is_available():
         available.insert(0, "cuda")
-    wanted = name or available[0]
+    wanted = name or _wanted.get() or available[0]
     known = wanted in available or (
         wanted.startswith("cuda:") and wanted[5:].isdecimal() and int(wanted[5:]) < torch.cuda.device_count()
     )

@@ -61,7 +61,7 @@ class Answer(Objective):
     )
     falling = "loss_answer"
     kept = "loss_answer"
-    trivial = "not reading the prompt"
+    trivial = "reading nothing"
     story = """A transformer reads a prompt and writes the answer to it, token by token. On a <strong>plateau</strong>
 it knows little more than which tokens occur; then, with nothing changed in the training, the loss over the answer
 falls within a short time: it has found which tokens of the prompt each one of the answer needs. That is
@@ -93,12 +93,11 @@ falls within a short time: it has found which tokens of the prompt each one of t
         return batch.tokens[:, :-1]
 
     def useful(self, batch: SequenceBatch) -> Bool[Tensor, "example query key"]:
-        """For each place before one of the answer's, what that one needs of the prompt."""
-        places = batch.tokens.shape[1] - 1
-        useful = torch.zeros(places, places, dtype=torch.bool, device=batch.tokens.device)
-        for place, keys in enumerate(self.task.needed):
-            useful[self.task.prompt_length + place, list(keys)] = True
-        return useful.expand(len(batch), -1, -1)
+        """For each place before one of the answer's, what that one is made of."""
+        places, prompt = batch.tokens.shape[1] - 1, batch.size[0]
+        useful = torch.zeros(len(batch), places, places, dtype=torch.bool, device=batch.tokens.device)
+        useful[:, prompt:, :prompt] = self.task.needs(batch.tokens[:, :prompt])
+        return useful
 
     def sums(self, model: nn.Module, batch: SequenceBatch) -> Float[Tensor, " metric"]:
         following, prompt = batch.tokens[:, 1:], batch.size[0]

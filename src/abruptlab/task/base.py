@@ -54,8 +54,13 @@ class Metric:
 
     @property
     def title(self) -> str:
-        """Its name in a sentence."""
+        """Its name."""
         return self.label.partition(",")[0]
+
+    @property
+    def subject(self) -> str:
+        """Its name at the beginning of a sentence."""
+        return self.title if self.title.startswith("L_") else f"The {self.title}"
 
 
 @dataclass(frozen=True)

@@ -98,8 +98,8 @@ class NextToken(Objective):
     metrics = (
         Metric("loss", "L", "loss, all tokens", NATS),
         Metric("loss_prompt", "L_prompt", "loss over the prompt", NATS),
-        Metric("loss_observed", "L_obs", "loss at observed entries of the answer", NATS),
-        Metric("loss_masked", "L_mask", "loss at hidden entries of the answer", NATS),
+        Metric("loss_observed", "L_obs", "loss at observed entries, of the answer", NATS),
+        Metric("loss_masked", "L_mask", "loss at hidden entries, of the answer", NATS),
         Metric("accuracy_observed", "right at observed", "observed entries of the answer that are right", SHARE),
         Metric("accuracy_masked", "right at hidden", "hidden entries of the answer that are right", SHARE),
     )

@@ -34,22 +34,23 @@ class SequenceTask(Task):
 
     @property
     @abstractmethod
-    def needed(self) -> tuple[tuple[int, ...], ...]:
-        """For each place of the answer, the places of the prompt, from 0, without which nobody can know it."""
+    def answer_length(self) -> int:
+        """The number of tokens after it."""
 
     @property
     @abstractmethod
     def level(self) -> float | None:
-        """The loss over the answer (nats a token) of who does not read the prompt; None where nobody knows it."""
+        """The loss over the answer (nats a token) of who reads nothing, but knows how often each token stands at each
+        place; None where nobody knows it."""
 
     @abstractmethod
     def draw(self, count: int, random: "torch.Generator") -> "tuple[Tensor, Tensor]":
         """So many prompts and their answers, `[example, place]` each, as token ids on the generator's device."""
 
-    @property
-    def answer_length(self) -> int:
-        """The number of tokens after the separator."""
-        return len(self.needed)
+    @abstractmethod
+    def needs(self, prompts: "Tensor") -> "Tensor":
+        """For each place of the answers to some prompts (`[example, place]`, without the separator) the places of the
+        prompt from which it is made, `[example, answer, prompt]`, bool."""
 
     def require_model(self, kind: str, positions: str) -> None:
         """Only a decoder writes."""

@@ -1,4 +1,5 @@
-"""Moving-window sums, the main task of the follow-up paper (arXiv 2506.13688)."""
+"""Moving-window sums, the main task of the follow-up paper (arXiv 2506.13688); a window of all numbers gives its prefix
+sums."""
 
 import math
 from dataclasses import dataclass
@@ -44,21 +45,13 @@ class WindowSum(SequenceTask):
         return self.length
 
     @property
-    def needed(self) -> tuple[tuple[int, ...], ...]:
-        return tuple(tuple(range(max(0, place - self.window + 1), place + 1)) for place in range(self.length))
+    def answer_length(self) -> int:
+        return self.length
 
     @property
     def level(self) -> float:
-        """The entropy of a sum, mean over the places: what is lost by who knows how often each sum occurs."""
-        number = [0.0] + [1 / (self.modulus - 1)] * (self.modulus - 1)
-        entropies, chances = [], [1.0] + [0.0] * (self.modulus - 1)  # of the sum of no number
-        for _ in range(self.window):
-            chances = [
-                sum(chances[(total - x) % self.modulus] * number[x] for x in range(self.modulus))
-                for total in range(self.modulus)
-            ]
-            entropies.append(-sum(chance * math.log(chance) for chance in chances if chance))
-        return (sum(entropies[:-1]) + entropies[-1] * (self.length - self.window + 1)) / self.length
+        entropies = sum_entropies(self.window, self.modulus)
+        return (sum(entropies) + entropies[-1] * (self.length - self.window)) / self.length
 
     def draw(self, count: int, random: "torch.Generator") -> "tuple[Tensor, Tensor]":
         import torch
@@ -66,3 +59,19 @@ class WindowSum(SequenceTask):
         numbers = torch.randint(1, self.modulus, (count, self.length), generator=random, device=random.device)
         upto = torch.nn.functional.pad(numbers.cumsum(-1), (self.window, 0))
         return numbers, (upto[:, self.window :] - upto[:, : -self.window]) % self.modulus
+
+    def needs(self, prompts: "Tensor") -> "Tensor":
+        import torch
+
+        pairs = torch.ones(self.length, self.length, dtype=torch.bool, device=prompts.device)
+        return pairs.tril().triu(1 - self.window).expand(len(prompts), -1, -1)
+
+
+def sum_entropies(most: int, modulus: int) -> list[float]:
+    """The entropies (nats) of sums of 1 to `most` numbers of 1 to modulus − 1."""
+    number = [0.0] + [1 / (modulus - 1)] * (modulus - 1)
+    entropies, chances = [], [1.0] + [0.0] * (modulus - 1)  # of the sum of no number
+    for _ in range(most):
+        chances = [sum(chances[(total - x) % modulus] * number[x] for x in range(modulus)) for total in range(modulus)]
+        entropies.append(-sum(chance * math.log(chance) for chance in chances if chance))
+    return entropies

@@ -29,6 +29,7 @@ def require_capturable(config: TrainingConfig, device: torch.device, processes: 
         (device.type == "cuda", "a CUDA device", device.type),
         (config.optimizer != "muon", "optimizer adam, adamw or sgd, which read the rate on the device", "muon"),
         (processes == 1, "one process", f"{processes} of them"),
+        (config.useful_attention == 1, "useful_attention 1", str(config.useful_attention)),
     ):
         if config.compile == "graph" and not fits:
             raise ConfigError(f"compile graph: expected {expected}, got {came}")

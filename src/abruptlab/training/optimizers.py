@@ -9,6 +9,8 @@ from abruptlab.config import TrainingConfig
 from abruptlab.errors import CheckpointError, ConfigError
 from abruptlab.model.build import Model
 
+SHARE = "rate_share"  # of the learning rate, that a group of parameters has
+
 
 def build_optimizers(config: TrainingConfig, model: Model) -> list[torch.optim.Optimizer]:
     """The optimisers that together train `model`: one, or for Muon two (it takes the layers' matrices only).
@@ -44,20 +46,24 @@ def _muon(config: TrainingConfig, model: Model, every: list[torch.nn.Parameter])
     others = [parameter for parameter in every if id(parameter) not in chosen]
     built: list[torch.optim.Optimizer] = []
     if matrices:
-        built.append(torch.optim.Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
+        scale = {"adam": "match_rms_adamw", "spectral": "original"}[config.muon_scale]
+        built.append(torch.optim.Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn=scale))
     if others:
-        built.append(torch.optim.Adam(others, lr=rate, **_adam(config)))
+        share = (config.other_learning_rate or rate) / rate
+        built.append(torch.optim.Adam([{"params": others, SHARE: share}], lr=rate, **_adam(config)))
     return built
 
 
 def set_learning_rate(optimizers: list[torch.optim.Optimizer], rate: float) -> None:
-    """Give all parameters that rate: in place where it is a tensor, which a captured step reads (`cuda_graph`)."""
+    """Give all parameters that rate, or their share of it: in place where it is a tensor, which a captured step reads
+    (`cuda_graph`)."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
+            value = rate * group.get(SHARE, 1.0)
             if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(rate)
+                group["lr"].fill_(value)
             else:
-                group["lr"] = rate
+                group["lr"] = value
 
 
 def optimizer_tensors(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:

@@ -12,13 +12,14 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributed.distributed_c10d import Store
 from torch.distributed.rendezvous import rendezvous
 
 from abruptlab.errors import ConfigError, RunError
 from abruptlab.task.examples import Examples
 from abruptlab.training.optimizers import optimizer_tensors, restore_optimizers
+from abruptlab.training.state import TrainingState
 
 
 class Ranks:
@@ -67,17 +68,16 @@ class Ranks:
         dist.all_reduce(flags, dist.ReduceOp.MAX)
         return bool(flags)
 
-    def share(self, start: int, model: nn.Module, optimizers: list[torch.optim.Optimizer]) -> int:
-        """Give every process the first one's step, weights and optimisers; returns that step."""
+    def share(self, state: TrainingState) -> None:
+        """Give every process the first one's step, weights and optimisers."""
         if self.count == 1:
-            return start
-        box: list[Any] = [(start, model.state_dict(), optimizer_tensors(optimizers))]
+            return
+        box: list[Any] = [(state.step, state.model.state_dict(), optimizer_tensors(state.optimizers))]
         dist.broadcast_object_list(box, src=0, device=torch.device("cpu"))
-        start, weights, tensors = box[0]
         if not self.leads:
-            model.load_state_dict(weights)
-            restore_optimizers(optimizers, tensors)
-        return start
+            state.step, weights, tensors = box[0]
+            state.model.load_state_dict(weights)
+            restore_optimizers(state.optimizers, tensors)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from abruptlab.config import RunConfig
 from abruptlab.errors import CheckpointError, DivergedError, RunError
@@ -28,12 +28,14 @@ from abruptlab.run.checkpoints import (
 )
 from abruptlab.run.divergence import BLOCK, HELD, RISE, find_divergence
 from abruptlab.run.drop import find_drop
+from abruptlab.run.measures import append_measures, keep_measures_before
 from abruptlab.run.metrics import Row, Rows, Signature, as_line, read_rows
 from abruptlab.run.run import ALWAYS
 from abruptlab.run.set_aside import SetAside
 from abruptlab.system.files import unfinished, write_atomically
 from abruptlab.training.optimizers import optimizer_tensors, restore_optimizers
 from abruptlab.training.schedules import outdated
+from abruptlab.training.state import TrainingState
 
 
 class Recorder:
@@ -52,6 +54,7 @@ class Recorder:
         self._objective = config.objective
         self._names = self._objective.names
         self._waiting: list[tuple[int, Float[Tensor, " metric"], float, float, dict[str, Tensor]]] = []
+        self._measured: list[tuple[int, Float[Tensor, " value"]]] = []
         self._lock = FileLock(folder / ".lock", blocking=False)
         self._set_aside = SetAside(folder)
         self._signature = Signature()
@@ -62,6 +65,11 @@ class Recorder:
     def metrics_file(self) -> Path:
         """Where the metrics are appended."""
         return self.folder / "metrics.jsonl"
+
+    @property
+    def measures_file(self) -> Path:
+        """Where the measures are appended, if there are any."""
+        return self.folder / "measures.jsonl"
 
     @property
     def checkpoints(self) -> Path:
@@ -96,9 +104,11 @@ class Recorder:
                 self._lock.acquire()
             except Timeout:
                 raise RunError(f"{self.folder} is being written by another process") from None
-            if not found or RunConfig.read(self.folder / "config.toml").training.steps < self.config.training.steps:
-                write_atomically(self.folder / "config.toml", self.config.to_toml())
-            self.checkpoints.mkdir(exist_ok=True)
+            path = self.folder / "config.toml"
+            if not found or RunConfig.read(path).training.steps < self.config.training.steps:
+                write_atomically(path, self.config.to_toml())
+            if not found:
+                self.checkpoints.mkdir(exist_ok=True)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -158,26 +168,26 @@ class Recorder:
             raise CheckpointError(f"{self.metrics_file} {what}: {lost}")
         return weights, state
 
-    def restore(self, model: nn.Module, optimizers: list[torch.optim.Optimizer], warn: Callable[[str], None]) -> int:
-        """Put the newest intact checkpoint whose rows of metrics are there, too, into `model` and `optimizers`; what
-        comes after it is set aside until the run has passed it again.
+    def restore(self, state: TrainingState, warn: Callable[[str], None]) -> None:
+        """Put the newest intact checkpoint whose rows of metrics are there, too, into `state`; what comes after it is
+        set aside until the run has passed it again.
 
-        Returns its step, or 0 with everything as it was if the run has made nothing yet; each damaged checkpoint is
-        passed over with a warning. Raises `CheckpointError`, with everything as it was, if something has been made
+        Everything stays as it was if the run has made nothing yet; each damaged checkpoint is passed over with a
+        warning. Raises `CheckpointError`, with everything as it was, if something has been made
         and nothing of it can be gone on with, or if it is of another configuration.
         """
         rows, saved = self._read_rows(), saved_steps(self.checkpoints)
-        start, mistakes = 0, []
+        mistakes: list[str] = []
         for step in reversed(saved):
             try:
-                weights, state = self._read(step, rows)
+                weights, optimizer = self._read(step, rows)
             except CheckpointError as error:
                 mistakes.append(str(error))
                 continue
             require_config(read_meta(self.checkpoints, step), self.config, self.folder)
-            put_weights(model, weights, checkpoint_folder(self.checkpoints, step))
-            restore_optimizers(optimizers, state)
-            start = step
+            put_weights(state.model, weights, checkpoint_folder(self.checkpoints, step))
+            restore_optimizers(state.optimizers, optimizer)
+            state.step = step
             break
         else:
             if saved or rows.data:
@@ -185,8 +195,7 @@ class Recorder:
                 raise CheckpointError(f"{self.folder} cannot be gone on with: {why}; everything is left as it was")
         for mistake in mistakes:
             warn(f"{mistake}; trying the one before it")
-        self._drop_after(start, rows)
-        return start
+        self._drop_after(state.step, rows)
 
     def _drop_after(self, start: int, rows: Rows) -> None:
         """Set aside what was made after the checkpoint of `start`."""
@@ -199,6 +208,7 @@ class Recorder:
                 moved = [checkpoint_folder(self.checkpoints, step) for step in later]
                 self._set_aside.take(min(until, self.config.training.steps), dropped, moved)
                 write_atomically(self.metrics_file, kept)
+            keep_measures_before(self.measures_file, start)
             self._set_aside.let_go(start)
         self.rows = rows.rows[:start]
         self._signature = Signature(kept)
@@ -212,17 +222,25 @@ class Recorder:
         elapsed = self._seconds_before + time.perf_counter() - self._clock
         self._waiting.append((step, metrics, rate, elapsed, norms or {}))
 
+    def keep_measures(self, step: int, values: Float[Tensor, " value"]) -> None:
+        """Note the measures of a step (`Measures.of`), still on the device."""
+        self._measured.append((step, values))
+
     @property
     def waiting(self) -> int:
         """How many steps' metrics have not been flushed yet."""
         return len(self._waiting)
 
     def flush(self) -> list[Row]:
-        """Bring the waiting metrics from the device into the metrics file; returns the new rows.
+        """Bring the waiting metrics and measures from the device into their files; returns the metrics' new rows.
 
         Raises `DivergedError` at a NaN or infinite loss, naming the step and the last good checkpoint. A checkpoint
         taken at that very step, whose weights are the ones that gave this loss, is deleted.
         """
+        if self._measured:
+            with self._writing():
+                append_measures(self.measures_file, [(step, values.cpu().numpy()) for step, values in self._measured])
+            self._measured.clear()
         if not self._waiting:
             return []
         table = torch.stack([metrics for _, metrics, *_ in self._waiting]).cpu().numpy()
@@ -249,8 +267,8 @@ class Recorder:
             saved.remove(step)
         raise DivergedError(f"the loss is {loss} at step {step}; {_last_good(saved)}")
 
-    def save(self, step: int, model: nn.Module, optimizers: list[torch.optim.Optimizer]) -> None:
-        """Flush the metrics, write the checkpoint of `step` if it is not there, delete the ones that may go.
+    def save(self, state: TrainingState) -> None:
+        """Flush the metrics, write the checkpoint of the state if it is not there, delete the ones that may go.
 
         Raises `DivergedError`, naming the last good checkpoint, if the run has forgotten what it had learnt.
         """
@@ -264,21 +282,21 @@ class Recorder:
                 f"{np.nanmedian(losses[since:]):.2g}, at about step {since}, and stayed there for "
                 f"{BLOCK * HELD} steps; {_last_good(good)}"
             )
-        if step in saved_steps(self.checkpoints):
+        if state.step in saved_steps(self.checkpoints):
             return
         with self._writing():
             with self.metrics_file.open("ab") as file:
                 os.fsync(file.fileno())  # never a checkpoint whose rows a power cut could take away
             save_checkpoint(
                 self.checkpoints,
-                step,
-                model.state_dict(),
-                optimizer_tensors(optimizers),
+                state.step,
+                state.model.state_dict(),
+                optimizer_tensors(state.optimizers),
                 self.made_with,
                 config=self.config.decisive,
                 metrics=self._signature.digest,
             )
-            self._set_aside.let_go(step)
+            self._set_aside.let_go(state.step)
             steps = np.array([row["step"] for row in self.rows], dtype=np.int64)
             losses = np.array([row[self._objective.falling] for row in self.rows], dtype=np.float64)
             for old in outdated(self.config.training, saved_steps(self.checkpoints), find_drop(steps, losses)):
@@ -315,16 +333,19 @@ class Follower:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def restore(self, model: nn.Module, optimizers: list[torch.optim.Optimizer], warn: Callable[[str], None]) -> int:
-        return 0
+    def restore(self, state: TrainingState, warn: Callable[[str], None]) -> None:
+        pass
 
     def keep(
         self, step: int, metrics: Float[Tensor, " metric"], rate: float, norms: dict[str, Tensor] | None = None
     ) -> None:
         pass
 
+    def keep_measures(self, step: int, values: Float[Tensor, " value"]) -> None:
+        pass
+
     def flush(self) -> None:
         pass
 
-    def save(self, step: int, model: nn.Module, optimizers: list[torch.optim.Optimizer]) -> None:
+    def save(self, state: TrainingState) -> None:
         pass

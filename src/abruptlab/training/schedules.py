@@ -1,4 +1,4 @@
-"""What depends on the step alone: the learning rate, and which checkpoints are kept."""
+"""What depends on the step alone: the learning rate, what is measured, and which checkpoints are kept."""
 
 import math
 
@@ -16,6 +16,16 @@ def learning_rate(config: TrainingConfig, step: int) -> float:
         return config.learning_rate
     progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
     return config.learning_rate * (1 + math.cos(math.pi * progress)) / 2
+
+
+def emphasis(config: TrainingConfig, step: int) -> float:
+    """What the useful attention is multiplied by at `step`."""
+    return config.useful_attention if step >= config.useful_from else 1.0
+
+
+def takes_measures(config: TrainingConfig, step: int) -> bool:
+    """Whether measures are taken after `step` updates."""
+    return config.measure_every > 0 and (step % config.measure_every == 0 or step == config.steps)
 
 
 def is_landmark(config: TrainingConfig, step: int) -> bool:

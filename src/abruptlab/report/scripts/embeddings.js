@@ -40,7 +40,7 @@ if (has("embeddings")) {
     const when = `at step ${grouped(story.steps[at])}`;
     draw(byId("tokens"), tokens[at], ofTokens, token, `Embeddings of ${value.length} numbers ${when}, on two principal components`);
     draw(byId("positions"), view.frames[at], view.fixed ?? extent([view.frames[at]]), place, `Embeddings of the places ${when}, by ${view.name}`);
-    byId("clusters").textContent = `How well columns cluster (silhouette, 1 is best): ${signed(byColumn[at])}; rows: ${signed(byRow[at])}.`;
+    byId("clusters").textContent = `Share of their variance between columns: ${Math.round(100 * byColumn[at])} %; between rows: ${Math.round(100 * byRow[at])} %.`;
   }
 
   radios(byId("positions-as"), "positions-as", views.map(({ name }) => name), (which) => {

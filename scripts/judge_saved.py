@@ -1,0 +1,58 @@
+"""The claims on a sweep, from the data of its saved figures: python -m scripts.judge_saved RESULTS ...
+
+A sweep's runs are gigabytes and are not kept; what its figures draw is, and the claims are numbers of that. Writes
+claims.json beside the figures.
+"""
+
+import sys
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import numpy as np
+
+from abruptlab.errors import AbruptlabError, RunError
+from abruptlab.experiments.components import measure_components
+from abruptlab.experiments.mixture import Mixture, measure_mixture
+from abruptlab.experiments.variants import Variants
+from abruptlab.paper import FIGURES, Findings, write_claims
+from abruptlab.sweep.file import Sweep
+
+
+class Saved(Findings):
+    """Findings on a sweep whose measurements are those of its saved figures."""
+
+    def of(self, measure: Callable[..., Any]) -> Any:
+        function = measure.func if isinstance(measure, partial) else measure
+        for name, spec in FIGURES.items():
+            path = self.folder / "figures" / f"figure_{name}.npz"
+            if spec.measure is measure and path.is_file():
+                with np.load(path, allow_pickle=False) as arrays:
+                    return rebuilt(Mixture if function is measure_mixture else Variants, arrays)
+        what = "the components" if function is measure_components else f"the measurement {measure}"
+        raise RunError(f"{self.folder} has no saved figure of {what}")
+
+
+def rebuilt(kind: type, arrays: Any, prefix: str = "") -> Any:
+    """A result dataclass from the arrays that `figures.save.arrays` made of it."""
+    hints = get_type_hints(kind)
+    values = {}
+    for field in fields(kind):
+        name = f"{prefix}{field.name}"
+        inner = hints[field.name]
+        nested = isinstance(inner, type) and is_dataclass(inner)
+        values[field.name] = rebuilt(inner, arrays, f"{name}.") if nested else arrays[name]
+    return kind(**values)
+
+
+if __name__ == "__main__":
+    try:
+        for folder in map(Path, sys.argv[1:]):
+            path, verdicts = write_claims(Saved(Sweep(folder), folder))
+            for verdict in verdicts:
+                print(f"{verdict.id:30} {verdict.said:35} {verdict.number} [{verdict.bound}] null: {verdict.null}")
+            print(path)
+    except (AbruptlabError, OSError) as error:
+        sys.exit(str(error))

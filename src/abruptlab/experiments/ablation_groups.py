@@ -1,0 +1,91 @@
+"""Ablation by groups: all heads that look along rows, all that look along columns, and both.
+
+The heads are grouped by where they look (`attention.label_heads`), on the same matrices with random masks. Beside each
+group stands what as many heads drawn at random from the others do, so that a group's effect is not that of its size.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Shaped
+
+from abruptlab.experiments.ablation import Head, all_heads, plateau, predict_ablated
+from abruptlab.experiments.attention import mean_attention
+from abruptlab.experiments.evaluation import HELD_OUT, Losses, held_out, load, losses, predict, stack
+from abruptlab.experiments.result import Outlined
+from abruptlab.task.counter import generator
+
+if TYPE_CHECKING:
+    from abruptlab.run.run import Run
+
+GROUPS: dict[str, tuple[str, ...]] = {  # → the labels of its heads
+    "row heads": ("row",),
+    "column heads": ("column",),
+    "row and column heads": ("row", "column", "row and column"),
+}
+REPLACEMENTS = ("uniform", "mean")
+
+
+@dataclass(frozen=True)
+class GroupAblation(Outlined):
+    """A checkpoint with each group of heads ablated, by each of `REPLACEMENTS`."""
+
+    step: int
+    plateau: float  # L_mask before the drop
+    groups: tuple[str, ...]  # as GROUPS
+    labels: Shaped[np.ndarray, "layer head"]
+    heads: Bool[np.ndarray, "group layer head"]  # the group's
+    intact: Losses
+    ablated: Losses  # [replacement, group]; of an empty group, the intact losses
+    random_masked: Float[np.ndarray, "replacement group draw"]  # L_mask with as many other heads ablated; NaN: no group
+
+
+def measure_group_ablation(
+    run: "Run", step: int | str = "final", matrices: int = 256, draws: int = 16, seed: int = 0
+) -> GroupAblation:
+    """L, L_obs and L_mask with all row heads, all column heads, and both ablated, and L_mask with random others.
+
+    Where the other heads are fewer than the group, all of them are ablated. Raises `CheckpointError` for a step without
+    a checkpoint.
+    """
+    at = run.resolve(step)
+    model, batch = load(run, at), held_out(run, matrices, seed)
+    labels = mean_attention(model, batch, at).label
+    groups = [np.isin(labels, kinds) for kinds in GROUPS.values()]
+    random = generator(seed, HELD_OUT, 4)
+    others = [_drawn(~chosen, int(chosen.sum()), draws, random) for chosen in groups]
+
+    def ablated(heads: list[Head], replacement: str) -> Losses:
+        return losses(predict_ablated(model, batch.tokens, heads, replacement), batch)
+
+    def masked(heads: list[Head] | None, replacement: str) -> float:
+        return float("nan") if heads is None else float(ablated(heads, replacement).loss_masked.mean)
+
+    names = all_heads(model)
+    return GroupAblation(
+        at,
+        plateau(run),
+        tuple(GROUPS),
+        labels,
+        np.stack(groups),
+        losses(predict(model, batch.tokens), batch),
+        stack([stack([ablated(_of(names, chosen), way) for chosen in groups]) for way in REPLACEMENTS]),
+        np.array([[[masked(drawn, way) for drawn in each] for each in others] for way in REPLACEMENTS]),
+    )
+
+
+def _of(names: list[Head], chosen: Bool[np.ndarray, "layer head"]) -> list[Head]:
+    return [head for head in names if chosen[head]]
+
+
+def _drawn(
+    allowed: Bool[np.ndarray, "layer head"], count: int, draws: int, random: torch.Generator
+) -> list[list[Head] | None]:
+    """Several sets of `count` of the allowed heads (all, if they are fewer); None for a count of 0."""
+    layers, heads = map(np.ndarray.tolist, np.nonzero(allowed))
+    if not count:
+        return [None] * draws
+    orders = [torch.randperm(len(layers), generator=random)[:count].tolist() for _ in range(draws)]
+    return [[(layers[at], heads[at]) for at in order] for order in orders]

@@ -1,0 +1,92 @@
+"""The loss plateau of a task of sequences: what was measured in the course of its training (the follow-up paper,
+arXiv 2506.13688)."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from abruptlab.errors import RunError
+from abruptlab.experiments.losses import Curves, measure_curves
+from abruptlab.experiments.progress import uniform_attention
+from abruptlab.experiments.result import Outlined
+from abruptlab.task.held_out import held_out_of
+
+if TYPE_CHECKING:
+    from abruptlab.run.run import Run
+
+HALF = 0.5  # of the tokens of the answer: learnt
+RISE = (0.1, 0.9)  # of the way of the accuracy from its first to its last value: the rise
+EXAMPLES = 1024  # for what is known of the task without a model
+
+
+@dataclass(frozen=True)
+class Plateau(Outlined):
+    """A run's measures beside its losses; `time` are the steps at which they were taken."""
+
+    curves: Curves
+    step: Int[np.ndarray, " time"]
+    accuracy: Float[np.ndarray, " time"]  # share of the written tokens that are right
+    whole: Float[np.ndarray, " time"]  # share of the answers that are right from end to end
+    places: Float[np.ndarray, "time place"]  # accuracy of each place
+    repetition: Float[np.ndarray, " time"]  # share of equal neighbours in what is written
+    collapse: Float[np.ndarray, " time"]  # mean cosine similarity of the last layer's outputs at two answer places
+    attention: Float[np.ndarray, " time"]  # share of the attention on what the answer needs
+    repetition_of_truth: float  # in the true answers
+    uniform: float  # attention progress of attending to all places alike
+
+    @property
+    def learnt(self) -> float:
+        """The first step with half of the tokens right; inf if there is none."""
+        return first_step(self.step, self.accuracy, HALF)
+
+    @property
+    def rise(self) -> tuple[float, float]:
+        """The steps between which the accuracy goes from a tenth to nine tenths of its way."""
+        return rise(self.step, self.accuracy)
+
+    def on_plateau(self, values: Float[np.ndarray, "time *place"]) -> Float[np.ndarray, "*place"]:
+        """The median of a measure over the last half of the steps before the onset of the drop.
+
+        Raises `RunError` for a run without a drop.
+        """
+        if self.curves.drop is None:
+            raise RunError("the run has no drop")
+        onset = self.curves.drop.onset
+        return np.asarray(np.median(values[(self.step >= onset / 2) & (self.step < onset)], 0))
+
+    def at(self, step: int, values: Float[np.ndarray, " time"]) -> float:
+        """A measure at a step, between those at which it was taken on a straight line."""
+        return float(np.interp(step, self.step, values))
+
+
+def measure_plateau(run: "Run") -> Plateau:
+    """What was measured during the training of a run. Nothing is computed anew.
+
+    Raises `RunError` if nothing was (`training.measure_every`), or the run has made no step yet.
+    """
+    curves, measures, task = measure_curves(run), run.measures, run.config.task
+    if not len(measures["step"]):
+        raise RunError(f"{run.folder} has no measures: expected training.measure_every above 0")
+    batch = held_out_of(task, EXAMPLES)
+    answers = batch.tokens[:, run.objective.answer :]
+    return Plateau(
+        curves=curves,
+        **measures,
+        repetition_of_truth=float((answers[:, 1:] == answers[:, :-1]).float().mean()),
+        uniform=float(uniform_attention(batch, run.objective)),
+    )
+
+
+def first_step(steps: Int[np.ndarray, " time"], values: Float[np.ndarray, " time"], level: float) -> float:
+    """The first step with at least that value; inf if there is none."""
+    there = values >= level
+    return float(steps[there.argmax()]) if there.any() else np.inf
+
+
+def rise(steps: Int[np.ndarray, " time"], values: Float[np.ndarray, " time"]) -> tuple[float, float]:
+    """The first steps at which values have covered the two shares of `RISE` of their way from the first to the last."""
+    way = values[-1] - values[0]
+    start, stop = (first_step(steps, (values - values[0]) * np.sign(way), share * abs(way)) for share in RISE)
+    return start, stop

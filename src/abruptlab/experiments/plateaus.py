@@ -1,0 +1,98 @@
+"""Plateaus side by side: the runs of one family of a sweep over a task of sequences (the follow-up paper, arXiv
+2506.13688)."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+
+from abruptlab.errors import RunError
+from abruptlab.experiments.plateau import Plateau, measure_plateau
+from abruptlab.experiments.result import Outlined
+
+if TYPE_CHECKING:
+    from abruptlab.sweep.file import Sweep
+
+POINTS = 200  # of a curve
+
+
+@dataclass(frozen=True)
+class Plateaus(Outlined):
+    """The finished runs of a family: a row a label, a column a run; NaN where a label has fewer."""
+
+    labels: Shaped[np.ndarray, " label"]
+    planned: Int[np.ndarray, " label"]  # runs that the sweep has, finished or not
+    seed: Float[np.ndarray, "label run"]
+    steps: Float[np.ndarray, " label"]  # of a run
+    step: Float[np.ndarray, "label point"]
+    accuracy: Float[np.ndarray, "label run point"]  # share of the written tokens that are right
+    loss_answer: Float[np.ndarray, "label run point"]  # running mean, nats a token
+    learnt: Float[np.ndarray, "label run"]  # first step with half of the tokens right; inf if there is none
+    before: Float[np.ndarray, "label run"]  # steps before the accuracy has covered a tenth of its rise
+    rise: Float[np.ndarray, "label run"]  # steps from there to nine tenths
+    repetition: Float[np.ndarray, "label run"]  # the largest repetition bias on the way to `learnt`
+    collapse: Float[np.ndarray, "label run"]  # the largest representation collapse
+
+    def by_seed(self, quantity: str, label: str) -> dict[int, float]:
+        """A quantity of the finished runs with a label; a step that did not come is the last one.
+
+        Raises `RunError` if the family has no such label.
+        """
+        rows = np.flatnonzero(self.labels == label)
+        if not len(rows):
+            raise RunError(f"the sweep has no runs {label!r}")
+        [row] = rows
+        known = np.isfinite(self.seed[row])
+        values = np.minimum(getattr(self, quantity)[row], self.steps[row] if quantity == "learnt" else np.inf)
+        return {int(seed): float(value) for seed, value in zip(self.seed[row][known], values[known], strict=True)}
+
+
+def measure_plateaus(sweep: "Sweep", family: str) -> Plateaus:
+    """What was measured in the trainings of the finished runs of a family.
+
+    Raises `ConfigError` for a family that the sweep does not have and `RunError` if none of its runs is finished, or
+    one of them has no measures.
+    """
+    found = {
+        label: [(run.config.seed, measure_plateau(run)) for run in runs] for label, runs in sweep.runs(family).items()
+    }
+    if not any(found.values()):
+        raise RunError(f"{sweep.folder}: no run of the family {family!r} is finished")
+    planned = Counter(point.label for point in sweep.points if point.family == family)
+    shape = len(found), max(planned.values())
+    seed, learnt, before, rises, repetition, collapse = (np.full(shape, np.nan) for _ in range(6))
+    step = np.full((shape[0], POINTS), np.nan)
+    accuracy, loss = np.full((*shape, POINTS), np.nan), np.full((*shape, POINTS), np.nan)
+    steps = np.full(shape[0], np.nan)
+    for row, of_label in enumerate(found.values()):
+        for column, (of_seed, plateau) in enumerate(of_label):
+            at = row, column
+            steps[row] = plateau.step[-1]
+            step[row] = np.linspace(0, plateau.step[-1], POINTS)
+            seed[at], learnt[at] = of_seed, plateau.learnt
+            start, stop = plateau.rise
+            before[at], rises[at] = start, stop - start
+            accuracy[at] = np.interp(step[row], plateau.step, plateau.accuracy)
+            loss[at] = np.interp(step[row], plateau.curves.step, plateau.curves.smooth[plateau.curves.falling])
+            repetition[at], collapse[at] = (_largest(plateau, name) for name in ("repetition", "collapse"))
+    return Plateaus(
+        labels=np.array([*found]),
+        planned=np.array([planned[label] for label in found]),
+        seed=seed,
+        steps=steps,
+        step=step,
+        accuracy=accuracy,
+        loss_answer=loss,
+        learnt=learnt,
+        before=before,
+        rise=rises,
+        repetition=repetition,
+        collapse=collapse,
+    )
+
+
+def _largest(plateau: Plateau, name: str) -> float:
+    """The largest value until the task is half learnt."""
+    return float(getattr(plateau, name)[plateau.step <= plateau.learnt].max())

@@ -1,0 +1,50 @@
+"""Regularised nuclear-norm minimisation over its penalty (a table of the appendix)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from abruptlab.baselines.nuclear import RegularisedNuclearNorm
+from abruptlab.experiments.evaluation import Losses, held_out, incomplete, load, losses, predict, stack
+from abruptlab.experiments.result import Outlined
+
+if TYPE_CHECKING:
+    from abruptlab.run.run import Run
+
+PENALTIES = (0.0005, 0.001, 0.0015, 0.00175, 0.002, 0.005, 0.01)  # the paper's
+
+
+@dataclass(frozen=True)
+class Regularised(Outlined):
+    """The minimisers of (1/|Ω|)·‖P_Ω(Z − X)‖² + λ‖Z‖_* for several λ, and BERT, on the same matrices."""
+
+    step: int
+    penalty: Float[np.ndarray, " penalty"]  # λ
+    method: Losses  # [penalty]; observed entries as the minimiser has them
+    bert: Losses
+
+
+def measure_regularised(
+    run: "Run",
+    step: int | str = "final",
+    penalties: Sequence[float] = PENALTIES,
+    matrices: int = 512,
+    seed: int = 0,
+) -> Regularised:
+    """L, L_obs and L_mask of the minimiser for each penalty, and of BERT.
+
+    Raises `CheckpointError` for a step without a checkpoint and `ConfigError` for a negative penalty.
+    """
+    at, batch = run.resolve(step), held_out(run, matrices, seed)
+    given = incomplete(batch)
+    estimates = [torch.from_numpy(RegularisedNuclearNorm(penalty).estimate(given)).flatten(1) for penalty in penalties]
+    return Regularised(
+        at,
+        np.array(penalties),
+        stack([losses(estimate, batch) for estimate in estimates]),
+        losses(predict(load(run, at), batch.tokens), batch),
+    )

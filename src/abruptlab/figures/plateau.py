@@ -1,0 +1,107 @@
+"""The loss plateau of a task of sequences: one run, and variants side by side."""
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from abruptlab.experiments.plateau import Plateau
+from abruptlab.experiments.plateaus import Plateaus
+from abruptlab.figures.style import (
+    DROP,
+    LOSS,
+    MASKED,
+    OBSERVED,
+    PURPLE,
+    REFERENCE,
+    curve_colour,
+    new_figure,
+    paper_style,
+)
+
+DARK = 0.88  # of the colour map: its yellow end is too pale for lines
+DASHES = (4, 3)
+
+
+@paper_style()
+def draw_plateau(plateau: Plateau) -> Figure:
+    """Loss, accuracy, repetition bias with collapse, and attention progress over the steps."""
+    figure = new_figure(4.0)
+    (loss, accuracy), (inside, attention) = figure.subplots(2, 2, sharex=True)
+    curves, last = plateau.curves, plateau.step[-1]
+    colour = curve_colour(str(curves.name[curves.falling]))
+    loss.plot(curves.step, curves.value[curves.falling], color=colour, alpha=0.25, linewidth=0.5)
+    loss.plot(curves.step, curves.smooth[curves.falling], color=colour)
+    if np.isfinite(curves.level):
+        loss.axhline(curves.level, color=REFERENCE, dashes=DASHES, linewidth=0.8)
+    loss.set(ylabel=curves.unit, ylim=(0, None))
+    loss.set_title("loss over the answer", loc="left")
+
+    places = plateau.places.shape[1]
+    for place, of_place in enumerate(colormaps["viridis"](np.linspace(0, DARK, places))):
+        accuracy.plot(plateau.step, plateau.places[:, place], color=of_place, linewidth=0.5, alpha=0.8)
+    accuracy.plot(plateau.step, plateau.accuracy, color=LOSS, label="all tokens")
+    accuracy.plot(plateau.step, plateau.whole, color=LOSS, dashes=(1, 1), label="whole answers")
+    accuracy.set(ylabel="written right")
+    accuracy.set_title("accuracy, thin of each place (dark: the first)", loc="left")
+
+    inside.plot(plateau.step, plateau.collapse, color=OBSERVED, label="collapse: cosine similarity")
+    inside.plot(plateau.step, plateau.repetition, color=MASKED, label="repetition: equal neighbours")
+    inside.axhline(plateau.repetition_of_truth, color=MASKED, dashes=DASHES, linewidth=0.8)
+    inside.set(ylabel="cosine; share", xlabel="training step")
+    inside.set_title("repetition bias and representation collapse", loc="left")
+
+    attention.plot(plateau.step, plateau.attention, color=PURPLE)
+    attention.axhline(plateau.uniform, color=PURPLE, dashes=DASHES, linewidth=0.8)
+    attention.set(ylabel="share of the attention", xlabel="training step")
+    attention.set_title("attention progress", loc="left")
+
+    for axes in (accuracy, inside, attention):
+        axes.set_ylim(min(0, axes.get_ylim()[0]), 1.03)
+    for axes in (accuracy, attention):
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+    accuracy.legend(frameon=False, loc="best")
+    inside.legend(frameon=False, loc="best")
+    for axes in (loss, accuracy, inside, attention):
+        axes.set(xlim=(0, last))
+        if curves.drop is not None:
+            end = last if curves.drop.end is None else curves.drop.end
+            axes.axvspan(curves.drop.onset, end, color=DROP, alpha=0.35, linewidth=0, zorder=0)
+    return figure
+
+
+@paper_style()
+def draw_plateaus(plateaus: Plateaus) -> Figure:
+    """The accuracy of every variant over the steps, and when half of it is learnt."""
+    rows = len(plateaus.labels)
+    figure = new_figure(max(2.3, 0.9 + 0.28 * rows))
+    curves, learnt = figure.subplots(1, 2, sharex=True, width_ratios=(1.25, 1))
+    colours = colormaps["viridis"](np.linspace(0, DARK, rows))
+    for row, colour in enumerate(colours):
+        curves.plot(plateaus.step[row], plateaus.accuracy[row].T, color=colour, linewidth=0.5, alpha=0.7)
+        if np.isfinite(plateaus.seed[row]).any():
+            median = np.nanmedian(plateaus.accuracy[row], 0)
+            curves.plot(plateaus.step[row], median, color=colour, label=str(plateaus.labels[row]))
+        _draw_learnt(learnt, plateaus, row, colour)
+    curves.set(
+        xlim=(0, np.nanmax(plateaus.steps)), ylim=(0, 1.03), xlabel="training step", ylabel="tokens written right"
+    )
+    curves.yaxis.set_major_formatter(PercentFormatter(1))
+    curves.xaxis.set_major_locator(MaxNLocator(5))
+    learnt.set(ylim=(rows - 0.5, -0.5), xlabel="half of the tokens right, step")
+    learnt.set_yticks(range(rows), [str(label) for label in plateaus.labels])
+    learnt.tick_params(axis="y", length=0)
+    return figure
+
+
+def _draw_learnt(axes: Axes, plateaus: Plateaus, row: int, colour: np.ndarray) -> None:
+    """A dot a seed; an open one at the last step where it did not come."""
+    known = np.isfinite(plateaus.seed[row])
+    steps, last = plateaus.learnt[row][known], plateaus.steps[row]
+    for step in steps:
+        came = np.isfinite(step)
+        face = colour if came else "white"
+        axes.plot(step if came else last, row, "o", color=colour, markerfacecolor=face, markersize=3.5, clip_on=False)
+    if len(steps):
+        axes.plot(np.median(np.minimum(steps, last)), row, "|", color=colour, markersize=11)

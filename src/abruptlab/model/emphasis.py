@@ -1,0 +1,41 @@
+"""Multiplying the attention to what is needed: the causal test of the follow-up paper (arXiv 2506.13688)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from abruptlab.model import sites
+from abruptlab.model.build import Model
+
+if TYPE_CHECKING:
+    from abruptlab.task.base import Objective
+    from abruptlab.task.examples import Examples
+
+
+@contextmanager
+def emphasised(model: Model, objective: "Objective", batch: "Examples", factor: float) -> Iterator[None]:
+    """Inside the block, in passes of `model` through `batch`, every head's attention to the useful keys of a query
+    (`Objective.useful`) is multiplied by `factor`; what of it is softmax is then normalised again.
+
+    The passes may go through the places in pieces (`Decoder.new_past`), but through all examples at once. Nothing in
+    them is compiled.
+    """
+    if factor == 1:
+        yield
+        return
+    useful = objective.useful(batch)[:, None]
+    factors = torch.ones(useful.shape, device=useful.device).masked_fill_(useful, factor)
+    normalised = model.config.attention == "softmax"
+
+    def change(pattern: Float[Tensor, "example head query key"]) -> Float[Tensor, "example head query key"]:
+        queries, keys = pattern.shape[2:]  # the queries are the last of the places so far
+        pattern = pattern * factors[:, :, keys - queries : keys, :keys].to(pattern.dtype)
+        return pattern / pattern.sum(-1, keepdim=True) if normalised else pattern
+
+    names = [f"blocks.{layer}.attn.pattern" for layer in range(model.config.layers)]
+    with torch.compiler.set_stance("force_eager"), sites.replace(model, dict.fromkeys(names, change)):
+        yield

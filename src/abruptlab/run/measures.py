@@ -1,0 +1,80 @@
+"""The file of a run's measures: a JSON object a line, for each step at which they were taken (`training.measures`).
+
+They can be taken again from the same weights, so that a resumed run writes those after its checkpoint anew.
+"""
+
+import json
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from abruptlab.errors import RunError
+from abruptlab.system.files import write_atomically
+
+MEASURES = (
+    "accuracy",  # share of the answer's tokens that are right, written by the model from the prompt
+    "whole",  # share of the answers that are right from end to end
+    "repetition",  # share of neighbours in what it writes that are the same token
+    "collapse",  # mean cosine similarity of the last layer's outputs at two places of the true answer
+    "attention",  # share of the attention, over all heads, of the answer's queries that is on what they need
+)
+PLACES = "places"  # beside them, the accuracy of each place of the answer
+
+Row = dict[str, Any]  # the step, a number for each of MEASURES, a list of them for PLACES
+
+
+def read_measures(path: Path) -> list[Row]:
+    """The rows of a file, without half a line at its end; a missing one has none.
+
+    Raises `RunError`, naming the line, if it is damaged, or cannot be read.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror or error}") from None
+    rows: list[Row] = []
+    for number, line in enumerate(lines, 1):
+        row = _row(line)
+        if row is None or (rows and row["step"] <= rows[-1]["step"]):
+            raise RunError(f"{path} is damaged: line {number}: expected the measures of a later step")
+        rows.append(row)
+    return rows
+
+
+def append_measures(path: Path, rows: Iterable[tuple[int, Float[np.ndarray, " value"]]]) -> None:
+    """Append rows: a step, and the values of MEASURES and after them of PLACES. Raises `OSError`."""
+    with path.open("ab") as file:
+        file.write(b"".join(_line(step, values) for step, values in rows))
+
+
+def keep_measures_before(path: Path, step: int) -> None:
+    """Forget the rows from `step` on. Raises `RunError` for a damaged file and `OSError`."""
+    rows = read_measures(path)
+    if path.exists():
+        write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows if row["step"] < step))
+
+
+def _line(step: int, values: Float[np.ndarray, " value"]) -> bytes:
+    # a 32-bit float's shortest text loses nothing, so equal files mean equal bits
+    known = [float(str(value)) if math.isfinite(value) else None for value in values.astype(np.float32)]
+    row = {"step": step, **dict(zip(MEASURES, known, strict=False)), PLACES: known[len(MEASURES) :]}
+    return json.dumps(row).encode() + b"\n"
+
+
+def _row(line: bytes) -> Row | None:
+    """A line as a row; None if it is none."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    numbers = (int, float, type(None))
+    if not isinstance(row, dict) or not isinstance(row.get("step"), int) or not isinstance(row.get(PLACES), list):
+        return None
+    values = [*(row.get(name, "") for name in MEASURES), *row[PLACES]]
+    return row if all(isinstance(value, numbers) for value in values) else None

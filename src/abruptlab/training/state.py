@@ -1,0 +1,45 @@
+"""What training changes, and what it starts from."""
+
+from dataclasses import dataclass
+
+import torch
+
+from abruptlab.config import RunConfig
+from abruptlab.model.build import Model, new_model
+from abruptlab.model.groups import parameters_of, transplant
+from abruptlab.run.pretrained import find_run
+from abruptlab.task.counter import generator
+from abruptlab.training.optimizers import build_optimizers
+
+
+@dataclass
+class TrainingState:
+    """All that a training step changes."""
+
+    model: Model
+    optimizers: list[torch.optim.Optimizer]
+    step: int = 0  # updates made
+
+
+def initial_state(config: RunConfig, device: torch.device | str = "cpu") -> TrainingState:
+    """The state at step 0. Raises as `initial_model` does."""
+    model = initial_model(config, device)
+    return TrainingState(model, build_optimizers(config.training, model))
+
+
+def initial_model(config: RunConfig, device: torch.device | str = "cpu") -> Model:
+    """The run's model at step 0. The weights are drawn on the CPU: every device starts from the same ones.
+
+    Raises `RunError`, `CheckpointError` or `ConfigError` for a `start` whose run, checkpoint or sizes are not there.
+    """
+    model = new_model(config)
+    model.initialise(generator(config.seed, 2))
+    start = config.start
+    every, trained = dict(model.named_parameters()).keys(), parameters_of(model, start.trained).keys()
+    if start.run:
+        step = int(start.step) if start.step.isdecimal() else start.step
+        taken = parameters_of(model, start.taken).keys() if start.taken else every - trained
+        transplant(model, find_run(start.run).load(step), taken)
+    for name in parameters_of(model, start.frozen).keys() | (every - trained if trained else set()):
+        model.get_parameter(name).requires_grad_(False)
+    return model.to(device)

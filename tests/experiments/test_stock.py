@@ -1,0 +1,169 @@
+"""Each quantity against a second, plain computation on the exported stock BertModel."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from abruptlab.experiments.ablation import predict_ablated
+from abruptlab.experiments.attention import mean_attention
+from abruptlab.experiments.evaluation import held_out
+from abruptlab.experiments.patching import Patch, negated, predict_patched
+from abruptlab.experiments.permutation import permute
+from abruptlab.experiments.probes import probe
+from abruptlab.experiments.switching import switch
+from abruptlab.model.collapse import mean_cosine
+from abruptlab.model.huggingface import to_huggingface
+from abruptlab.run.pretrained import load_pretrained, pretrained_run
+
+pytest.importorskip("transformers")
+RUN = pretrained_run("pocket")
+BATCH = held_out(RUN, 24)
+LAYERS, HEADS, PLACES = 4, 8, 16
+CLOSE: dict[str, Any] = {"atol": 1e-5, "rtol": 1e-4}
+
+
+class Stock:
+    """The stock model of a checkpoint, with the plainest of hooks."""
+
+    def __init__(self, step: int | str = "final") -> None:
+        stock = to_huggingface(load_pretrained("pocket", step))
+        self.bert, self.readout = stock.bert, stock.classifier
+        self.bert.config._attn_implementation = "eager"
+        self.bert.eval()
+
+    def __call__(self, tokens: Tensor = BATCH.tokens) -> Tensor:
+        with torch.no_grad():
+            return self.readout(self.bert(tokens).last_hidden_state).squeeze(-1)
+
+    def states(self) -> list[Tensor]:
+        with torch.no_grad():
+            return list(self.bert(BATCH.tokens, output_hidden_states=True).hidden_states)
+
+    def patterns(self) -> list[Tensor]:
+        with torch.no_grad():
+            return list(self.bert(BATCH.tokens, output_attentions=True).attentions)
+
+    def attention(self, layer: int) -> Any:
+        """The self-attention of a layer."""
+        layers: Any = self.bert.encoder.layer
+        return layers[layer].attention.self
+
+    def replacing_z(self, layer: int, new: Callable[[Tensor, Tensor], Tensor], tokens: Tensor) -> Tensor:
+        """The predictions with the heads' outputs of a layer (its input, they) replaced."""
+        module = self.attention(layer)
+
+        def hook(_module: object, inputs: tuple, output: tuple) -> tuple:
+            return (new(inputs[0], output[0]), *output[1:])
+
+        handle = module.register_forward_hook(hook)
+        try:
+            return self(tokens)
+        finally:
+            handle.remove()
+
+
+def by_head(z: Tensor) -> Tensor:
+    return z.unflatten(-1, (HEADS, -1))
+
+
+def test_predictions_and_attention_maps() -> None:
+    stock, model = Stock(), load_pretrained("pocket")
+    with torch.no_grad():
+        torch.testing.assert_close(model(BATCH.tokens), stock(), **CLOSE)
+    maps = torch.stack([pattern.mean(0) for pattern in stock.patterns()])
+    np.testing.assert_allclose(mean_attention(model, BATCH, 0).maps, maps, atol=1e-5)
+
+
+@pytest.mark.parametrize("replacement", ["uniform", "mean", "zero"])
+@pytest.mark.parametrize("layer", [0, 2])
+def test_ablation_of_single_heads(replacement: str, layer: int) -> None:
+    stock, model = Stock(), load_pretrained("pocket")
+    for head in (0, 5):
+        pattern = stock.patterns()[layer][:, head]
+        constant = {
+            "uniform": torch.full((PLACES, PLACES), 1 / PLACES),
+            "mean": pattern.mean(0),
+            "zero": torch.zeros(PLACES, PLACES),
+        }[replacement]
+
+        def ablated(entering: Tensor, z: Tensor, head: int = head, constant: Tensor = constant) -> Tensor:
+            value = by_head(stock.attention(layer).value(entering))
+            z = by_head(z).clone()
+            z[:, :, head] = constant @ value[:, :, head]
+            return z.flatten(2)
+
+        expected = stock.replacing_z(layer, ablated, BATCH.tokens)
+        torch.testing.assert_close(
+            predict_ablated(model, BATCH.tokens, [(layer, head)], replacement), expected, **CLOSE
+        )
+
+
+def test_patching_of_a_layer_s_heads() -> None:
+    stock, model, opposite = Stock(), load_pretrained("pocket"), negated(RUN, BATCH)
+    for layer in range(LAYERS):
+        clean: list[Tensor] = []
+
+        def keep(_entering: Tensor, z: Tensor, clean: list[Tensor] = clean) -> Tensor:
+            clean.append(z)
+            return z
+
+        stock.replacing_z(layer, keep, BATCH.tokens)
+        expected = stock.replacing_z(layer, lambda _entering, _z, clean=clean: clean[0], opposite.tokens)
+        [patched] = predict_patched(model, BATCH.tokens, opposite.tokens, [[Patch(f"blocks.{layer}.attn.z")]])
+        torch.testing.assert_close(patched, expected, **CLOSE)
+
+
+@pytest.mark.parametrize(
+    ("group", "theirs"),
+    [
+        ("attention-qkv", lambda name: any(part in name for part in ("self.query", "self.key", "self.value"))),
+        ("not-attention", lambda name: "attention" not in name),
+    ],
+)
+def test_switching_by_the_names_of_the_public_code(group: str, theirs: Callable[[str], bool]) -> None:
+    into, source = Stock("final"), Stock("before-drop")
+    new = source.bert.state_dict()
+    into.bert.load_state_dict(
+        {name: new[name] if theirs(name) else old for name, old in into.bert.state_dict().items()}
+    )
+    if theirs("read_out.weight"):
+        into.readout.load_state_dict(source.readout.state_dict())
+    switched = switch(load_pretrained("pocket"), load_pretrained("pocket", "before-drop"), [group])
+    with torch.no_grad():
+        torch.testing.assert_close(switched(BATCH.tokens), into(), **CLOSE)
+
+
+def test_permuted_positions() -> None:
+    stock, order = Stock(), torch.randperm(PLACES, generator=torch.Generator().manual_seed(0))
+    table = stock.bert.embeddings.position_embeddings.weight
+    with torch.no_grad():
+        table[:] = table[order].clone()
+        expected = stock()
+        torch.testing.assert_close(permute(load_pretrained("pocket"), order)(BATCH.tokens), expected, **CLOSE)
+
+
+def test_collapse_is_the_cosine_of_all_pairs() -> None:
+    states = Stock().states()[-1]
+    pairs = [
+        torch.cosine_similarity(states[:, a], states[:, b], dim=-1)
+        for a in range(PLACES)
+        for b in range(PLACES)
+        if a != b
+    ]
+    torch.testing.assert_close(mean_cosine(states), torch.stack(pairs).mean(0).double(), atol=1e-5, rtol=1e-4)
+
+
+def test_the_row_probe_is_least_squares_on_the_stock_states() -> None:
+    training, test = BATCH[8:], BATCH[:8]
+    found = probe(load_pretrained("pocket"), training, test)["row"]
+    for site, states in enumerate(Stock().states()):
+        rows = (BATCH.values * BATCH.observed).unflatten(1, (4, 4)).repeat_interleave(4, 1)
+        solution = np.linalg.lstsq(
+            states[8:].flatten(0, 1).double().numpy(), rows[8:].flatten(0, 1).double().numpy(), rcond=1e-8
+        )[0]
+        error = ((states[:8].double().numpy() @ solution - rows[:8].double().numpy()) ** 2).mean()
+        assert found.mse.mean[site, 0] == pytest.approx(error, rel=2e-2)

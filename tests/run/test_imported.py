@@ -1,0 +1,106 @@
+"""Other people's checkpoints as a run: made of our own, with what theirs have otherwise."""
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+
+from abruptlab.errors import CheckpointError, ConfigError, RunError
+from abruptlab.model.encoder import Encoder
+from abruptlab.model.huggingface import save_pretrained
+from abruptlab.paper import Findings, judge
+from abruptlab.paper.catalogue import CLAIMS
+from abruptlab.run.imported import import_run
+from abruptlab.run.pretrained import pretrained_run
+from abruptlab.run.run import Run
+from tests.model.test_huggingface import authors_checkpoint
+
+TASK = pretrained_run("pocket").config.matrices
+
+
+@pytest.fixture(scope="module")
+def ours() -> Run:
+    return pretrained_run("pocket")
+
+
+def with_more_positions(model: Encoder, positions: int = 512) -> Encoder:
+    """The same model with a table as long as theirs, of which all but the first rows were never trained."""
+    larger = Encoder(model.config, model.token_embedding.num_embeddings, positions)
+    weights, trained = model.state_dict(), model.position_embedding.weight
+    table = torch.randn(positions, model.config.width)
+    table[: len(trained)] = trained.detach()
+    larger.load_state_dict(weights | {"position_embedding.weight": table})
+    return larger
+
+
+def written(folder: Path, run: Run, *steps: int) -> list[Path]:
+    paths = []
+    for step in steps:
+        checkpoint = authors_checkpoint(with_more_positions(run.load_encoder(step))) | {"epoch": step - 1}
+        paths.append(folder / f"checkpoint_{step}.tar")
+        torch.save(checkpoint, paths[-1])
+    return paths
+
+
+def test_the_authors_checkpoints_are_a_run(ours: Run, tmp_path: Path) -> None:
+    files = written(tmp_path, ours, 8000, 2000, 512)
+    run = import_run(files, tmp_path / "run", TASK, milestones={"before-drop": 2000})
+    assert run.steps == [512, 2000, 8000]
+    assert run.config.model.heads == 8  # tried out: the file does not say
+    assert run.config.task == TASK
+    assert run.milestones == {"start": 512, "before-drop": 2000, "final": 8000}
+    batch = torch.randint(1, 200, (3, 16))
+    for step in run.steps:
+        torch.testing.assert_close(run.load_encoder(step)(batch), ours.load_encoder(step)(batch))
+    assert run.drop is None
+    names = ("row-heads", "copies-values-middle", "ablation-restores", "copying")
+    verdicts = {v.id: v for v in judge(Findings(run, matrices=32), {name: CLAIMS[name] for name in names})}
+    assert verdicts["row-heads"].outcome == "holds"
+    assert all(verdicts[name].judged for name in names[:3])
+    assert verdicts["copying"].notes == ("the run has no losses of its training",)
+
+
+def test_with_their_losses_the_drop_is_found(ours: Run, tmp_path: Path) -> None:
+    path = tmp_path / "losses.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["step", "loss", "loss_observed", "loss_masked"])
+        names = ("step", "loss", "loss_observed", "loss_masked")
+        writer.writerows(zip(*(ours.metrics[name] for name in names), strict=True))
+    run = import_run(written(tmp_path, ours, 2000, 8000), tmp_path / "run", TASK, losses_file=path)
+    assert run.drop == ours.drop
+    [verdict] = judge(Findings(run), {"copying": CLAIMS["copying"]})
+    assert verdict.outcome == "holds"
+
+
+def test_folders_of_hugging_face_berts_say_their_heads(ours: Run, tmp_path: Path) -> None:
+    for step in (2000, 8000):
+        save_pretrained(ours.load_encoder(step), tmp_path / f"bert-{step}")
+    run = import_run([tmp_path / "bert-8000", tmp_path / "bert-2000"], tmp_path / "run", TASK)
+    assert (run.steps, run.config.model.heads) == ([2000, 8000], 8)
+
+
+def test_what_cannot_be_told_is_asked_for_and_nothing_is_left(ours: Run, tmp_path: Path) -> None:
+    plateau, final = written(tmp_path, ours, 2000, 8000)
+    out = tmp_path / "run"
+    with pytest.raises(ConfigError, match="does not say how many heads it has, and its errors do not tell"):
+        import_run([plateau], out, TASK)
+    with pytest.raises(ConfigError, match="before-drop: expected one of the steps 8000, got 3"):
+        import_run([final], out, TASK, milestones={"before-drop": 3})
+    with pytest.raises(CheckpointError, match="width"):
+        import_run([final], out, TASK, heads=7)
+    with pytest.raises(ConfigError, match="steps: expected one for each of the 2 files, got 1"):
+        import_run([plateau, final], out, TASK, steps=[1])
+    bad = tmp_path / "losses.csv"
+    bad.write_text("step,loss\n1,2\n")
+    with pytest.raises(RunError, match="found no loss_observed, loss_masked"):
+        import_run([final], out, TASK, losses_file=bad)
+    nameless = final.rename(tmp_path / "model.tar")
+    torch.save({"model": authors_checkpoint(ours.load_encoder(8000))["model"]}, nameless)
+    with pytest.raises(ConfigError, match=r"model\.tar does not say its step: expected --steps"):
+        import_run([nameless], out, TASK)
+    assert not out.exists()
+    assert import_run([nameless], out, TASK, steps=[8000]).steps == [8000]
+    with pytest.raises(RunError, match="is there already"):
+        import_run([nameless], out, TASK, steps=[8000])
