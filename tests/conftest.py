@@ -21,6 +21,13 @@ settings.register_profile("abruptlab", deadline=None, max_examples=50)
 settings.load_profile("abruptlab")
 torch.set_num_threads(1)  # threads cost more than they give at this size
 
+
+@pytest.fixture(autouse=True)
+def keep_priority(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`watch` gives way to what it watches, which the tests after it should not."""
+    monkeypatch.setattr("os.nice", lambda by: by)
+
+
 SMALL = ModelConfig(layers=2, heads=4, width=32, mlp_width=64)
 
 

@@ -191,7 +191,6 @@ def test_the_command_to_go_on_names_the_folder(tmp_path: Path, monkeypatch: pyte
 )
 def test_a_name_too_long_is_one_line(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("os.nice", lambda by: by)  # `watch` gives way, which these tests should not
     status, said = abruptlab(*[word.replace("LONG", 300 * "x") for word in words])
     assert (status, said.count("\n")) == (1, 0)
     assert "File name too long" in said or "neither" in said

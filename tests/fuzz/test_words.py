@@ -24,7 +24,6 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_random_command_lines(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(room)
-    monkeypatch.setattr("os.nice", lambda by: by)
     monkeypatch.setattr("abruptlab.figures.save.render", lambda figure, ending: b"drawn")  # which takes seconds
     tally, before = Tally("command lines"), tree(room)
     for seed in range(COUNT):
