@@ -78,6 +78,7 @@ def test_ratios_are_within_a_round(config: RunConfig) -> None:
     assert result.overhead().median == pytest.approx(0.1)
 
 
+@pytest.mark.timeout(900)  # a minute on an idle machine, several on a busy one
 def test_whole_benchmark(config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train_step, "STRETCH_S", 0.01)
     monkeypatch.setattr(train_step, "size", lambda name: replace(config, name=name))  # goals go by name

@@ -181,7 +181,7 @@ def test_a_decoder_s_run_from_training_to_claims(tmp_path: Path, capsys: pytest.
     small = ["--steps", "4", "--batch", "4", "--width", "16", "--mlp-width", "32"]
     assert abruptlab("reproduce", "gpt-laptop", "--out", run, *small) == (0, "")
     shown = capsys.readouterr()
-    assert re.search(r"step 4/4 100% 0:00:00 left  loss [\d.]+ L_obs [\d.e+]+ L_mask [\d.]+", shown.err)
+    assert re.search(r"step 4/4 100% 0:00:00 left  loss [\d.]+ L_prompt [\d.]+ L_obs [\d.e+]+ L_mask [\d.]+", shown.err)
     for name in FIGURES:
         assert (f"figure {name}: {run}" in shown.out) == (name in ("11", "12"))
     assert re.search(r"figure 4: not from this run: this needs an encoder, and the run's model is a decoder", shown.out)
@@ -231,7 +231,7 @@ def test_switching_everything_gives_the_other_model(capsys: pytest.CaptureFixtur
         (["train", "smoke", "--rank", "9"], "rank: expected 1 to 3"),
         (["train", "smoke", "--heads", "3"], r"width: expected a multiple of heads \(3\), got 16"),
         (["train", "smoke", "--device", "abacus"], "device 'abacus': expected one of"),
-        (["show", "nowhere"], "nowhere is neither a run folder nor a run of the package; there are: laptop"),
+        (["show", "nowhere"], "nowhere is neither a run folder nor a run of the package; there are: base, laptop, pocket"),
         (["figure", "1", "nowhere"], "nowhere is neither a run folder"),
         (["figure", "3.5", "laptop"], r"no figure '3\.5'; there are: 1, 2, matrices"),
         (["table", "7", "laptop"], "no table '7'; there are: 1"),
@@ -335,10 +335,10 @@ def test_claims_on_a_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert abruptlab("claims", tmp_path, "--out", tmp_path / "out") == (0, "")
     verdicts = {verdict["id"]: verdict for verdict in json.loads((tmp_path / "out" / "claims.json").read_text())}
     assert set(verdicts) == {name for name, claim in CLAIMS.items() if claim.sweep == "variants"}
-    assert verdicts["width-too-small"]["holds"] is True
-    assert verdicts["width-suboptimal"]["measured"] == 1
-    assert "no family 'depth'" in verdicts["depth-earlier"]["note"]
-    assert "FAILS" in capsys.readouterr().out
+    assert verdicts["width-too-small"]["within"] == [True]
+    assert verdicts["width-suboptimal"]["numbers"] == [1]
+    assert "no family 'depth'" in verdicts["depth-earlier"]["notes"][0]
+    assert "fails (1 seed)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("words", [["trian"], ["train", "smoke", "--widht", "4"], ["train", "smoke", "--rank", "x"]])

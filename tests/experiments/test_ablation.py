@@ -27,7 +27,7 @@ from abruptlab.paper import Findings
 from abruptlab.run.run import Run
 from abruptlab.task.matrices import Batch
 from tests.handmade import FREE, ROW, SEEN, VALUE, attend, carry, channel, copier, handmade_run, prefer, read_out
-from tests.known import held, number
+from tests.known import held, holds, number
 from tests.synthetic import LEVEL, STEPS, make_metrics
 
 CLAIMED = (
@@ -260,10 +260,27 @@ def test_the_claims_hold_and_fail(tmp_path: Path) -> None:
     loses = handmade_run(tmp_path / "b", {750: gated(), STEPS: copier()}, scaled(2 * LEVEL))
     # `gated` needs its head for copying as well, and all that it needs of it is to look at its own place
     raises, by_mean, by_position, spares, restores, before = judged(gains).values()
-    assert (raises, by_mean, by_position, spares, restores, before) == (True, False, True, False, True, True)
+    assert (raises, by_mean, by_position, spares, restores, before) == (True, False, True, False, False, True)
     raises, by_mean, by_position, spares, restores, before = judged(loses).values()
     assert (raises, by_mean, by_position, spares, before) == (False, False, None, None, False)
     assert restores is not True
+
+
+@pytest.mark.parametrize(("share", "held"), [(0.5, False), (1.0, True), (2.0, False)])
+def test_restored_is_back_at_the_plateau_and_not_elsewhere(tmp_path: Path, share: float, held: bool) -> None:
+    """`gated` without its head predicts what the head gives elsewhere; the plateau lies at 1/share of that rise."""
+    run = handmade_run(tmp_path, {STEPS: gated()})
+    batch = held_out(run, 128)
+    intact, ablated = (
+        float(losses(each, batch).loss_masked.mean)
+        for each in (predict(gated(), batch.tokens), predict_ablated(gated(), batch.tokens, [(1, 0)], "uniform"))
+    )
+    assert ablated > 1.5 * intact
+    (tmp_path / "run").mkdir()
+    run = handmade_run(tmp_path / "run", {STEPS: gated()}, scaled(intact + (ablated - intact) / share))
+    found = Findings(run, matrices=128)
+    assert number("ablation-restores", found) == pytest.approx(share, rel=0.05)
+    assert holds("ablation-restores", found) is held
 
 
 def test_the_figures_draw_what_was_measured(tmp_path: Path) -> None:

@@ -161,10 +161,16 @@ def test_the_claims_fail_where_there_is_none_or_it_was_there_before(tmp_path: Pa
     group_positions(swapped, "row")
     (tmp_path / "other").mkdir()
     run = handmade_run(tmp_path / "other", {750: swapped, STEPS: swapped})
-    verdicts = {verdict.id: verdict.outcome for verdict in judge(Findings(run), CLAIMS)}
-    assert verdicts.pop("positions-with-drop") == "not judged"  # nothing comes that could come with the drop
-    assert verdicts.pop("magnitude-and-sign") == "not judged"  # no component is the magnitude
-    assert set(verdicts.values()) == {"fails"}, verdicts
+    verdicts = {verdict.id: verdict for verdict in judge(Findings(run), CLAIMS)}
+    assert verdicts.pop("positions-with-drop").outcome == "not judged"  # nothing comes that could come with the drop
+    assert verdicts.pop("magnitude-and-sign").outcome == "not judged"  # no component is the magnitude
+    assert {verdict.within for verdict in verdicts.values()} == {(False,)}, verdicts
+    columns = verdicts.pop("columns-cluster")
+    assert columns.numbers[0] is not None
+    assert columns.numbers[0] < 0  # by row, columns are further apart than chance has them
+    assert columns.passing == ("shuffled labels",)  # of so few positions, this one shuffle is nearly the rows
+    assert columns.outcome == "null passes"
+    assert {verdict.outcome for verdict in verdicts.values()} == {"fails"}, verdicts
 
 
 def test_a_noiseless_code_of_rows_and_columns_is_half_of_either() -> None:
@@ -259,7 +265,11 @@ def test_figure_7_draws_what_was_measured(tmp_path: Path) -> None:
         np.testing.assert_array_equal(points(panel), expected)
     assert [coloured_by(panel, found.column) for panel in places] == [True, True, False, False]
     assert [coloured_by(panel, found.row) for panel in places] == [False, False, True, True]
-    assert "silhouette 0.90" in places[0].get_xlabel()
+    # 5² between columns and 0.5² within, as above; by row nothing but what the places' own channels give
+    assert places[0].get_xlabel().startswith("explains 99%\n")
+    for panel, explained in ((places[0], found.positions.by_column), (places[2], found.positions.by_row)):
+        chance = rf"(shuffled {explained.shuffled:.0%} $\pm$ {explained.spread:.0%})"
+        assert panel.get_xlabel() == f"explains {explained.score:.0%}\n{chance}"
 
 
 def test_figures_9_and_10_draw_what_was_measured(tmp_path: Path) -> None:
@@ -275,4 +285,7 @@ def test_figures_9_and_10_draw_what_was_measured(tmp_path: Path) -> None:
         np.testing.assert_array_equal(points(panel), expected)
     assert all(coloured_by(panel, found.column) for panel in places[:2])
     assert all(coloured_by(panel, found.row) for panel in places[2:])
-    assert places[1].get_xlabel() == "silhouette 0.90"
+    assert places[1].get_xlabel() == "explains 99%"
+    by = found.positions.by_column, found.positions.by_row
+    expected = [f"explains {score:.0%}" for explained in by for score in explained.score]
+    assert [panel.get_xlabel() for panel in places] == expected

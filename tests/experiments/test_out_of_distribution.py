@@ -26,15 +26,32 @@ def test_a_copier_predicts_zero_wherever_it_is_used(tmp_path: Path) -> None:
     result = measure_out_of_distribution(handmade_run(tmp_path, {STEPS: copier()}), matrices=64)
     assert [getattr(result, axis).value.tolist() for axis in AXES] == [[1, 2, 3], [1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 6]]
     assert [getattr(result, axis).trained for axis in AXES] == [1, ROWS, COLUMNS]
-    for axis in AXES:
+    for axis, known in (("rank", 3), ("rows", ROWS), ("columns", COLUMNS)):  # beyond, it has places never trained
         contest = getattr(result, axis).contest
         for name in ("loss", "loss_observed", "loss_masked"):
-            np.testing.assert_allclose(getattr(contest.bert, name).mean, getattr(contest.zero, name).mean, atol=1e-6)
+            bert, zero = (getattr(each, name).mean for each in (contest.bert, contest.zero))
+            np.testing.assert_allclose(bert[:known], zero[:known], atol=1e-6)
     # of a single row or column, nuclear norm too predicts zero; of more it does not
     for varied in (result.rows, result.columns):
         nuclear, zero = varied.contest.nuclear.loss_masked.mean, varied.contest.zero.loss_masked.mean
         assert nuclear[0] == pytest.approx(zero[0], rel=1e-3)
         assert (nuclear[1:] < 0.9 * zero[1:]).all()
+
+
+def test_beyond_the_training_s_places_only_those_are_lost(tmp_path: Path) -> None:
+    run = handmade_run(tmp_path, {STEPS: copier()})
+    result = measure_out_of_distribution(run, ranks=[1], rows=[5], columns=[6], matrices=64)
+    for varied, size in ((result.rows, (5, COLUMNS)), (result.columns, (ROWS, 6))):
+        batch = held_out(run, 64, sizes=(size,))
+        larger = extended(copier(), size[0] * size[1])
+        with torch.no_grad():
+            predicted = larger(batch.tokens)
+        trained = slice(ROWS * COLUMNS)  # in sequence; a copier's places do not mix
+        torch.testing.assert_close(
+            predicted[:, trained], torch.where(batch.observed, batch.values, 0.0)[:, trained], atol=1e-3, rtol=0
+        )
+        expected = (predicted - batch.values).square().mean().item()
+        assert varied.contest.bert.loss.mean[0] == pytest.approx(expected, rel=1e-4)
 
 
 def test_as_in_the_training_it_is_the_run_s_own_task(tmp_path: Path) -> None:
@@ -165,7 +182,7 @@ def test_positions_that_were_never_trained_are_drawn_and_the_others_stay() -> No
     larger = extended(model, 200)
     trained = model.position_embedding.weight
     torch.testing.assert_close(larger.position_embedding.weight[: len(trained)], trained)
-    fresh = larger.position_embedding.weight[len(trained) :]
+    fresh = larger.position_embedding.weight[len(trained) :].detach()
     assert fresh.std() == pytest.approx(CONFIG.model.init_std, rel=0.1)
     assert extended(model, 12) is model
 
@@ -173,14 +190,24 @@ def test_positions_that_were_never_trained_are_drawn_and_the_others_stay() -> No
 def test_the_figure_draws_what_was_measured(tmp_path: Path) -> None:
     result = measure_out_of_distribution(handmade_run(tmp_path, {STEPS: averager("row")}), matrices=64)
     panels = np.reshape(np.array(draw_out_of_distribution(result).axes), (2, 3))
+    controlled = {"rank": result.rank_rescaled, "columns": result.columns_in_place}
     for axis, column in zip(AXES, panels.T, strict=True):
         varied: Varied = getattr(result, axis)
         for axes, name in zip(column, ("loss", "loss_masked"), strict=True):
-            curves = {line.get_color(): line for line in axes.lines if len(np.asarray(line.get_xdata())) > 2}
+            lines = [line for line in axes.lines if len(np.asarray(line.get_xdata())) > 2]
+            controls = [line for line in lines if line.get_markerfacecolor() == "white"]
+            curves = {line.get_color(): line for line in lines if line not in controls}
             contest = varied.contest
             for colour, losses in ((BERT, contest.bert), (NUCLEAR, contest.nuclear), (REFERENCE, contest.zero)):
                 np.testing.assert_array_equal(curves[colour].get_xdata(), varied.value)
                 np.testing.assert_array_equal(curves[colour].get_ydata(), getattr(losses, name).mean)
+            assert len(controls) == (axis in controlled)
+            for line in controls:  # at as many times nuclear norm's error there as here
+                control: Varied = controlled[axis]
+                np.testing.assert_array_equal(line.get_xdata(), control.value)
+                bert, nuclear = (getattr(each, name).mean for each in (control.contest.bert, control.contest.nuclear))
+                here = getattr(contest.nuclear, name).mean[: len(control.value)]
+                np.testing.assert_allclose(np.asarray(line.get_ydata()), here * bert / nuclear)
             assert any(np.array_equal(line.get_xdata(), [varied.trained] * 2) for line in axes.lines)
     labels = [text.get_text() for text in panels[1, 0].get_xticklabels()]
     assert labels == ["1\n", *(f"{rank}\n({result.rank.kept[rank - 1]:.0%})" for rank in (2, 3))]

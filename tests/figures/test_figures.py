@@ -22,6 +22,7 @@ from abruptlab.figures.style import Drawing, paper_style
 from abruptlab.paper import FIGURES, Findings, make_figure
 from abruptlab.run.run import Run
 from tests.handmade_gpt import gpt_run
+from tests.plateaus import make_folder
 from tests.synthetic import STEPS, make_metrics, make_run
 
 
@@ -55,6 +56,8 @@ def test_a_figure_is_saved_with_its_data_and_how_it_was_made(run: Run, tmp_path:
     if FIGURES[figure].kind == "decoder":
         (tmp_path / "gpt").mkdir()
         run = gpt_run(tmp_path / "gpt")
+    if FIGURES[figure].kind == "sequence":
+        run = make_folder(tmp_path / "sequence")
     found = Findings(run, matrices=32)
     picture, pdf, data, made = make_figure(figure, found, "abruptlab figure")
     assert [path.name for path in (picture, pdf, data, made)] == [

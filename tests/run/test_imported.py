@@ -72,6 +72,9 @@ def test_with_their_losses_the_drop_is_found(ours: Run, tmp_path: Path) -> None:
     assert run.drop == ours.drop
     [verdict] = judge(Findings(run), {"copying": CLAIMS["copying"]})
     assert verdict.outcome == "holds"
+    (run.folder / "metrics.jsonl").unlink()
+    with pytest.raises(RunError, match="has been changed: expected the rows that were imported"):
+        _ = Run(run.folder).metrics
 
 
 def test_folders_of_hugging_face_berts_say_their_heads(ours: Run, tmp_path: Path) -> None:

@@ -1,9 +1,60 @@
-"""A run of the plan that is longer than one call of the script."""
+"""The script for the paper's scale, exercised on the CPU with a small plan."""
 
+import os
+import subprocess
+import sys
+import tarfile
 from pathlib import Path
 
 from abruptlab.run.run import Run
-from tests.scripts.test_paper_scale import paper_scale
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "paper_scale.sh"
+
+
+def paper_scale(folder: Path, plan: str, **variables: str) -> str:
+    (folder / "PLAN.md").write_text(plan)
+    settings = {
+        "OUT": str(folder / "out"),
+        "RUNS": str(folder / "runs"),
+        "PLAN": str(folder / "PLAN.md"),
+        "DEVICE": "cpu",
+        "PYTHON": sys.executable,
+        "SKIP": "tests benchmark",
+    }
+    done = subprocess.run(
+        ["bash", str(SCRIPT)], env=os.environ | settings | variables, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_plan_is_run_and_packed(tmp_path: Path) -> None:
+    todo = "- [ ] small: reproduce smoke --seed 3 (1 min)\n- [ ] wrong: reproduce nonsense\n"
+    plan = f"# Plan\n- [x] old: reproduce paper\n{todo}"
+    said = paper_scale(tmp_path, plan)
+    assert "== small is done" in said
+    assert "== wrong FAILED with status 1; going on" in said
+    assert "== the plan is done" in said
+    with tarfile.open(tmp_path / "out" / "small.tar.gz") as archive:
+        names = archive.getnames()
+    assert {"small/config.toml", "small/metrics.jsonl", "small/claims.json", "small/report.html"} <= set(names)
+    assert not any("safetensors" in name for name in names)
+    assert not (tmp_path / "out" / "old.tar.gz").exists()
+    (tmp_path / "unpacked").mkdir()
+    with tarfile.open(tmp_path / "out" / "small.tar.gz") as archive:
+        archive.extractall(tmp_path / "unpacked", filter="data")
+    assert Run(tmp_path / "unpacked" / "small").finished  # without its weights
+    assert not list((tmp_path / "out").glob("small-weights*"))  # smoke has no drop
+
+
+def test_a_sweep_of_the_plan_is_drawn_judged_and_packed(tmp_path: Path) -> None:
+    said = paper_scale(tmp_path, "- [ ] depth: sweep smoke --only depth\n")
+    assert "== depth is done" in said
+    with tarfile.open(tmp_path / "out" / "smoke.tar.gz") as archive:
+        names = archive.getnames()
+    assert {"smoke/sweep.toml", "smoke/claims.json"} <= set(names)
+    assert sum(name.endswith("metrics.jsonl") for name in names) == 4
+    assert not any("safetensors" in name for name in names)
 
 
 def test_a_run_stopped_by_the_limit_goes_on_in_the_next_call(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ NUMBERS = range(1, 28)  # the paper's figures; it has one table
 # results its folders at laptop's scale and at the paper's.
 LAPTOP, PAPER = 0, 1
 HOMES: Mapping[str, tuple[str, tuple[str, str]]] = {
-    "encoder": ("laptop", ("laptop", "paper/paper")),
-    "decoder": ("runs/gpt-laptop-seed0", ("gpt-laptop", "paper/gpt")),
+    "encoder": ("laptop", ("laptop", "paper/paper-bf16")),
+    "decoder": ("runs/gpt-laptop-seed0", ("gpt-laptop", "paper/gpt-softmax")),
     "variants": ("runs/sweeps/variants", ("pocket", "paper/variants")),
     "components": ("runs/sweeps/components", ("pocket/components", "paper/components")),
 }
@@ -53,12 +53,15 @@ def _entry(kind: str, number: str, spec: FigureSpec | TableSpec, results: Path) 
         tuple(verdict for verdict in read_verdicts(results / home) if number in getattr(verdict, f"{kind}s"))
         for home in homes
     ]
-    outcomes = [_outcome(verdicts, results / home / drawn) for verdicts, home in zip(claims, homes, strict=True)]
+    judged = any(claims)  # somewhere: so it has claims
+    outcomes = [
+        _outcome(verdicts, results / home / drawn, judged) for verdicts, home in zip(claims, homes, strict=True)
+    ]
     command = f"abruptlab {name} {subject}"
     return Entry(name, spec.title, command, outcomes[LAPTOP], outcomes[PAPER], homes[LAPTOP], claims[LAPTOP])
 
 
-def _outcome(verdicts: Sequence[Verdict], drawn: Path) -> str:
+def _outcome(verdicts: Sequence[Verdict], drawn: Path, has_claims: bool) -> str:
     judged = [verdict for verdict in verdicts if verdict.judged]
     if len(judged) == 1:
         return judged[0].said
@@ -66,4 +69,4 @@ def _outcome(verdicts: Sequence[Verdict], drawn: Path) -> str:
         return counted(judged).removeprefix("of ").replace(" claims judged", ":", 1)
     if not drawn.exists():
         return "not run yet"
-    return "drawn, not judged" if verdicts else "drawn, no claim of its own"
+    return "drawn, not judged" if has_claims else "drawn, no claim of its own"

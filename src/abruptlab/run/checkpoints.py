@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 Part = Literal["model", "optimizer"]
 RESUMABLE = 2  # how many checkpoints keep their optimizer: the newest, and one in case the newest is damaged
+IMPORTED = "imported from"  # in `Meta.made_with`, of other people's checkpoints
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,11 @@ class Meta:
     files: dict[str, Digest]
     config: dict[str, Any] | None = None  # `RunConfig.decisive`; older ones have none
     metrics: Digest | None = None  # of the rows of metrics before `step`; older ones have none
+
+    @property
+    def imported(self) -> bool:
+        """Whether it is of a run whose losses were given as a whole, or not at all (`imported`)."""
+        return IMPORTED in self.made_with
 
 
 def digest(data: bytes) -> Digest:

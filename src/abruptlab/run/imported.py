@@ -20,7 +20,7 @@ from abruptlab.config import RunConfig, TrainingConfig
 from abruptlab.errors import CheckpointError, ConfigError, RunError
 from abruptlab.model.encoder import Encoder
 from abruptlab.model.huggingface import load_authors_checkpoint, load_huggingface, read_authors_checkpoint
-from abruptlab.run.checkpoints import save_checkpoint
+from abruptlab.run.checkpoints import IMPORTED, digest, save_checkpoint
 from abruptlab.run.run import ALWAYS, MILESTONES, Run
 from abruptlab.system.files import write_atomically
 from abruptlab.task.matrices import sample
@@ -74,16 +74,17 @@ def import_run(
         raise CheckpointError(f"expected checkpoints of one model, {files[0]} and others differ in their sizes")
     config = RunConfig("imported", task=task, model=models[0].config, training=TrainingConfig(steps=max(at)))
     rows = _read_losses(losses_file, config.objective.names) if losses_file else []
+    table = "".join(json.dumps(row) + "\n" for row in rows)
+    made_with = {IMPORTED: str(files[0].parent)}
     partial = out.with_name(f".{out.name}.tmp")
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
         for step, model in zip(sorted(at), models, strict=True):
-            save_checkpoint(
-                partial / "checkpoints", step, model.state_dict(), {}, {"imported from": str(files[0].parent)}
-            )
+            signed = digest(table.encode())
+            save_checkpoint(partial / "checkpoints", step, model.state_dict(), {}, made_with, metrics=signed)
         if rows:
-            write_atomically(partial / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+            write_atomically(partial / "metrics.jsonl", table)
         if given:
             write_atomically(partial / MILESTONES, json.dumps(given) + "\n")
         write_atomically(partial / "config.toml", config.to_toml())

@@ -79,7 +79,11 @@ class Run:
         if found.damage:
             raise RunError(f"{path} is damaged: {found.damage}")
         rows = found.rows
-        if (newest := self._newest) is not None and not found.are(newest.step, newest.metrics):
+        newest = self._newest
+        if newest is not None and newest.imported:
+            if not found.are(len(rows), newest.metrics):
+                raise RunError(f"{path} has been changed: expected the rows that were imported with the checkpoints")
+        elif newest is not None and not found.are(newest.step, newest.metrics):
             what = "has been changed" if len(rows) >= newest.step else f"ends with {len(rows)} rows"
             raise RunError(f"{path} {what}: expected those of the {newest.step} steps before the last checkpoint")
         return rows
