@@ -4,7 +4,7 @@ import torch
 from abruptlab.config import GROUP_NAMES, ModelConfig
 from abruptlab.errors import ConfigError
 from abruptlab.model.decoder import Decoder
-from abruptlab.model.groups import COMBINATIONS, GROUPS, SINGLE, parameters_of, transplant
+from abruptlab.model.groups import GROUPS, SINGLE, parameters_of, transplant
 from tests.conftest import make_encoder
 
 DEEP = make_encoder(ModelConfig(layers=12, heads=1, width=8, mlp_width=8))
@@ -31,14 +31,18 @@ def test_what_is_in_a_group() -> None:
     assert norms["embed_norm.bias"] is DEEP.embed_norm.bias
 
 
-def test_combinations_are_unions() -> None:
-    for name, parts in COMBINATIONS.items():
-        assert parameters_of(DEEP, [name]).keys() == parameters_of(DEEP, parts).keys()
+def test_combinations() -> None:
+    parts = parameters_of(DEEP, ["attention-qkv", "attention-output"])
+    assert parameters_of(DEEP, ["attention"]).keys() == parts.keys()
+    tables = parameters_of(DEEP, ["token-embeddings", "positional-embeddings"]).keys()
+    assert parameters_of(DEEP, ["embeddings"]).keys() == tables | {"embed_norm.weight", "embed_norm.bias"}
     everything = dict(DEEP.named_parameters()).keys()
     qkv = parameters_of(DEEP, ["attention-qkv"]).keys()
     assert parameters_of(DEEP, ["all-but-qkv"]).keys() == everything - qkv
     outside = parameters_of(DEEP, ["token-embeddings", "positional-embeddings", "read-out"]).keys()
     assert parameters_of(DEEP, ["layers-but-qkv"]).keys() == everything - qkv - outside
+    rest = parameters_of(DEEP, ["not-attention"]).keys()
+    assert rest == {name for name in everything if ".attn." not in name and ".attn_norm." not in name}
     assert list(parameters_of(DEEP, ["mlp", "all-but-qkv", "attention"])) == list(everything)
 
 
