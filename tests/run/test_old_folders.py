@@ -1,6 +1,7 @@
 """What older versions wrote can still be read: configurations, sweeps' folders, weights."""
 
 import shutil
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -81,16 +82,21 @@ def test_the_shipped_weights_load_at_every_step(name: str, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("name", "first", "last", "count"),
+    ("name", "added", "count", "keys"),
     [
-        ("smoke", "82a924e127a0", "ab4fcc734fed", 8),
-        ("variants", "4a93d897c1b3", "4c5061bce4fb", 99),
-        ("components", "6f1107a5697e", "da80fb84ce9a", 18),
+        ("variants", "5×5, rank 2", 99, "51b179233d5e"),
+        ("components", "embeddings, together", 18, "a519575fd9ff"),
     ],
 )
-def test_the_folders_of_a_sweep_s_runs_keep_their_names(name: str, first: str, last: str, count: int) -> None:
-    points = SweepConfig.read(find_sweep(name)).points()
-    assert (points[0].key, points[-1].key, len(points)) == (first, last, count)
+def test_the_folders_of_a_sweep_s_first_runs_keep_their_names(name: str, added: str, count: int, keys: str) -> None:
+    """All keys of the sweep as it was before the variant `added` was, in order, by their hash."""
+    points = [point.key for point in SweepConfig.read(find_sweep(name)).points() if point.label != added]
+    assert (len(points), sha256(" ".join(points).encode()).hexdigest()[:12]) == (count, keys)
+
+
+def test_the_folders_of_a_sweep_s_runs_keep_their_names() -> None:
+    points = SweepConfig.read(find_sweep("smoke")).points()
+    assert (points[0].key, points[-1].key, len(points)) == ("82a924e127a0", "ab4fcc734fed", 8)
 
 
 @pytest.mark.parametrize("path", sorted(RESULTS.rglob("sweep.toml")), ids=lambda path: path.parent.name)
