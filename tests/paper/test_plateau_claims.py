@@ -1,5 +1,6 @@
 """The follow-up paper's claims, on made-up plateaus whose numbers are known."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -7,12 +8,21 @@ import pytest
 from abruptlab.cli import main
 from abruptlab.paper import FIGURES, Findings, judge, plateau, plateaus
 from abruptlab.paper.follow_up import HOMES, SAID
+from abruptlab.paper.registry import FigureSpec
 from abruptlab.paper.verdict import Verdict
 from abruptlab.sweep.file import Sweep
 from tests.plateaus import ONSET, SMALL, make_folder
 
 SLOW, SOON = 800, 100
-FAMILY = {name: spec.measure.keywords["family"] for name, spec in plateaus.FIGURES.items()}
+
+
+def family(spec: FigureSpec) -> str:
+    """The family of the sweep that a figure shows."""
+    assert isinstance(spec.measure, partial)
+    return spec.measure.keywords["family"]
+
+
+FAMILY = {name: family(spec) for name, spec in plateaus.FIGURES.items()}
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +48,7 @@ def test_the_claims_of_a_run(verdicts: dict[str, Verdict]) -> None:
         },
         rel=0.05,
     )
+    assert truth is not None
     assert 0.7 / 0.3 < truth < 0.7 / 0.1
     outcomes = {name: verdict.outcome for name, verdict in verdicts.items()}
     fails = {name for name, outcome in outcomes.items() if outcome != "holds"}
@@ -122,7 +133,7 @@ def test_the_sweeps_of_the_package_have_what_the_claims_ask_for() -> None:
         assert len({point.config.seed for point in points}) == 3
         for spec in FIGURES.values():
             if spec.sweep == name:
-                assert spec.measure.keywords["family"] in {point.family for point in points}
+                assert family(spec) in {point.family for point in points}
     labels = {(point.family, point.label) for point in SweepConfig.read(find_sweep("plateau")).points()}
     assert {("late", label) for label in plateaus.LATE.values()} < labels
     assert {("parts", label) for label in plateaus.ATTENTION_TAKEN} < labels

@@ -1,6 +1,7 @@
 """The follow-up paper's main run: plateau, partial solution, biases and attention (arXiv 2506.13688)."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -73,7 +74,10 @@ def _steadiness(plateau: Plateau, name: str) -> float:
     """Rank correlation of a measure with the step, until the onset."""
     assert plateau.curves.drop is not None
     before = getattr(plateau, name)[plateau.step < plateau.curves.drop.onset]
-    return float(spearmanr(np.arange(len(before)), before).statistic) if np.ptp(before) else 0.0
+    if not np.ptp(before):
+        return 0.0
+    correlation: Any = spearmanr(np.arange(len(before)), before)
+    return float(correlation.statistic)
 
 
 def _claim(
