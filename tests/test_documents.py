@@ -80,6 +80,7 @@ def check(command: str, folder: Path, root: Path) -> None:
         folder = root
     elif program == "abruptlab":
         run = [sys.executable, "-m", "abruptlab", *words, *(["--help"] if long else [])]
+        folder = ROOT if words[0] == "paper" else folder  # which reads the repository's results
     else:
         assert program in KNOWN, f"a command that no test knows: {command}"
         return
