@@ -14,6 +14,7 @@ from abruptlab.experiments.evaluation import HELD_OUT, Losses, held_out, load, l
 from abruptlab.experiments.result import Outlined
 from abruptlab.model.encoder import Encoder
 from abruptlab.model.groups import GROUPS, parameters_of
+from abruptlab.system.devices import choose_device
 from abruptlab.task.counter import generator
 
 if TYPE_CHECKING:
@@ -73,8 +74,9 @@ def measure_switching(
     """
     steps = [run.resolve(before), run.resolve(after)]
     models = [load(run, step) for step in steps]
-    batch, stranger = held_out(run, matrices, seed), copy.deepcopy(models[0])
+    batch, stranger = held_out(run, matrices, seed), copy.deepcopy(models[0]).cpu()  # where the generator is
     stranger.initialise(generator(seed, HELD_OUT, 5))
+    stranger.to(choose_device())
 
     def transplanted(into: Encoder, source: Encoder) -> Losses:
         return stack([_losses(switch(into, source, [group]), batch) for group in groups])
