@@ -13,6 +13,7 @@ from abruptlab.experiments.plateau import Plateau, measure_plateau
 from abruptlab.experiments.result import Outlined
 
 if TYPE_CHECKING:
+    from abruptlab.experiments.falls import Falls
     from abruptlab.sweep.file import Sweep
 
 POINTS = 200  # of a curve
@@ -40,13 +41,22 @@ class Plateaus(Outlined):
 
         Raises `RunError` if the family has no such label.
         """
-        rows = np.flatnonzero(self.labels == label)
-        if not len(rows):
-            raise RunError(f"the sweep has no runs {label!r}")
-        [row] = rows
-        known = np.isfinite(self.seed[row])
-        values = np.minimum(getattr(self, quantity)[row], self.steps[row] if quantity == "learnt" else np.inf)
-        return {int(seed): float(value) for seed, value in zip(self.seed[row][known], values[known], strict=True)}
+        return by_seed(self, quantity, label)
+
+
+def by_seed(family: "Plateaus | Falls", quantity: str, label: str) -> dict[int, float]:
+    """A quantity of the finished runs with a label; a step that did not come is the last one.
+
+    Raises `RunError` if the family has no such label.
+    """
+    rows = np.flatnonzero(family.labels == label)
+    if not len(rows):
+        raise RunError(f"the sweep has no runs {label!r}")
+    [row] = rows
+    known = np.isfinite(family.seed[row])
+    values = getattr(family, quantity)[row]
+    values = np.where(np.isinf(values), family.steps[row], values)
+    return {int(seed): float(value) for seed, value in zip(family.seed[row][known], values[known], strict=True)}
 
 
 def measure_plateaus(sweep: "Sweep", family: str) -> Plateaus:

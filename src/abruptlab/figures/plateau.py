@@ -1,11 +1,13 @@
-"""The loss plateau of a task of sequences: one run, and variants side by side."""
+"""The loss plateau of a task of sequences, and variants of any task side by side."""
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from abruptlab.experiments.falls import Falls
 from abruptlab.experiments.plateau import Plateau
 from abruptlab.experiments.plateaus import Plateaus
 from abruptlab.figures.style import (
@@ -74,31 +76,45 @@ def draw_plateau(plateau: Plateau) -> Figure:
 @paper_style()
 def draw_plateaus(plateaus: Plateaus) -> Figure:
     """The accuracy of every variant over the steps, and when half of it is learnt."""
-    rows = len(plateaus.labels)
-    figure = new_figure(max(2.3, 0.9 + 0.28 * rows))
-    curves, learnt = figure.subplots(1, 2, sharex=True, width_ratios=(1.25, 1))
-    colours = colormaps["viridis"](np.linspace(0, DARK, rows))
-    for row, colour in enumerate(colours):
-        curves.plot(plateaus.step[row], plateaus.accuracy[row].T, color=colour, linewidth=0.5, alpha=0.7)
-        if np.isfinite(plateaus.seed[row]).any():
-            median = np.nanmedian(plateaus.accuracy[row], 0)
-            curves.plot(plateaus.step[row], median, color=colour, label=str(plateaus.labels[row]))
-        _draw_learnt(learnt, plateaus, row, colour)
-    curves.set(
-        xlim=(0, np.nanmax(plateaus.steps)), ylim=(0, 1.03), xlabel="training step", ylabel="tokens written right"
-    )
+    figure, curves = _side_by_side(plateaus, plateaus.accuracy, plateaus.learnt)
+    curves.set(ylim=(0, 1.03), ylabel="tokens written right")
     curves.yaxis.set_major_formatter(PercentFormatter(1))
-    curves.xaxis.set_major_locator(MaxNLocator(5))
-    learnt.set(ylim=(rows - 0.5, -0.5), xlabel="half of the tokens right, step")
-    learnt.set_yticks(range(rows), [str(label) for label in plateaus.labels])
-    learnt.tick_params(axis="y", length=0)
+    figure.axes[1].set_xlabel("half of the tokens right, step")
     return figure
 
 
-def _draw_learnt(axes: Axes, plateaus: Plateaus, row: int, colour: np.ndarray) -> None:
+@paper_style()
+def draw_falls(falls: Falls) -> Figure:
+    """The falling loss of every variant over the steps, and when half of it is gone."""
+    figure, curves = _side_by_side(falls, falls.ratio, falls.halved)
+    curves.axhline(1, color=REFERENCE, dashes=DASHES, linewidth=0.8)
+    curves.set(ylim=(0, 1.2), ylabel="loss / that of the trivial solution")
+    figure.axes[1].set_xlabel("half of the loss gone, step")
+    return figure
+
+
+def _side_by_side(
+    family: Plateaus | Falls, curve: Float[np.ndarray, "label run point"], first: Float[np.ndarray, "label run"]
+) -> tuple[Figure, Axes]:
+    """The curves of every variant, thin each seed and bold their median, and beside them the first steps."""
+    rows = len(family.labels)
+    figure = new_figure(max(2.3, 0.9 + 0.28 * rows))
+    curves, firsts = figure.subplots(1, 2, sharex=True, width_ratios=(1.25, 1))
+    for row, colour in enumerate(colormaps["viridis"](np.linspace(0, DARK, rows))):
+        curves.plot(family.step[row], curve[row].T, color=colour, linewidth=0.5, alpha=0.7)
+        if np.isfinite(family.seed[row]).any():
+            curves.plot(family.step[row], np.nanmedian(curve[row], 0), color=colour, label=str(family.labels[row]))
+        _draw_first(firsts, first[row][np.isfinite(family.seed[row])], family.steps[row], row, colour)
+    curves.set(xlim=(0, np.nanmax(family.steps)), xlabel="training step")
+    curves.xaxis.set_major_locator(MaxNLocator(5))
+    firsts.set(ylim=(rows - 0.5, -0.5))
+    firsts.set_yticks(range(rows), [str(label) for label in family.labels])
+    firsts.tick_params(axis="y", length=0)
+    return figure, curves
+
+
+def _draw_first(axes: Axes, steps: Float[np.ndarray, " run"], last: float, row: int, colour: np.ndarray) -> None:
     """A dot a seed; an open one at the last step where it did not come."""
-    known = np.isfinite(plateaus.seed[row])
-    steps, last = plateaus.learnt[row][known], plateaus.steps[row]
     for step in steps:
         came = np.isfinite(step)
         face = colour if came else "white"

@@ -3,6 +3,7 @@
 from abruptlab.paper import (
     ablation,
     attention,
+    causal,
     comparison,
     components,
     copying,
@@ -39,6 +40,7 @@ FIGURES: Figures = {
     **gpt.FIGURES,
     **plateau.FIGURES,
     **plateaus.FIGURES,
+    **causal.FIGURES,
     **sequences.FIGURES,
     **variants.FIGURES,
     **components.FIGURES,
@@ -67,4 +69,5 @@ CLAIMS: dict[str, Claim] = {
     **components.CLAIMS,
     **plateau.CLAIMS,
     **plateaus.CLAIMS,
+    **causal.CLAIMS,
 }

@@ -1,0 +1,75 @@
+"""When the loss of variants falls: the runs of one family of a sweep over any task whose trivial solution has a known
+loss, such as matrices.
+
+A plateau that is shortened until no detector calls it one still has a step at which half of it is gone.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+
+from abruptlab.errors import RunError
+from abruptlab.experiments.losses import smooth
+from abruptlab.experiments.plateaus import by_seed
+from abruptlab.experiments.result import Outlined
+
+if TYPE_CHECKING:
+    from abruptlab.run.run import Run
+    from abruptlab.sweep.file import Sweep
+
+POINTS = 400  # of a curve
+HALF = 0.5
+
+
+@dataclass(frozen=True)
+class Falls(Outlined):
+    """The finished runs of a family: a row a label, a column a run; NaN where a label has fewer."""
+
+    labels: Shaped[np.ndarray, " label"]
+    planned: Int[np.ndarray, " label"]  # runs that the sweep has, finished or not
+    seed: Float[np.ndarray, "label run"]
+    steps: Float[np.ndarray, " label"]  # of a run
+    step: Float[np.ndarray, "label point"]
+    ratio: Float[np.ndarray, "label run point"]  # running mean of the loss that falls / the trivial solution's
+    halved: Float[np.ndarray, "label run"]  # first step with that at most a half; inf if there is none
+
+    def by_seed(self, quantity: str, label: str) -> dict[int, float]:
+        """A quantity of the finished runs with a label; a step that did not come is the last one.
+
+        Raises `RunError` if the family has no such label.
+        """
+        return by_seed(self, quantity, label)
+
+
+def measure_falls(sweep: "Sweep", family: str) -> Falls:
+    """The losses of the finished runs of a family, and when they are halved.
+
+    Raises `ConfigError` for a family that the sweep does not have, and `RunError` if none of its runs is finished or
+    nobody knows the trivial solution's loss.
+    """
+    found = sweep.runs(family)
+    if not any(found.values()):
+        raise RunError(f"{sweep.folder}: no run of the family {family!r} is finished")
+    planned = Counter(point.label for point in sweep.points if point.family == family)
+    shape = len(found), max(planned.values())
+    seed, halved = np.full(shape, np.nan), np.full(shape, np.nan)
+    step, steps = np.full((shape[0], POINTS), np.nan), np.full(shape[0], np.nan)
+    ratio = np.full((*shape, POINTS), np.nan)
+    for row, runs in enumerate(found.values()):
+        for column, run in enumerate(runs):
+            at, falling = run.metrics["step"], _over_level(run)
+            below = np.flatnonzero(falling <= HALF)
+            steps[row], step[row] = at[-1], np.linspace(0, at[-1], POINTS)
+            seed[row, column], ratio[row, column] = run.config.seed, np.interp(step[row], at, falling)
+            halved[row, column] = at[below[0]] if len(below) else np.inf
+    return Falls(np.array([*found]), np.array([planned[label] for label in found]), seed, steps, step, ratio, halved)
+
+
+def _over_level(run: "Run") -> Float[np.ndarray, " step"]:
+    level = run.objective.level
+    if level is None:
+        raise RunError(f"{run.folder}: nobody knows the loss of {run.objective.trivial}, so nothing is half of it")
+    return smooth(run.metrics[run.objective.falling]) / level

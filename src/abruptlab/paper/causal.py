@@ -1,0 +1,168 @@
+"""What makes the plateau of matrices longer or shorter: the follow-up paper's causal test (arXiv 2506.13688), which it
+made on tasks of sequences alone, on the sweep `causal`.
+
+The bounds are those of the same claims on sequences and of the sweep of variants; none was seen a number for.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+
+from abruptlab.experiments.falls import Falls, measure_falls
+from abruptlab.figures.plateau import draw_falls
+from abruptlab.paper.claim import Bound, Claim, Null, Number, OverSeeds
+from abruptlab.paper.findings import Findings
+from abruptlab.paper.plateaus import MOST
+from abruptlab.paper.registry import Figures, FigureSpec
+from abruptlab.paper.variants import EARLIER, among_seeds, ratios
+
+SWEEP = "causal"
+LATER = 1 / EARLIER
+FROM = 1500  # the step in mid-plateau from which the late ones differ
+THRICE = 1 / 3
+
+
+@cache  # one measurement a family, for `Findings.of` to know it by
+def measure(family: str) -> "partial[Falls]":
+    """The measurement of a family of variants."""
+    return partial(measure_falls, family=family)
+
+
+READING = (
+    "Left: L_mask (running mean) over that of predicting zero (dashed), over the steps; thin each seed, bold their "
+    "median. Right: the first step with half of it gone; dots are seeds, open ones did not come that far by their last "
+    "step, the tick is their median."
+)
+
+
+def _figure(title: str, family: str, what: str) -> FigureSpec:
+    return FigureSpec(title, "beside the papers", f"{what} {READING}", measure(family), draw_falls, sweep=SWEEP)
+
+
+FIGURES: Figures = {
+    "causal-attention": _figure(
+        "Useful attention multiplied, on matrices",
+        "useful attention",
+        "The attention of every head to the observed places of the query's row and column is multiplied by a number, "
+        "in training.",
+    ),
+    "causal-late": _figure(
+        "Useful attention multiplied from mid-plateau on", "late", "The same, from the middle of the plateau on."
+    ),
+    "causal-parts": _figure(
+        "Parts that start as they end, on matrices",
+        "parts",
+        "Some parts of the model start as they ended in a finished run of another seed, or stay as they are drawn.",
+    ),
+}
+
+
+def _ratio(
+    family: str, over: Sequence[str], of_all: Callable[..., float], since: int = 0
+) -> Callable[[Findings], OverSeeds]:
+    """Of each seed, the steps until half of L_mask is gone of some variants (the smallest or the largest) over those
+    of the family's first; both counted from a step on."""
+
+    def measured(found: Findings) -> OverSeeds:
+        falls = found.of(measure(family))
+        counted = [
+            {seed: step - since for seed, step in falls.by_seed("halved", label).items()}
+            for label in (str(falls.labels[0]), *over)
+        ]
+        each = [ratios(steps, counted[0]) for steps in counted[1:]]
+        seeds = sorted(set.intersection(*map(set, each)))
+        return OverSeeds({seed: of_all(ratio[seed] for ratio in each) for seed in seeds}, int(falls.planned.max()))
+
+    return measured
+
+
+def _another_seed(family: str) -> Null:
+    """Two seeds of the family's first variant, which changes nothing."""
+
+    def typical(claim: Claim, found: Findings) -> Number:
+        falls = found.of(measure(family))
+        return among_seeds([falls.by_seed("halved", str(falls.labels[0]))], claim.bound)
+
+    return Null("another seed", typical)
+
+
+HALVED = "first step with half of L_mask gone (the last step if there is none)"
+
+
+def _claim(
+    text: str, family: str, figure: str, bound: Bound, over: Sequence[str], of_all: Callable[..., float], since: int = 0
+) -> Claim:
+    which = " and ".join(over)
+    if len(over) > 1:
+        which = f"the {'larger' if of_all is max else 'smaller'} of {which}"
+    from_there = f" from step {since:,} on" if since else ""
+    return Claim(
+        text,
+        "ours",
+        f"{which}: {HALVED}{from_there} / that of the unchanged run",
+        bound,
+        _ratio(family, over, of_all, since),
+        (_another_seed(family),),
+        figures=(figure,),
+        sweep=SWEEP,
+    )
+
+
+CLAIMS: dict[str, Claim] = {
+    "causal-more": _claim(
+        "More useful attention shortens the plateau of matrices, too.",
+        "useful attention",
+        "causal-attention",
+        Bound(high=EARLIER),
+        ("×2.5", "×10"),
+        max,
+    ),
+    "causal-less": _claim(
+        "Less useful attention lengthens it.",
+        "useful attention",
+        "causal-attention",
+        Bound(low=LATER),
+        ("×0.2", "×0.5"),
+        min,
+    ),
+    "causal-late": _claim(
+        "More useful attention from mid-plateau on shortens what is left of it.",
+        "late",
+        "causal-late",
+        Bound(high=EARLIER),
+        (f"×2.5 from step {FROM:,}", f"×10 from step {FROM:,}"),
+        max,
+        FROM,
+    ),
+    "causal-parts": _claim(
+        "Attention that starts as it ends, frozen or not, removes most of the plateau.",
+        "parts",
+        "causal-parts",
+        Bound(high=MOST),
+        ("attention", "attention, frozen"),
+        max,
+    ),
+    "causal-frozen": _claim(
+        "Attention that stays at random lengthens it.",
+        "parts",
+        "causal-parts",
+        Bound(low=LATER),
+        ("attention, frozen at random",),
+        min,
+    ),
+    "causal-thrice-by-attention": _claim(
+        "More useful attention shortens it three times or more.",
+        "useful attention",
+        "causal-attention",
+        Bound(high=THRICE),
+        ("×2.5", "×10"),
+        min,
+    ),
+    "causal-thrice-by-parts": _claim(
+        "A part that starts as it ends shortens it three times or more.",
+        "parts",
+        "causal-parts",
+        Bound(high=THRICE),
+        ("attention", "MLP", "embeddings"),
+        min,
+    ),
+}
