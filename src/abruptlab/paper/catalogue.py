@@ -2,6 +2,7 @@
 
 from abruptlab.paper import (
     ablation,
+    announcement,
     attention,
     causal,
     comparison,
@@ -41,6 +42,7 @@ FIGURES: Figures = {
     **plateau.FIGURES,
     **plateaus.FIGURES,
     **causal.FIGURES,
+    **announcement.FIGURES,
     **sequences.FIGURES,
     **variants.FIGURES,
     **components.FIGURES,
@@ -70,4 +72,5 @@ CLAIMS: dict[str, Claim] = {
     **plateau.CLAIMS,
     **plateaus.CLAIMS,
     **causal.CLAIMS,
+    **announcement.CLAIMS,
 }

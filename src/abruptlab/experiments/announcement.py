@@ -1,0 +1,152 @@
+"""Can the drop be announced? A rule that speaks when a measure passes a threshold, fixed on half of the runs of a sweep
+and tried on the other half.
+
+The measures are taken at every checkpoint until the onset, on held-out examples: representation collapse, attention
+progress, the loss itself and the norms of the gradients. The step is one of them: what it announces, a calendar does.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
+
+from abruptlab.errors import RunError
+from abruptlab.experiments.progress import measure_progress
+from abruptlab.experiments.result import Outlined
+
+if TYPE_CHECKING:
+    from abruptlab.run.run import Run
+    from abruptlab.sweep.file import Sweep
+
+WINDOW = 0.5  # of the steps until the onset: who speaks earlier does not know when
+BLIND = 0.1  # of the shortest plateau that the rules are fixed on: copying is learnt, and every measure moves
+TWICE = 2  # checkpoints in a row beyond the threshold: one could be noise
+THRESHOLDS = 200  # tried for a rule
+STEP = "the step"
+
+RECENT = 64  # steps before a checkpoint over which the loss is a mean
+NORMS = 5  # measurements of a gradient's norm that are one mean
+
+
+@dataclass(frozen=True)
+class Series:
+    """What a run's measures were until its onset, and at the first checkpoint from there on."""
+
+    onset: int  # step
+    values: dict[str, Float[np.ndarray, " checkpoint"]]  # of each measure
+
+    @property
+    def step(self) -> Float[np.ndarray, " checkpoint"]:
+        return self.values[STEP]
+
+
+@dataclass(frozen=True)
+class Announcement(Outlined):
+    """What every rule does on every run with a drop."""
+
+    measures: Shaped[np.ndarray, " measure"]
+    rises: Bool[np.ndarray, " measure"]  # whether the rule waits for the measure to rise, or to fall
+    threshold: Float[np.ndarray, " measure"]
+    seed: Int[np.ndarray, " run"]
+    fixing: Bool[np.ndarray, " run"]  # whether the rules were fixed on it
+    onset: Int[np.ndarray, " run"]  # step
+    lead: Float[np.ndarray, "measure run"]  # steps from its word to the onset / onset; NaN if it does not speak before
+    planned: int  # runs that the sweep has
+    without: int  # finished runs without a drop
+
+    @property
+    def in_time(self) -> Bool[np.ndarray, "measure run"]:
+        """Whether the rule speaks within `WINDOW` of the onset, and before it."""
+        return np.nan_to_num(self.lead, nan=np.inf) <= WINDOW
+
+    @property
+    def best(self) -> int:
+        """The measure whose rule did best on the runs that it was fixed on, but for the step."""
+        return max(
+            (at for at, name in enumerate(self.measures) if name != STEP),
+            key=lambda at: _score(self.lead[at, self.fixing]),
+        )
+
+    def share(self, measure: int) -> float:
+        """Of the runs that no rule was fixed on, how many a rule announces in time."""
+        return float(self.in_time[measure, ~self.fixing].mean())
+
+
+def measure_announcement(sweep: "Sweep", matrices: int = 256, seed: int = 0) -> Announcement:
+    """The rules of all measures, fixed on every other seed of a sweep of one variant.
+
+    Raises `RunError` unless four of its finished runs have a drop, two of each half.
+    """
+    finished = sorted((run for runs in sweep.runs("").values() for run in runs), key=lambda run: run.config.seed)
+    runs = [run for run in finished if run.drop is not None]
+    if len(runs) < 4:
+        raise RunError(f"{sweep.folder}: expected at least four finished runs with a drop, found {len(runs)}")
+    each = [series_of(run, matrices, seed) for run in runs]
+    onset, fixing = np.array([series.onset for series in each]), np.arange(len(runs)) % 2 == 0
+    blind = BLIND * onset[fixing].min()
+    names = list(each[0].values)
+    rules = [fixed_rule(each[::2], name, blind) for name in names]
+    lead = [[lead_of(series, name, *rule, blind) for series in each] for name, rule in zip(names, rules, strict=True)]
+    return Announcement(
+        measures=np.array(names),
+        rises=np.array([rises for rises, _ in rules]),
+        threshold=np.array([threshold for _, threshold in rules]),
+        seed=np.array([run.config.seed for run in runs]),
+        fixing=fixing,
+        onset=onset,
+        lead=np.array(lead),
+        planned=len(sweep.points),
+        without=len(finished) - len(runs),
+    )
+
+
+def series_of(run: "Run", matrices: int = 256, seed: int = 0) -> Series:
+    """The measures of a run with a drop. Raises `RunError` if it has none, or the metrics cannot be read."""
+    if run.drop is None:
+        raise RunError(f"{run.folder} has no drop that could be announced")
+    onset = run.drop.onset
+    steps = [step for step in run.steps if 0 < step < onset] + [step for step in run.steps if step >= onset][:1]
+    progress = measure_progress(run, steps, matrices, seed)
+    falling, norms = run.metrics[run.objective.falling], run.norms
+    collapse, uniform = progress.collapse.run.mean, float(progress.uniform)
+    best = progress.heads.mean.max(2) / uniform
+    values = {
+        STEP: progress.step.astype(float),
+        "the loss that falls": np.array([falling[max(0, step - RECENT) : step].mean() for step in steps]),
+        "collapse": collapse,
+        "collapse, below its height": np.maximum.accumulate(collapse) - collapse,
+        "attention, all heads": progress.attention.run.mean / uniform,
+        **{f"attention, best head of layer {layer + 1}": best[:, layer] for layer in range(best.shape[1])},
+    }
+    for name, norm in norms.items():
+        kind, _, group = name.partition("/")
+        if kind == "grad_norm":
+            until = np.searchsorted(norms["step"], steps)
+            values[f"gradient, {group}"] = np.array([norm[max(0, at - NORMS) : max(1, at)].mean() for at in until])
+    return Series(onset, values)
+
+
+def fixed_rule(runs: Sequence[Series], name: str, blind: float) -> tuple[bool, float]:
+    """The direction and the threshold that announce most of these runs in time; of those, the earliest."""
+    values = np.concatenate([series.values[name][series.step >= blind] for series in runs])
+    thresholds = np.unique(np.quantile(values, np.linspace(0, 1, THRESHOLDS)))
+    rules = [(rises, float(threshold)) for rises in (True, False) for threshold in thresholds]
+    return max(rules, key=lambda rule: _score(lead_of(series, name, *rule, blind) for series in runs))
+
+
+def _score(leads: Iterable[float]) -> tuple[int, float]:
+    """How many are in time, and by how much, typically."""
+    good = [lead for lead in leads if lead <= WINDOW]
+    return len(good), float(np.median(good)) if good else 0.0
+
+
+def lead_of(series: Series, name: str, rises: bool, threshold: float, blind: float) -> float:
+    """Steps from a rule's word to the onset over the onset; NaN if it has not spoken by then."""
+    values = series.values[name]
+    beyond = (values >= threshold if rises else values <= threshold) & (series.step >= blind)
+    twice = np.convolve(beyond, np.ones(TWICE), "full")[: len(beyond)] >= TWICE
+    spoken = np.flatnonzero(twice & (series.step < series.onset))
+    return 1 - float(series.step[spoken[0]]) / series.onset if len(spoken) else math.nan
