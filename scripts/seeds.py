@@ -3,7 +3,7 @@
 Writes seeds.png and .pdf (over the steps L_mask, or a decoder's loss at observed entries), .npz (the losses of every
 step), .json (command, versions); seeds_table.json (for each run its drop, how much of the plateau is left at the end,
 whether that is below a fifth, device and versions); and
-seeds_claims.csv, .md and .tex (every claim's number and verdict on each run, from their claims.json).
+where every run has a claims.json, seeds_claims.csv, .md and .tex (every claim's number and verdict on each).
 """
 
 import json
@@ -86,7 +86,8 @@ def main(out: Path, runs: list[Run]) -> None:
     data = {f"seed{run.config.seed}.{name}": run.metrics[name].astype(np.float32) for run in runs for name in losses}
     command = shlex.join(["python", "-m", "scripts.seeds", *sys.argv[1:]])
     save_figure(draw(runs), out, "seeds", data, command, runs[0].config.seed)
-    save_table(claims(runs), out, "seeds_claims", command, runs[0].config.seed)
+    if all(read_verdicts(run.folder) for run in runs):
+        save_table(claims(runs), out, "seeds_claims", command, runs[0].config.seed)
     write_atomically(out / "config.toml", runs[0].config.to_toml())
     write_atomically(out / "seeds_table.json", json.dumps([row(run) for run in runs], indent=1) + "\n")
 
