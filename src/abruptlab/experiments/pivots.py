@@ -1,0 +1,81 @@
+"""Does the model complete by way of fixed rows or columns, its pivots? Each one hidden in turn, whole.
+
+All rows are alike in the task, and all columns. Whoever has no favourites loses as much with one as with any other, as
+nuclear-norm minimisation does, on the same matrices.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from abruptlab.baselines.nuclear import NuclearNorm
+from abruptlab.experiments.evaluation import completed, held_out, load, predict
+from abruptlab.experiments.result import Outlined
+from abruptlab.task.matrices import Batch
+from abruptlab.task.vocabulary import MASK
+
+if TYPE_CHECKING:
+    from abruptlab.run.run import Run
+
+METHODS = ("BERT", "nuclear norm")
+Predict = Callable[[Batch], Float[Tensor, "matrix pos"]]
+
+
+@dataclass(frozen=True)
+class Pivots(Outlined):
+    """How much of a method's completion is lost with each row, or column, at the hidden entries outside it.
+
+    0: as much is completed as with it; 1: no more than by predicting zero. The methods are those of METHODS.
+    """
+
+    step: int
+    size: tuple[int, int]  # rows, columns
+    intact: Float[np.ndarray, " method"]  # L_mask / that of predicting zero
+    rows: Float[np.ndarray, "method row"]
+    columns: Float[np.ndarray, "method column"]
+
+    def favour(self, method: int) -> float:
+        """By how much more is lost with the most important row, or column, than with the typical one."""
+        return float(max((lost[method] - np.median(lost[method])).max() for lost in (self.rows, self.columns)))
+
+
+def measure_pivots(run: "Run", step: int | str = "final", matrices: int = 512, seed: int = 0) -> Pivots:
+    """Each row and each column of held-out matrices hidden in turn, beside what is hidden at random.
+
+    Raises `CheckpointError` for a step without a checkpoint.
+    """
+    at = run.resolve(step)
+    model, batch = load(run, at), held_out(run, matrices, seed)
+    solver = NuclearNorm()
+    methods: list[Predict] = [lambda given: predict(model, given.tokens), lambda given: completed(solver, given)]
+    places = torch.arange(batch.tokens.shape[1]).unflatten(0, batch.size)
+    return Pivots(
+        step=at,
+        size=batch.size,
+        intact=np.array([float(_left(method(batch), batch, ~batch.observed)) for method in methods]),
+        rows=np.array([[_lost(method, batch, line) for line in places] for method in methods]),
+        columns=np.array([[_lost(method, batch, line) for line in places.T] for method in methods]),
+    )
+
+
+def _lost(method: Predict, batch: Batch, line: Tensor) -> float:
+    outside = ~batch.observed
+    outside[:, line] = False
+    observed = batch.observed.clone()
+    observed[:, line] = False
+    without = replace(batch, tokens=torch.where(observed, batch.tokens, MASK), observed=observed)
+    before, after = (_left(method(given), batch, outside) for given in (batch, without))
+    return float((after - before) / (1 - before))
+
+
+def _left(
+    predictions: Float[Tensor, "matrix pos"], batch: Batch, chosen: Bool[Tensor, "matrix pos"]
+) -> Float[Tensor, ""]:
+    """The squared error at the chosen places over that of predicting zero."""
+    squared = (predictions - batch.values).square()[chosen]
+    return squared.mean() / batch.values[chosen].square().mean()
