@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from abruptlab.paper import FIGURES, TABLES, Verdict, read_verdicts
-from abruptlab.paper.ledger import Entry, ledger
+from abruptlab.paper.ledger import SCALES, Entry, ledger
 
-BESIDE = "laptop"  # the results in which figures and claims without a number in the paper are looked for
+BESIDE = "base"  # the results in which figures and claims without a number in the paper are looked for
 
 
 def all_figures(results: Path) -> str:
@@ -26,7 +26,7 @@ def all_figures(results: Path) -> str:
             *(_section(entry, results) for entry in made),
             "## Beside the paper's figures",
             "What the paper says in its text, without a figure, and what it does not say.",
-            *(_drawing(name, results, BESIDE, f"abruptlab figure {name} laptop") for name in beside),
+            *(_drawing(name, results, BESIDE, f"abruptlab figure {name} runs/base-seed0") for name in beside),
             "### Claims of the text",
             _claims(of_the_text),
         ]
@@ -34,25 +34,26 @@ def all_figures(results: Path) -> str:
 
 
 def _overview(entries: Iterable[Entry]) -> str:
-    rows = ["| | what, and the command | laptop's scale | the paper's scale |", "|---|---|---|---|"]
+    rows = [f"| | what, and the command | {' | '.join(SCALES.values())} |", "|" + "---|" * (2 + len(SCALES))]
     for entry in entries:
         link, made = entry.name, entry.title
         if entry.command:
             link, made = f"[{link}](#{link.replace(' ', '-')})", f"{made}<br>`{entry.command}`"
-        rows.append(f"| {link} | {made} | {entry.laptop} | {entry.paper} |")
+        rows.append(f"| {link} | {made} | {' | '.join(entry.outcomes.values())} |")
     return "\n".join(rows)
 
 
 def _section(entry: Entry, results: Path) -> str:
     kind, number = entry.name.split()
+    command = f"abruptlab {entry.name} {entry.shown.subject}"
     parts = [f"## {entry.name.capitalize()} {{ #{kind}-{number} }}"]
     if kind == "table":
-        table = results / entry.home / "tables" / f"table_{number}.md"
+        table = results / entry.shown.folder / "tables" / f"table_{number}.md"
         shown = table.read_text(encoding="utf-8") if table.exists() else "*Not made yet.*"
-        parts += [f"**{entry.title}.** {TABLES[number].caption}", f"`{entry.command}`", shown]
+        parts += [f"**{entry.title}.** {TABLES[number].caption}", f"`{command}`", shown]
     else:
         names = [name for name in FIGURES if name.split("-")[0] == number]
-        parts += [_drawing(name, results, entry.home, entry.command.replace(number, name, 1)) for name in names]
+        parts += [_drawing(name, results, entry.shown.folder, command.replace(number, name, 1)) for name in names]
     return "\n\n".join([*parts, _claims(entry.claims) if entry.claims else "The paper makes no claim about it alone."])
 
 

@@ -26,7 +26,7 @@ def test_every_figure_has_a_line_with_a_command(tmp_path: Path) -> None:
     entries = ledger(tmp_path)
     assert [entry.name for entry in entries] == [*(f"figure {number}" for number in range(1, 28)), "table 1"]
     assert all(entry.command.startswith(f"abruptlab {entry.name} ") for entry in entries)
-    assert {entry.laptop for entry in entries} == {"not run yet"}
+    assert {outcome for entry in entries for outcome in entry.outcomes.values()} == {"not run yet", "–"}
 
 
 def test_the_verdicts_are_those_of_the_figure_at_its_scale(tmp_path: Path) -> None:
@@ -41,18 +41,23 @@ def test_the_verdicts_are_those_of_the_figure_at_its_scale(tmp_path: Path) -> No
     )
     write(tmp_path / "pocket", ("figure 15", (True, True)), ("figure 16", (True, False, None)))
     write(tmp_path / "paper" / "paper-bf16", ("figure 2", (False,)))
+    write(tmp_path / "base", ("figure 2", (True, False)))
     for drawn in ("figure_22", "figure_23"):
         (tmp_path / "laptop" / "figures").mkdir(exist_ok=True)
         (tmp_path / "laptop" / "figures" / f"{drawn}.json").touch()
     entries = {entry.name: entry for entry in ledger(tmp_path)}
-    assert entries["figure 7"].laptop == "2: 1 hold, 1 fail"
-    assert (entries["figure 2"].laptop, entries["figure 2"].paper) == ("holds (1 seed)", "fails (1 seed)")
-    assert entries["table 1"].laptop == "fails (1 seed)"
-    assert entries["figure 22"].laptop == "drawn, not judged"
-    assert entries["figure 23"].laptop == "drawn, no claim of its own"
-    assert entries["figure 15"].laptop == "holds (2 seeds)"
-    assert entries["figure 16"].laptop == "undecided (1 of 2 seeds hold)"
-    assert entries["figure 13"].laptop == entries["figure 5"].laptop == "not run yet"
+    assert entries["figure 7"].outcomes["laptop"] == "2: 1 hold, 1 fail"
+    assert entries["figure 2"].outcomes == {
+        "paper": "fails (1 seed)",
+        "base": "undecided (1 of 2 seeds hold)",
+        "laptop": "holds (1 seed)",
+    }
+    assert entries["table 1"].outcomes["laptop"] == "fails (1 seed)"
+    assert entries["figure 22"].outcomes["laptop"] == "drawn, not judged"
+    assert entries["figure 23"].outcomes["laptop"] == "drawn, no claim of its own"
+    assert entries["figure 15"].outcomes["laptop"] == "holds (2 seeds)"
+    assert entries["figure 16"].outcomes["laptop"] == "undecided (1 of 2 seeds hold)"
+    assert entries["figure 13"].outcomes["laptop"] == entries["figure 5"].outcomes["laptop"] == "not run yet"
 
 
 def test_results_that_are_not_there_or_damaged_are_one_line(tmp_path: Path) -> None:

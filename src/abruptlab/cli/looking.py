@@ -139,10 +139,10 @@ class Paper:
     def _print_paper(self) -> None:
         from tabulate import tabulate
 
-        from abruptlab.paper.ledger import ledger
+        from abruptlab.paper.ledger import SCALES, ledger
 
-        rows = [(line.name, line.title, line.laptop, line.paper, line.command) for line in ledger(self.results)]
-        print(tabulate(rows, ("", "", "laptop's scale", "the paper's scale", "command"), "plain"))
+        rows = [(line.name, line.title, *line.outcomes.values(), line.command) for line in ledger(self.results)]
+        print(tabulate(rows, ("", "", *SCALES.values(), "command at laptop's scale"), "plain"))
         print("runs/gpt-laptop-seed0 is made by: abruptlab train gpt-laptop; runs/sweeps/NAME by: abruptlab sweep NAME")
 
     def _print_follow_up(self) -> None:

@@ -11,14 +11,39 @@ from abruptlab.paper.verdict import Verdict, counted, read_verdicts
 
 NUMBERS = range(1, 28)  # the paper's figures; it has one table
 
-# What a figure is made from (a kind of model, or a sweep): where that is found once it is trained, and in the folder of
-# results its folders at laptop's scale and at the paper's.
-LAPTOP, PAPER = 0, 1
-HOMES: Mapping[str, tuple[str, tuple[str, str]]] = {
-    "encoder": ("laptop", ("laptop", "paper/paper-bf16")),
-    "decoder": ("runs/gpt-laptop-seed0", ("gpt-laptop", "paper/gpt-softmax")),
-    "variants": ("runs/sweeps/variants", ("pocket", "paper/variants")),
-    "components": ("runs/sweeps/components", ("pocket/components", "paper/components")),
+# By their size: the paper's own, its task in a model a third as wide, small matrices.
+SCALES = {"paper": "the paper's scale", "base": "the paper's task, width 256", "laptop": "laptop's scale"}
+FIRST = "base", "laptop", "paper"  # whose picture is shown, if it is there
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where what a figure is made from (a run, a sweep) is found at some scale."""
+
+    subject: str  # as a command is given it, once it is trained
+    folder: str  # of its figures, tables and claims, in the folder of results
+
+
+# By what figures are of: a kind of model, or a sweep.
+HOMES: Mapping[str, Mapping[str, Home]] = {
+    "encoder": {
+        "paper": Home("runs/paper/paper-bf16", "paper/paper-bf16"),
+        "base": Home("runs/base-seed0", "base"),
+        "laptop": Home("laptop", "laptop"),
+    },
+    "decoder": {
+        "paper": Home("runs/gpt-seed0", "paper/gpt-softmax"),
+        "laptop": Home("runs/gpt-laptop-seed0", "gpt-laptop"),
+    },
+    "variants": {
+        "paper": Home("runs/paper/variants", "paper/variants"),
+        "base": Home("runs/paper/variants-base", "paper/variants-base"),
+        "laptop": Home("runs/sweeps/variants", "pocket"),
+    },
+    "components": {
+        "paper": Home("runs/paper/components", "paper/components"),
+        "laptop": Home("runs/sweeps/components", "pocket/components"),
+    },
 }
 
 
@@ -28,11 +53,10 @@ class Entry:
 
     name: str
     title: str
-    command: str
-    laptop: str  # what came of its claims at laptop's scale
-    paper: str  # and at the paper's
-    home: str = ""  # inside the folder of results, where laptop's scale is
-    claims: tuple[Verdict, ...] = ()  # on it, at laptop's scale
+    command: str  # at laptop's scale, which takes least
+    outcomes: dict[str, str]  # what came of its claims, by scale
+    shown: Home  # whose picture and verdicts say most
+    claims: tuple[Verdict, ...]  # on that
 
 
 def ledger(results: Path) -> list[Entry]:
@@ -47,26 +71,29 @@ def ledger(results: Path) -> list[Entry]:
 
 
 def _entry(kind: str, number: str, spec: FigureSpec | TableSpec, results: Path) -> Entry:
-    subject, homes = HOMES[spec.sweep or spec.kind]
-    name, drawn = f"{kind} {number}", f"{kind}s/{kind}_{number}.json"
-    claims = [
-        tuple(verdict for verdict in read_verdicts(results / home) if number in getattr(verdict, f"{kind}s"))
-        for home in homes
-    ]
-    judged = any(claims)  # somewhere: so it has claims
-    outcomes = [
-        _outcome(verdicts, results / home / drawn, judged) for verdicts, home in zip(claims, homes, strict=True)
-    ]
-    command = f"abruptlab {name} {subject}"
-    return Entry(name, spec.title, command, outcomes[LAPTOP], outcomes[PAPER], homes[LAPTOP], claims[LAPTOP])
+    homes = HOMES[spec.sweep or spec.kind]
+    claims = {
+        scale: tuple(
+            verdict for verdict in read_verdicts(results / home.folder) if number in getattr(verdict, f"{kind}s")
+        )
+        for scale, home in homes.items()
+    }
+    drawn = {
+        scale: (results / home.folder / f"{kind}s" / f"{kind}_{number}.json").exists() for scale, home in homes.items()
+    }
+    judged = any(claims.values())  # somewhere: so it has claims
+    outcomes = {scale: _outcome(claims[scale], drawn[scale], judged) if scale in homes else "–" for scale in SCALES}
+    shown = next((scale for scale in FIRST if drawn.get(scale)), "laptop")
+    command = f"abruptlab {kind} {number} {homes['laptop'].subject}"
+    return Entry(f"{kind} {number}", spec.title, command, outcomes, homes[shown], claims[shown])
 
 
-def _outcome(verdicts: Sequence[Verdict], drawn: Path, has_claims: bool) -> str:
+def _outcome(verdicts: Sequence[Verdict], drawn: bool, has_claims: bool) -> str:
     judged = [verdict for verdict in verdicts if verdict.judged]
     if len(judged) == 1:
         return judged[0].said
     if judged:
         return counted(judged).removeprefix("of ").replace(" claims judged", ":", 1)
-    if not drawn.exists():
+    if not drawn:
         return "not run yet"
     return "drawn, not judged" if has_claims else "drawn, no claim of its own"
