@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from abruptlab.experiments.falls import Falls
+from abruptlab.experiments.language_models import LanguageModels
 from abruptlab.experiments.plateau import Plateau
 from abruptlab.experiments.plateaus import Plateaus
 from abruptlab.figures.style import (
@@ -121,3 +122,17 @@ def _draw_first(axes: Axes, steps: Float[np.ndarray, " run"], last: float, row: 
         axes.plot(step if came else last, row, "o", color=colour, markerfacecolor=face, markersize=3.5, clip_on=False)
     if len(steps):
         axes.plot(np.median(np.minimum(steps, last)), row, "|", color=colour, markersize=11)
+
+
+@paper_style()
+def draw_language_models(found: LanguageModels) -> Figure:
+    """Repetition bias and the last layer's collapse over the checkpoints."""
+    figure = new_figure(2.1)
+    axes = figure.subplots()
+    at = np.arange(len(found.checkpoint))
+    axes.plot(at, found.collapse[:, -1], "o-", color=OBSERVED, markersize=3, label="collapse: cosine similarity")
+    axes.plot(at, found.repetition, "o-", color=MASKED, markersize=3, label="repetition: equal neighbours")
+    axes.set(ylim=(min(0, axes.get_ylim()[0]), 1.03), xlabel="checkpoint", ylabel="cosine; share")
+    axes.set_xticks(at, [name.rpartition("@")[2].rpartition("/")[2] for name in found.checkpoint], rotation=30)
+    axes.legend(loc="best")
+    return figure

@@ -1,0 +1,95 @@
+"""Repetition bias and representation collapse of public language models early in their training: the follow-up paper's
+last claim (arXiv 2506.13688), on any causal model of the transformers library.
+
+The measures are those of `training.measures`: what the model writes by itself from a prompt, always the most probable
+token, and its states there.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+from abruptlab.errors import AbruptlabError, ConfigError
+from abruptlab.experiments.result import Outlined
+from abruptlab.model.collapse import mean_cosine
+from abruptlab.system.devices import choose_device
+from abruptlab.training.measures import repetition
+
+
+@dataclass(frozen=True)
+class LanguageModels(Outlined):
+    """The measures of some checkpoints, in the order in which they were given."""
+
+    checkpoint: Shaped[np.ndarray, " checkpoint"]  # its folder or name, with its revision
+    repetition: Float[np.ndarray, " checkpoint"]  # share of neighbours in what is written that are the same token
+    collapse: Float[np.ndarray, "checkpoint layer"]  # mean cosine similarity of a layer's outputs at two written places
+    distinct: Float[np.ndarray, " checkpoint"]  # share of the written tokens that differ from all before
+
+
+def measure_language_models(
+    checkpoints: Sequence[str | Path | tuple[str, str]],
+    prompts: Int[Tensor, "prompt pos"],
+    length: int = 16,
+) -> LanguageModels:
+    """Each checkpoint writes `length` tokens after each of the prompts.
+
+    A checkpoint is a folder in Hugging Face's format, a name on its hub, or a name and a revision, such as
+    `("EleutherAI/pythia-14m", "step1000")`. Prompts are token ids, all of one length: the tokenizer is the model's own
+    (`AutoTokenizer`).
+
+    Raises `ConfigError` for fewer than two tokens, no checkpoint, or ids that a model does not have, and
+    `AbruptlabError` where transformers is not installed or cannot load a model.
+    """
+    if length < 2:
+        raise ConfigError(f"length: expected at least 2, got {length}")
+    if not len(checkpoints):
+        raise ConfigError("checkpoints: expected at least one")
+    rows = [_measure(_loaded(checkpoint), prompts, length) for checkpoint in checkpoints]
+    repeated, collapse, distinct = zip(*rows, strict=True)
+    return LanguageModels(
+        np.array([_name(checkpoint) for checkpoint in checkpoints]),
+        np.array(repeated),
+        np.stack(collapse),
+        np.array(distinct),
+    )
+
+
+@torch.no_grad()
+def _measure(
+    model: torch.nn.Module, prompts: Int[Tensor, "prompt pos"], length: int
+) -> tuple[float, Float[np.ndarray, " layer"], float]:
+    vocabulary = model.config.vocab_size  # pyright: ignore[reportAttributeAccessIssue]
+    if int(prompts.max()) >= vocabulary:
+        raise ConfigError(f"prompts: expected token ids below {vocabulary:,}, got {int(prompts.max()):,}")
+    tokens = prompts.to(choose_device())
+    model.to(tokens.device)
+    # min_new_tokens: all write alike, whatever they have learnt of an end of text
+    options = {"max_new_tokens": length, "min_new_tokens": length, "do_sample": False, "pad_token_id": 0}
+    whole = model.generate(tokens, attention_mask=torch.ones_like(tokens), **options)  # pyright: ignore
+    written = whole[:, tokens.shape[1] :]
+    states = model(whole, output_hidden_states=True).hidden_states[1:]  # the first is the embedding
+    collapse = [mean_cosine(layer[:, tokens.shape[1] - 1 : -1]).mean().item() for layer in states]  # what wrote them
+    new = [[token not in row[:at] for at, token in enumerate(row)] for row in written.tolist()]
+    return repetition(written).item(), np.array(collapse), float(np.mean(new))
+
+
+def _loaded(checkpoint: str | Path | tuple[str, str]) -> torch.nn.Module:
+    try:
+        from transformers import AutoModelForCausalLM
+    except ImportError:
+        raise AbruptlabError("language models need transformers: pip install 'abruptlab[huggingface]'") from None
+    name, revision = checkpoint if isinstance(checkpoint, tuple) else (str(checkpoint), "main")
+    try:
+        return AutoModelForCausalLM.from_pretrained(name, revision=revision).eval()
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise AbruptlabError(f"no causal language model in {_name(checkpoint)}: {reason}") from None
+
+
+def _name(checkpoint: str | Path | tuple[str, str]) -> str:
+    return "@".join(checkpoint) if isinstance(checkpoint, tuple) else str(checkpoint)
