@@ -22,14 +22,21 @@ LONG = (
     "abruptlab reproduce",
     *(f"abruptlab train {preset}" for preset in ("laptop", "paper", "base", "gpt")),
     *("abruptlab sweep width.toml", "abruptlab sweep smoke --jobs"),
-    *(f"abruptlab sweep {name}" for name in ("variants", "components", "plateau", "repeat")),
+    *(
+        f"abruptlab sweep {name}"
+        for name in ("variants", "components", "plateau", "repeat", "causal", "announce", "precision")
+    ),
     *("abruptlab report laptop", "abruptlab import"),
 )
 FILE = re.compile(r"# ((?:src|tests)/\S+\.py)\n")  # at the head of a block that is a file of the repository
 # what is not ours, needs a network, or has a test of its own
 KNOWN = ("git", "cd", "pip", "pipx", "uvx", "ray", "pkill", "hf", "sbatch")
 LEFT_BEHIND = tuple(
-    f"runs/{run}" for run in ("sweeps/variants", "sweeps/components", "sweeps/plateau", "window-sum-seed0", "theirs")
+    f"runs/{run}"
+    for run in (
+        *(f"sweeps/{sweep}" for sweep in ("variants", "components", "plateau", "causal", "announce", "precision")),
+        *("window-sum-seed0", "base-seed0", "theirs"),
+    )
 )
 
 
