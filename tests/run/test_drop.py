@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
 
-from abruptlab.run.drop import LEAST, Drop, find_drop
+from abruptlab.run.drop import LEAST, SHORT_POINTS, Drop, find_drop
 
 PLATEAU, FINAL = 0.11, 0.008
 
@@ -263,9 +263,28 @@ def test_too_short(length: int, first: int):
 
 
 def test_the_least_that_can_be_seen():
-    losses = np.where(np.arange(LEAST) < LEAST - 3 * 8 - 1, PLATEAU, FINAL)
+    losses = np.where(np.arange(LEAST) < LEAST - 3 * SHORT_POINTS - 1, PLATEAU, FINAL)
     assert found(np.arange(LEAST), losses).plateau == PLATEAU
     assert find_drop(np.arange(LEAST - 1), losses[1:]) is None
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("before", "falling"), [(30, 1), (40, 5), (45, 3), (20, 1)])
+def test_a_clear_drop_in_sixty_points(before: int, falling: int, seed: int):
+    ramp = np.linspace(1, 0.1, falling + 1)[1:]
+    curve = np.concatenate([np.ones(before), ramp, np.full(60 - before - falling, 0.1)])
+    drop = find_drop(list(range(60)), list(noisy(curve, 0.02, seed)))
+    assert drop is not None
+    assert drop.plateau == pytest.approx(1, rel=0.03)
+    assert drop.onset == pytest.approx(before, abs=2)
+
+
+@pytest.mark.parametrize("length", [30, 60, 88])
+def test_no_false_drop_in_a_short_series(length: int):
+    at = np.arange(length)
+    curves = [np.ones(length), np.exp(-at / (length / 3)), 1 - 0.9 * at / length, 1 / (1 + at)]
+    false = [find_drop(at, noisy(curve, 0.1, seed)) for curve in curves for seed in range(100)]
+    assert false == [None] * 400
 
 
 @pytest.mark.parametrize("kind", [list, pd.Series])

@@ -18,7 +18,8 @@ nor a spike moves them.
 
 A bin, and so each decision, depends on earlier steps alone. Online, therefore, `find_drop` returns None until the
 drop is certain, then a `Drop` whose plateau and onset never change, with `end` None while the fall is under way;
-once there, the end does not change either.
+once there, the end does not change either. That is so from `WHOLE_BINS` recorded steps on; with fewer, of a series that
+somebody has at hand, the bins are smaller, so that a clear drop is seen in two dozen steps.
 """
 
 import math
@@ -32,12 +33,14 @@ from numpy.typing import ArrayLike
 
 BIN_GROWTH = 1 + 1 / 64  # a bin's end over its start: 60 steps at step 4,000, which cut a step's noise to a sixth
 BIN_POINTS = 8  # recorded steps in a bin at least, so that its median outvotes a spike of three
+SHORT_POINTS = 2  # and in one of a short series
 PLATEAU_BINS = 8  # bins in a plateau at least (64 recorded steps): fewer could be one corner of a steep decay
 PLATEAU_BAND = 0.1  # how far a level may lie from the plateau; plateaus creep by 5 % and early bins are as noisy
 PLATEAU_SHARE = 0.5  # of the time until the drop; the decays above fill at most 0.2, the paper's plateau about 0.9
 DEPTH = 2.0  # the least factor of a drop; noise and creep stay far from it, the paper's drop is a factor of 30
 CONFIRMING_BINS = 3  # below plateau / DEPTH, in a row: a dip that passes is no drop
-LEAST = (PLATEAU_BINS + CONFIRMING_BINS) * BIN_POINTS + 1  # recorded steps in which there can be a drop
+WHOLE_BINS = (PLATEAU_BINS + CONFIRMING_BINS) * BIN_POINTS + 1  # recorded steps from which on bins are whole
+LEAST = (PLATEAU_BINS + CONFIRMING_BINS) * SHORT_POINTS + 1  # recorded steps in which there can be a drop
 ONSET = 0.1  # the fallen fraction of the plateau at the onset: the edge of the plateau's band
 LANDING = 0.9  # the covered fraction of the way to the final level at the end
 
@@ -64,8 +67,9 @@ class Drop:
 
 def _bin_edges(steps: Int[np.ndarray, " time"]) -> list[int]:
     """The index of each bin's first step, closed by that of the first step in no complete bin."""
+    points = BIN_POINTS if len(steps) >= WHOLE_BINS else SHORT_POINTS
     edges = [0]
-    while (edge := edges[-1] + BIN_POINTS) < len(steps):
+    while (edge := edges[-1] + points) < len(steps):
         edge = max(edge, int(np.searchsorted(steps, math.ceil(steps[edges[-1]] * BIN_GROWTH))))
         if edge == len(steps):  # a bin is complete once a step after it is known
             break
