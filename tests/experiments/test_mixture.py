@@ -10,7 +10,7 @@ from abruptlab.errors import ConfigError, RunError
 from abruptlab.experiments.mixture import measure_mixture, order_of, steps_of_sizes
 from abruptlab.figures.variants import draw_mixture
 from abruptlab.paper import Findings, judge, make_figure
-from abruptlab.paper.variants import CLAIMS
+from abruptlab.paper.variant_claims import CLAIMS
 from abruptlab.run.run import Run
 from abruptlab.sweep.file import Point
 from abruptlab.task.matrices import BLOCK, size_choices, stream

@@ -22,6 +22,7 @@ from abruptlab.paper import (
     sequences,
     switching,
     training,
+    variant_claims,
     variants,
 )
 from abruptlab.paper.claim import Claim
@@ -70,7 +71,7 @@ CLAIMS: dict[str, Claim] = {
     **comparison.CLAIMS,
     **methods.CLAIMS,
     **gpt.CLAIMS,
-    **variants.CLAIMS,
+    **variant_claims.CLAIMS,
     **components.CLAIMS,
     **plateau.CLAIMS,
     **plateaus.CLAIMS,

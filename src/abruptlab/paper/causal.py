@@ -13,7 +13,7 @@ from abruptlab.paper.claim import Bound, Claim, Null, Number, OverSeeds
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.plateaus import MOST
 from abruptlab.paper.registry import Figures, FigureSpec
-from abruptlab.paper.variants import EARLIER, among_seeds, ratios
+from abruptlab.paper.variant_claims import EARLIER, among_seeds, ratios
 
 SWEEP = "causal"
 LATER = 1 / EARLIER

@@ -11,7 +11,7 @@ from abruptlab.figures.variants import draw_variants
 from abruptlab.paper.claim import Bound, Claim, Null, Number, OverSeeds, null
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.registry import Figures, FigureSpec
-from abruptlab.paper.variants import among_seeds, by_seed
+from abruptlab.paper.variant_claims import among_seeds, by_seed
 
 SWEEP = "components"
 TOKENS, POSITIONS, MLP = "token embeddings", "positional embeddings", "MLP"

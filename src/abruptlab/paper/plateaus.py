@@ -12,7 +12,7 @@ from abruptlab.paper.claim import Bound, Claim, Null, Number, OverSeeds, null
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.registry import Figures, FigureSpec
 from abruptlab.paper.training import FAST
-from abruptlab.paper.variants import WORSE, among_seeds, ratios
+from abruptlab.paper.variant_claims import WORSE, among_seeds, ratios
 
 SWEEP, EASY = "plateau", "repeat"
 MOST = 0.5  # of the plateau's steps: gone

@@ -1,0 +1,285 @@
+"""What changes the drop (figures 13 to 18 and beyond): the claims on the sweep of variants.
+
+The bounds were fixed when five short trials alone had been seen, none of them of the sweep: 4×4 at width 32 and rate
+3e-3, with 4 layers (seed 0: onset 3,565, L_mask 0.032 at step 6,000; seed 1: 0.047 at 4,861), with 3 layers (onset
+3,418, 0.038 at 6,000) and with 2 (falling from 5,300); and width 64 with 16 heads at rate 2e-3 (onset 2,671, 0.023 at
+6,000).
+"""
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+
+from abruptlab.experiments.mixture import measure_mixture
+from abruptlab.experiments.variants import Variants
+from abruptlab.paper.claim import Bound, Claim, Null, Number, OverSeeds, null
+from abruptlab.paper.findings import Findings
+from abruptlab.paper.variants import SWEEP, measure
+
+FAR_WORSE = 2.0  # a doubling: no fluctuation between seeds
+WORSE = 1.5  # half as much again
+EARLIER = 0.6  # of the steps: three times, in logarithms, what two seeds of one variant typically differ by (0.85)
+LITTLE = (0.8, 1.25)  # a fifth
+ORDERED = -0.9  # rank correlation: of up to six depths, all in order
+ALL = 1.0  # of the sizes
+LAST = -1  # place in a family
+GAUSSIAN = 0.02  # twice the paper's 5.6e-3 over p_mask E[x²] = 0.6
+
+
+def by_seed(variants: Variants, quantity: str, row: int) -> dict[int, float]:
+    """A quantity of a variant by the seed of its finished runs; a step that did not come is the last one."""
+    values = getattr(variants, quantity).each[row]
+    last = np.nanmax(variants.step[row])
+    known = np.isfinite(variants.seed[row])
+    return {
+        int(seed): float(min(value, last)) for seed, value in zip(variants.seed[row][known], values[known], strict=True)
+    }
+
+
+def ratios(over: Mapping[int, float], under: Mapping[int, float]) -> dict[int, float]:
+    """One quantity over the other, of the seeds that have both."""
+    return {seed: over[seed] / under[seed] for seed in over if seed in under}
+
+
+def among_seeds(each: Iterable[Mapping[int, float]], bound: Bound) -> Number:
+    """The factor by which two seeds of one variant typically differ (the median over all pairs of some variants), the
+    way round that is more like a claim's bound; none where no variant has two seeds."""
+    pairs = (pair for values in each for pair in itertools.combinations(values.values(), 2) if min(pair) > 0)
+    factors = [abs(math.log(one / other)) for one, other in pairs]
+    if not factors:
+        return None
+    return math.exp(float(np.median(factors)) * (1 if bound.high == math.inf else -1))
+
+
+def _of_ratio(family: str, quantity: str, over: int, under: int) -> Callable[[Findings], OverSeeds]:
+    """Of each seed, the ratio of a quantity of the variants at two places of a family."""
+
+    def measured(found: Findings) -> OverSeeds:
+        variants = found.of(measure(family))
+        over_, under_ = (by_seed(variants, quantity, row) for row in (over, under))
+        return OverSeeds(ratios(over_, under_), int(variants.planned[[over, under]].max()))
+
+    return measured
+
+
+def _another_seed(family: str, quantity: str, *rows: int) -> Null:
+    """Two seeds of one of these variants."""
+
+    def typical(claim: Claim, found: Findings) -> Number:
+        variants = found.of(measure(family))
+        return among_seeds([by_seed(variants, quantity, row) for row in rows], claim.bound)
+
+    return Null("another seed", typical)
+
+
+def _from_the_smallest(found: Findings) -> Number:
+    """The median onset at the largest depth over that at the smallest: there depth does change much."""
+    variants = found.of(measure("depth"))
+    values = list(ratios(by_seed(variants, "onset", LAST), by_seed(variants, "onset", 0)).values())
+    return float(np.median(values)) if values else None
+
+
+def _falls_with_depth(found: Findings) -> OverSeeds:
+    variants = found.of(measure("depth"))
+    each = [by_seed(variants, "final_loss", row) for row in range(len(variants.labels))]
+    seeds = sorted(set.intersection(*map(set, each)))
+    depths = range(len(each))
+    ranks = {seed: np.argsort(np.argsort([values[seed] for values in each])) for seed in seeds}
+    return OverSeeds(
+        {seed: float(np.corrcoef(depths, rank)[0, 1]) for seed, rank in ranks.items()}, int(variants.planned.max())
+    )
+
+
+def _dropped(variants: Variants, rows: Sequence[int]) -> OverSeeds:
+    """Of each seed, the share of these variants that drop."""
+    onsets = [zip(variants.seed[row], variants.onset.each[row], strict=True) for row in rows]
+    with_drop = [{int(seed): float(np.isfinite(at)) for seed, at in each if np.isfinite(seed)} for each in onsets]
+    seeds = set.intersection(*map(set, with_drop))
+    shares = {seed: float(np.mean([each[seed] for each in with_drop])) for seed in sorted(seeds)}
+    return OverSeeds(shares, int(variants.planned[list(rows)].max()))
+
+
+def _sizes_drop(found: Findings) -> OverSeeds:
+    variants = found.of(measure("size"))
+    return _dropped(variants, range(len(variants.labels)))
+
+
+def _mixture_drops(found: Findings) -> OverSeeds:
+    mixture = found.of(measure_mixture)
+    return _dropped(mixture.sizes, range(len(mixture.sizes.labels)))
+
+
+def _same_order(found: Findings) -> OverSeeds:
+    """Of each seed, 1 if its sizes drop in the commonest order; a size without a drop is no order."""
+    mixture = found.of(measure_mixture)
+    whole = [tuple(order) if np.isfinite(order).all() else None for order in mixture.order]
+    known = Counter(order for order in whole if order)
+    commonest = known.most_common(1)[0][0] if known else None
+    seeds = mixture.sizes.seed[0]
+    numbers = {
+        int(seed): float(order is not None and order == commonest) for seed, order in zip(seeds, whole, strict=False)
+    }
+    return OverSeeds(numbers, int(mixture.sizes.planned[0]))
+
+
+def _any_order(found: Findings) -> Number:
+    """The chance that a random order is the commonest one."""
+    return 1 / math.factorial(len(found.of(measure_mixture).sizes.labels))
+
+
+def _gaussian(found: Findings) -> tuple[Variants, int]:
+    variants = found.of(measure("factors"))
+    return variants, int(np.flatnonzero(variants.labels == "Gaussian")[0])
+
+
+def _gaussian_final(found: Findings) -> OverSeeds:
+    variants, row = _gaussian(found)
+    levels = by_seed(variants, "final_loss", row)
+    return OverSeeds(
+        {seed: value / variants.loss_of_zero[row] for seed, value in levels.items()}, int(variants.planned[row])
+    )
+
+
+def _gaussian_drops(found: Findings) -> OverSeeds:
+    variants, row = _gaussian(found)
+    return _dropped(variants, [row])
+
+
+NO_DROP = null("no drop", lambda found: 0.0)
+ZERO = null("predicting zero", lambda found: 1.0)
+
+CLAIMS: dict[str, Claim] = {
+    "width-too-small": Claim(
+        "The smallest width is too small.",
+        "caption",
+        "final L_mask at the smallest width / at the largest",
+        Bound(low=FAR_WORSE),
+        _of_ratio("width", "final_masked", 0, LAST),
+        (_another_seed("width", "final_masked", 0, LAST),),
+        figures=("13",),
+        sweep=SWEEP,
+    ),
+    "width-suboptimal": Claim(
+        "The next width is suboptimal.",
+        "caption",
+        "final L_mask at the second width / at the largest",
+        Bound(low=WORSE),
+        _of_ratio("width", "final_masked", 1, LAST),
+        (_another_seed("width", "final_masked", 1, LAST),),
+        figures=("13",),
+        sweep=SWEEP,
+    ),
+    "depth-earlier": Claim(
+        "More layers drop earlier.",
+        "caption",
+        "onset (the last step if there is none) at the second depth / at the smallest",
+        Bound(high=EARLIER),
+        _of_ratio("depth", "onset", 1, 0),
+        (_another_seed("depth", "onset", 1, 0),),
+        figures=("14",),
+        sweep=SWEEP,
+    ),
+    "depth-little": Claim(
+        "Even deeper changes little.",
+        "caption",
+        "onset (the last step if there is none) at the largest depth / at the second",
+        Bound(*LITTLE),
+        _of_ratio("depth", "onset", LAST, 1),
+        (null("from the smallest depth", _from_the_smallest),),
+        figures=("14",),
+        sweep=SWEEP,
+    ),
+    "depth-final": Claim(
+        "The final MSE falls with depth.",
+        "caption",
+        "rank correlation of final L with depth (−1: it falls at every step)",
+        Bound(high=ORDERED),
+        _falls_with_depth,
+        (null("shuffled depths", lambda found: 0.0),),
+        figures=("14",),
+        sweep=SWEEP,
+    ),
+    "sizes-drop": Claim(
+        "The drop is there at other sizes and ranks.",
+        "caption",
+        "share of the sizes and ranks with a drop",
+        Bound(low=ALL),
+        _sizes_drop,
+        (NO_DROP,),
+        figures=("15", "17"),
+        sweep=SWEEP,
+    ),
+    "mixture-drops": Claim(
+        "One model learns matrices of several sizes.",
+        "caption",
+        "share of the sizes with a drop",
+        Bound(low=ALL),
+        _mixture_drops,
+        (NO_DROP,),
+        figures=("16",),
+        sweep=SWEEP,
+    ),
+    "mixture-order": Claim(
+        "The sizes are learnt in an order, the same at every seed.",
+        "caption",
+        "1 if every size drops, and in the commonest order",
+        Bound(low=ALL),
+        _same_order,
+        (null("a random order", _any_order),),
+        figures=("16",),
+        sweep=SWEEP,
+    ),
+    "gaussian-drops": Claim(
+        "The drop occurs with Gaussian factors.",
+        "caption",
+        "1 if there is a drop",
+        Bound(low=ALL),
+        _gaussian_drops,
+        (NO_DROP,),
+        figures=("18",),
+        sweep=SWEEP,
+    ),
+    "gaussian-final": Claim(
+        "With Gaussian factors, the final MSE is far below that of predicting zero.",
+        "caption",
+        "final L / (p_mask E[x²])",
+        Bound(high=GAUSSIAN),
+        _gaussian_final,
+        (ZERO,),
+        figures=("18",),
+        sweep=SWEEP,
+    ),
+    "coherence-weakens": Claim(
+        "Masks that hide the entries of highest coherence weaken the drop, or remove it.",
+        "ours",
+        "final L_mask over that of predicting zero, with all hidden entries chosen so / with random masks",
+        Bound(low=WORSE),
+        _of_ratio("mask", "final_over_level", LAST, 0),
+        (_another_seed("mask", "final_over_level", LAST, 0),),
+        figures=("mask",),
+        sweep=SWEEP,
+    ),
+    "optimiser-shortens": Claim(
+        "Muon shortens the plateau (here at Adam's rate; the follow-up gives it a rate of its own).",
+        "follow-up",
+        "onset with Muon (the last step if there is none) / with Adam",
+        Bound(high=EARLIER),
+        _of_ratio("optimiser", "onset", LAST, 0),
+        (_another_seed("optimiser", "onset", LAST, 0),),
+        figures=("optimiser",),
+        sweep=SWEEP,
+    ),
+    "warm-up-changes": Claim(
+        "Warm-up lengthens the plateau, at least by a tenth.",
+        "follow-up",
+        "onset with warm-up (the last step if there is none) / without",
+        Bound(low=1 / EARLIER),
+        _of_ratio("warm-up", "onset", LAST, 0),
+        (_another_seed("warm-up", "onset", LAST, 0),),
+        figures=("warm-up",),
+        sweep=SWEEP,
+    ),
+}
