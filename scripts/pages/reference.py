@@ -1,19 +1,26 @@
-"""The API reference: the package's public names by module, as `abruptlab/__init__.py` groups them."""
+"""The API reference: the package's public names by module, as `abruptlab/__init__.pyi` groups them."""
 
+import ast
 from dataclasses import is_dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import abruptlab
+
+STUB = Path(abruptlab.__file__).with_suffix(".pyi")
 
 
 def all_names() -> str:
     """The page's Markdown, which mkdocstrings fills with the docstrings: the public names, and after the functions that
     measure, the dataclasses of what they measured."""
-    modules: dict[str, list[str]] = {}
-    for name in abruptlab.__all__:
-        modules.setdefault(abruptlab._MODULE_OF[name], []).append(name)
-    return "\n\n".join(_section(module, names) for module, names in modules.items())
+    return "\n\n".join(_section(module, names) for module, names in names_by_module().items())
+
+
+def names_by_module() -> dict[str, list[str]]:
+    """The public names of every module that has some."""
+    imports = [line for line in ast.parse(STUB.read_text()).body if isinstance(line, ast.ImportFrom)]
+    return {str(line.module): [alias.name for alias in line.names] for line in imports}
 
 
 def _section(place: str, names: list[str]) -> str:

@@ -14,8 +14,7 @@ from abruptlab.experiments.methods import NAMES, POSTERIOR, ZERO, Methods, class
 from abruptlab.figures.methods import COLOURS, draw_closeness, draw_floor
 from abruptlab.figures.save import arrays
 from abruptlab.figures.style import BERT
-from abruptlab.paper import CLAIMS
-from abruptlab.paper import methods as claimed
+from abruptlab.paper import CLAIMS, methods as claimed
 from abruptlab.run.run import Run
 from tests.handmade import CONFIG, averager, copier, handmade_run
 from tests.known import Known, number

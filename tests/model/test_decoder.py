@@ -15,8 +15,7 @@ from abruptlab.config import ModelConfig
 from abruptlab.model.build import new_model
 from abruptlab.model.decoder import Decoder
 from abruptlab.model.generate import generate
-from abruptlab.model.sites import record, site_names
-from abruptlab.model.sites import replace as replace_at
+from abruptlab.model.sites import record, replace as replace_at, site_names
 from abruptlab.presets import preset
 from abruptlab.task.counter import generator
 

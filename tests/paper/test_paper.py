@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from abruptlab.errors import ConfigError, RunError
-from abruptlab.paper import CLAIMS as ALL_CLAIMS
 from abruptlab.paper import (
+    CLAIMS as ALL_CLAIMS,
     FIGURES,
     TABLES,
     Bound,

@@ -10,8 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from jaxtyping import TypeCheckError
 
 from abruptlab.run.drop import LEAST, SHORT_POINTS, Drop, find_drop

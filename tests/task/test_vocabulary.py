@@ -2,8 +2,7 @@ import re
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from abruptlab.errors import VocabularyError
 from abruptlab.task.matrix import MatrixTask

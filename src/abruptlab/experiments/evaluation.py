@@ -17,8 +17,10 @@ from abruptlab.model.encoder import Encoder
 from abruptlab.system.devices import choose_device
 from abruptlab.system.memory import require_memory
 from abruptlab.task.examples import Examples
-from abruptlab.task.held_out import HELD_OUT as HELD_OUT  # for what is drawn beside them
-from abruptlab.task.held_out import held_out_of as held_out_examples_of
+from abruptlab.task.held_out import (
+    HELD_OUT as HELD_OUT,  # for what is drawn beside them
+    held_out_of as held_out_examples_of,
+)
 from abruptlab.task.matrices import Batch
 from abruptlab.task.matrix import MatrixTask
 from abruptlab.training.needs import matrices_need

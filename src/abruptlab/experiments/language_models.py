@@ -63,7 +63,7 @@ def measure_language_models(
 def _measure(
     model: torch.nn.Module, prompts: Int[Tensor, "prompt pos"], length: int
 ) -> tuple[float, Float[np.ndarray, " layer"], float]:
-    vocabulary = model.config.vocab_size  # pyright: ignore[reportAttributeAccessIssue]
+    vocabulary: int = model.config.vocab_size  # pyright: ignore
     if int(prompts.max()) >= vocabulary:
         raise ConfigError(f"prompts: expected token ids below {vocabulary:,}, got {int(prompts.max()):,}")
     tokens = prompts.to(choose_device())

@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from abruptlab.experiments.ablation import REPLACEMENTS, TOLERATED, GreedyAblation, Removal, SingleAblations
-from abruptlab.experiments.ablation_groups import REPLACEMENTS as GROUPED
-from abruptlab.experiments.ablation_groups import GroupAblation
+from abruptlab.experiments.ablation_groups import REPLACEMENTS as GROUPED, GroupAblation
 from abruptlab.figures.style import (
     GREEN,
     LOSS,

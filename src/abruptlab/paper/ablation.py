@@ -13,8 +13,7 @@ from abruptlab.experiments.ablation import (
     measure_single_ablations,
     plateau,
 )
-from abruptlab.experiments.ablation_groups import GROUPS, measure_group_ablation
-from abruptlab.experiments.ablation_groups import REPLACEMENTS as ABLATED
+from abruptlab.experiments.ablation_groups import GROUPS, REPLACEMENTS as ABLATED, measure_group_ablation
 from abruptlab.figures.ablation import draw_greedy_ablation, draw_group_ablation, draw_single_ablations
 from abruptlab.paper.claim import INSIDE, TRAINED, UNTRAINED, Bound, Claim, Number, null
 from abruptlab.paper.findings import Findings

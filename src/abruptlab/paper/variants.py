@@ -5,8 +5,7 @@ from functools import cache, partial
 import numpy as np
 
 from abruptlab.experiments.mixture import measure_mixture
-from abruptlab.experiments.variants import OverSeeds as Spread
-from abruptlab.experiments.variants import Variants, measure_families, measure_variants
+from abruptlab.experiments.variants import OverSeeds as Spread, Variants, measure_families, measure_variants
 from abruptlab.figures.table import Table
 from abruptlab.figures.variants import draw_mixture, draw_variants
 from abruptlab.paper.findings import ANY_SWEEP

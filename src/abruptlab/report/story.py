@@ -12,8 +12,13 @@ from typing import Any
 import numpy as np
 
 from abruptlab.errors import AbruptlabError, RunError
-from abruptlab.experiments.attention import KINDS, NO_LABEL, AttentionOverTime, measure_attention_over_time
-from abruptlab.experiments.attention import MOST as MOST_OF_IT
+from abruptlab.experiments.attention import (
+    KINDS,
+    MOST as MOST_OF_IT,
+    NO_LABEL,
+    AttentionOverTime,
+    measure_attention_over_time,
+)
 from abruptlab.experiments.embeddings import Embeddings, measure_embeddings_over_time
 from abruptlab.experiments.examples import MASKS, Gallery, measure_gallery
 from abruptlab.experiments.losses import smooth
