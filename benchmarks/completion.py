@@ -24,7 +24,8 @@ from tabulate import tabulate
 from abruptlab import pretrained_run
 from abruptlab.baselines.nuclear import NuclearNorm
 from abruptlab.baselines.oracle import NuclearNormOracle
-from abruptlab.experiments.evaluation import estimated, incomplete, predict
+from abruptlab.experiments.forward import predict
+from abruptlab.experiments.held_out import estimated, incomplete
 from abruptlab.system.files import write_atomically
 from abruptlab.system.provenance import device_name, versions
 from abruptlab.task.matrices import Batch, sample

@@ -18,8 +18,8 @@ from rich.progress import track
 from torch import Tensor
 
 from abruptlab.errors import AbruptlabError
-from abruptlab.experiments.evaluation import held_out_of
 from abruptlab.experiments.floor import POSTERIOR, Floor, competitors, summarise
+from abruptlab.experiments.held_out import held_out_of
 from abruptlab.figures.save import save_table
 from abruptlab.figures.table import Table
 from abruptlab.paper.floor import tabulate_floor

@@ -9,7 +9,7 @@ from matplotlib.container import ErrorbarContainer
 from torch import Tensor
 
 from abruptlab.errors import ConfigError, SiteError
-from abruptlab.experiments import ablation, evaluation
+from abruptlab.experiments import ablation, forward
 from abruptlab.experiments.ablation import (
     REPLACEMENTS,
     GreedyAblation,
@@ -20,7 +20,9 @@ from abruptlab.experiments.ablation import (
     predict_ablated,
 )
 from abruptlab.experiments.ablation_groups import measure_group_ablation
-from abruptlab.experiments.evaluation import held_out, losses, predict
+from abruptlab.experiments.estimate import losses
+from abruptlab.experiments.forward import predict
+from abruptlab.experiments.held_out import held_out
 from abruptlab.figures.ablation import draw_greedy_ablation, draw_group_ablation, draw_single_ablations
 from abruptlab.model.encoder import Encoder
 from abruptlab.paper import Findings
@@ -103,8 +105,8 @@ def test_each_replacement_does_what_its_name_says(batch: Batch) -> None:
 def test_the_mean_map_is_over_the_matrices_of_a_pass(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
     model = averaging("seen")
     attention = batch.observed / batch.observed.sum(1, keepdim=True)  # of any query
-    for part in (evaluation.PART, 10):
-        monkeypatch.setattr(evaluation, "PART", part)
+    for part in (forward.PART, 10):
+        monkeypatch.setattr(forward, "PART", part)
         maps = torch.cat([each.mean(0).expand(len(each), -1) for each in attention.split(part)])
         expected = (seen_values(batch) * maps).sum(1, keepdim=True).expand(-1, 12)
         ablated = predict_ablated(model, batch.tokens, [(1, 2)], "mean")
@@ -163,7 +165,7 @@ def test_the_head_that_matters_is_found(tmp_path: Path, monkeypatch: pytest.Monk
     for at, replacement in enumerate(REPLACEMENTS):
         one = measure_ablation(run, [(1, 2)], replacement, matrices=50)
         np.testing.assert_allclose(one.ablated.loss.mean, single.ablated.loss.mean[at, 1, 2], rtol=1e-5)
-    monkeypatch.setattr(evaluation, "PART", 7)
+    monkeypatch.setattr(forward, "PART", 7)
     again = measure_single_ablations(run, matrices=50)
     np.testing.assert_allclose(again.ablated.loss.mean, single.ablated.loss.mean, rtol=1e-4)
 
@@ -189,7 +191,7 @@ def test_greedy_sets_depend_on_the_seed_alone(tmp_path: Path, monkeypatch: pytes
     run = handmade_run(tmp_path, {STEPS: guarded()}, scaled(LEVEL + 0.4**2))
     curves = []
     for part, seed in ((256, 0), (50, 0), (256, 1)):
-        monkeypatch.setattr(evaluation, "PART", part)
+        monkeypatch.setattr(forward, "PART", part)
         curves.append(measure_greedy_ablation(run, "zero", matrices=64, seed=seed).harmful.ablated.loss.mean)
     np.testing.assert_allclose(curves[1], curves[0], rtol=1e-4)
     assert not np.allclose(curves[2], curves[0], rtol=1e-4)

@@ -10,7 +10,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.patches import Rectangle
 
 from abruptlab.errors import CheckpointError
-from abruptlab.experiments import evaluation
+from abruptlab.experiments import forward
 from abruptlab.experiments.attention import (
     KINDS,
     Attention,
@@ -20,7 +20,7 @@ from abruptlab.experiments.attention import (
     measure_attention,
     measure_attention_over_time,
 )
-from abruptlab.experiments.evaluation import held_out
+from abruptlab.experiments.held_out import held_out
 from abruptlab.figures.attention import (
     COLOURS,
     draw_attention,
@@ -197,7 +197,7 @@ def test_the_seed_decides_and_parts_do_not_matter(run: Run, monkeypatch: pytest.
     first, other = (measure_attention(run, matrices=30, seed=seed) for seed in (0, 1))
     np.testing.assert_array_equal(first.maps, measure_attention(run, matrices=30).maps)
     assert (first.maps[1, 0] != other.maps[1, 0]).any()
-    monkeypatch.setattr(evaluation, "PART", 7)
+    monkeypatch.setattr(forward, "PART", 7)
     in_parts = measure_attention(run, matrices=30)
     np.testing.assert_allclose(in_parts.maps, first.maps, atol=1e-6)
     np.testing.assert_allclose(in_parts.share.mean, first.share.mean, atol=1e-6)

@@ -9,9 +9,10 @@ import pytest
 
 from abruptlab.baselines.simple import RowColumnMeans
 from abruptlab.errors import CheckpointError, ConfigError
-from abruptlab.experiments import evaluation
+from abruptlab.experiments import forward
 from abruptlab.experiments.comparison import PROBABILITIES, Comparison, Contest, measure_comparison
-from abruptlab.experiments.evaluation import Estimate, Losses, completed, held_out, incomplete
+from abruptlab.experiments.estimate import Estimate, Losses
+from abruptlab.experiments.held_out import completed, held_out, incomplete
 from abruptlab.figures.comparison import draw_comparison
 from abruptlab.figures.save import arrays
 from abruptlab.figures.style import BERT, NUCLEAR, REFERENCE
@@ -98,7 +99,7 @@ def test_other_masks_and_several_sizes(tmp_path: Path) -> None:
 def test_the_seed_decides_and_the_parts_do_not(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     first, other = arrays(measure_comparison(run, **FEW)), arrays(measure_comparison(run, seed=1, **FEW))
     assert (first["contest.nuclear.loss.mean"] != other["contest.nuclear.loss.mean"]).all()
-    monkeypatch.setattr(evaluation, "PART", 7)
+    monkeypatch.setattr(forward, "PART", 7)
     for name, values in arrays(measure_comparison(run, **FEW)).items():
         np.testing.assert_allclose(values, first[name], rtol=1e-4, atol=1e-6)
 

@@ -7,7 +7,7 @@ import pytest
 
 from abruptlab.errors import CheckpointError, VocabularyError
 from abruptlab.experiments.copying import measure_copying, moments_before
-from abruptlab.experiments.evaluation import held_out
+from abruptlab.experiments.held_out import held_out
 from abruptlab.paper import TABLES, Findings, make_table
 from tests.handmade import FREE, VALUE, attend, carry, copier, handmade_run, read_out
 from tests.known import held

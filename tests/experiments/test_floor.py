@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from abruptlab.experiments import floor as module
-from abruptlab.experiments.evaluation import Estimate, held_out, held_out_of
+from abruptlab.experiments.estimate import Estimate
 from abruptlab.experiments.floor import BERT, MONTE_CARLO, POSTERIOR, VARIANCE, Floor, measure_floor, summarise
+from abruptlab.experiments.held_out import held_out, held_out_of
 from abruptlab.experiments.methods import NAMES
 from abruptlab.paper import TABLES, Findings, make_table
 from abruptlab.task.matrices import Batch

@@ -7,7 +7,8 @@ import torch
 
 from abruptlab.errors import CheckpointError, RunError
 from abruptlab.experiments.attention import measure_attention
-from abruptlab.experiments.evaluation import held_out, load, losses, predict
+from abruptlab.experiments.estimate import losses
+from abruptlab.experiments.forward import load, predict
 from abruptlab.experiments.generation import (
     PARTS,
     assess,
@@ -15,6 +16,7 @@ from abruptlab.experiments.generation import (
     measure_generation,
     measure_gpt_learning,
 )
+from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.losses import measure_loss_curves, smooth
 from abruptlab.experiments.sequence_attention import measure_sequence_attention
 from abruptlab.figures.gpt import LOOKS, draw_gpt_learning, draw_sequence_attention

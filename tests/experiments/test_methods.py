@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from abruptlab.errors import CheckpointError, RunError
-from abruptlab.experiments.evaluation import Estimate, held_out, predict
+from abruptlab.experiments.estimate import Estimate
+from abruptlab.experiments.forward import predict
+from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.methods import NAMES, POSTERIOR, ZERO, Methods, classical, measure_methods, nearest
 from abruptlab.figures.methods import COLOURS, draw_closeness, draw_floor
 from abruptlab.figures.save import arrays

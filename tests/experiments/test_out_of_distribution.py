@@ -10,7 +10,8 @@ import torch
 
 from abruptlab.errors import CheckpointError, ConfigError
 from abruptlab.experiments.comparison import Contest, compete
-from abruptlab.experiments.evaluation import Estimate, Losses, held_out
+from abruptlab.experiments.estimate import Estimate, Losses
+from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.out_of_distribution import OutOfDistribution, Varied, extended, measure_out_of_distribution
 from abruptlab.figures.comparison import draw_out_of_distribution
 from abruptlab.figures.save import arrays

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from abruptlab.errors import SiteError
-from abruptlab.experiments import evaluation
-from abruptlab.experiments.evaluation import Estimate, held_out, pooled, predict
+from abruptlab.experiments import forward
+from abruptlab.experiments.estimate import Estimate, pooled
+from abruptlab.experiments.forward import predict
+from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.patching import (
     LayerPatching,
     Patch,
@@ -171,7 +173,7 @@ def test_the_maps_show_the_right_layer_and_head(tmp_path: Path, monkeypatch: pyt
         np.testing.assert_allclose(estimates.mean, [[0, share, 0], [0, 0, 1 - share]], atol=1e-3)
     np.testing.assert_allclose(maps.layer_masked.mean, maps.head_masked.mean.sum(1), atol=1e-3)
     np.testing.assert_allclose(maps.layer_observed.mean, maps.head_observed.mean.sum(1), atol=1e-3)
-    monkeypatch.setattr(evaluation, "PART", 25)
+    monkeypatch.setattr(forward, "PART", 25)
     again = measure_patching_maps(run, matrices=64)
     np.testing.assert_allclose(again.between.mean, maps.between.mean, atol=1e-4)
     other = measure_patching_maps(run, matrices=64, seed=1)

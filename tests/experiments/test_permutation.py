@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from abruptlab.errors import CheckpointError, ConfigError
-from abruptlab.experiments import evaluation
-from abruptlab.experiments.evaluation import Estimate, Losses, held_out, predict
+from abruptlab.experiments import forward
+from abruptlab.experiments.estimate import Estimate, Losses
+from abruptlab.experiments.forward import predict
+from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.permutation import KINDS, Permutation, draw_order, measure_permutation, permute, slope
 from abruptlab.figures.permutation import draw_permutation
 from abruptlab.figures.style import MASKED, OBSERVED
@@ -119,7 +121,7 @@ def test_it_depends_on_the_seed_alone(tmp_path: Path, monkeypatch: pytest.Monkey
     run = handmade_run(tmp_path, {STEPS: averager("row")})
     first, other = (measure_permutation(run, ["final"], 2, matrices=16, seed=seed) for seed in (0, 1))
     assert not np.array_equal(first.orders, other.orders)
-    monkeypatch.setattr(evaluation, "PART", 5)
+    monkeypatch.setattr(forward, "PART", 5)
     again = measure_permutation(run, ["final"], 2, matrices=16)
     np.testing.assert_array_equal(again.orders, first.orders)
     np.testing.assert_allclose(table(again.permuted), table(first.permuted), atol=1e-6)

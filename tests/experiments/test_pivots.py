@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from abruptlab.experiments import pivots
-from abruptlab.experiments.evaluation import held_out
+from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.pivots import METHODS, measure_pivots
 from abruptlab.figures.pivots import draw_pivots
 from abruptlab.paper import CLAIMS, Findings, judge

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from abruptlab.errors import CheckpointError, ConfigError
-from abruptlab.experiments import evaluation
-from abruptlab.experiments.evaluation import Estimate, held_out
+from abruptlab.experiments import forward
+from abruptlab.experiments.estimate import Estimate
+from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.probes import PLACES, Probe, Probes, measure_probes, probe, score, targets
 from abruptlab.figures.probes import draw_probes
 from abruptlab.figures.save import arrays
@@ -184,7 +185,7 @@ def test_the_seed_decides_and_the_parts_do_not(tmp_path: Path, monkeypatch: pyte
     first = arrays(measure_probes(run, train=64, matrices=32))
     again = arrays(measure_probes(run, train=64, matrices=32))
     other = arrays(measure_probes(run, train=64, matrices=32, seed=1))
-    monkeypatch.setattr(evaluation, "PART", 7)
+    monkeypatch.setattr(forward, "PART", 7)
     parted = arrays(measure_probes(run, train=64, matrices=32))
     for name in set(first) - {"step", "sites"}:
         np.testing.assert_array_equal(first[name], again[name])

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from abruptlab.errors import CheckpointError, RunError
-from abruptlab.experiments import evaluation
-from abruptlab.experiments.evaluation import held_out
+from abruptlab.experiments import forward
+from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.progress import (
     first_move,
     hidden_and_attention,
@@ -167,7 +167,7 @@ def test_the_claims_fail_where_they_move_after_it_or_never(tmp_path: Path) -> No
 def test_the_parts_of_a_pass_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = story(tmp_path, 1200, 1000)
     whole, other = (measure_progress(run, [800, "final"], matrices=20, seed=seed) for seed in (0, 1))
-    monkeypatch.setattr(evaluation, "PART", 7)
+    monkeypatch.setattr(forward, "PART", 7)
     parts = measure_progress(run, ["final", 800], matrices=20)
     assert parts.step.tolist() == [800, STEPS]
     np.testing.assert_allclose(parts.heads.mean, whole.heads.mean, rtol=1e-6)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from abruptlab.experiments.evaluation import Estimate
+from abruptlab.experiments.estimate import Estimate
 from abruptlab.experiments.result import Outlined
 
 

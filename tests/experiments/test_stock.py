@@ -10,7 +10,7 @@ from torch import Tensor
 
 from abruptlab.experiments.ablation import predict_ablated
 from abruptlab.experiments.attention import mean_attention
-from abruptlab.experiments.evaluation import held_out
+from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.patching import Patch, negated, predict_patched
 from abruptlab.experiments.permutation import permute
 from abruptlab.experiments.probes import probe

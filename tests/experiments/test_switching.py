@@ -9,8 +9,9 @@ import torch
 
 from abruptlab.config import ModelConfig
 from abruptlab.errors import CheckpointError, ConfigError
-from abruptlab.experiments import evaluation
-from abruptlab.experiments.evaluation import Estimate, Losses, held_out
+from abruptlab.experiments import forward
+from abruptlab.experiments.estimate import Estimate, Losses
+from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.switching import Switching, measure_switch, measure_switching, switch
 from abruptlab.figures.style import MASKED, OBSERVED
 from abruptlab.figures.switching import draw_switching
@@ -112,7 +113,7 @@ def test_it_depends_on_the_seed_alone(tmp_path: Path, monkeypatch: pytest.Monkey
     run = pair(tmp_path, copier(), averager("row"))
     first = measure_switching(run, matrices=30)
     assert not np.array_equal(table(measure_switching(run, matrices=30, seed=1).switched), table(first.switched))
-    monkeypatch.setattr(evaluation, "PART", 7)
+    monkeypatch.setattr(forward, "PART", 7)
     np.testing.assert_allclose(table(measure_switching(run, matrices=30).switched), table(first.switched), atol=1e-6)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from abruptlab.errors import RunError
-from abruptlab.experiments.evaluation import held_out
+from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.variants import measure_families, measure_variants, over_seeds, trivial_level
 from abruptlab.figures.variants import draw_variants
 from abruptlab.paper import Findings, Verdict, judge, make_figure, make_table

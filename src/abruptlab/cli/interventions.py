@@ -53,8 +53,8 @@ class Patch:
     """These places only, counted from 1 row by row (default: all)."""
 
     def __call__(self) -> None:
-        from abruptlab.experiments.evaluation import unstack
         from abruptlab.experiments.patching import Patch, measure_patching
+        from abruptlab.experiments.result import unstack
 
         if (self.layer is None) == (self.site is None):
             raise ConfigError("patch: expected either --layer NUMBER or --site NAME")
@@ -90,7 +90,7 @@ class Switch:
     """The checkpoint that they are put into."""
 
     def __call__(self) -> None:
-        from abruptlab.experiments.evaluation import unstack
+        from abruptlab.experiments.result import unstack
         from abruptlab.experiments.switching import measure_switch
 
         steps = checkpoint(self.source), checkpoint(self.into)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from abruptlab.experiments.evaluation import Losses
+    from abruptlab.experiments.estimate import Losses
     from abruptlab.paper import Verdict
     from abruptlab.run.run import Run
 

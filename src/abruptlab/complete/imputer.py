@@ -13,7 +13,7 @@ from torch.nn.functional import pad
 from abruptlab.baselines.completer import Completer, typical_size
 from abruptlab.baselines.factorisation import Factorisation
 from abruptlab.errors import DataError
-from abruptlab.experiments.evaluation import load, predict
+from abruptlab.experiments.forward import load, predict
 from abruptlab.run.pretrained import find_run
 from abruptlab.run.run import Run
 from abruptlab.task.vocabulary import MASK, Vocabulary

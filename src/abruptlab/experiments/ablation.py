@@ -4,7 +4,7 @@ The attention map of a head gives way to one that is the same for all matrices: 
 text calls it; `mean`, the head's own mean map over the matrices, as in the authors' code; or `zero`, a map of zeros,
 so that the head's output z is zero. They say different things: a head that looks at places, whatever stands there,
 loses nothing by its own mean map. As in the authors' code, the mean is taken inside the ablated pass, where the layers
-below may be ablated already, over the matrices of that pass (`evaluation.PART`).
+below may be ablated already, over the matrices of that pass (`forward.PART`).
 """
 
 import math
@@ -19,17 +19,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from abruptlab.errors import ConfigError, SiteError
-from abruptlab.experiments.evaluation import (
-    Losses,
-    differences,
-    held_out,
-    load,
-    losses,
-    predict,
-    recorded,
-    stack,
-)
-from abruptlab.experiments.result import Outlined
+from abruptlab.experiments.estimate import Losses, differences, losses
+from abruptlab.experiments.forward import load, predict, recorded
+from abruptlab.experiments.held_out import held_out
+from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model import sites
 from abruptlab.model.encoder import Encoder
 

@@ -13,9 +13,12 @@ from jaxtyping import Bool, Float, Shaped
 
 from abruptlab.experiments.ablation import Head, all_heads, plateau, predict_ablated
 from abruptlab.experiments.attention import mean_attention
-from abruptlab.experiments.evaluation import HELD_OUT, Losses, held_out, load, losses, predict, stack
-from abruptlab.experiments.result import Outlined
+from abruptlab.experiments.estimate import Losses, losses
+from abruptlab.experiments.forward import load, predict
+from abruptlab.experiments.held_out import held_out
+from abruptlab.experiments.result import Outlined, stack
 from abruptlab.task.counter import generator
+from abruptlab.task.held_out import HELD_OUT
 
 if TYPE_CHECKING:
     from abruptlab.run.run import Run

@@ -10,19 +10,10 @@ from torch import Tensor
 
 from abruptlab.baselines.nuclear import NuclearNorm, nuclear_norm
 from abruptlab.errors import ConfigError
-from abruptlab.experiments.evaluation import (
-    Estimate,
-    Losses,
-    completed,
-    differences,
-    held_out,
-    load,
-    losses,
-    over_matrices,
-    predict,
-    stack,
-)
-from abruptlab.experiments.result import Outlined
+from abruptlab.experiments.estimate import Estimate, Losses, differences, losses, over_matrices
+from abruptlab.experiments.forward import load, predict
+from abruptlab.experiments.held_out import completed, held_out
+from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model.encoder import Encoder
 from abruptlab.task.matrices import Batch
 

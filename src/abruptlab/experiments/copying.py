@@ -9,9 +9,12 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 
 from abruptlab.errors import CheckpointError
-from abruptlab.experiments.evaluation import HELD_OUT, Estimate, held_out, load, losses, pooled, predict, stack
-from abruptlab.experiments.result import Outlined
+from abruptlab.experiments.estimate import Estimate, losses, pooled
+from abruptlab.experiments.forward import load, predict
+from abruptlab.experiments.held_out import held_out
+from abruptlab.experiments.result import Outlined, stack
 from abruptlab.task.counter import generator
+from abruptlab.task.held_out import HELD_OUT
 from abruptlab.task.matrices import Batch
 from abruptlab.task.vocabulary import MASK, Vocabulary
 

@@ -8,9 +8,11 @@ import torch
 from jaxtyping import Float, Shaped
 
 from abruptlab.experiments.comparison import Contest, compete
-from abruptlab.experiments.evaluation import HELD_OUT, held_out, load, stack
-from abruptlab.experiments.result import Outlined
+from abruptlab.experiments.forward import load
+from abruptlab.experiments.held_out import held_out
+from abruptlab.experiments.result import Outlined, stack
 from abruptlab.task.counter import generator
+from abruptlab.task.held_out import HELD_OUT
 from abruptlab.task.matrices import Batch, sample_factors
 from abruptlab.task.matrix import Factors
 from abruptlab.task.vocabulary import MASK, Vocabulary

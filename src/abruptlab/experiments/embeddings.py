@@ -15,8 +15,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from abruptlab.errors import RunError
-from abruptlab.experiments.evaluation import stack
-from abruptlab.experiments.result import Outlined
+from abruptlab.experiments.result import Outlined, stack
 from abruptlab.task.vocabulary import Vocabulary
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from abruptlab.errors import CheckpointError
-from abruptlab.experiments.evaluation import held_out, predict
+from abruptlab.experiments.forward import predict
+from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.result import Outlined
 from abruptlab.task.matrices import Batch
 from abruptlab.task.vocabulary import MASK, Vocabulary

@@ -14,19 +14,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from abruptlab.baselines.bayes import PosteriorMean
-from abruptlab.experiments.evaluation import (
-    Estimate,
-    completed,
-    held_out,
-    incomplete,
-    load,
-    over_matrices,
-    pooled,
-    predict,
-    stack,
-)
+from abruptlab.experiments.estimate import Estimate, over_matrices, pooled
+from abruptlab.experiments.forward import load, predict
+from abruptlab.experiments.held_out import completed, held_out, incomplete
 from abruptlab.experiments.methods import POSTERIOR, classical
-from abruptlab.experiments.result import Outlined
+from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model.encoder import Encoder
 from abruptlab.task.matrices import Batch
 from abruptlab.task.matrix import MatrixTask

@@ -10,9 +10,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from abruptlab.errors import RunError
-from abruptlab.experiments.evaluation import Estimate, held_out, load, losses, parts, pooled, predict, stack
+from abruptlab.experiments.estimate import Estimate, losses, pooled
+from abruptlab.experiments.forward import load, parts, predict
+from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.losses import smooth
-from abruptlab.experiments.result import Outlined
+from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model.generate import generate
 from abruptlab.run.pretrained import pretrained_run
 from abruptlab.system.devices import choose_device

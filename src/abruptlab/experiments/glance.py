@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from abruptlab.experiments.attention import KINDS, NO_LABEL, RANDOM, mean_attention
-from abruptlab.experiments.evaluation import held_out, held_out_examples
+from abruptlab.experiments.held_out import held_out, held_out_examples
 from abruptlab.experiments.result import Outlined
 from abruptlab.experiments.sequence_attention import attention_over_sequence
 

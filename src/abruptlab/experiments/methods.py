@@ -18,22 +18,11 @@ from abruptlab.baselines.bayes import PosteriorMean
 from abruptlab.baselines.factorisation import Factorisation
 from abruptlab.baselines.nuclear import NuclearNorm
 from abruptlab.baselines.simple import PredictZero, RowColumnMeans
-from abruptlab.experiments.evaluation import (
-    Estimate,
-    Losses,
-    completed,
-    differences,
-    held_out,
-    held_out_of,
-    load,
-    losses,
-    over_matrices,
-    pooled,
-    predict,
-    stack,
-)
+from abruptlab.experiments.estimate import Estimate, Losses, differences, losses, over_matrices, pooled
+from abruptlab.experiments.forward import load, predict
+from abruptlab.experiments.held_out import completed, held_out, held_out_of
 from abruptlab.experiments.losses import LossCurves, measure_loss_curves
-from abruptlab.experiments.result import Outlined
+from abruptlab.experiments.result import Outlined, stack
 from abruptlab.task.matrix import MatrixTask
 
 if TYPE_CHECKING:

@@ -13,11 +13,14 @@ from torch import nn
 
 from abruptlab.errors import ConfigError
 from abruptlab.experiments.comparison import Contest, compete
-from abruptlab.experiments.evaluation import HELD_OUT, Estimate, Losses, held_out, load, stack
+from abruptlab.experiments.estimate import Estimate, Losses
+from abruptlab.experiments.forward import load
+from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.permutation import permute
-from abruptlab.experiments.result import Outlined
+from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model.encoder import Encoder
 from abruptlab.task.counter import generator
+from abruptlab.task.held_out import HELD_OUT
 from abruptlab.task.matrices import Batch
 from abruptlab.task.vocabulary import MASK, Vocabulary
 

@@ -16,7 +16,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from abruptlab.errors import SiteError
-from abruptlab.experiments.evaluation import Estimate, Losses, held_out, load, losses, predict, recorded
+from abruptlab.experiments.estimate import Estimate, Losses, losses
+from abruptlab.experiments.forward import load, predict, recorded
+from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.result import Outlined
 from abruptlab.model.encoder import Encoder
 from abruptlab.task.matrices import Batch

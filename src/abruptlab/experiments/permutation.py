@@ -16,10 +16,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from abruptlab.errors import ConfigError
-from abruptlab.experiments.evaluation import HELD_OUT, Estimate, Losses, held_out, load, losses, predict, stack
-from abruptlab.experiments.result import Outlined
+from abruptlab.experiments.estimate import Estimate, Losses, losses
+from abruptlab.experiments.forward import load, predict
+from abruptlab.experiments.held_out import held_out
+from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model.encoder import Encoder
 from abruptlab.task.counter import generator
+from abruptlab.task.held_out import HELD_OUT
 from abruptlab.task.matrices import Batch
 
 if TYPE_CHECKING:

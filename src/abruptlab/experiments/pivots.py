@@ -14,7 +14,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from abruptlab.baselines.nuclear import NuclearNorm
-from abruptlab.experiments.evaluation import completed, held_out, load, predict
+from abruptlab.experiments.forward import load, predict
+from abruptlab.experiments.held_out import completed, held_out
 from abruptlab.experiments.result import Outlined
 from abruptlab.task.matrices import Batch
 from abruptlab.task.vocabulary import MASK

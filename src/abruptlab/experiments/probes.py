@@ -13,8 +13,10 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from abruptlab.errors import ConfigError
-from abruptlab.experiments.evaluation import Estimate, held_out, load, pooled, recorded, stack
-from abruptlab.experiments.result import Outlined
+from abruptlab.experiments.estimate import Estimate, pooled
+from abruptlab.experiments.forward import load, recorded
+from abruptlab.experiments.held_out import held_out
+from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model.encoder import Encoder
 from abruptlab.task.matrices import Batch
 

@@ -15,7 +15,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from abruptlab.experiments.evaluation import Estimate, held_out_examples, over_matrices, parts
+from abruptlab.experiments.estimate import Estimate, over_matrices
+from abruptlab.experiments.forward import parts
+from abruptlab.experiments.held_out import held_out_examples
 from abruptlab.experiments.losses import Curves, measure_curves
 from abruptlab.experiments.result import Outlined
 from abruptlab.model.build import Model

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
 from abruptlab.baselines.nuclear import RegularisedNuclearNorm
-from abruptlab.experiments.evaluation import Losses, held_out, incomplete, load, losses, predict, stack
-from abruptlab.experiments.result import Outlined
+from abruptlab.experiments.estimate import Losses, losses
+from abruptlab.experiments.forward import load, predict
+from abruptlab.experiments.held_out import estimated, held_out
+from abruptlab.experiments.result import Outlined, stack
 
 if TYPE_CHECKING:
     from abruptlab.run.run import Run
@@ -40,8 +41,7 @@ def measure_regularised(
     Raises `CheckpointError` for a step without a checkpoint and `ConfigError` for a negative penalty.
     """
     at, batch = run.resolve(step), held_out(run, matrices, seed)
-    given = incomplete(batch)
-    estimates = [torch.from_numpy(RegularisedNuclearNorm(penalty).estimate(given)).flatten(1) for penalty in penalties]
+    estimates = [estimated(RegularisedNuclearNorm(penalty), batch).flatten(1) for penalty in penalties]
     return Regularised(
         at,
         np.array(penalties),

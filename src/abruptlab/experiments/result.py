@@ -1,8 +1,12 @@
 """What an experiment returns is a dataclass of arrays, shown by what is in them instead of by thousands of numbers."""
 
-from dataclasses import fields
+from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any, TypeVar
 
 import numpy as np
+
+Result = TypeVar("Result")
 
 FEW = 8  # numbers that are shown themselves
 LONG = 80  # characters of anything else
@@ -38,3 +42,22 @@ def _shown(value: object) -> str:
     if isinstance(value, dict | list | tuple) and len(repr(value)) > LONG:
         return f"{type(value).__name__} of {len(value)}"
     return repr(value)
+
+
+def stack(results: Sequence[Result]) -> Result:
+    """Several results of one dataclass of arrays as one, with a new first axis on every array."""
+
+    def stacked(values: Sequence[Any]) -> Any:
+        return stack(values) if is_dataclass(values[0]) else np.stack(values)
+
+    first: Any = results[0]
+    return type(first)(**{at.name: stacked([getattr(result, at.name) for result in results]) for at in fields(first)})
+
+
+def unstack(result: Result) -> list[Result]:
+    """The results that `stack` put together."""
+    parts = []
+    for at in fields(result):  # pyright: ignore[reportArgumentType]
+        value = getattr(result, at.name)
+        parts.append(unstack(value) if is_dataclass(value) else [np.asarray(part) for part in value])
+    return [type(result)(*columns) for columns in zip(*parts, strict=True)]

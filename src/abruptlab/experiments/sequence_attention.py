@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from abruptlab.experiments.evaluation import Estimate, held_out_examples, pooled, recorded, stack
-from abruptlab.experiments.result import Outlined
+from abruptlab.experiments.estimate import Estimate, pooled
+from abruptlab.experiments.forward import recorded
+from abruptlab.experiments.held_out import held_out_examples
+from abruptlab.experiments.result import Outlined, stack
 from abruptlab.system.devices import choose_device
 
 if TYPE_CHECKING:

@@ -10,12 +10,15 @@ import torch
 from jaxtyping import Int
 
 from abruptlab.errors import ConfigError
-from abruptlab.experiments.evaluation import HELD_OUT, Losses, held_out, load, losses, predict, stack
-from abruptlab.experiments.result import Outlined
+from abruptlab.experiments.estimate import Losses, losses
+from abruptlab.experiments.forward import load, predict
+from abruptlab.experiments.held_out import held_out
+from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model.encoder import Encoder
 from abruptlab.model.groups import GROUPS, parameters_of
 from abruptlab.system.devices import choose_device
 from abruptlab.task.counter import generator
+from abruptlab.task.held_out import HELD_OUT
 
 if TYPE_CHECKING:
     from abruptlab.run.run import Run

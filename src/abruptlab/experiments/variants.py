@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from abruptlab.errors import RunError
-from abruptlab.experiments.evaluation import held_out
+from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.losses import final_value, loss_of_zero, smooth
 from abruptlab.experiments.result import Outlined
 from abruptlab.run.drop import Drop, find_drop

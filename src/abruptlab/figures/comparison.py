@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from abruptlab.experiments.comparison import Comparison, Contest
-from abruptlab.experiments.evaluation import Estimate
+from abruptlab.experiments.estimate import Estimate
 from abruptlab.experiments.out_of_distribution import OutOfDistribution, Varied
 from abruptlab.figures.style import BERT, NUCLEAR, REFERENCE, ShortLog, new_figure, paper_style
 

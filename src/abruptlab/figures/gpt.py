@@ -8,7 +8,7 @@ from matplotlib.colors import FuncNorm, Normalize, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
-from abruptlab.experiments.evaluation import Estimate
+from abruptlab.experiments.estimate import Estimate
 from abruptlab.experiments.generation import PARTS, GptLearning
 from abruptlab.experiments.sequence_attention import SequenceAttention
 from abruptlab.figures.style import (

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from abruptlab.experiments.evaluation import Estimate
+from abruptlab.experiments.estimate import Estimate
 from abruptlab.experiments.permutation import Permutation
 from abruptlab.figures.style import MASKED, OBSERVED, REFERENCE, new_figure, paper_style
 from abruptlab.figures.switching import OTHER, draw_estimates, draw_level, name_losses, scale_errors

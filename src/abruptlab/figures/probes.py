@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from abruptlab.experiments.evaluation import Estimate
+from abruptlab.experiments.estimate import Estimate
 from abruptlab.experiments.probes import PLACES, Probes
 from abruptlab.figures.style import MASKED, OBSERVED, new_figure, paper_style
 

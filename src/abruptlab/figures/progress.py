@@ -10,7 +10,7 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
-from abruptlab.experiments.evaluation import Estimate
+from abruptlab.experiments.estimate import Estimate
 from abruptlab.experiments.progress import Measure, Progress
 from abruptlab.figures.style import DROP, LOSS, PURPLE, REFERENCE, curve_colour, new_figure, paper_style
 

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from abruptlab.experiments.evaluation import Estimate
+from abruptlab.experiments.estimate import Estimate
 from abruptlab.experiments.switching import Switching
 from abruptlab.figures.style import MASKED, OBSERVED, REFERENCE, ShortLog, new_figure, paper_style
 from abruptlab.model.groups import SINGLE

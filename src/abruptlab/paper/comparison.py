@@ -6,9 +6,10 @@ import numpy as np
 
 from abruptlab.experiments.comparison import measure_comparison
 from abruptlab.experiments.distributions import Distributions, measure_distributions
-from abruptlab.experiments.evaluation import Losses, unstack
+from abruptlab.experiments.estimate import Losses
 from abruptlab.experiments.out_of_distribution import Varied, measure_out_of_distribution
 from abruptlab.experiments.regularised import Regularised, measure_regularised
+from abruptlab.experiments.result import unstack
 from abruptlab.figures.comparison import draw_comparison, draw_out_of_distribution
 from abruptlab.figures.table import Table
 from abruptlab.paper.claim import INSIDE, Bound, Claim, Number

@@ -8,8 +8,11 @@ import pytest
 import torch
 
 from abruptlab.errors import ConfigError
-from abruptlab.experiments import evaluation
-from abruptlab.experiments.evaluation import held_out, losses, pooled, predict, recorded, stack, unstack
+from abruptlab.experiments import forward
+from abruptlab.experiments.estimate import losses, pooled
+from abruptlab.experiments.forward import predict, recorded
+from abruptlab.experiments.held_out import held_out
+from abruptlab.experiments.result import stack, unstack
 from tests.handmade import CONFIG, copier, handmade_run
 from tests.synthetic import make_metrics, make_run
 
@@ -34,7 +37,7 @@ def test_parts_do_not_change_predictions(tmp_path: Path, monkeypatch: pytest.Mon
     run = handmade_run(tmp_path, {0: copier()})
     batch = held_out(run, 50)
     whole = predict(copier(), batch.tokens)
-    monkeypatch.setattr(evaluation, "PART", 7)
+    monkeypatch.setattr(forward, "PART", 7)
     assert predict(copier(), batch.tokens).shape == (50, 12)
     np.testing.assert_allclose(predict(copier(), batch.tokens), whole, atol=1e-5)
     recordings = list(recorded(copier(), batch.tokens, ["embed"]))

@@ -1,0 +1,56 @@
+"""Running a checkpoint's model on examples, part by part: what it predicts, and what is inside."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from abruptlab.model import sites
+from abruptlab.model.build import Model
+from abruptlab.model.encoder import Encoder
+from abruptlab.system.devices import choose_device
+
+if TYPE_CHECKING:
+    from abruptlab.run.run import Run
+
+PART = 256  # matrices in one forward pass
+
+
+def load(run: "Run", step: int | str) -> Encoder:
+    """`Run.load_encoder`, on the fastest device."""
+    return run.load_encoder(step).to(choose_device())
+
+
+@torch.no_grad()
+def predict(
+    model: Encoder,
+    tokens: Int[Tensor, "matrix pos"],
+    replacements: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
+) -> Float[Tensor, "matrix pos"]:
+    """The predicted value of every token, on the CPU, with the activations at some sites replaced (`sites.replace`).
+
+    The forward passes take `PART` matrices each, which a replacement has to work for.
+    """
+    with sites.replace(model, replacements or {}):
+        return torch.cat([model(part).cpu() for _, part in parts(model, tokens)])
+
+
+def recorded(
+    model: Model, tokens: Int[Tensor, "matrix pos"], names: Sequence[str]
+) -> Iterator[tuple[slice, dict[str, Tensor]]]:
+    """The activations at the named sites, for `PART` matrices at a time: which matrices, and name → activation on the
+    model's device."""
+    for where, part in parts(model, tokens):
+        with torch.no_grad(), sites.record(model, names) as activations:
+            model(part)
+        yield where, activations
+
+
+def parts(model: Model, tokens: Int[Tensor, "matrix pos"]) -> Iterator[tuple[slice, Int[Tensor, "part pos"]]]:
+    """The tokens in parts of `PART` matrices, on the model's device, each with its place among all."""
+    device = model.token_embedding.weight.device
+    for start in range(0, len(tokens), PART):
+        where = slice(start, start + PART)
+        yield where, tokens[where].to(device)

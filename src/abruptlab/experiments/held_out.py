@@ -1,0 +1,58 @@
+"""What the experiments look at: examples that no training draws, and what other methods make of them."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from abruptlab.system.memory import require_memory
+from abruptlab.task.examples import Examples
+from abruptlab.task.held_out import held_out_of as held_out_examples_of
+from abruptlab.task.matrices import Batch
+from abruptlab.task.matrix import MatrixTask
+from abruptlab.training.needs import matrices_need
+
+if TYPE_CHECKING:
+    from abruptlab.baselines.completer import Completer
+    from abruptlab.run.run import Run
+
+
+def held_out(run: "Run", matrices: int, seed: int = 0, **changes: Any) -> Batch:
+    """Matrices of the run's task that no training ever draws, on the CPU; `changes` to the task's fields are allowed.
+
+    They depend on the task and `seed` alone; of several sizes, the largest is taken. Raises `ConfigError` for changes
+    that make no sense, or more matrices than the memory holds.
+    """
+    task = run.config.matrices.of_one_size()
+    return held_out_of(replace(task, **changes), matrices, seed)
+
+
+def held_out_examples(run: "Run", count: int, seed: int = 0) -> Examples:
+    """The same for a run of any task."""
+    return held_out_examples_of(run.config.task, count, seed)
+
+
+def held_out_of(task: MatrixTask, matrices: int, seed: int = 0) -> Batch:
+    """The same for matrices that need not be a run's."""
+    require_memory(matrices_need(task.of_one_size(), matrices), f"{matrices:,} matrices")
+    return cast(Batch, held_out_examples_of(task, matrices, seed))
+
+
+def incomplete(batch: Batch) -> Float[np.ndarray, "matrix m n"]:
+    """The matrices as a `Completer` takes them: NaN where an entry is hidden."""
+    return batch.values.double().where(batch.observed, torch.nan).unflatten(1, batch.size).numpy()
+
+
+def estimated(method: "Completer", batch: Batch) -> Float[Tensor, "matrix m n"]:
+    """A method's values for all entries, by its `solve`: these matrices are in the task's own units, and in some a row
+    is blank."""
+    known = torch.where(batch.observed, batch.values.double(), 0.0)
+    return method.solve(known.unflatten(1, batch.size), batch.observed.unflatten(1, batch.size))
+
+
+def completed(method: "Completer", batch: Batch) -> Float[Tensor, "matrix pos"]:
+    """The matrices with their hidden entries filled in by a method; the observed ones are untouched."""
+    return torch.where(batch.observed, batch.values.double(), estimated(method, batch).flatten(1)).float()
