@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from abruptlab.errors import ConfigError, SiteError
 from abruptlab.experiments.estimate import Losses, differences, losses
-from abruptlab.experiments.forward import load, predict, recorded
+from abruptlab.experiments.forward import loaded, predict, recorded
 from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model import sites
@@ -105,8 +105,8 @@ def measure_ablation(
     Raises `SiteError` for a head and `ConfigError` for a replacement that does not exist, `CheckpointError` for a step
     without a checkpoint.
     """
-    at = run.resolve(step)
-    model, batch = load(run, at), held_out(run, matrices, seed)
+    at, model = loaded(run, step)
+    batch = held_out(run, matrices, seed)
     heads = all_heads(model) if heads is None else sorted(set(heads))
     intact = predict(model, batch.tokens)
     ablated = predict_ablated(model, batch.tokens, heads, replacement)
@@ -127,8 +127,8 @@ def measure_single_ablations(
 
     Raises `CheckpointError` for a step without a checkpoint.
     """
-    at = run.resolve(step)
-    model, batch = load(run, at), held_out(run, matrices, seed)
+    at, model = loaded(run, step)
+    batch = held_out(run, matrices, seed)
     intact = predict(model, batch.tokens)
     predictions = torch.stack([_predict_each(model, batch.tokens, replacement) for replacement in REPLACEMENTS])
     return SingleAblations(
@@ -147,8 +147,8 @@ def measure_greedy_ablation(
 
     Raises `ConfigError` for a replacement that does not exist, `CheckpointError` for a step without a checkpoint.
     """
-    at = run.resolve(step)
-    model, both = load(run, at), held_out(run, SEARCHED + matrices, seed)
+    at, model = loaded(run, step)
+    both = held_out(run, SEARCHED + matrices, seed)
     search, batch = both[:SEARCHED], both[SEARCHED:]
     _known(replacement)
     level, intact = plateau(run), predict(model, batch.tokens)

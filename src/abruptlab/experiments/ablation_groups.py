@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Shaped
 from abruptlab.experiments.ablation import Head, all_heads, plateau, predict_ablated
 from abruptlab.experiments.attention import mean_attention
 from abruptlab.experiments.estimate import Losses, losses
-from abruptlab.experiments.forward import load, predict
+from abruptlab.experiments.forward import loaded, predict
 from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.task.counter import generator
@@ -53,8 +53,8 @@ def measure_group_ablation(
     Where the other heads are fewer than the group, all of them are ablated. Raises `CheckpointError` for a step without
     a checkpoint.
     """
-    at = run.resolve(step)
-    model, batch = load(run, at), held_out(run, matrices, seed)
+    at, model = loaded(run, step)
+    batch = held_out(run, matrices, seed)
     labels = mean_attention(model, batch, at).label
     groups = [np.isin(labels, kinds) for kinds in GROUPS.values()]
     random = generator(seed, HELD_OUT, 4)

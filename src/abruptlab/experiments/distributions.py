@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Shaped
 
 from abruptlab.experiments.comparison import Contest, compete
-from abruptlab.experiments.forward import load
+from abruptlab.experiments.forward import loaded
 from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.task.counter import generator
@@ -40,8 +40,8 @@ def measure_distributions(run: "Run", step: int | str = "final", matrices: int =
 
     Matrices with a value beyond the vocabulary are left out. Raises `CheckpointError` for a step without a checkpoint.
     """
-    at = run.resolve(step)
-    model, ordinary = load(run, at), held_out(run, matrices, seed)
+    at, model = loaded(run, step)
+    ordinary = held_out(run, matrices, seed)
     batches = {TRAINED: (ordinary, 1.0)} | {name: drawn(run, *how, ordinary, seed) for name, how in OTHERS.items()}
     return Distributions(
         at,

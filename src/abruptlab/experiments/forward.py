@@ -23,6 +23,12 @@ def load(run: "Run", step: int | str) -> Encoder:
     return run.load_encoder(step).to(choose_device())
 
 
+def loaded(run: "Run", step: int | str) -> tuple[int, Encoder]:
+    """The step of a checkpoint, which may be given as a milestone, and `load` of it."""
+    at = run.resolve(step)
+    return at, load(run, at)
+
+
 @torch.no_grad()
 def predict(
     model: Encoder,

@@ -14,7 +14,7 @@ from torch import nn
 from abruptlab.errors import ConfigError
 from abruptlab.experiments.comparison import Contest, compete
 from abruptlab.experiments.estimate import Estimate, Losses
-from abruptlab.experiments.forward import load
+from abruptlab.experiments.forward import loaded
 from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.permutation import permute
 from abruptlab.experiments.result import Outlined, stack
@@ -76,8 +76,8 @@ def measure_out_of_distribution(
     Raises `CheckpointError` for a step without a checkpoint and `ConfigError` for a rank above the smaller side,
     anything below 1, and positions that are no table.
     """
-    at = run.resolve(step)
-    model, task = load(run, at), run.config.matrices
+    at, model = loaded(run, step)
+    task = run.config.matrices
     m, n = max(task.sizes, key=math.prod)
     ranks = range(1, min(m, n) + 1) if ranks is None else ranks
     rows = range(task.rank, m + BEYOND + 1) if rows is None else rows

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from abruptlab.errors import SiteError
 from abruptlab.experiments.estimate import Estimate, Losses, losses
-from abruptlab.experiments.forward import load, predict, recorded
+from abruptlab.experiments.forward import loaded, predict, recorded
 from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.result import Outlined
 from abruptlab.model.encoder import Encoder
@@ -90,8 +90,8 @@ def measure_patching(
 
     Raises `SiteError` for a site, head or position and `CheckpointError` for a checkpoint that does not exist.
     """
-    at = run.resolve(step)
-    model, batch = load(run, at), held_out(run, matrices, seed)
+    at, model = loaded(run, step)
+    batch = held_out(run, matrices, seed)
     opposite = negated(run, batch)
     clean, corrupted = predict(model, batch.tokens), predict(model, opposite.tokens)
     (patched,) = predict_patched(model, batch.tokens, opposite.tokens, [patches])
@@ -114,8 +114,8 @@ def measure_patching_maps(run: "Run", step: int | str = "final", matrices: int =
 
     Raises `CheckpointError` for a step without a checkpoint.
     """
-    at = run.resolve(step)
-    model, batch = load(run, at), held_out(run, matrices, seed)
+    at, model = loaded(run, step)
+    batch = held_out(run, matrices, seed)
     opposite = negated(run, batch)
     clean, corrupted = predict(model, batch.tokens), predict(model, opposite.tokens)
     layers, heads, positions = range(model.config.layers), range(model.config.heads), range(batch.tokens.shape[1])
@@ -146,8 +146,8 @@ def measure_layer_patching(run: "Run", step: int | str = "final", matrices: int 
 
     Raises `CheckpointError` for a step without a checkpoint.
     """
-    at = run.resolve(step)
-    model, batch = load(run, at), held_out(run, matrices, seed)
+    at, model = loaded(run, step)
+    batch = held_out(run, matrices, seed)
     opposite = negated(run, batch)
     patches = [[Patch(_z(layer))] for layer in range(model.config.layers)]
     patched, corrupted = predict_patched(model, batch.tokens, opposite.tokens, patches), predict(model, opposite.tokens)
@@ -159,8 +159,8 @@ def measure_entry_patching(run: "Run", step: int | str = "final", matrices: int 
 
     Raises `CheckpointError` for a step without a checkpoint.
     """
-    at = run.resolve(step)
-    model, batch = load(run, at), held_out(run, matrices, seed)
+    at, model = loaded(run, step)
+    batch = held_out(run, matrices, seed)
     opposite = negated(run, batch)
     clean, corrupted = predict(model, batch.tokens), predict(model, opposite.tokens)
     places = [[Patch(_entering(0), positions=[place])] for place in range(batch.tokens.shape[1])]

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from abruptlab.baselines.nuclear import NuclearNorm
-from abruptlab.experiments.forward import load, predict
+from abruptlab.experiments.forward import loaded, predict
 from abruptlab.experiments.held_out import completed, held_out
 from abruptlab.experiments.result import Outlined
 from abruptlab.task.matrices import Batch
@@ -50,8 +50,8 @@ def measure_pivots(run: "Run", step: int | str = "final", matrices: int = 512, s
 
     Raises `CheckpointError` for a step without a checkpoint.
     """
-    at = run.resolve(step)
-    model, batch = load(run, at), held_out(run, matrices, seed)
+    at, model = loaded(run, step)
+    batch = held_out(run, matrices, seed)
     solver = NuclearNorm()
     methods: list[Predict] = [lambda given: predict(model, given.tokens), lambda given: completed(solver, given)]
     places = torch.arange(batch.tokens.shape[1]).unflatten(0, batch.size)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from abruptlab.errors import ConfigError
 from abruptlab.experiments.estimate import Estimate, pooled
-from abruptlab.experiments.forward import load, recorded
+from abruptlab.experiments.forward import loaded, recorded
 from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model.encoder import Encoder
@@ -72,8 +72,8 @@ def measure_probes(
     if ridge < 0 or train < 1 or matrices < 1:
         given = f"got {ridge:g}, {train} and {matrices}"
         raise ConfigError(f"probes: expected ridge of 0 or more, train and matrices of 1 or more, {given}")
-    at = run.resolve(step)
-    model, batch = load(run, at), held_out(run, matrices + train, seed)
+    at, model = loaded(run, step)
+    batch = held_out(run, matrices + train, seed)
     return Probes(
         at, np.array(layer_outputs(model)), **probe(model, batch[matrices:], batch[:matrices], ridge, as_authors)
     )

@@ -11,7 +11,7 @@ from jaxtyping import Int
 
 from abruptlab.errors import ConfigError
 from abruptlab.experiments.estimate import Losses, losses
-from abruptlab.experiments.forward import load, predict
+from abruptlab.experiments.forward import loaded, predict
 from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model.encoder import Encoder
@@ -75,8 +75,8 @@ def measure_switching(
 
     Raises `CheckpointError` for a step without a checkpoint and `ConfigError` for a group that does not exist.
     """
-    steps = [run.resolve(before), run.resolve(after)]
-    models = [load(run, step) for step in steps]
+    each = [loaded(run, before), loaded(run, after)]
+    steps, models = [at for at, _ in each], [model for _, model in each]
     batch, stranger = held_out(run, matrices, seed), copy.deepcopy(models[0]).cpu()  # where the generator is
     stranger.initialise(generator(seed, HELD_OUT, 5))
     stranger.to(choose_device())
@@ -105,12 +105,12 @@ def measure_switch(
 
     Raises `ConfigError` for a group that does not exist and `CheckpointError` for a step without a checkpoint.
     """
-    receiver, giver = load(run, into), load(run, source)
+    (into, receiver), (source, giver) = loaded(run, into), loaded(run, source)
     batch = held_out(run, matrices, seed)
     return Switch(
         groups=tuple(groups),
-        into=run.resolve(into),
-        source=run.resolve(source),
+        into=into,
+        source=source,
         intact=stack([_losses(model, batch) for model in (receiver, giver)]),
         switched=_losses(switch(receiver, giver, groups), batch),
     )
