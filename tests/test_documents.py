@@ -22,10 +22,7 @@ LONG = (
     "abruptlab reproduce",
     *(f"abruptlab train {preset}" for preset in ("laptop", "paper", "base", "gpt")),
     *("abruptlab sweep width.toml", "abruptlab sweep smoke --jobs"),
-    *(
-        f"abruptlab sweep {name}"
-        for name in ("variants", "components", "plateau", "repeat", "causal", "announce", "precision")
-    ),
+    *(f"abruptlab sweep {name}" for name in ("variants", "components", "plateau", "repeat", "causal")),
     *("abruptlab report laptop", "abruptlab import"),
 )
 FILE = re.compile(r"# ((?:src|tests)/\S+\.py)\n")  # at the head of a block that is a file of the repository
@@ -34,8 +31,8 @@ KNOWN = ("git", "cd", "pip", "pipx", "uvx", "ray", "pkill", "hf", "sbatch")
 LEFT_BEHIND = tuple(
     f"runs/{run}"
     for run in (
-        *(f"sweeps/{sweep}" for sweep in ("variants", "components", "plateau", "causal", "announce", "precision")),
-        *("window-sum-seed0", "base-seed0", "theirs"),
+        *(f"sweeps/{sweep}" for sweep in ("variants", "components", "plateau", "causal")),
+        *("window-sum-seed0", "theirs"),
     )
 )
 

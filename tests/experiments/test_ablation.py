@@ -252,7 +252,7 @@ def test_groups_of_heads_are_ablated_together_and_compared_with_others(tmp_path:
     assert np.isnan(before.random_masked).all()
     assert number("ablation-of-row-heads-uniform", Findings(run).on("plateau")) is None
     labels = [text.get_text() for text in draw_group_ablation(found).axes[0].get_xticklabels()]
-    assert labels == ["row heads\n(2)", "column heads\n(2)", "row and column heads\n(4)"]
+    assert labels == ["row heads\n(2)", "column heads\n(2)", "row and\ncolumn heads\n(4)"]
 
 
 def test_the_claims_hold_and_fail(tmp_path: Path) -> None:

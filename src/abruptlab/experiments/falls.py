@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float
 
 from abruptlab.errors import RunError
+from abruptlab.experiments.family import Family
 from abruptlab.experiments.losses import smooth
-from abruptlab.experiments.plateaus import by_seed
-from abruptlab.experiments.result import Outlined
 
 if TYPE_CHECKING:
     from abruptlab.run.run import Run
@@ -25,23 +24,11 @@ HALF = 0.5
 
 
 @dataclass(frozen=True)
-class Falls(Outlined):
-    """The finished runs of a family: a row a label, a column a run; NaN where a label has fewer."""
+class Falls(Family):
+    """The losses of a family, and when they are halved."""
 
-    labels: Shaped[np.ndarray, " label"]
-    planned: Int[np.ndarray, " label"]  # runs that the sweep has, finished or not
-    seed: Float[np.ndarray, "label run"]
-    steps: Float[np.ndarray, " label"]  # of a run
-    step: Float[np.ndarray, "label point"]
     ratio: Float[np.ndarray, "label run point"]  # running mean of the loss that falls / the trivial solution's
     halved: Float[np.ndarray, "label run"]  # first step with that at most a half; inf if there is none
-
-    def by_seed(self, quantity: str, label: str) -> dict[int, float]:
-        """A quantity of the finished runs with a label; a step that did not come is the last one.
-
-        Raises `RunError` if the family has no such label.
-        """
-        return by_seed(self, quantity, label)
 
 
 def measure_falls(sweep: "Sweep", family: str) -> Falls:

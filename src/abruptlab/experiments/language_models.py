@@ -28,7 +28,6 @@ class LanguageModels(Outlined):
     checkpoint: Shaped[np.ndarray, " checkpoint"]  # its folder or name, with its revision
     repetition: Float[np.ndarray, " checkpoint"]  # share of neighbours in what is written that are the same token
     collapse: Float[np.ndarray, "checkpoint layer"]  # mean cosine similarity of a layer's outputs at two written places
-    distinct: Float[np.ndarray, " checkpoint"]  # share of the written tokens that differ from all before
 
 
 def measure_language_models(
@@ -50,19 +49,16 @@ def measure_language_models(
     if not len(checkpoints):
         raise ConfigError("checkpoints: expected at least one")
     rows = [_measure(_loaded(checkpoint), prompts, length) for checkpoint in checkpoints]
-    repeated, collapse, distinct = zip(*rows, strict=True)
+    repeated, collapse = zip(*rows, strict=True)
     return LanguageModels(
-        np.array([_name(checkpoint) for checkpoint in checkpoints]),
-        np.array(repeated),
-        np.stack(collapse),
-        np.array(distinct),
+        np.array([_name(checkpoint) for checkpoint in checkpoints]), np.array(repeated), np.stack(collapse)
     )
 
 
 @torch.no_grad()
 def _measure(
     model: torch.nn.Module, prompts: Int[Tensor, "prompt pos"], length: int
-) -> tuple[float, Float[np.ndarray, " layer"], float]:
+) -> tuple[float, Float[np.ndarray, " layer"]]:
     vocabulary: int = model.config.vocab_size  # pyright: ignore
     if int(prompts.max()) >= vocabulary:
         raise ConfigError(f"prompts: expected token ids below {vocabulary:,}, got {int(prompts.max()):,}")
@@ -74,8 +70,7 @@ def _measure(
     written = whole[:, tokens.shape[1] :]
     states = model(whole, output_hidden_states=True).hidden_states[1:]  # the first is the embedding
     collapse = [mean_cosine(layer[:, tokens.shape[1] - 1 : -1]).mean().item() for layer in states]  # what wrote them
-    new = [[token not in row[:at] for at, token in enumerate(row)] for row in written.tolist()]
-    return repetition(written).item(), np.array(collapse), float(np.mean(new))
+    return repetition(written).item(), np.array(collapse)
 
 
 def _loaded(checkpoint: str | Path | tuple[str, str]) -> torch.nn.Module:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from abruptlab.baselines.nuclear import NuclearNorm
@@ -54,23 +54,29 @@ def measure_pivots(run: "Run", step: int | str = "final", matrices: int = 512, s
     batch = held_out(run, matrices, seed)
     solver = NuclearNorm()
     methods: list[Predict] = [lambda given: predict(model, given.tokens), lambda given: completed(solver, given)]
+    intact = [method(batch) for method in methods]
     places = torch.arange(batch.tokens.shape[1]).unflatten(0, batch.size)
+
+    def lost(lines: Int[Tensor, "line place"]) -> Float[np.ndarray, "method line"]:
+        both = zip(methods, intact, strict=True)
+        return np.array([[_lost(method, predictions, batch, line) for line in lines] for method, predictions in both])
+
     return Pivots(
         step=at,
         size=batch.size,
-        intact=np.array([float(_left(method(batch), batch, ~batch.observed)) for method in methods]),
-        rows=np.array([[_lost(method, batch, line) for line in places] for method in methods]),
-        columns=np.array([[_lost(method, batch, line) for line in places.T] for method in methods]),
+        intact=np.array([float(_left(predictions, batch, ~batch.observed)) for predictions in intact]),
+        rows=lost(places),
+        columns=lost(places.T),
     )
 
 
-def _lost(method: Predict, batch: Batch, line: Tensor) -> float:
+def _lost(method: Predict, intact: Float[Tensor, "matrix pos"], batch: Batch, line: Int[Tensor, " place"]) -> float:
     outside = ~batch.observed
     outside[:, line] = False
     observed = batch.observed.clone()
     observed[:, line] = False
     without = replace(batch, tokens=torch.where(observed, batch.tokens, MASK), observed=observed)
-    before, after = (_left(method(given), batch, outside) for given in (batch, without))
+    before, after = (_left(predictions, batch, outside) for predictions in (intact, method(without)))
     return float((after - before) / (1 - before))
 
 

@@ -6,28 +6,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float
 
 from abruptlab.errors import RunError
+from abruptlab.experiments.family import Family
 from abruptlab.experiments.plateau import Plateau, measure_plateau
-from abruptlab.experiments.result import Outlined
 
 if TYPE_CHECKING:
-    from abruptlab.experiments.falls import Falls
     from abruptlab.sweep.file import Sweep
 
 POINTS = 200  # of a curve
 
 
 @dataclass(frozen=True)
-class Plateaus(Outlined):
-    """The finished runs of a family: a row a label, a column a run; NaN where a label has fewer."""
+class Plateaus(Family):
+    """What was measured in the trainings of a family."""
 
-    labels: Shaped[np.ndarray, " label"]
-    planned: Int[np.ndarray, " label"]  # runs that the sweep has, finished or not
-    seed: Float[np.ndarray, "label run"]
-    steps: Float[np.ndarray, " label"]  # of a run
-    step: Float[np.ndarray, "label point"]
     accuracy: Float[np.ndarray, "label run point"]  # share of the written tokens that are right
     loss_answer: Float[np.ndarray, "label run point"]  # running mean, nats a token
     learnt: Float[np.ndarray, "label run"]  # first step with half of the tokens right; inf if there is none
@@ -35,28 +29,6 @@ class Plateaus(Outlined):
     rise: Float[np.ndarray, "label run"]  # steps from there to nine tenths
     repetition: Float[np.ndarray, "label run"]  # the largest repetition bias on the way to `learnt`
     collapse: Float[np.ndarray, "label run"]  # the largest representation collapse
-
-    def by_seed(self, quantity: str, label: str) -> dict[int, float]:
-        """A quantity of the finished runs with a label; a step that did not come is the last one.
-
-        Raises `RunError` if the family has no such label.
-        """
-        return by_seed(self, quantity, label)
-
-
-def by_seed(family: "Plateaus | Falls", quantity: str, label: str) -> dict[int, float]:
-    """A quantity of the finished runs with a label; a step that did not come is the last one.
-
-    Raises `RunError` if the family has no such label.
-    """
-    rows = np.flatnonzero(family.labels == label)
-    if not len(rows):
-        raise RunError(f"the sweep has no runs {label!r}")
-    [row] = rows
-    known = np.isfinite(family.seed[row])
-    values = getattr(family, quantity)[row]
-    values = np.where(np.isinf(values), family.steps[row], values)
-    return {int(seed): float(value) for seed, value in zip(family.seed[row][known], values[known], strict=True)}
 
 
 def measure_plateaus(sweep: "Sweep", family: str) -> Plateaus:

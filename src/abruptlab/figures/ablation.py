@@ -101,7 +101,8 @@ def draw_group_ablation(groups: GroupAblation) -> Figure:
     """L_mask and L_obs with each group of heads ablated, by uniform and by mean maps, and random sets beside."""
     figure = new_figure(2.4)
     masked, observed = figure.subplots(1, 2)
-    names = [f"{name}\n({heads.sum()})" for name, heads in zip(groups.groups, groups.heads, strict=True)]
+    broken = [name.replace(" and ", " and\n") for name in groups.groups]  # the labels would run into each other
+    names = [f"{name}\n({heads.sum()})" for name, heads in zip(broken, groups.heads, strict=True)]
     places = np.arange(len(names))
     for at, replacement in enumerate(GROUPED):
         colour, marker = STYLES[replacement]

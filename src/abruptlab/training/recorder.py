@@ -27,7 +27,7 @@ from abruptlab.run.checkpoints import (
     saved_steps,
 )
 from abruptlab.run.divergence import BLOCK, HELD, RISE, find_divergence
-from abruptlab.run.drop import find_drop
+from abruptlab.run.drop import WHOLE_BINS, find_drop
 from abruptlab.run.measures import append_measures, keep_measures_before
 from abruptlab.run.metrics import Row, Rows, Signature, as_line, read_rows
 from abruptlab.run.run import ALWAYS
@@ -300,7 +300,9 @@ class Recorder:
             self._set_aside.let_go(state.step)
             steps = np.array([row["step"] for row in self.rows], dtype=np.int64)
             losses = np.array([row[self._objective.falling] for row in self.rows], dtype=np.float64)
-            for old in outdated(self.config.training, saved_steps(self.checkpoints), find_drop(steps, losses)):
+            # what may be deleted stands on a drop that cannot be taken back
+            drop = find_drop(steps, losses) if len(steps) >= WHOLE_BINS else None
+            for old in outdated(self.config.training, saved_steps(self.checkpoints), drop):
                 delete_checkpoint(self.checkpoints, old)
 
     def _row(

@@ -1,0 +1,34 @@
+"""The runs of one family of a sweep side by side: what all such results have."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+
+from abruptlab.errors import RunError
+from abruptlab.experiments.result import Outlined
+
+
+@dataclass(frozen=True)
+class Family(Outlined):
+    """The finished runs of a family: a row a label, a column a run; NaN where a label has fewer."""
+
+    labels: Shaped[np.ndarray, " label"]
+    planned: Int[np.ndarray, " label"]  # runs that the sweep has, finished or not
+    seed: Float[np.ndarray, "label run"]
+    steps: Float[np.ndarray, " label"]  # of a run
+    step: Float[np.ndarray, "label point"]  # of the curves
+
+    def by_seed(self, quantity: str, label: str) -> dict[int, float]:
+        """A quantity of the finished runs with a label; a step that did not come is the last one.
+
+        Raises `RunError` if the family has no such label.
+        """
+        rows = np.flatnonzero(self.labels == label)
+        if not len(rows):
+            raise RunError(f"the sweep has no runs {label!r}")
+        [row] = rows
+        known = np.isfinite(self.seed[row])
+        values = getattr(self, quantity)[row]
+        values = np.where(np.isinf(values), self.steps[row], values)
+        return {int(seed): float(value) for seed, value in zip(self.seed[row][known], values[known], strict=True)}
