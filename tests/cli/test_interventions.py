@@ -11,15 +11,14 @@ from tests.cli.test_cli import abruptlab
 
 def printed(capsys: pytest.CaptureFixture[str], name: str) -> list[str]:
     (row,) = [line for line in capsys.readouterr().out.splitlines() if re.match(rf"│ {name} +│", line)]
-    return [cell.split("±")[0].strip() for cell in row.split("│")[2:5]]
+    return [cell.split("±")[0].strip() for cell in row.split("│")[2:-1]]
 
 
 def test_the_head_that_is_named_is_the_head_that_is_ablated(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--with", "zero", "--matrices", "32"]
     assert abruptlab("ablate", "pocket", "--heads", "2.4", *words) == (0, "")
     result = measure_ablation(pretrained_run("pocket"), [(1, 3)], "zero", matrices=32)
-    losses = (result.ablated.loss, result.ablated.loss_observed, result.ablated.loss_masked)
-    assert printed(capsys, "ablated") == [f"{loss.mean:.3g}" for loss in losses]
+    assert printed(capsys, "ablated") == [f"{each.mean:.3g}" for each in result.ablated.values()]
 
 
 def test_layers_heads_and_places_are_patched_as_named(capsys: pytest.CaptureFixture[str]) -> None:
@@ -27,8 +26,8 @@ def test_layers_heads_and_places_are_patched_as_named(capsys: pytest.CaptureFixt
     assert abruptlab("patch", "pocket", *words) == (0, "")
     patch = Patch("blocks.2.attn.z", [7], [0, 15])
     result = measure_patching(pretrained_run("pocket"), [patch], matrices=16)
-    at_hidden, at_observed = result.effect_masked, result.effect_observed
-    shown = f"hidden {at_hidden.mean:.3f} ± {at_hidden.error:.3f}, observed {at_observed.mean:.3f}"
+    at_hidden, at_observed = result.effect["loss_masked"], result.effect["loss_observed"]
+    shown = f"L_obs {at_observed.mean:.3f} ± {at_observed.error:.3f}, L_mask {at_hidden.mean:.3f}"
     assert shown in capsys.readouterr().out
 
 

@@ -14,10 +14,10 @@ from abruptlab.experiments.ablation import (
     REPLACEMENTS,
     GreedyAblation,
     all_heads,
+    constant_maps,
     measure_ablation,
     measure_greedy_ablation,
     measure_single_ablations,
-    predict_ablated,
 )
 from abruptlab.experiments.ablation_groups import measure_group_ablation
 from abruptlab.experiments.estimate import losses
@@ -96,9 +96,9 @@ def test_each_replacement_does_what_its_name_says(batch: Batch) -> None:
     rows = seen_values(batch).unflatten(1, (3, 4)).mean(-1).repeat_interleave(4, dim=1)
     everywhere = seen_values(batch).mean(1, keepdim=True).expand(-1, 12)
     for replacement, expected in zip(REPLACEMENTS, (everywhere, rows, torch.zeros_like(rows)), strict=True):
-        ablated = predict_ablated(model, batch.tokens, [(1, 2)], replacement)
+        ablated = predict(model, batch.tokens, constant_maps(model, [(1, 2)], replacement))
         torch.testing.assert_close(ablated, expected, atol=1e-4, rtol=0)
-        others = predict_ablated(model, batch.tokens, [(0, 2), (1, 0), (1, 1)], replacement)
+        others = predict(model, batch.tokens, constant_maps(model, [(0, 2), (1, 0), (1, 1)], replacement))
         torch.testing.assert_close(others, rows, atol=1e-4, rtol=0)
 
 
@@ -109,7 +109,7 @@ def test_the_mean_map_is_over_the_matrices_of_a_pass(batch: Batch, monkeypatch: 
         monkeypatch.setattr(forward, "PART", part)
         maps = torch.cat([each.mean(0).expand(len(each), -1) for each in attention.split(part)])
         expected = (seen_values(batch) * maps).sum(1, keepdim=True).expand(-1, 12)
-        ablated = predict_ablated(model, batch.tokens, [(1, 2)], "mean")
+        ablated = predict(model, batch.tokens, constant_maps(model, [(1, 2)], "mean"))
         torch.testing.assert_close(ablated, expected, atol=1e-4, rtol=0)
     assert not torch.allclose(predict(model, batch.tokens), expected, atol=0.01)
 
@@ -123,13 +123,15 @@ def test_the_mean_map_is_taken_inside_the_ablated_pass(batch: Batch) -> None:
     prefer(model, 1, 2, FREE[1])
     carry(model, 1, 2, VALUE, FREE[0])
     read_out(model, FREE[0])
-    both = predict_ablated(model, batch.tokens, [(0, 0), (1, 2)], "mean")
+    both = predict(model, batch.tokens, constant_maps(model, [(0, 0), (1, 2)], "mean"))
     mask = batch.observed.float().mean(0)  # the first head's map is its own place's, for all matrices
     rows = torch.full((12, 12), 0.0)
     for query in range(12):
         row = slice(query // 4 * 4, query // 4 * 4 + 4)
         rows[query, row] = 1 / 4
-    torch.testing.assert_close(predict_ablated(model, batch.tokens, [(0, 0)], "mean"), predict(model, batch.tokens))
+    torch.testing.assert_close(
+        predict(model, batch.tokens, constant_maps(model, [(0, 0)], "mean")), predict(model, batch.tokens)
+    )
     assert mask.std() > 0  # the second head's mean map follows how often a place is seen
     assert not torch.allclose(both, seen_values(batch) @ rows.mT, atol=0.01)
 
@@ -138,36 +140,38 @@ def test_without_its_only_head_a_model_predicts_zero(tmp_path: Path) -> None:
     run = handmade_run(tmp_path, {STEPS: averaging("row")})
     found, batch = measure_ablation(run, [(1, 2)], "zero", matrices=64, seed=1), held_out(run, 64, seed=1)
     zero = losses(torch.zeros_like(batch.values), batch)
-    np.testing.assert_allclose(found.ablated.loss_masked.mean, zero.loss_masked.mean, rtol=1e-4)
-    np.testing.assert_allclose(found.ablated.loss.mean, zero.loss.mean, rtol=1e-4)
-    np.testing.assert_allclose(found.difference.loss.mean, found.ablated.loss.mean - found.intact.loss.mean, atol=1e-9)
+    np.testing.assert_allclose(found.ablated["loss_masked"].mean, zero["loss_masked"].mean, rtol=1e-4)
+    np.testing.assert_allclose(found.ablated["loss"].mean, zero["loss"].mean, rtol=1e-4)
+    np.testing.assert_allclose(
+        found.difference["loss"].mean, found.ablated["loss"].mean - found.intact["loss"].mean, atol=1e-9
+    )
     assert found.heads.tolist() == [[1, 2]]
     assert (found.step, found.replacement) == (STEPS, "zero")
     every = measure_ablation(run, None, "zero", matrices=64, seed=1)
     assert every.heads.tolist() == [list(head) for head in all_heads(copier())]
-    np.testing.assert_array_equal(every.ablated.loss.mean, found.ablated.loss.mean)
+    np.testing.assert_array_equal(every.ablated["loss"].mean, found.ablated["loss"].mean)
 
 
 def test_pairs_make_the_error_of_a_difference_small(tmp_path: Path) -> None:
     run = handmade_run(tmp_path, {STEPS: guarded(0.02, 0.0)})
     found = measure_ablation(run, [(0, 2)], "zero", matrices=200)
-    assert found.difference.loss_observed.mean == pytest.approx(0.02**2, rel=0.01)
-    assert found.difference.loss_observed.error < 1e-6 < found.intact.loss_masked.error
+    assert found.difference["loss_observed"].mean == pytest.approx(0.02**2, rel=0.01)
+    assert found.difference["loss_observed"].error < 1e-6 < found.intact["loss_masked"].error
 
 
 def test_the_head_that_matters_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = handmade_run(tmp_path, {STEPS: averaging("row")})
     single = measure_single_ablations(run, matrices=50)
     assert single.plateau == pytest.approx(LEVEL, rel=0.05)
-    assert single.ablated.loss_masked.mean.shape == (3, 2, 3)
-    changed = np.argwhere(np.abs(single.difference.loss_observed.mean) > 1e-4)
+    assert single.ablated["loss_masked"].mean.shape == (3, 2, 3)
+    changed = np.argwhere(np.abs(single.difference["loss_observed"].mean) > 1e-4)
     assert changed.tolist() == [[0, 1, 2], [2, 1, 2]]  # the mean of a constant map is that map
     for at, replacement in enumerate(REPLACEMENTS):
         one = measure_ablation(run, [(1, 2)], replacement, matrices=50)
-        np.testing.assert_allclose(one.ablated.loss.mean, single.ablated.loss.mean[at, 1, 2], rtol=1e-5)
+        np.testing.assert_allclose(one.ablated["loss"].mean, single.ablated["loss"].mean[at, 1, 2], rtol=1e-5)
     monkeypatch.setattr(forward, "PART", 7)
     again = measure_single_ablations(run, matrices=50)
-    np.testing.assert_allclose(again.ablated.loss.mean, single.ablated.loss.mean, rtol=1e-4)
+    np.testing.assert_allclose(again.ablated["loss"].mean, single.ablated["loss"].mean, rtol=1e-4)
 
 
 def greedy(folder: Path, plateau: float) -> GreedyAblation:
@@ -179,12 +183,12 @@ def test_the_two_heads_that_are_needed_are_found(tmp_path: Path) -> None:
     found = greedy(tmp_path, LEVEL + 0.4**2)
     assert found.harmful.heads.tolist() == [[1, 0], [0, 2]]
     assert found.fewest == 2
-    observed = found.harmful.difference.loss_observed.mean
+    observed = found.harmful.difference["loss_observed"].mean
     np.testing.assert_allclose(observed, [0, 0.3**2, 0.5**2], atol=1e-3)
     assert found.harmless.heads[-1].tolist() == [0, 2]
     assert sorted(found.harmless.heads[:-1].tolist()) == [[0, 0], [0, 1], [1, 1], [1, 2]]
     assert found.most == 4
-    np.testing.assert_allclose(found.harmless.difference.loss_observed.mean, [0, 0, 0, 0, 0, 0.2**2], atol=1e-3)
+    np.testing.assert_allclose(found.harmless.difference["loss_observed"].mean, [0, 0, 0, 0, 0, 0.2**2], atol=1e-3)
 
 
 def test_greedy_sets_depend_on_the_seed_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,7 +196,7 @@ def test_greedy_sets_depend_on_the_seed_alone(tmp_path: Path, monkeypatch: pytes
     curves = []
     for part, seed in ((256, 0), (50, 0), (256, 1)):
         monkeypatch.setattr(forward, "PART", part)
-        curves.append(measure_greedy_ablation(run, "zero", matrices=64, seed=seed).harmful.ablated.loss.mean)
+        curves.append(measure_greedy_ablation(run, "zero", matrices=64, seed=seed).harmful.ablated["loss"].mean)
     np.testing.assert_allclose(curves[1], curves[0], rtol=1e-4)
     assert not np.allclose(curves[2], curves[0], rtol=1e-4)
 
@@ -237,15 +241,17 @@ def test_groups_of_heads_are_ablated_together_and_compared_with_others(tmp_path:
     assert found.groups == ("row heads", "column heads", "row and column heads")
     assert found.heads.sum((1, 2)).tolist() == [2, 2, 4]
     rows, columns = (
-        predict_ablated(model, held_out(run, 64).tokens, heads, "uniform")
+        predict(model, held_out(run, 64).tokens, constant_maps(model, heads, "uniform"))
         for heads in ([(0, 0), (1, 0)], [(0, 1), (1, 1)])
     )
     batch = held_out(run, 64)
     for at, predictions in enumerate((rows, columns)):
         np.testing.assert_allclose(
-            found.ablated.loss_masked.mean[0, at], losses(predictions, batch).loss_masked.mean, rtol=1e-5
+            found.ablated["loss_masked"].mean[0, at], losses(predictions, batch)["loss_masked"].mean, rtol=1e-5
         )
-    np.testing.assert_allclose(found.ablated.loss.mean[:, 1], found.intact.loss.mean, rtol=1e-5)  # they carry nothing
+    np.testing.assert_allclose(
+        found.ablated["loss"].mean[:, 1], found.intact["loss"].mean, rtol=1e-5
+    )  # they carry nothing
     assert found.random_masked.shape == (2, 3, 16)
     before = measure_group_ablation(run, "before-drop", matrices=64)
     assert not before.heads.any()
@@ -274,8 +280,11 @@ def test_restored_is_back_at_the_plateau_and_not_elsewhere(tmp_path: Path, share
     run = handmade_run(tmp_path, {STEPS: gated()})
     batch = held_out(run, 128)
     intact, ablated = (
-        float(losses(each, batch).loss_masked.mean)
-        for each in (predict(gated(), batch.tokens), predict_ablated(gated(), batch.tokens, [(1, 0)], "uniform"))
+        float(losses(each, batch)["loss_masked"].mean)
+        for each in (
+            predict(gated(), batch.tokens),
+            predict(gated(), batch.tokens, constant_maps(gated(), [(1, 0)], "uniform")),
+        )
     )
     assert ablated > 1.5 * intact
     (tmp_path / "run").mkdir()
@@ -291,7 +300,7 @@ def test_the_figures_draw_what_was_measured(tmp_path: Path) -> None:
     figure = draw_single_ablations(single)
     masked, observed = figure.axes[1], figure.axes[3]
     assert masked.get_title() == "Layer 2"
-    for axes, estimate in ((masked, single.ablated.loss_masked), (observed, single.ablated.loss_observed)):
+    for axes, estimate in ((masked, single.ablated["loss_masked"]), (observed, single.ablated["loss_observed"])):
         drawn = {bars.get_label(): bars for bars in axes.containers if isinstance(bars, ErrorbarContainer)}
         for at, name in enumerate(REPLACEMENTS):
             np.testing.assert_array_equal(drawn[name].lines[0].get_ydata(), estimate.mean[at, 1])
@@ -299,6 +308,6 @@ def test_the_figures_draw_what_was_measured(tmp_path: Path) -> None:
     left, right = draw_greedy_ablation(found).axes
     assert [label.get_text() for label in left.get_xticklabels()] == ["none", "2.1", "1.3"]
     assert right.get_xticklabels()[-1].get_text() == "1.3"
-    np.testing.assert_array_equal(left.containers[0].lines[0].get_ydata(), found.harmful.ablated.loss_masked.mean)  # pyright: ignore
-    loss = found.harmless.ablated.loss.mean
+    np.testing.assert_array_equal(left.containers[0].lines[0].get_ydata(), found.harmful.ablated["loss_masked"].mean)  # pyright: ignore
+    loss = found.harmless.ablated["loss"].mean
     np.testing.assert_array_equal(right.containers[0].lines[0].get_ydata(), loss / loss[0])  # pyright: ignore

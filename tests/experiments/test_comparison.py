@@ -36,11 +36,11 @@ def test_a_copier_predicts_zero(run: Run) -> None:
     assert result.probability.tolist() == [0.2, 0.3, 0.5]
     assert result.trained == 0.3
     for name in ("loss", "loss_observed", "loss_masked"):
-        np.testing.assert_allclose(getattr(contest.bert, name).mean, getattr(contest.zero, name).mean, atol=1e-6)
-    difference = contest.zero.loss.mean - contest.nuclear.loss.mean
-    np.testing.assert_allclose(contest.excess.loss.mean, difference, atol=1e-6)
+        np.testing.assert_allclose(contest.bert[name].mean, contest.zero[name].mean, atol=1e-6)
+    difference = contest.zero["loss"].mean - contest.nuclear["loss"].mean
+    np.testing.assert_allclose(contest.excess["loss"].mean, difference, atol=1e-6)
     level = CONFIG.matrices.copying_level
-    np.testing.assert_allclose(contest.zero.loss.mean, result.probability * level, rtol=0.35)
+    np.testing.assert_allclose(contest.zero["loss"].mean, result.probability * level, rtol=0.35)
 
 
 def test_norms_are_those_of_whole_solutions(run: Run) -> None:
@@ -93,7 +93,7 @@ def test_other_masks_and_several_sizes(tmp_path: Path) -> None:
     mixture = make_run(tmp_path, make_metrics(), {STEPS: copier()}, replace(CONFIG, task=task))
     result = measure_comparison(mixture, **FEW)
     assert result.probability.tolist() == [0.2, 0.4, 0.5]
-    assert np.isfinite(result.contest.excess.loss.mean).all()
+    assert np.isfinite(result.contest.excess["loss"].mean).all()
 
 
 def test_the_seed_decides_and_the_parts_do_not(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +111,9 @@ def made_up(bert: float, nuclear: float) -> Comparison:
         return Estimate(np.array([there, here]), np.full(2, 0.01))
 
     pairs = ((bert, nuclear), (nuclear, bert), (bert - nuclear, nuclear - bert), (1.0, 1.0))
-    contest = Contest(*[Losses(*[known(*pair)] * 3) for pair in pairs], *[known(1.0, 1.0)] * 3)  # pyright: ignore
+    names = ("loss", "loss_observed", "loss_masked")
+    losses = [Losses(dict.fromkeys(names, known(*pair))) for pair in pairs]
+    contest = Contest(*losses, *[known(1.0, 1.0)] * 3)  # pyright: ignore
     return Comparison(STEPS, 0.3, np.array([0.2, 0.3]), contest)
 
 
@@ -130,8 +132,8 @@ def test_the_figure_draws_what_was_measured(tmp_path: Path) -> None:
     result = measure_comparison(handmade_run(tmp_path, {STEPS: averager("row")}), **FEW)
     contest = result.contest
     drawn = (
-        (contest.bert.loss, contest.nuclear.loss, contest.zero.loss),
-        (contest.bert.loss_masked, contest.nuclear.loss_masked, contest.zero.loss_masked),
+        (contest.bert["loss"], contest.nuclear["loss"], contest.zero["loss"]),
+        (contest.bert["loss_masked"], contest.nuclear["loss_masked"], contest.zero["loss_masked"]),
         (contest.bert_norm, contest.nuclear_norm, contest.true_norm),
     )
     for axes, each in zip(draw_comparison(result).axes, drawn, strict=True):

@@ -74,8 +74,8 @@ def test_losses_of_a_copier(tmp_path: Path) -> None:
     batch = held_out(handmade_run(tmp_path, {0: copier()}), 4000)
     measured = losses(predict(copier(), batch.tokens), batch)
     level = CONFIG.matrices.copying_level
-    assert abs(measured.loss_masked.mean - level) < 4 * measured.loss_masked.error < 0.1 * level
-    assert measured.loss_observed.mean < 1e-6
+    assert abs(measured["loss_masked"].mean - level) < 4 * measured["loss_masked"].error < 0.1 * level
+    assert measured["loss_observed"].mean < 1e-6
     both = stack([measured, measured])
-    np.testing.assert_array_equal(both.loss.mean, [measured.loss.mean] * 2)
+    np.testing.assert_array_equal(both["loss"].mean, [measured["loss"].mean] * 2)
     assert unstack(both)[1] == measured

@@ -77,7 +77,7 @@ def test_the_encoder_is_judged_on_the_same_matrices(run: Run, tmp_path: Path) ->
     laptop = pretrained_run()
     batch = held_out(laptop, 40)
     np.testing.assert_array_equal(batch.values, held_out(run, 40).values)
-    expected = losses(predict(load(laptop, "final"), batch.tokens), batch).loss_masked
+    expected = losses(predict(load(laptop, "final"), batch.tokens), batch)["loss_masked"]
     np.testing.assert_array_equal(measure_encoder_error(run, matrices=40).mean, expected.mean)
     other = make_run(tmp_path, make_gpt_metrics(), (), replace(CONFIG, task=replace(TASK, mask_probability=0.2)))
     with pytest.raises(RunError, match="no encoder of the package has learnt the task of"):

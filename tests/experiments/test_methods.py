@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from abruptlab.errors import CheckpointError, RunError
-from abruptlab.experiments.estimate import Estimate
+from abruptlab.experiments.estimate import Estimate, Losses
 from abruptlab.experiments.forward import predict
 from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.methods import NAMES, POSTERIOR, ZERO, Methods, classical, measure_methods, nearest
@@ -42,10 +42,10 @@ def test_a_copier_is_predicting_zero(result: Methods) -> None:
     assert result.distance.mean[0, zero] < 1e-10 < result.distance.mean[1, zero]
     np.testing.assert_allclose(result.distance.mean[0], result.between.mean[zero], atol=1e-6)
     assert result.nearest.mean[0, zero] == 1
-    assert result.bert.loss_masked.mean[0] == pytest.approx(result.method.loss_masked.mean[zero])
-    assert result.bert_excess.loss_masked.mean[0] == pytest.approx(result.method_excess.loss_masked.mean[zero])
+    assert result.bert["loss_masked"].mean[0] == pytest.approx(result.method["loss_masked"].mean[zero])
+    assert result.bert_excess["loss_masked"].mean[0] == pytest.approx(result.method_excess["loss_masked"].mean[zero])
     level = CONFIG.matrices.copying_level
-    assert abs(result.method.loss_masked.mean[zero] - level) < 4 * result.method.loss_masked.error[zero]
+    assert abs(result.method["loss_masked"].mean[zero] - level) < 4 * result.method["loss_masked"].error[zero]
 
 
 def test_distances_are_between_predictions_at_hidden_entries(run: Run, result: Methods) -> None:
@@ -54,18 +54,18 @@ def test_distances_are_between_predictions_at_hidden_entries(run: Run, result: M
     assert result.distance.mean[1, 0] == pytest.approx(predicted.square().mean().item(), rel=1e-4)
     np.testing.assert_array_equal(result.between.mean, result.between.mean.T)
     np.testing.assert_array_equal(result.between.mean.diagonal(), 0)
-    assert (result.method.loss_observed.mean == 0).all()
+    assert (result.method["loss_observed"].mean == 0).all()
     np.testing.assert_allclose(result.nearest.mean.sum(1), 1)
 
 
 def test_the_error_of_any_method_is_the_floor_and_its_distance_to_the_posterior_mean(result: Methods) -> None:
     """E(f − x)² = E(f − E[x|observed])² + E(E[x|observed] − x)², for every f of the observed entries."""
-    floor = result.method.loss_masked
+    floor = result.method["loss_masked"]
     for distance, loss in ((result.between, result.method), (result.distance, result.bert)):
         to_floor = distance.mean[:, FLOOR]
-        noise = 4 * np.hypot(loss.loss_masked.error, floor.error[FLOOR])
-        assert (np.abs(loss.loss_masked.mean - to_floor - floor.mean[FLOOR]) <= noise).all()
-    excess = result.method_excess.loss_masked
+        noise = 4 * np.hypot(loss["loss_masked"].error, floor.error[FLOOR])
+        assert (np.abs(loss["loss_masked"].mean - to_floor - floor.mean[FLOOR]) <= noise).all()
+    excess = result.method_excess["loss_masked"]
     assert (excess.mean >= -4 * excess.error).all()
     assert (excess.mean[: NAMES.index("factorisation")] > 3 * excess.error[: NAMES.index("factorisation")]).all()
     assert excess.mean[FLOOR] == excess.error[FLOOR] == 0
@@ -98,15 +98,15 @@ def with_number(result: Methods, name: str, at: tuple[int, ...], value: float) -
     """The result with one mean changed."""
     outer, *inner = name.split(".")
     part: Any = getattr(result, outer)
-    estimate: Estimate = getattr(part, inner[0]) if inner else part
+    estimate: Estimate = part[inner[0]] if inner else part
     mean = estimate.mean.copy()
     mean[at] = value
     changed = replace(estimate, mean=mean)
-    return replace(result, **{outer: replace(part, **{inner[0]: changed}) if inner else changed})
+    return replace(result, **{outer: Losses(part | {inner[0]: changed}) if inner else changed})
 
 
 def test_each_claim_is_about_its_number(run: Run, result: Methods) -> None:
-    floor, least = result.method.loss_masked.mean[FLOOR], result.distance.mean[-1, LEAST]
+    floor, least = result.method["loss_masked"].mean[FLOOR], result.distance.mean[-1, LEAST]
     for claim, name, at, value, expected, holds in (
         ("ends-near-the-floor", "bert.loss_masked", (-1,), 1.9 * floor, 1.9, True),
         ("ends-near-the-floor", "bert.loss_masked", (-1,), 2.1 * floor, 2.1, False),
@@ -123,7 +123,7 @@ def test_each_claim_is_about_its_number(run: Run, result: Methods) -> None:
 
 def test_an_imitation_of_nuclear_norm_is_nearer_to_it_than_to_the_truth(run: Run, result: Methods) -> None:
     """Whatever its errors, as long as they have nothing to do with the truth."""
-    method = result.method.loss_masked.mean[LEAST]
+    method = result.method["loss_masked"].mean[LEAST]
     for noise in (0.1 * method, 10 * method):
         imitation = with_number(result, "distance", (-1, LEAST), noise)
         imitation = with_number(imitation, "bert.loss_masked", (-1,), method + noise)
@@ -141,11 +141,11 @@ def test_the_floor_is_drawn_as_measured(result: Methods) -> None:
     panels = draw_floor(result).axes
     for axes, loss in zip(panels, ("loss_masked", "loss"), strict=True):
         levels = {line.get_color(): line.get_ydata() for line in axes.lines if line.get_label() in NAMES}
-        for name, mean in zip(NAMES, getattr(result.method, loss).mean, strict=True):
+        for name, mean in zip(NAMES, result.method[loss].mean, strict=True):
             assert levels[COLOURS[name]] == [mean, mean]
         (dots,) = axes.containers
         np.testing.assert_array_equal(dots[0].get_xdata(), result.step)
-        np.testing.assert_array_equal(dots[0].get_ydata(), getattr(result.bert, loss).mean)
+        np.testing.assert_array_equal(dots[0].get_ydata(), result.bert[loss].mean)
 
 
 def test_closeness_is_drawn_as_measured(result: Methods) -> None:
@@ -155,7 +155,7 @@ def test_closeness_is_drawn_as_measured(result: Methods) -> None:
         for at, name in enumerate(NAMES):
             np.testing.assert_array_equal(lines[COLOURS[name]], values.mean[:, at])
     truth = next(line for line in distance.lines if line.get_color() == BERT)
-    np.testing.assert_array_equal(truth.get_ydata(), result.bert.loss_masked.mean)
+    np.testing.assert_array_equal(truth.get_ydata(), result.bert["loss_masked"].mean)
     rows = [label.get_text() for label in table.get_yticklabels()]
     columns = [label.get_text().replace("\n", " ") for label in table.get_xticklabels()]
     assert (rows, columns) == ([*reversed(NAMES), "BERT"], ["true matrix", *reversed(NAMES)])
@@ -165,5 +165,7 @@ def test_closeness_is_drawn_as_measured(result: Methods) -> None:
     }
     assert len(cells) == 21
     assert float(cells["BERT", "nuclear norm"]) == pytest.approx(result.distance.mean[-1, LEAST], rel=0.05)
-    assert float(cells["nuclear norm", "true matrix"]) == pytest.approx(result.method.loss_masked.mean[LEAST], rel=0.05)
+    assert float(cells["nuclear norm", "true matrix"]) == pytest.approx(
+        result.method["loss_masked"].mean[LEAST], rel=0.05
+    )
     assert float(cells["nuclear norm", POSTERIOR]) == pytest.approx(result.between.mean[LEAST, FLOOR], rel=0.05)

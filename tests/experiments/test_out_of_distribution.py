@@ -30,11 +30,11 @@ def test_a_copier_predicts_zero_wherever_it_is_used(tmp_path: Path) -> None:
     for axis, known in (("rank", 3), ("rows", ROWS), ("columns", COLUMNS)):  # beyond, it has places never trained
         contest = getattr(result, axis).contest
         for name in ("loss", "loss_observed", "loss_masked"):
-            bert, zero = (getattr(each, name).mean for each in (contest.bert, contest.zero))
+            bert, zero = (each[name].mean for each in (contest.bert, contest.zero))
             np.testing.assert_allclose(bert[:known], zero[:known], atol=1e-6)
     # of a single row or column, nuclear norm too predicts zero; of more it does not
     for varied in (result.rows, result.columns):
-        nuclear, zero = varied.contest.nuclear.loss_masked.mean, varied.contest.zero.loss_masked.mean
+        nuclear, zero = varied.contest.nuclear["loss_masked"].mean, varied.contest.zero["loss_masked"].mean
         assert nuclear[0] == pytest.approx(zero[0], rel=1e-3)
         assert (nuclear[1:] < 0.9 * zero[1:]).all()
 
@@ -52,7 +52,7 @@ def test_beyond_the_training_s_places_only_those_are_lost(tmp_path: Path) -> Non
             predicted[:, trained], torch.where(batch.observed, batch.values, 0.0)[:, trained], atol=1e-3, rtol=0
         )
         expected = (predicted - batch.values).square().mean().item()
-        assert varied.contest.bert.loss.mean[-1] == pytest.approx(expected, rel=1e-4)
+        assert varied.contest.bert["loss"].mean[-1] == pytest.approx(expected, rel=1e-4)
 
 
 def test_as_in_the_training_it_is_the_run_s_own_task(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_matrix_takes_the_first_positions_row_by_row(tmp_path: Path) -> None:
         seen = (batch.values * batch.observed).split(COLUMNS, dim=1)
         means = torch.cat([part.mean(1, keepdim=True).expand_as(part) for part in seen], 1)
         expected = (means - batch.values).square().mean()
-        assert varied.contest.bert.loss.mean[0] == pytest.approx(expected.item(), rel=1e-4)
+        assert varied.contest.bert["loss"].mean[0] == pytest.approx(expected.item(), rel=1e-4)
 
 
 def test_a_matrix_with_a_value_that_has_no_token_is_left_out(tmp_path: Path) -> None:
@@ -86,8 +86,8 @@ def test_a_matrix_with_a_value_that_has_no_token_is_left_out(tmp_path: Path) -> 
     assert varied.kept.tolist() == [1.0, pytest.approx(0.7, abs=0.1), fits.double().mean().item()]
     hidden = ~drawn.observed[fits]
     expected = drawn.values[fits][hidden].square().mean().item()
-    assert varied.contest.zero.loss_masked.mean[2] == pytest.approx(expected, rel=1e-5)
-    assert varied.contest.bert.loss_observed.mean[2] < 1e-6  # in the run's own tokens
+    assert varied.contest.zero["loss_masked"].mean[2] == pytest.approx(expected, rel=1e-5)
+    assert varied.contest.bert["loss_observed"].mean[2] < 1e-6  # in the run's own tokens
 
 
 def test_where_no_matrix_is_left_there_is_no_number(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_where_no_matrix_is_left_there_is_no_number(tmp_path: Path) -> None:
     run = make_run(tmp_path, make_metrics(), config=narrow)
     result = measure_out_of_distribution(run, ranks=[3], rows=[3], columns=[3], matrices=8)
     assert result.rank.kept.tolist() == [0]
-    assert np.isnan(result.rank.contest.bert.loss.mean).all()
+    assert np.isnan(result.rank.contest.bert["loss"].mean).all()
     draw_out_of_distribution(result)
 
 
@@ -124,7 +124,11 @@ def contest(bert: list[float], nuclear: list[float], zero: list[float]) -> Conte
     """L of the three; the rest is of no interest."""
 
     def known(values: list[float]) -> Losses:
-        return Losses(*[Estimate(np.array(values), np.full(len(values), 0.01))] * 3)
+        return Losses(
+            dict.fromkeys(
+                ("loss", "loss_observed", "loss_masked"), Estimate(np.array(values), np.full(len(values), 0.01))
+            )
+        )
 
     norm = Estimate(np.array(zero), np.array(zero))
     return Contest(known(bert), known(nuclear), known(bert), known(zero), norm, norm, norm)
@@ -165,7 +169,7 @@ def test_a_model_of_columns_needs_its_places_and_one_of_no_places_does_not(tmp_p
         (tmp_path / where).mkdir()
         run = handmade_run(tmp_path / where, {STEPS: averager(where)})
         result = measure_out_of_distribution(run, ranks=[1], rows=[ROWS], columns=[2, COLUMNS], matrices=64)
-        flat, placed = (each.contest.bert.loss.mean for each in (result.columns, result.columns_in_place))
+        flat, placed = (each.contest.bert["loss"].mean for each in (result.columns, result.columns_in_place))
         assert flat[1] == pytest.approx(placed[1])
         assert (abs(flat[0] / placed[0] - 1) > 0.02) == matters
 
@@ -174,7 +178,7 @@ def test_scaled_matrices_of_another_rank_have_no_value_beyond_the_training_s(tmp
     result = measure_out_of_distribution(handmade_run(tmp_path, {STEPS: copier()}), matrices=64)
     assert (result.rank_rescaled.kept == 1).all()
     assert (result.rank.kept[1:] < 1).all()
-    level, scaled = (each.contest.zero.loss_masked.mean for each in (result.rank, result.rank_rescaled))
+    level, scaled = (each.contest.zero["loss_masked"].mean for each in (result.rank, result.rank_rescaled))
     np.testing.assert_allclose(scaled * np.arange(1, 4) ** 2 / np.arange(1, 4), level[0], rtol=0.35)  # k/9 · 1/k²
 
 
@@ -201,13 +205,13 @@ def test_the_figure_draws_what_was_measured(tmp_path: Path) -> None:
             contest = varied.contest
             for colour, losses in ((BERT, contest.bert), (NUCLEAR, contest.nuclear), (REFERENCE, contest.zero)):
                 np.testing.assert_array_equal(curves[colour].get_xdata(), varied.value)
-                np.testing.assert_array_equal(curves[colour].get_ydata(), getattr(losses, name).mean)
+                np.testing.assert_array_equal(curves[colour].get_ydata(), losses[name].mean)
             assert len(controls) == (axis in controlled)
             for line in controls:  # at as many times nuclear norm's error there as here
                 control: Varied = controlled[axis]
                 np.testing.assert_array_equal(line.get_xdata(), control.value)
-                bert, nuclear = (getattr(each, name).mean for each in (control.contest.bert, control.contest.nuclear))
-                here = getattr(contest.nuclear, name).mean[: len(control.value)]
+                bert, nuclear = (each[name].mean for each in (control.contest.bert, control.contest.nuclear))
+                here = contest.nuclear[name].mean[: len(control.value)]
                 np.testing.assert_allclose(np.asarray(line.get_ydata()), here * bert / nuclear)
             assert any(np.array_equal(line.get_xdata(), [varied.trained] * 2) for line in axes.lines)
     labels = [text.get_text() for text in panels[1, 0].get_xticklabels()]

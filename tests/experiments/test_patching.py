@@ -20,7 +20,6 @@ from abruptlab.experiments.patching import (
     measure_layer_patching,
     measure_patching,
     measure_patching_maps,
-    negated,
     predict_patched,
     turn,
 )
@@ -29,7 +28,7 @@ from abruptlab.model.encoder import Encoder
 from abruptlab.paper import Findings
 from abruptlab.run.run import Run
 from abruptlab.task.counter import generator
-from abruptlab.task.matrices import Batch
+from abruptlab.task.matrices import Batch, negated
 from abruptlab.task.vocabulary import Vocabulary
 from tests.handmade import CONFIG, FREE, VALUE, attend, carry, channel, copier, handmade_run, read_out
 from tests.known import Known, holds
@@ -72,7 +71,7 @@ def close(actual: Tensor, expected: Tensor) -> None:
 def test_the_opposite_matrices_have_the_same_mask(tmp_path: Path) -> None:
     run = run_of(tmp_path, copier())
     batch = held_out(run, 30)
-    opposite = negated(run, batch)
+    opposite = negated(batch, run.config.matrices)
     read = Vocabulary.of(CONFIG.matrices).decode(opposite.tokens)
     assert torch.equal(read[batch.observed], -batch.values[batch.observed])
     assert read[~batch.observed].isnan().all()
@@ -151,10 +150,10 @@ def test_the_errors_to_both_matrices(tmp_path: Path) -> None:
     found = measure_patching(run, [Patch("blocks.1.attn.z", heads=[2])], matrices=64, seed=1)
     for name, places in (("loss_masked", ~batch.observed), ("loss_observed", batch.observed)):
         right, wrong = (((row_means(batch) - x)[places] ** 2).mean().item() for x in (batch.values, -batch.values))
-        np.testing.assert_allclose(getattr(found.to_clean, name).mean, [wrong, right, right], rtol=1e-3)
-        np.testing.assert_allclose(getattr(found.to_corrupted, name).mean, [right, wrong, wrong], rtol=1e-3)
-    assert found.effect_masked.mean == pytest.approx(1, abs=1e-3)
-    assert found.effect_observed.mean == pytest.approx(1, abs=1e-3)
+        np.testing.assert_allclose(found.to_clean[name].mean, [wrong, right, right], rtol=1e-3)
+        np.testing.assert_allclose(found.to_corrupted[name].mean, [right, wrong, wrong], rtol=1e-3)
+    assert found.effect["loss_masked"].mean == pytest.approx(1, abs=1e-3)
+    assert found.effect["loss_observed"].mean == pytest.approx(1, abs=1e-3)
 
 
 def test_the_maps_show_the_right_layer_and_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,7 +217,7 @@ def test_a_layer_that_carries_the_prediction_turns_it_and_spares_the_observed(tm
     run = run_of(tmp_path, knower())
     layers = measure_layer_patching(run, matrices=96)
     assert layers.masked.mean[0] == pytest.approx(0, abs=1e-4)
-    batch, opposite = held_out(run, 96), negated(run, held_out(run, 96))
+    batch, opposite = held_out(run, 96), negated(held_out(run, 96), run.config.matrices)
     predicted, reverse = predict(knower(), batch.tokens), predict(knower(), opposite.tokens)
     hidden = ~batch.observed
     expected = ((predicted - reverse) * batch.values)[hidden].sum() / (2 * batch.values[hidden].square().sum())

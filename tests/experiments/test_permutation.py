@@ -30,7 +30,7 @@ CLAIMED = ("permutation-completion", "permutation-rows-and-columns", "permutatio
 
 
 def table(losses: Losses) -> np.ndarray:
-    return np.stack([losses.loss.mean, losses.loss_observed.mean, losses.loss_masked.mean], -1)
+    return np.stack([losses["loss"].mean, losses["loss_observed"].mean, losses["loss_masked"].mean], -1)
 
 
 def test_what_each_kind_keeps() -> None:
@@ -110,11 +110,11 @@ def test_a_copier_needs_no_positions(tmp_path: Path) -> None:
 def test_means_and_errors_are_over_the_permutations(tmp_path: Path) -> None:
     run = handmade_run(tmp_path, {STEPS: averager("row")})
     result = measure_permutation(run, ["final"], draws=3, matrices=16)
-    draws = result.permuted.loss_masked.mean
-    np.testing.assert_allclose(result.mean.loss_masked.mean, draws.mean(-1))
+    draws = result.permuted["loss_masked"].mean
+    np.testing.assert_allclose(result.mean["loss_masked"].mean, draws.mean(-1))
     spread = np.sqrt(((draws - draws.mean(-1, keepdims=True)) ** 2).sum(-1) / 2 / 3)
-    np.testing.assert_allclose(result.mean.loss_masked.error, spread)
-    assert np.isnan(measure_permutation(run, ["final"], draws=1, matrices=16).mean.loss.error).all()
+    np.testing.assert_allclose(result.mean["loss_masked"].error, spread)
+    assert np.isnan(measure_permutation(run, ["final"], draws=1, matrices=16).mean["loss"].error).all()
 
 
 def test_it_depends_on_the_seed_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,9 +155,9 @@ def judged(found: Findings) -> dict[str, bool]:
 
 
 def with_mean(result: Permutation, loss: str, step: int, kind: str, value: float) -> Permutation:
-    mean = getattr(result.mean, loss).mean.copy()
+    mean = result.mean[loss].mean.copy()
     mean[step, result.kinds.index(kind)] = value
-    return replace(result, mean=replace(result.mean, **{loss: Estimate(mean, mean)}))
+    return replace(result, mean=Losses(result.mean | {loss: Estimate(mean, mean)}))
 
 
 def test_the_claims_hold_for_a_copier_and_each_fails_without_its_property(tmp_path: Path) -> None:
@@ -208,11 +208,11 @@ def test_the_figure_draws_what_was_measured(tmp_path: Path) -> None:
     for at, axes in enumerate(panels):
         means = {container[0].get_color(): container[0] for container in axes.containers}
         for colour, name in ((MASKED, "loss_masked"), (OBSERVED, "loss_observed")):
-            np.testing.assert_array_equal(means[colour].get_xdata(), getattr(result.mean, name).mean[at])
+            np.testing.assert_array_equal(means[colour].get_xdata(), result.mean[name].mean[at])
             np.testing.assert_array_equal(means[colour].get_ydata(), range(4))
             lines = [line for line in axes.lines if line.get_color() == colour and line is not means[colour]]
             level, draws = sorted(lines, key=lambda line: len(np.asarray(line.get_xdata())))
-            np.testing.assert_array_equal(draws.get_xdata(), getattr(result.permuted, name).mean[at].ravel())
+            np.testing.assert_array_equal(draws.get_xdata(), result.permuted[name].mean[at].ravel())
             np.testing.assert_array_equal(np.round(np.asarray(draws.get_ydata())), np.repeat(range(4), 3))
-            np.testing.assert_array_equal(level.get_xdata(), [getattr(result.intact, name).mean[at]] * 2)
+            np.testing.assert_array_equal(level.get_xdata(), [result.intact[name].mean[at]] * 2)
         np.testing.assert_array_equal(axes.lines[0].get_xdata(), [result.zero_level] * 2)

@@ -8,16 +8,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from abruptlab.experiments.ablation import predict_ablated
+from abruptlab.experiments.ablation import constant_maps
 from abruptlab.experiments.attention import mean_attention
+from abruptlab.experiments.forward import predict
 from abruptlab.experiments.held_out import held_out
-from abruptlab.experiments.patching import Patch, negated, predict_patched
+from abruptlab.experiments.patching import Patch, predict_patched
 from abruptlab.experiments.permutation import permute
 from abruptlab.experiments.probes import probe
 from abruptlab.experiments.switching import switch
 from abruptlab.model.collapse import mean_cosine
 from abruptlab.model.huggingface import to_huggingface
 from abruptlab.run.pretrained import load_pretrained, pretrained_run
+from abruptlab.task.matrices import negated
 
 pytest.importorskip("transformers")
 RUN = pretrained_run("pocket")
@@ -98,12 +100,12 @@ def test_ablation_of_single_heads(replacement: str, layer: int) -> None:
 
         expected = stock.replacing_z(layer, ablated, BATCH.tokens)
         torch.testing.assert_close(
-            predict_ablated(model, BATCH.tokens, [(layer, head)], replacement), expected, **CLOSE
+            predict(model, BATCH.tokens, constant_maps(model, [(layer, head)], replacement)), expected, **CLOSE
         )
 
 
 def test_patching_of_a_layer_s_heads() -> None:
-    stock, model, opposite = Stock(), load_pretrained("pocket"), negated(RUN, BATCH)
+    stock, model, opposite = Stock(), load_pretrained("pocket"), negated(BATCH, RUN.config.matrices)
     for layer in range(LAYERS):
         clean: list[Tensor] = []
 

@@ -12,6 +12,7 @@ from abruptlab.errors import CheckpointError, ConfigError
 from abruptlab.experiments import forward
 from abruptlab.experiments.estimate import Estimate, Losses
 from abruptlab.experiments.held_out import held_out
+from abruptlab.experiments.scores import Shown
 from abruptlab.experiments.switching import Switching, measure_switch, measure_switching, switch
 from abruptlab.figures.style import MASKED, OBSERVED
 from abruptlab.figures.switching import draw_switching
@@ -56,7 +57,7 @@ def pair(folder: Path, before: Encoder, after: Encoder) -> Run:
 
 
 def table(losses: Losses) -> np.ndarray:
-    return np.stack([losses.loss.mean, losses.loss_observed.mean, losses.loss_masked.mean], -1)
+    return np.stack([losses["loss"].mean, losses["loss_observed"].mean, losses["loss_masked"].mean], -1)
 
 
 @pytest.mark.parametrize("changed", SINGLE)
@@ -152,8 +153,8 @@ def test_the_rest_makes_the_model_before_or_something_else(
     level = CONFIG.matrices.copying_level
 
     def known(hidden: list, seen: list) -> Losses:
-        estimates = [Estimate(np.array(values) * level, np.array(values)) for values in (seen, hidden)]
-        return Losses(estimates[0], *estimates)
+        each = {"loss": seen, "loss_observed": seen, "loss_masked": hidden}
+        return Losses({name: Estimate(np.array(values) * level, np.array(values)) for name, values in each.items()})
 
     groups = ("attention-qkv", "not-attention")
     intact = known([1.0, 0.05], [0.0, 0.0])
@@ -161,7 +162,11 @@ def test_the_rest_makes_the_model_before_or_something_else(
     random = known([[9.0, 9.0], [1.3, 9.0]], [[9.0, 9.0], [0.0, 9.0]])
     found = Known(
         pair(tmp_path, copier(), copier()),
-        {measure_switching: Switching(groups, np.array([BEFORE, STEPS]), intact, switched, random)},
+        {
+            measure_switching: Switching(
+                groups, Shown.of(CONFIG.objective), np.array([BEFORE, STEPS]), intact, switched, random
+            )
+        },
     )
     assert holds("switching-rest-out", found) is expected
     assert holds("switching-attention-out", found) is expected
@@ -185,12 +190,12 @@ def test_the_figure_draws_what_was_measured(tmp_path: Path) -> None:
     for model, axes in enumerate(panels):
         dots = {line.get_color(): line for container in axes.containers for line in container[:1]}
         for colour, name in ((MASKED, "loss_masked"), (OBSERVED, "loss_observed")):
-            np.testing.assert_array_equal(dots[colour].get_xdata(), getattr(result.switched, name).mean[model])
+            np.testing.assert_array_equal(dots[colour].get_xdata(), result.switched[name].mean[model])
             np.testing.assert_array_equal(dots[colour].get_ydata(), range(len(GROUPS)))
             levels = {
                 line.get_linestyle(): np.asarray(line.get_xdata())[0]
                 for line in axes.lines
                 if line.get_color() == colour and line is not dots[colour]
             }
-            mean = getattr(result.intact, name).mean
+            mean = result.intact[name].mean
             assert levels == {"-": mean[model], "--": mean[1 - model]}

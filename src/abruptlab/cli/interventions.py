@@ -1,4 +1,4 @@
-"""What changes a trained model and prints the losses with and without: `ablate`, `patch`, `switch`."""
+"""What changes a trained model and prints its metrics with and without: `ablate`, `patch`, `switch`."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ T = TypeVar("T")
 
 @dataclass
 class Ablate:
-    """Replace the attention of some heads by a constant; print L, L_obs and L_mask with and without."""
+    """Replace the attention of some heads by a constant; print the metrics with and without."""
 
     look: OmitArgPrefixes[LookAtStep]
     heads: tuple[str, ...] = ()
     """LAYER.HEAD, both counted from 1 as in the figures, such as 2.1 2.4 (default: all heads)."""
     replacement: Annotated[Literal["uniform", "mean", "zero"], arg(name="with")] = "uniform"
-    """The same attention to every place, the heads' mean map over the matrices, or no output at all."""
+    """The same attention to every place, the heads' mean map over the examples, or no output at all."""
 
     def __call__(self) -> None:
         from abruptlab.experiments.ablation import measure_ablation
@@ -35,12 +35,12 @@ class Ablate:
         result = measure_ablation(run, heads, self.replacement, **self.look.options)
         which = "all heads" if heads is None else f"heads {' '.join(self.heads)}"
         rows = {"intact": result.intact, "ablated": result.ablated, "difference": result.difference}
-        print_losses(f"step {result.step}, {which} with {result.replacement}", rows)
+        print_losses(f"step {result.step}, {which} with {result.replacement}", rows, run.objective)
 
 
 @dataclass
 class Patch:
-    """Put activations of the run on X into the run on −X, with the same mask; print the errors to X and to −X."""
+    """Put activations of the run on X into the run on −X (of sequences: on others); print the losses against both."""
 
     look: OmitArgPrefixes[LookAtStep]
     layer: int | None = None
@@ -50,7 +50,7 @@ class Patch:
     heads: tuple[int, ...] = ()
     """These heads only, counted from 1 (default: all)."""
     positions: tuple[int, ...] = ()
-    """These places only, counted from 1 row by row (default: all)."""
+    """These places only, counted from 1 (of a matrix row by row; default: all)."""
 
     def __call__(self) -> None:
         from abruptlab.experiments.patching import Patch, measure_patching
@@ -59,27 +59,26 @@ class Patch:
         if (self.layer is None) == (self.site is None):
             raise ConfigError("patch: expected either --layer NUMBER or --site NAME")
         run = open_run(self.look.run)
-        run.require("encoder")
-        model = run.config.model
+        model, objective = run.config.model, run.objective
         site = self.site or f"blocks.{_index('--layer', self.layer or 0, model.layers)}.attn.z"
         heads = [_index("--heads", head, model.heads) for head in _different("--heads", self.heads)]
-        places = run.config.matrices.positions
+        places = objective.places - (model.kind == "decoder")  # which is not given the last token
         positions = [_index("--positions", place, places) for place in _different("--positions", self.positions)]
         result = measure_patching(run, [Patch(site, heads or None, positions or None)], **self.look.options)
-        conditions = "−X", "−X, patched", "X"
-        for target, errors in (("X", result.to_clean), ("−X", result.to_corrupted)):
-            title = f"step {result.step}, {site}: errors to {target}"
-            print_losses(title, dict(zip(conditions, unstack(errors), strict=True)))
-        at_hidden, at_observed = result.effect_masked, result.effect_observed
-        print(
-            f"effect (0: as on −X, 1: as on X): hidden {at_hidden.mean:.3f} ± {at_hidden.error:.3f}, "
-            f"observed {at_observed.mean:.3f} ± {at_observed.error:.3f}"
-        )
+        clean, corrupted = run.config.task.pair
+        conditions = corrupted, f"{corrupted}, patched", clean
+        for target, errors in ((clean, result.to_clean), (corrupted, result.to_corrupted)):
+            title = f"step {result.step}, {site}: losses against {target}"
+            print_losses(title, dict(zip(conditions, unstack(errors), strict=True)), objective)
+        effects = [
+            f"{objective.metric(name).symbol} {at.mean:.3f} ± {at.error:.3f}" for name, at in result.effect.items()
+        ]
+        print(f"effect at the places of each (0: as on {corrupted}, 1: as on {clean}): {', '.join(effects)}")
 
 
 @dataclass
 class Switch:
-    """Put some groups of parameters of one checkpoint into another; print L, L_obs and L_mask of the three models."""
+    """Put some groups of parameters of one checkpoint into another; print the losses of the three models."""
 
     look: OmitArgPrefixes[Look]
     groups: tuple[str, ...]
@@ -94,12 +93,13 @@ class Switch:
         from abruptlab.experiments.switching import measure_switch
 
         steps = checkpoint(self.source), checkpoint(self.into)
-        result = measure_switch(
-            open_run(self.look.run), _different("--groups", self.groups), *steps, **self.look.options
-        )
+        run = open_run(self.look.run)
+        result = measure_switch(run, _different("--groups", self.groups), *steps, **self.look.options)
         into, source = unstack(result.intact)
         rows = {f"step {result.into}": into, f"step {result.source}": source, "switched": result.switched}
-        print_losses(f"{', '.join(result.groups)} of step {result.source} put into step {result.into}", rows)
+        print_losses(
+            f"{', '.join(result.groups)} of step {result.source} put into step {result.into}", rows, run.objective
+        )
 
 
 def _head(word: str, run: "Run") -> tuple[int, int]:

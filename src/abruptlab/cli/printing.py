@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from abruptlab.experiments.estimate import Losses
     from abruptlab.paper import Verdict
     from abruptlab.run.run import Run
+    from abruptlab.task.base import Objective
 
 
 def typed() -> str:
@@ -69,12 +70,12 @@ def print_verdicts(verdicts: "Sequence[Verdict]") -> None:
     plain_console().print(counted(verdicts))
 
 
-def print_losses(title: str, rows: "Mapping[str, Losses]") -> None:
-    """Losses of some models with their standard errors."""
+def print_losses(title: str, rows: "Mapping[str, Losses]", objective: "Objective") -> None:
+    """The metrics of some models with their standard errors."""
     from rich.table import Table
 
-    table = Table("", "L", "L_obs", "L_mask", title=title)
+    table = Table("", *(metric.symbol for metric in objective.metrics), title=title)
     for name, row in rows.items():
-        cells = (row.loss, row.loss_observed, row.loss_masked)
+        cells = [row[metric.name] for metric in objective.metrics]
         table.add_row(name, *(f"{cell.mean:.3g} ± {cell.error:.1g}" for cell in cells))
     plain_console().print(table)

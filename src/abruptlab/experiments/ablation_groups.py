@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Shaped
 
-from abruptlab.experiments.ablation import Head, all_heads, plateau, predict_ablated
+from abruptlab.experiments.ablation import Head, all_heads, constant_maps, plateau
 from abruptlab.experiments.attention import mean_attention
-from abruptlab.experiments.estimate import Losses, losses
-from abruptlab.experiments.forward import loaded, predict
+from abruptlab.experiments.estimate import Losses
+from abruptlab.experiments.forward import loaded
 from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.result import Outlined, stack
+from abruptlab.experiments.scores import score
 from abruptlab.task.counter import generator
 from abruptlab.task.held_out import HELD_OUT
 
@@ -61,10 +62,10 @@ def measure_group_ablation(
     others = [_drawn(~chosen, int(chosen.sum()), draws, random) for chosen in groups]
 
     def ablated(heads: list[Head], replacement: str) -> Losses:
-        return losses(predict_ablated(model, batch.tokens, heads, replacement), batch)
+        return score(model, batch, run.objective, constant_maps(model, heads, replacement)).losses
 
     def masked(heads: list[Head] | None, replacement: str) -> float:
-        return float("nan") if heads is None else float(ablated(heads, replacement).loss_masked.mean)
+        return float("nan") if heads is None else float(ablated(heads, replacement)["loss_masked"].mean)
 
     names = all_heads(model)
     return GroupAblation(
@@ -73,7 +74,7 @@ def measure_group_ablation(
         tuple(GROUPS),
         labels,
         np.stack(groups),
-        losses(predict(model, batch.tokens), batch),
+        score(model, batch, run.objective).losses,
         stack([stack([ablated(_of(names, chosen), way) for chosen in groups]) for way in REPLACEMENTS]),
         np.array([[[masked(drawn, way) for drawn in each] for each in others] for way in REPLACEMENTS]),
     )

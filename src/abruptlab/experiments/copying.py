@@ -63,7 +63,7 @@ def measure_copying(
                 errors = losses(predictions, batch)
                 distance = (predictions - (0.0 if np.isnan(value) else value)).square()
                 conditions.append((moment, at, low_rank, value))
-                estimates.append((errors.loss, errors.loss_observed, pooled(distance, ~batch.observed)))
+                estimates.append((errors["loss"], errors["loss_observed"], pooled(distance, ~batch.observed)))
     moment, step, low_rank, value = (np.array(column) for column in zip(*conditions, strict=True))
     loss, loss_observed, distance = (stack(column) for column in zip(*estimates, strict=True))
     return CopyingCheck(moment, step, low_rank, value, loss, loss_observed, distance)

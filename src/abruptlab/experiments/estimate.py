@@ -14,33 +14,32 @@ from abruptlab.task.matrices import Batch
 
 @dataclass(frozen=True)
 class Estimate(Outlined):
-    """Means and their standard errors over matrices."""
+    """Means and their standard errors over examples."""
 
     mean: Float[np.ndarray, "*condition"]
     error: Float[np.ndarray, "*condition"]
 
 
-@dataclass(frozen=True)
-class Losses(Outlined):
-    """Mean squared errors, for one or many conditions."""
-
-    loss: Estimate  # L, over all entries
-    loss_observed: Estimate  # L_obs
-    loss_masked: Estimate  # L_mask
+class Losses(dict[str, Estimate], Outlined):
+    """The metrics of a task by their names (`Objective.metrics`; of matrices: loss, loss_observed, loss_masked), for
+    one or many conditions."""
 
 
-def pooled(values: Float[Tensor, "*condition matrix pos"], chosen: Bool[Tensor, "matrix pos"]) -> Estimate:
-    """The mean of `values` over the chosen places of all matrices.
+def pooled(values: Float[Tensor, "*condition example pos"], chosen: Bool[Tensor, "example pos"]) -> Estimate:
+    """The mean of `values` over the chosen places of all examples.
 
-    Its standard error takes the matrices as independent, not the places of one matrix (a ratio of two means over
-    matrices). NaN where no place is chosen, and an error of NaN for a single matrix.
+    Its standard error takes the examples as independent, not the places of one of them (a ratio of two means over
+    examples). NaN where no place is chosen, and an error of NaN for a single example.
     """
-    values = values.double()
-    totals, counts = torch.where(chosen, values, 0.0).sum(-1), chosen.double().sum(-1)
+    return of_sums(torch.where(chosen, values.double(), 0.0).sum(-1), chosen.double().sum(-1))
+
+
+def of_sums(totals: Float[Tensor, "*condition example"], counts: Float[Tensor, " example"]) -> Estimate:
+    """The same from each example's sum over its chosen places, and their number."""
     mean = totals.sum(-1) / counts.sum()
     spread = (totals - mean.unsqueeze(-1) * counts).square().sum(-1).sqrt() / counts.sum()
-    matrices = len(counts)
-    correction = math.sqrt(matrices / (matrices - 1)) if matrices > 1 else math.nan
+    examples = len(counts)
+    correction = math.sqrt(examples / (examples - 1)) if examples > 1 else math.nan
     return Estimate(mean.cpu().numpy(), (spread * correction).cpu().numpy())
 
 
@@ -51,15 +50,20 @@ def over_matrices(values: Float[Tensor, "*condition matrix"]) -> Estimate:
 
 def losses(predictions: Float[Tensor, "*condition matrix pos"], batch: Batch) -> Losses:
     """L, L_obs and L_mask of predictions, with standard errors over matrices."""
-    squared = (predictions - batch.values).square()
-    everywhere = torch.ones_like(batch.observed)
-    return Losses(pooled(squared, everywhere), pooled(squared, batch.observed), pooled(squared, ~batch.observed))
+    return _by_place((predictions - batch.values).square(), batch)
 
 
 def differences(
     predictions: Float[Tensor, "*condition matrix pos"], reference: Float[Tensor, "matrix pos"], batch: Batch
 ) -> Losses:
     """How far L, L_obs and L_mask of predictions lie above those of `reference`; the errors are those of pairs."""
-    excess = (predictions - batch.values).square() - (reference - batch.values).square()
-    everywhere = torch.ones_like(batch.observed)
-    return Losses(pooled(excess, everywhere), pooled(excess, batch.observed), pooled(excess, ~batch.observed))
+    return _by_place((predictions - batch.values).square() - (reference - batch.values).square(), batch)
+
+
+def _by_place(errors: Float[Tensor, "*condition matrix pos"], batch: Batch) -> Losses:
+    places = {
+        "loss": torch.ones_like(batch.observed),
+        "loss_observed": batch.observed,
+        "loss_masked": ~batch.observed,
+    }
+    return Losses({name: pooled(errors, chosen) for name, chosen in places.items()})

@@ -15,7 +15,7 @@ from abruptlab.system.devices import choose_device
 if TYPE_CHECKING:
     from abruptlab.run.run import Run
 
-PART = 256  # matrices in one forward pass
+PART = 256  # examples in one forward pass
 
 
 def load(run: "Run", step: int | str) -> Encoder:
@@ -29,24 +29,31 @@ def loaded(run: "Run", step: int | str) -> tuple[int, Encoder]:
     return at, load(run, at)
 
 
+def loaded_model(run: "Run", step: int | str) -> tuple[int, Model]:
+    """The same with a model of either kind."""
+    at = run.resolve(step)
+    return at, run.load(at).to(choose_device())
+
+
 @torch.no_grad()
 def predict(
-    model: Encoder,
-    tokens: Int[Tensor, "matrix pos"],
+    model: Model,
+    tokens: Int[Tensor, "example pos"],
     replacements: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
-) -> Float[Tensor, "matrix pos"]:
-    """The predicted value of every token, on the CPU, with the activations at some sites replaced (`sites.replace`).
+) -> Float[Tensor, "example pos *token"]:
+    """What the model makes of every token, an encoder the value, a decoder the logits of the next one, on the CPU, with
+    the activations at some sites replaced (`sites.replace`).
 
-    The forward passes take `PART` matrices each, which a replacement has to work for.
+    The forward passes take `PART` examples each, which a replacement has to work for.
     """
     with sites.replace(model, replacements or {}):
         return torch.cat([model(part).cpu() for _, part in parts(model, tokens)])
 
 
 def recorded(
-    model: Model, tokens: Int[Tensor, "matrix pos"], names: Sequence[str]
+    model: Model, tokens: Int[Tensor, "example pos"], names: Sequence[str]
 ) -> Iterator[tuple[slice, dict[str, Tensor]]]:
-    """The activations at the named sites, for `PART` matrices at a time: which matrices, and name → activation on the
+    """The activations at the named sites, for `PART` examples at a time: which examples, and name → activation on the
     model's device."""
     for where, part in parts(model, tokens):
         with torch.no_grad(), sites.record(model, names) as activations:
@@ -54,8 +61,8 @@ def recorded(
         yield where, activations
 
 
-def parts(model: Model, tokens: Int[Tensor, "matrix pos"]) -> Iterator[tuple[slice, Int[Tensor, "part pos"]]]:
-    """The tokens in parts of `PART` matrices, on the model's device, each with its place among all."""
+def parts(model: Model, tokens: Int[Tensor, "example pos"]) -> Iterator[tuple[slice, Int[Tensor, "part pos"]]]:
+    """The tokens in parts of `PART` examples, on the model's device, each with its place among all."""
     device = model.token_embedding.weight.device
     for start in range(0, len(tokens), PART):
         where = slice(start, start + PART)

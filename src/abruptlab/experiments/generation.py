@@ -127,4 +127,4 @@ def measure_encoder_error(run: "Run", matrices: int = 256, seed: int = 0) -> Est
         raise RunError(f"no encoder of the package has learnt the task of {run.folder}")
     batch = held_out(run, matrices, seed)
     tokens = torch.where(batch.observed, Vocabulary.of(theirs).encode(batch.values), MASK)
-    return losses(predict(load(encoder, "final"), tokens), batch).loss_masked
+    return losses(predict(load(encoder, "final"), tokens), batch)["loss_masked"]

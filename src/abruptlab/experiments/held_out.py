@@ -32,7 +32,8 @@ def held_out(run: "Run", matrices: int, seed: int = 0, **changes: Any) -> Batch:
 
 def held_out_examples(run: "Run", count: int, seed: int = 0) -> Examples:
     """The same for a run of any task."""
-    return held_out_examples_of(run.config.task, count, seed)
+    task = run.config.task
+    return held_out_of(task, count, seed) if isinstance(task, MatrixTask) else held_out_examples_of(task, count, seed)
 
 
 def held_out_of(task: MatrixTask, matrices: int, seed: int = 0) -> Batch:

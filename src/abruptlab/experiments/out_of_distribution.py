@@ -130,7 +130,7 @@ def _compete(model: Encoder, batch: Batch) -> Contest:
     if len(batch.values) > 1:
         return compete(model, batch)
     norm = Estimate(np.array(np.nan), np.array(np.nan))
-    loss = Losses(norm, norm, norm)
+    loss = Losses(dict.fromkeys(("loss", "loss_observed", "loss_masked"), norm))
     return Contest(loss, loss, loss, loss, norm, norm, norm)
 
 

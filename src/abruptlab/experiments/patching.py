@@ -2,7 +2,8 @@
 
 Both inputs have the same mask. Any activation can be patched, at all or some of the heads and positions; the paper
 patches the heads' outputs z of one layer. The effect of a patch is 0 where the predictions stay those of −X and 1
-where they become those of X.
+where they become those of X. In the place of −X, other tasks have other examples (`Task.contrast`), and in that of
+predictions a decoder has logits.
 """
 
 import math
@@ -16,13 +17,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from abruptlab.errors import SiteError
-from abruptlab.experiments.estimate import Estimate, Losses, losses
-from abruptlab.experiments.forward import loaded, predict, recorded
-from abruptlab.experiments.held_out import held_out
-from abruptlab.experiments.result import Outlined
-from abruptlab.model.encoder import Encoder
-from abruptlab.task.matrices import Batch
-from abruptlab.task.vocabulary import MASK, Vocabulary
+from abruptlab.experiments.estimate import Estimate, Losses
+from abruptlab.experiments.forward import loaded, loaded_model, predict, recorded
+from abruptlab.experiments.held_out import held_out, held_out_examples
+from abruptlab.experiments.result import Outlined, stack
+from abruptlab.experiments.scores import score_of
+from abruptlab.model.build import Model
+from abruptlab.task.matrices import Batch, negated
 
 if TYPE_CHECKING:
     from abruptlab.run.run import Run
@@ -42,13 +43,12 @@ class Patch:
 
 @dataclass(frozen=True)
 class Patching(Outlined):
-    """The run on −X, the same with patches, and the run on X: three conditions, in this order."""
+    """The run on −X (or other examples), the same with patches, and the run on X: three conditions, in this order."""
 
     step: int
-    to_clean: Losses  # [condition] mean squared errors against X
-    to_corrupted: Losses  # [condition] against −X
-    effect_masked: Estimate  # of the patches, at the hidden places
-    effect_observed: Estimate
+    to_clean: Losses  # [condition] the metrics of the task, with X as what is asked for
+    to_corrupted: Losses  # [condition] with −X
+    effect: dict[str, Estimate]  # of the patches, at the places that each metric is over
 
 
 @dataclass(frozen=True)
@@ -86,22 +86,31 @@ class PatchingMaps(Outlined):
 def measure_patching(
     run: "Run", patches: Sequence[Patch], step: int | str = "final", matrices: int = 256, seed: int = 0
 ) -> Patching:
-    """The errors to X and to −X, hidden and observed apart, with the patches made together, and without.
+    """The metrics against X and against −X (or other examples), with the patches made together, and without.
 
     Raises `SiteError` for a site, head or position and `CheckpointError` for a checkpoint that does not exist.
     """
-    at, model = loaded(run, step)
-    batch = held_out(run, matrices, seed)
-    opposite = negated(run, batch)
-    clean, corrupted = predict(model, batch.tokens), predict(model, opposite.tokens)
-    (patched,) = predict_patched(model, batch.tokens, opposite.tokens, [patches])
-    conditions = torch.stack([corrupted, patched, clean])
+    (at, model), objective = loaded_model(run, step), run.objective
+    batch = held_out_examples(run, matrices, seed)
+    other = run.config.task.contrast(batch)
+    inputs, others = objective.inputs(batch), objective.inputs(other)
+    clean, corrupted = predict(model, inputs), predict(model, others)
+    (patched,) = predict_patched(model, inputs, others, [patches])
+    conditions = corrupted, patched, clean
+    to_clean, to_corrupted = (
+        stack([score_of(each, asked, objective).losses for each in conditions]) for asked in (batch, other)
+    )
+    numbers = math.prod(clean.shape[2:])  # at each place
+    corrupted, patched, clean = map(_told, conditions)
     return Patching(
         at,
-        losses(conditions, batch),
-        losses(conditions, opposite),
-        effect(patched, corrupted, clean, ~batch.observed),
-        effect(patched, corrupted, clean, batch.observed),
+        to_clean,
+        to_corrupted,
+        {
+            metric.name: effect(patched, corrupted, clean, chosen.repeat_interleave(numbers, 1))
+            for metric, chosen in zip(objective.metrics, objective.chosen(batch), strict=True)
+            if metric in objective.curves
+        },
     )
 
 
@@ -116,7 +125,7 @@ def measure_patching_maps(run: "Run", step: int | str = "final", matrices: int =
     """
     at, model = loaded(run, step)
     batch = held_out(run, matrices, seed)
-    opposite = negated(run, batch)
+    opposite = negated(batch, run.config.matrices)
     clean, corrupted = predict(model, batch.tokens), predict(model, opposite.tokens)
     layers, heads, positions = range(model.config.layers), range(model.config.heads), range(batch.tokens.shape[1])
     hidden = ~batch.observed
@@ -148,7 +157,7 @@ def measure_layer_patching(run: "Run", step: int | str = "final", matrices: int 
     """
     at, model = loaded(run, step)
     batch = held_out(run, matrices, seed)
-    opposite = negated(run, batch)
+    opposite = negated(batch, run.config.matrices)
     patches = [[Patch(_z(layer))] for layer in range(model.config.layers)]
     patched, corrupted = predict_patched(model, batch.tokens, opposite.tokens, patches), predict(model, opposite.tokens)
     return LayerPatching(at, *(turn(patched, corrupted, batch, places) for places in (~batch.observed, batch.observed)))
@@ -161,7 +170,7 @@ def measure_entry_patching(run: "Run", step: int | str = "final", matrices: int 
     """
     at, model = loaded(run, step)
     batch = held_out(run, matrices, seed)
-    opposite = negated(run, batch)
+    opposite = negated(batch, run.config.matrices)
     clean, corrupted = predict(model, batch.tokens), predict(model, opposite.tokens)
     places = [[Patch(_entering(0), positions=[place])] for place in range(batch.tokens.shape[1])]
     patched = predict_patched(model, batch.tokens, opposite.tokens, places)
@@ -169,19 +178,13 @@ def measure_entry_patching(run: "Run", step: int | str = "final", matrices: int 
     return EntryPatching(at, batch.size, effect(*of_each))
 
 
-def negated(run: "Run", batch: Batch) -> Batch:
-    """The matrices −X with the masks of X."""
-    ids = Vocabulary.of(run.config.matrices).encode(-batch.values)
-    return Batch(torch.where(batch.observed, ids, MASK), -batch.values, batch.observed, batch.size)
-
-
 def predict_patched(
-    model: Encoder,
-    clean: Int[Tensor, "matrix pos"],
-    corrupted: Int[Tensor, "matrix pos"],
+    model: Model,
+    clean: Int[Tensor, "example pos"],
+    corrupted: Int[Tensor, "example pos"],
     interventions: Sequence[Sequence[Patch]],
-) -> Float[Tensor, "intervention matrix pos"]:
-    """The predictions for the corrupted tokens with activations from the run on the clean ones.
+) -> Float[Tensor, "intervention example pos *token"]:
+    """The outputs for the corrupted tokens with activations from the run on the clean ones.
 
     Each intervention is a run of its own, with all its patches made together.
 
@@ -229,6 +232,11 @@ def _chosen(patch: Patch, activation: Tensor) -> Bool[Tensor, "..."]:
         along[list(indices)] = True
         chosen = chosen & along.view([-1 if at == axis else 1 for at in range(activation.ndim)])
     return chosen
+
+
+def _told(outputs: Float[Tensor, "example pos *token"]) -> Float[Tensor, "example number"]:
+    """The numbers that say what a model makes of each example: values, or logits, of which a constant says nothing."""
+    return (outputs if outputs.ndim == 2 else outputs - outputs.mean(-1, keepdim=True)).flatten(1)
 
 
 def effect(

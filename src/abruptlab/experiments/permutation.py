@@ -20,6 +20,7 @@ from abruptlab.experiments.estimate import Estimate, Losses, losses
 from abruptlab.experiments.forward import load, predict
 from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.result import Outlined, stack
+from abruptlab.experiments.scores import Shown
 from abruptlab.model.encoder import Encoder
 from abruptlab.task.counter import generator
 from abruptlab.task.held_out import HELD_OUT
@@ -64,6 +65,7 @@ KINDS: dict[str, Callable[[Places, torch.Generator], Places]] = {
 class Permutation(Outlined):
     """The losses of some checkpoints under several permutations of each kind."""
 
+    shown: Shown
     kinds: tuple[str, ...]  # as `KINDS`
     steps: Int[np.ndarray, " step"]
     orders: Int[np.ndarray, "kind draw place"]  # the place whose positional embedding each place gets
@@ -99,12 +101,13 @@ def measure_permutation(
         slopes.append((slope(plain, batch), slope(shuffled, batch).mean(-1)))
     every = stack(permuted)
     return Permutation(
+        shown=Shown.of(run.objective),
         kinds=tuple(KINDS),
         steps=np.array(at),
         orders=orders.numpy(),
         intact=stack(intact),
         permuted=every,
-        mean=Losses(*(_over_draws(each) for each in (every.loss, every.loss_observed, every.loss_masked))),
+        mean=Losses({name: _over_draws(each) for name, each in every.items()}),
         intact_slope=np.array([plain for plain, _ in slopes]),
         slope=np.stack([shuffled for _, shuffled in slopes]),
         zero_level=run.config.matrices.copying_level,

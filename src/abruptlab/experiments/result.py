@@ -1,6 +1,6 @@
 """What an experiment returns is a dataclass of arrays, shown by what is in them instead of by thousands of numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
@@ -22,8 +22,8 @@ class Outlined:
         return "\n".join([type(self).__name__, *_outline(self)])
 
 
-def _outline(result: object, indent: str = "  ") -> list[str]:
-    shown = {field.name: getattr(result, field.name) for field in fields(result)}  # pyright: ignore
+def _outline(result: Any, indent: str = "  ") -> list[str]:
+    shown = result if isinstance(result, Mapping) else {at.name: getattr(result, at.name) for at in fields(result)}
     width, lines = max(map(len, shown)), []
     for name, value in shown.items():
         inner = isinstance(value, Outlined)
@@ -45,19 +45,29 @@ def _shown(value: object) -> str:
 
 
 def stack(results: Sequence[Result]) -> Result:
-    """Several results of one dataclass of arrays as one, with a new first axis on every array."""
-
-    def stacked(values: Sequence[Any]) -> Any:
-        return stack(values) if is_dataclass(values[0]) else np.stack(values)
-
-    first: Any = results[0]
-    return type(first)(**{at.name: stacked([getattr(result, at.name) for result in results]) for at in fields(first)})
+    """Several results of one dataclass, or dictionary, of arrays as one, with a new first axis on every array."""
+    columns = zip(*map(_values, results), strict=True)
+    return _like(results[0], [stack(column) if _is_nested(column[0]) else np.stack(column) for column in columns])
 
 
 def unstack(result: Result) -> list[Result]:
     """The results that `stack` put together."""
-    parts = []
-    for at in fields(result):  # pyright: ignore[reportArgumentType]
-        value = getattr(result, at.name)
-        parts.append(unstack(value) if is_dataclass(value) else [np.asarray(part) for part in value])
-    return [type(result)(*columns) for columns in zip(*parts, strict=True)]
+    columns = [
+        unstack(value) if _is_nested(value) else [np.asarray(part) for part in value] for value in _values(result)
+    ]
+    return [_like(result, parts) for parts in zip(*columns, strict=True)]
+
+
+def _is_nested(value: object) -> bool:
+    return is_dataclass(value) or isinstance(value, Mapping)
+
+
+def _values(result: Any) -> list[Any]:
+    return [*result.values()] if isinstance(result, Mapping) else [getattr(result, at.name) for at in fields(result)]
+
+
+def _like(result: Any, values: Sequence[Any]) -> Any:
+    """A result of the same kind with other values."""
+    if isinstance(result, Mapping):
+        return type(result)(dict(zip(result, values, strict=True)))  # pyright: ignore[reportCallIssue]
+    return type(result)(*values)

@@ -3,18 +3,19 @@
 import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Int
 
 from abruptlab.errors import ConfigError
-from abruptlab.experiments.estimate import Losses, losses
-from abruptlab.experiments.forward import loaded, predict
-from abruptlab.experiments.held_out import held_out
+from abruptlab.experiments.estimate import Losses
+from abruptlab.experiments.forward import loaded_model
+from abruptlab.experiments.held_out import held_out_examples
 from abruptlab.experiments.result import Outlined, stack
-from abruptlab.model.encoder import Encoder
+from abruptlab.experiments.scores import Shown, score
+from abruptlab.model.build import Model
 from abruptlab.model.groups import GROUPS, parameters_of
 from abruptlab.system.devices import choose_device
 from abruptlab.task.counter import generator
@@ -22,7 +23,8 @@ from abruptlab.task.held_out import HELD_OUT
 
 if TYPE_CHECKING:
     from abruptlab.run.run import Run
-    from abruptlab.task.matrices import Batch
+
+Shape = TypeVar("Shape", bound=Model)  # of two models
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Switching(Outlined):
     """Every group of parameters, single or combined, switched between two models, both ways."""
 
     groups: tuple[str, ...]  # of `groups.GROUPS`
+    shown: Shown
     steps: Int[np.ndarray, " model"]  # the two models: before, after
     intact: Losses  # [model]
     switched: Losses  # [model, group] of that model with the group of the other one
@@ -47,7 +50,7 @@ class Switch(Outlined):
     switched: Losses  # of `into` with the groups of `source`
 
 
-def switch(into: Encoder, source: Encoder, groups: Iterable[str]) -> Encoder:
+def switch(into: Shape, source: Shape, groups: Iterable[str]) -> Shape:
     """A copy of `into` with the parameters of these groups (`groups.GROUPS`) from `source`.
 
     Raises `ConfigError` for a group that does not exist and for models of different shapes.
@@ -75,19 +78,23 @@ def measure_switching(
 
     Raises `CheckpointError` for a step without a checkpoint and `ConfigError` for a group that does not exist.
     """
-    each = [loaded(run, before), loaded(run, after)]
+    each = [loaded_model(run, before), loaded_model(run, after)]
     steps, models = [at for at, _ in each], [model for _, model in each]
-    batch, stranger = held_out(run, matrices, seed), copy.deepcopy(models[0]).cpu()  # where the generator is
+    batch, stranger = held_out_examples(run, matrices, seed), copy.deepcopy(models[0]).cpu()  # where the generator is
     stranger.initialise(generator(seed, HELD_OUT, 5))
     stranger.to(choose_device())
 
-    def transplanted(into: Encoder, source: Encoder) -> Losses:
-        return stack([_losses(switch(into, source, [group]), batch) for group in groups])
+    def measured(model: Model) -> Losses:
+        return score(model, batch, run.objective).losses
+
+    def transplanted(into: Model, source: Model) -> Losses:
+        return stack([measured(switch(into, source, [group])) for group in groups])
 
     return Switching(
         groups=tuple(groups),
+        shown=Shown.of(run.objective),
         steps=np.array(steps),
-        intact=stack([_losses(model, batch) for model in models]),
+        intact=stack([measured(model) for model in models]),
         switched=stack([transplanted(*models), transplanted(*models[::-1])]),
         random=stack([transplanted(into, stranger) for into in models]),
     )
@@ -105,16 +112,12 @@ def measure_switch(
 
     Raises `ConfigError` for a group that does not exist and `CheckpointError` for a step without a checkpoint.
     """
-    (into, receiver), (source, giver) = loaded(run, into), loaded(run, source)
-    batch = held_out(run, matrices, seed)
+    (into, receiver), (source, giver) = loaded_model(run, into), loaded_model(run, source)
+    batch, objective = held_out_examples(run, matrices, seed), run.objective
     return Switch(
         groups=tuple(groups),
         into=into,
         source=source,
-        intact=stack([_losses(model, batch) for model in (receiver, giver)]),
-        switched=_losses(switch(receiver, giver, groups), batch),
+        intact=stack([score(model, batch, objective).losses for model in (receiver, giver)]),
+        switched=score(switch(receiver, giver, groups), batch, objective).losses,
     )
-
-
-def _losses(model: Encoder, batch: "Batch") -> Losses:
-    return losses(predict(model, batch.tokens), batch)

@@ -14,12 +14,12 @@ from abruptlab.experiments.ablation_groups import REPLACEMENTS as GROUPED, Group
 from abruptlab.figures.style import (
     GREEN,
     LOSS,
-    MASKED,
-    OBSERVED,
     PURPLE,
     REFERENCE,
     SKY,
     SMALL,
+    curve_colour,
+    in_math,
     new_figure,
     paper_style,
 )
@@ -38,19 +38,20 @@ NAMED = 39  # heads whose names fit below a panel of the sets
 
 @paper_style()
 def draw_single_ablations(single: SingleAblations) -> Figure:
-    """L_mask and L_obs with one head ablated, a panel for each layer, beside the intact model and the plateau."""
-    layers = single.ablated.loss.mean.shape[1]
+    """The loss that drops and the first other part of the whole one (of matrices L_mask and L_obs) with one head
+    ablated, a panel for each layer, beside the intact model and the plateau."""
+    layers = single.ablated["loss"].mean.shape[1]
     abreast = min(layers, LAYERS_ABREAST)
     bands = math.ceil(layers / abreast)
     figure = new_figure(0.75 + 1.75 * bands)
     grid = figure.subplots(2 * bands, abreast, squeeze=False, sharex=True, height_ratios=[2, 1] * bands)
-    for at, (masked, observed) in enumerate(zip(grid[::2].flat, grid[1::2].flat, strict=True)):
+    for at, (falling, other) in enumerate(zip(grid[::2].flat, grid[1::2].flat, strict=True)):
         if at < layers:
-            _draw_layer(masked, observed, single, at)
+            _draw_layer(falling, other, single, at)
         else:
-            masked.set_axis_off()
-            observed.set_axis_off()
-    for quantity, name in enumerate((r"$L_\mathrm{mask}$", r"$L_\mathrm{obs}$")):
+            falling.set_axis_off()
+            other.set_axis_off()
+    for quantity, name in enumerate(map(in_math, single.shown.symbols[:2])):
         rows = grid[quantity::2]
         _share_limits(list(rows.flat)[:layers])
         for axes in rows[:, 0]:
@@ -71,11 +72,12 @@ def _share_limits(panels: Sequence[Axes]) -> None:
         axes.set_ylim(10 ** (math.floor(2 * min(lows)) / 2), 10 ** (math.ceil(2 * max(highs)) / 2))
 
 
-def _draw_layer(masked: Axes, observed: Axes, single: SingleAblations, layer: int) -> None:
-    heads = np.arange(1, single.ablated.loss.mean.shape[2] + 1)
+def _draw_layer(falling: Axes, other: Axes, single: SingleAblations, layer: int) -> None:
+    heads = np.arange(1, single.ablated["loss"].mean.shape[2] + 1)
+    panels = list(zip((falling, other), single.shown.names, strict=False))
     for at, name in enumerate(REPLACEMENTS):
         colour, marker = STYLES[name]
-        for panel, estimate in ((masked, single.ablated.loss_masked), (observed, single.ablated.loss_observed)):
+        for panel, estimate in [(panel, single.ablated[loss]) for panel, loss in panels]:
             panel.errorbar(
                 heads + 0.22 * (at - 1),
                 estimate.mean[at, layer],
@@ -87,13 +89,13 @@ def _draw_layer(masked: Axes, observed: Axes, single: SingleAblations, layer: in
                 elinewidth=0.7,
                 label=name,
             )
-    masked.axhline(single.plateau, color=REFERENCE, dashes=DASHES, linewidth=0.8, label="plateau")
-    for panel, intact in ((masked, single.intact.loss_masked), (observed, single.intact.loss_observed)):
-        panel.axhline(float(intact.mean), color=LOSS, linewidth=0.6, zorder=1, label="intact")
+    falling.axhline(single.plateau, color=REFERENCE, dashes=DASHES, linewidth=0.8, label="plateau")
+    for panel, loss in panels:
+        panel.axhline(float(single.intact[loss].mean), color=LOSS, linewidth=0.6, zorder=1, label="intact")
         panel.set_yscale("log")
         panel.yaxis.set_minor_formatter(NullFormatter())
         panel.set(xticks=heads[:: math.ceil(len(heads) / NUMBERED)], xlim=(0.5, len(heads) + 0.5))
-    masked.set_title(f"Layer {layer + 1}")
+    falling.set_title(f"Layer {layer + 1}")
 
 
 @paper_style()
@@ -107,7 +109,7 @@ def draw_group_ablation(groups: GroupAblation) -> Figure:
     for at, replacement in enumerate(GROUPED):
         colour, marker = STYLES[replacement]
         shifted = places + 0.2 * (at - 0.5)
-        for axes, losses in ((masked, groups.ablated.loss_masked), (observed, groups.ablated.loss_observed)):
+        for axes, losses in ((masked, groups.ablated["loss_masked"]), (observed, groups.ablated["loss_observed"])):
             axes.errorbar(
                 shifted,
                 losses.mean[at],
@@ -121,8 +123,8 @@ def draw_group_ablation(groups: GroupAblation) -> Figure:
         masked.plot(shifted + 0.07, groups.random_masked[at], color=colour, marker=".", markersize=2, linestyle="none")
     masked.axhline(groups.plateau, color=REFERENCE, dashes=DASHES, linewidth=0.8, label="plateau")
     for axes, intact, name in (
-        (masked, groups.intact.loss_masked, r"$L_\mathrm{mask}$"),
-        (observed, groups.intact.loss_observed, r"$L_\mathrm{obs}$"),
+        (masked, groups.intact["loss_masked"], r"$L_\mathrm{mask}$"),
+        (observed, groups.intact["loss_observed"], r"$L_\mathrm{obs}$"),
     ):
         axes.axhline(float(intact.mean), color=LOSS, linewidth=0.6, zorder=1, label="intact")
         axes.set(yscale="log", ylabel=name, xlim=(-0.5, len(names) - 0.5))
@@ -137,25 +139,24 @@ def draw_group_ablation(groups: GroupAblation) -> Figure:
 
 @paper_style()
 def draw_greedy_ablation(greedy: GreedyAblation) -> Figure:
-    """The losses along both greedy sequences of heads: L_mask up to the plateau, and L up to 10 % above the intact."""
+    """The losses along both greedy sequences of heads: the one that drops up to the plateau, and L up to 10 % above the
+    intact."""
     figure = new_figure(2.6)
     counts = [len(path.heads) + 1 for path in (greedy.harmful, greedy.harmless)]
     share = float(np.clip(counts[0] / sum(counts), 0.22, 0.78))
     left, right = figure.subplots(1, 2, width_ratios=[share, 1 - share])
-    for estimate, colour, name in (
-        (greedy.harmful.ablated.loss_masked, MASKED, r"$L_\mathrm{mask}$"),
-        (greedy.harmful.ablated.loss, LOSS, r"$L$"),
-        (greedy.harmful.ablated.loss_observed, OBSERVED, r"$L_\mathrm{obs}$"),
-    ):
-        _draw_path(left, greedy.harmful, estimate.mean, estimate.error, colour, name)
+    shown = dict(zip(greedy.shown.names, greedy.shown.symbols, strict=True))
+    for loss, symbol in (shown | {"loss": "L"}).items():
+        estimate = greedy.harmful.ablated[loss]
+        _draw_path(left, greedy.harmful, estimate.mean, estimate.error, curve_colour(loss), in_math(symbol))
     left.axhline(greedy.plateau, color=REFERENCE, dashes=DASHES, linewidth=0.8, label="plateau")
-    left.set(yscale="log", ylabel="mean squared error", title="most harmful first")
+    left.set(yscale="log", ylabel=greedy.shown.unit, title="most harmful first")
     left.yaxis.set_minor_formatter(NullFormatter())
     _share_limits([left])
 
     path = greedy.harmless
-    intact = path.ablated.loss.mean[0]
-    _draw_path(right, path, path.ablated.loss.mean / intact, path.difference.loss.error / intact, LOSS, r"$L$")
+    intact = path.ablated["loss"].mean[0]
+    _draw_path(right, path, path.ablated["loss"].mean / intact, path.difference["loss"].error / intact, LOSS, r"$L$")
     right.axhline(TOLERATED, color=REFERENCE, dashes=DASHES, linewidth=0.8)
     right.set(ylabel=r"$L$ / intact $L$", title="least harmful first")
     figure.supxlabel("heads ablated, from left to right (layer.head, counted from 1)", fontsize=8.5)

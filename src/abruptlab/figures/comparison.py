@@ -72,8 +72,8 @@ def draw_out_of_distribution(result: OutOfDistribution) -> Figure:
 def _draw_control(axes: Axes, varied: Varied, control: Varied, loss: str) -> None:
     """BERT on the control's matrices, at as many times nuclear norm's error there as here: scaled, both are smaller."""
     there = np.isin(varied.value, control.value)
-    bert, nuclear = (getattr(getattr(control.contest, name), loss).mean for name in ("bert", "nuclear"))
-    axes.plot(control.value, bert / nuclear * getattr(varied.contest.nuclear, loss).mean[there], **CONTROL_LOOK)
+    bert, nuclear = (getattr(control.contest, name)[loss].mean for name in ("bert", "nuclear"))
+    axes.plot(control.value, bert / nuclear * varied.contest.nuclear[loss].mean[there], **CONTROL_LOOK)
 
 
 def _tick_labels(varied: Varied) -> list[str]:
@@ -85,7 +85,7 @@ def _tick_labels(varied: Varied) -> list[str]:
 
 
 def _draw_losses(axes: Axes, at: Shaped[np.ndarray, " condition"], contest: Contest, loss: str) -> None:
-    bert, nuclear, zero = (getattr(losses, loss) for losses in (contest.bert, contest.nuclear, contest.zero))
+    bert, nuclear, zero = (losses[loss] for losses in (contest.bert, contest.nuclear, contest.zero))
     _draw_lines(axes, at, bert, nuclear, zero, ZERO)
 
 

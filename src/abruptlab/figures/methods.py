@@ -32,12 +32,12 @@ def draw_floor(result: Methods) -> Figure:
     smooth = {"loss_masked": curves.smooth_masked, "loss": curves.smooth_loss}
     titles = {"loss_masked": r"at hidden entries, $L_\mathrm{mask}$", "loss": "over all entries, $L$"}
     for axes, (loss, title) in zip(panels, titles.items(), strict=True):
-        levels = getattr(result.method, loss)
+        levels = result.method[loss]
         for name, mean, error in zip(result.names, levels.mean, levels.error, strict=True):
             axes.axhline(mean, color=COLOURS[name], linewidth=1.1, label=name, **STYLES.get(name, {}))
             axes.axhspan(mean - error, mean + error, color=COLOURS[name], alpha=0.18, linewidth=0)
         axes.plot(curves.step, smooth[loss], color=BERT, linewidth=0.7, alpha=0.45, label="BERT in training", zorder=2)
-        bert = getattr(result.bert, loss)
+        bert = result.bert[loss]
         look: dict[str, Any] = {"fmt": "o", "color": BERT, "markersize": 3, "elinewidth": 0.9, "zorder": 3}
         axes.errorbar(result.step, bert.mean, bert.error, label="BERT, same matrices", **look)
         axes.set(yscale="log", title=title)
@@ -58,7 +58,7 @@ def draw_closeness(result: Methods) -> Figure:
         look = {"color": COLOURS[name], "marker": "o", "markersize": 3, "elinewidth": 0.8, **STYLES.get(name, {})}
         distance.errorbar(result.step, result.distance.mean[:, at], result.distance.error[:, at], label=name, **look)
         nearest.errorbar(result.step, result.nearest.mean[:, at], result.nearest.error[:, at], **look)
-    truth = result.bert.loss_masked
+    truth = result.bert["loss_masked"]
     distance.plot(result.step, truth.mean, color=BERT, dashes=DASHES, linewidth=0.9, label="true matrix")
     distance.set(yscale="log", ylabel="mean squared distance", title="distance of BERT to each method")
     nearest.set(ylabel="share of matrices", ylim=(-0.02, 1.02), title="which method BERT is nearest to")
@@ -73,9 +73,9 @@ def _draw_table(axes: Axes, result: Methods) -> None:
     """The distances between all methods, BERT at the last checkpoint and the truth, the lower triangle of a matrix."""
     names = ["true matrix", *reversed(result.names), "BERT"]
     table = np.full((len(names), len(names)), np.nan)
-    table[1:-1, 0] = result.method.loss_masked.mean[::-1]
+    table[1:-1, 0] = result.method["loss_masked"].mean[::-1]
     table[1:-1, 1:-1] = result.between.mean[::-1, ::-1]
-    table[-1, :-1] = [result.bert.loss_masked.mean[-1], *result.distance.mean[-1, ::-1]]
+    table[-1, :-1] = [result.bert["loss_masked"].mean[-1], *result.distance.mean[-1, ::-1]]
     table[np.triu_indices(len(names))] = np.nan
     shown = table[1:, :-1]
     logs = np.log10(np.where(shown > 0, shown, np.nan))  # two methods that agree exactly have no logarithm

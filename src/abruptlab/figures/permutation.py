@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from abruptlab.experiments.estimate import Estimate
 from abruptlab.experiments.permutation import Permutation
-from abruptlab.figures.style import MASKED, OBSERVED, REFERENCE, new_figure, paper_style
+from abruptlab.figures.style import REFERENCE, curve_colour, new_figure, paper_style
 from abruptlab.figures.switching import OTHER, draw_estimates, draw_level, name_losses, scale_errors
 
 LABELS = {  # of `experiments.permutation.KINDS`
@@ -26,17 +26,17 @@ def draw_permutation(result: Permutation) -> Figure:
     for at, (step, axes) in enumerate(zip(result.steps, panels, strict=True)):
         axes.set_title(f"step {int(step):,}")
         axes.axvline(result.zero_level, color=REFERENCE, linewidth=0.8, linestyle=OTHER, zorder=0)
-        for name, colour in (("loss_masked", MASKED), ("loss_observed", OBSERVED)):
-            intact = getattr(result.intact, name)
+        for name in result.shown.names:
+            intact, colour = result.intact[name], curve_colour(name)
             draw_level(axes, intact.mean[at], intact.error[at], colour)
-            draws = getattr(result.permuted, name).mean[at]
+            draws = result.permuted[name].mean[at]
             lower = np.broadcast_to(places[:, None] + BELOW, draws.shape)
             axes.plot(draws.ravel(), lower.ravel(), "o", color=colour, markersize=2.5, alpha=0.35, markeredgewidth=0)
-            mean = getattr(result.mean, name)
+            mean = result.mean[name]
             draw_estimates(axes, Estimate(mean.mean[at], mean.error[at]), places, colour)
-        scale_errors(axes)
+        scale_errors(axes, result.shown.unit)
     panels[0].set_yticks(places, [LABELS[kind] for kind in result.kinds])
     panels[0].set_ylim(len(places) - 0.5, -0.5)
     panels[0].set_ylabel("shuffled")
-    name_losses(figure, "intact", "predicting zero")
+    name_losses(figure, result.shown, "intact", "predicting zero")
     return figure

@@ -20,14 +20,15 @@ from abruptlab.system.provenance import device_name, versions
 
 
 def arrays(result: Any) -> dict[str, np.ndarray]:
-    """A result dataclass as named arrays; those of a dataclass within it are called `outer.inner`, None is left out."""
+    """A result, a dataclass or a dictionary, as named arrays; those of one within it are called `outer.inner`, None is
+    left out."""
+    values = result if isinstance(result, Mapping) else {at.name: getattr(result, at.name) for at in fields(result)}
     named = {}
-    for field in fields(result):
-        value = getattr(result, field.name)
-        if is_dataclass(value):
-            named |= {f"{field.name}.{inner}": array for inner, array in arrays(value).items()}
+    for name, value in values.items():
+        if is_dataclass(value) or isinstance(value, Mapping):
+            named |= {f"{name}.{inner}": array for inner, array in arrays(value).items()}
         elif value is not None:
-            named[field.name] = np.asarray(value)
+            named[name] = np.asarray(value)
     return named
 
 

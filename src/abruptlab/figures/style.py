@@ -95,6 +95,12 @@ def curve_colour(metric: str) -> str:
     return known.get(metric, others[zlib.crc32(metric.encode()) % len(others)])
 
 
+def in_math(symbol: str) -> str:
+    """A symbol such as L_mask, as Matplotlib sets it."""
+    letter, _, index = symbol.partition("_")
+    return rf"${letter}_\mathrm{{{index}}}$" if index else f"${letter}$"
+
+
 class ShortLog(LogFormatter):
     """Matplotlib's choice of ticks to name between powers of ten, as short numbers that do not overlap."""
 

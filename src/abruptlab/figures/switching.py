@@ -7,8 +7,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from abruptlab.experiments.estimate import Estimate
+from abruptlab.experiments.scores import Shown
 from abruptlab.experiments.switching import Switching
-from abruptlab.figures.style import MASKED, OBSERVED, REFERENCE, ShortLog, new_figure, paper_style
+from abruptlab.figures.style import REFERENCE, ShortLog, curve_colour, in_math, new_figure, paper_style
 from abruptlab.model.groups import SINGLE
 
 LABELS = {  # of `groups.GROUPS`
@@ -31,24 +32,25 @@ OTHER = (0, (4, 3))  # dashes of a level that is not the model's own
 
 @paper_style()
 def draw_switching(result: Switching) -> Figure:
-    """L_mask and L_obs of each model with one group of the other's parameters, and the two intact models' levels."""
+    """The losses (of matrices L_mask and L_obs) of each model with one group of the other's parameters, and the levels
+    of the two intact models."""
     figure = new_figure(2.75)
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
     places = np.arange(len(result.groups))
     for model, axes in enumerate(panels):
         own, other = (int(result.steps[at]) for at in (model, 1 - model))
         axes.set_title(f"model of step {own:,} with\nthe group of step {other:,}", linespacing=1.05)
-        for name, colour in (("loss_masked", MASKED), ("loss_observed", OBSERVED)):
-            intact = getattr(result.intact, name)
+        for name in result.shown.names:
+            intact, colour = result.intact[name], curve_colour(name)
             for at, line in ((model, "-"), (1 - model, OTHER)):
                 draw_level(axes, intact.mean[at], intact.error[at], colour, line)
-            switched = getattr(result.switched, name)
+            switched = result.switched[name]
             draw_estimates(axes, Estimate(switched.mean[model], switched.error[model]), places, colour)
         axes.axhline(len(SINGLE) - 0.5, color=REFERENCE, linewidth=0.4)
-        scale_errors(axes)
+        scale_errors(axes, result.shown.unit)
     panels[0].set_yticks(places, [LABELS[group] for group in result.groups])
     panels[0].set_ylim(len(places) - 0.5, -0.5)
-    name_losses(figure, "this model, intact", "the other, intact")
+    name_losses(figure, result.shown, "this model, intact", "the other, intact")
     return figure
 
 
@@ -58,9 +60,9 @@ def draw_estimates(axes: Axes, estimate: Estimate, places: Int[np.ndarray, " pla
     axes.errorbar(estimate.mean, places, xerr=estimate.error, color=colour, **look)
 
 
-def scale_errors(axes: Axes) -> None:
-    """A logarithmic horizontal axis of mean squared errors, legible within one decade too."""
-    axes.set(xscale="log", xlabel="mean squared error")
+def scale_errors(axes: Axes, unit: str) -> None:
+    """A logarithmic horizontal axis of losses, legible within one decade too."""
+    axes.set(xscale="log", xlabel=unit)
     axes.xaxis.set_minor_formatter(ShortLog(minor_thresholds=(1, 0.4)))
 
 
@@ -70,13 +72,15 @@ def draw_level(axes: Axes, mean: float, error: float, colour: str, line: str | t
     axes.axvspan(mean - error, mean + error, color=colour, alpha=0.15, linewidth=0, zorder=0)
 
 
-def name_losses(figure: Figure, line: str, dashes: str) -> None:
-    """The legend above the panels: the two losses, and what the lines of either kind are."""
+def name_losses(figure: Figure, shown: Shown, line: str, dashes: str) -> None:
+    """The legend above the panels: the losses, and what the lines of either kind are."""
     dot = {"marker": "o", "markersize": DOT, "linestyle": ""}
     level = {"color": REFERENCE, "linewidth": 0.8}
     entries = [
-        Line2D([], [], color=MASKED, label=r"$L_\mathrm{mask}$", **dot),
-        Line2D([], [], color=OBSERVED, label=r"$L_\mathrm{obs}$", **dot),
+        *(
+            Line2D([], [], color=curve_colour(name), label=in_math(symbol), **dot)
+            for name, symbol in zip(shown.names, shown.symbols, strict=True)
+        ),
         Line2D([], [], label=line, **level),
         Line2D([], [], label=dashes, linestyle=OTHER, **level),
     ]

@@ -81,6 +81,10 @@ class Decoder(nn.Module):
         x = self.embed(x)
         for layer, block in enumerate(self.blocks):
             x = block(x, past[layer] if past else None)
+        return self.read(x)
+
+    def read(self, x: Float[Tensor, "batch pos width"]) -> Float[Tensor, "batch pos token"]:
+        """The logits that stand in the last layer's output."""
         return self.readout(self.final_norm(x))
 
     def new_past(self) -> list[Past]:

@@ -96,4 +96,8 @@ class Encoder(nn.Module):
         x = self.embed(self.embed_norm(x))
         for block in self.blocks:
             x = block(x)
+        return self.read(x)
+
+    def read(self, x: Float[Tensor, "batch pos width"]) -> Float[Tensor, "batch pos"]:
+        """The values that stand in the last layer's output."""
         return self.readout(x).squeeze(-1)

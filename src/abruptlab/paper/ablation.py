@@ -65,7 +65,7 @@ UNIFORM, MEAN = (REPLACEMENTS.index(name) for name in ("uniform", "mean"))
 def _masked(found: Findings, replacement: int) -> Float[np.ndarray, " head"]:
     """L_mask with each single head replaced / intact."""
     check = found.of(measure_single_ablations)
-    return (check.ablated.loss_masked.mean[replacement] / check.intact.loss_masked.mean).ravel()
+    return (check.ablated["loss_masked"].mean[replacement] / check.intact["loss_masked"].mean).ravel()
 
 
 def _observed(found: Findings) -> Number:
@@ -74,7 +74,8 @@ def _observed(found: Findings) -> Number:
     if harm.max() < RAISED:
         return None
     return (
-        float(check.ablated.loss_observed.mean[UNIFORM].flat[harm.argmax()]) / found.run.config.matrices.copying_level
+        float(check.ablated["loss_observed"].mean[UNIFORM].flat[harm.argmax()])
+        / found.run.config.matrices.copying_level
     )
 
 
@@ -89,17 +90,17 @@ def _by_its_own_mean(found: Findings) -> Number:
 def _restored(found: Findings) -> float:
     """How far all heads' attention uniform takes L_mask back to the plateau: 0 not at all, 1 exactly there."""
     ablation, level = found.of(ALL_AFTER), plateau(found.run)
-    intact = float(ablation.intact.loss_masked.mean)
-    return (float(ablation.ablated.loss_masked.mean) - intact) / (level - intact)
+    intact = float(ablation.intact["loss_masked"].mean)
+    return (float(ablation.ablated["loss_masked"].mean) - intact) / (level - intact)
 
 
 def _moved_before(found: Findings) -> Number:
     """How far all attention uniform moves L_mask or L_obs of the model of mid-plateau, the larger change, over E[x²];
     none unless that model copies, or an untrained one would seem to stand on a plateau."""
     ablation, level = found.of(ALL_BEFORE), found.run.config.matrices.copying_level
-    if ablation.intact.loss_observed.mean > COPIED * level:
+    if ablation.intact["loss_observed"].mean > COPIED * level:
         return None
-    changes = (ablation.difference.loss_masked, ablation.difference.loss_observed)
+    changes = (ablation.difference["loss_masked"], ablation.difference["loss_observed"])
     return max(abs(float(each.mean)) for each in changes) / level
 
 
@@ -112,7 +113,7 @@ def _group(group: str, replacement: str, typical: bool = False) -> Callable[[Fin
         at = ABLATED.index(replacement), result.groups.index(group)
         if not result.heads[at[1]].any():
             return None
-        others, chosen = np.log(result.random_masked[at]), np.log(result.ablated.loss_masked.mean[at])
+        others, chosen = np.log(result.random_masked[at]), np.log(result.ablated["loss_masked"].mean[at])
         return float(((np.median(others) if typical else chosen) - others.mean()) / others.std(ddof=1))
 
     return above_others

@@ -66,7 +66,7 @@ LOSS_COLUMNS = ("L", "±", "L_obs", "±", "L_mask", "±")
 
 
 def _cells(losses: Losses) -> list[float]:
-    each = (losses.loss, losses.loss_observed, losses.loss_masked)
+    each = (losses["loss"], losses["loss_observed"], losses["loss_masked"])
     return [float(f"{number:.3g}") for estimate in each for number in (estimate.mean, estimate.error)]
 
 
@@ -97,7 +97,7 @@ CLOSE = 2.0  # factor between two errors that span decades
 
 def _advantage(found: Findings) -> float:
     result = found.of(TRAINED)
-    excess = result.contest.excess.loss
+    excess = result.contest.excess["loss"]
     at = np.flatnonzero(result.probability == result.trained)[0]
     return float(-excess.mean[at] / excess.error[at])
 
@@ -106,7 +106,7 @@ def _elsewhere(varied: Varied) -> Number:
     """The factor between the two L, whichever is larger, where the property has another value than in the training:
     their geometric mean. Where predicting zero is as close to nuclear norm, being so says nothing."""
     bert, nuclear, zero = (
-        each.loss.mean for each in (varied.contest.bert, varied.contest.nuclear, varied.contest.zero)
+        each["loss"].mean for each in (varied.contest.bert, varied.contest.nuclear, varied.contest.zero)
     )
     ratios = bert / nuclear
     known = ratios[(varied.value != varied.trained) & np.isfinite(ratios) & (zero > CLOSE * nuclear)]
@@ -121,7 +121,8 @@ def _out_of_place(found: Findings) -> Number:
     if not len(fewer):
         return None
     ratios = (
-        flat.contest.bert.loss.mean[np.isin(flat.value, placed.value[fewer])] / placed.contest.bert.loss.mean[fewer]
+        flat.contest.bert["loss"].mean[np.isin(flat.value, placed.value[fewer])]
+        / placed.contest.bert["loss"].mean[fewer]
     )
     return float(np.exp(np.log(ratios).mean()))
 

@@ -36,7 +36,7 @@ EVEN = 1.0  # nearer to the one than to the other
 
 def _above_the_floor(found: Findings) -> float:
     result = found.of(measure_methods)
-    return float(result.bert.loss_masked.mean[-1] / result.method.loss_masked.mean[result.names.index(POSTERIOR)])
+    return float(result.bert["loss_masked"].mean[-1] / result.method["loss_masked"].mean[result.names.index(POSTERIOR)])
 
 
 def _distance(found: Findings, name: str) -> float:
@@ -47,7 +47,7 @@ def _distance(found: Findings, name: str) -> float:
 
 def _to_the_truth(found: Findings) -> float:
     """Of the final predictions to the true matrices."""
-    return float(found.of(measure_methods).bert.loss_masked.mean[-1])
+    return float(found.of(measure_methods).bert["loss_masked"].mean[-1])
 
 
 CLAIMS: dict[str, Claim] = {

@@ -42,18 +42,18 @@ def _observed(found: Findings) -> Number:
     result = found.of(measure_permutation)
     if result.intact_slope[AFTER] < COMPLETES:
         return None
-    return float(result.mean.loss_observed.mean[AFTER, result.kinds.index("random")]) / result.zero_level
+    return float(result.mean["loss_observed"].mean[AFTER, result.kinds.index("random")]) / result.zero_level
 
 
 def _moved_before(found: Findings) -> Number:
     """How far random permutations move L_mask or L_obs of the model of mid-plateau, the larger change, over E[x²]; none
     unless that model copies, or an untrained one would seem to stand on a plateau."""
     result, intact = found.of(measure_permutation), found.of(measure_permutation).intact
-    if intact.loss_observed.mean[BEFORE] > COPIED * result.zero_level:
+    if intact["loss_observed"].mean[BEFORE] > COPIED * result.zero_level:
         return None
     at = BEFORE, result.kinds.index("random")
-    masked = result.mean.loss_masked.mean[at] - intact.loss_masked.mean[BEFORE]
-    observed = result.mean.loss_observed.mean[at] - intact.loss_observed.mean[BEFORE]
+    masked = result.mean["loss_masked"].mean[at] - intact["loss_masked"].mean[BEFORE]
+    observed = result.mean["loss_observed"].mean[at] - intact["loss_observed"].mean[BEFORE]
     return float(max(abs(masked), abs(observed))) / result.zero_level
 
 

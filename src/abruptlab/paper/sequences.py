@@ -3,9 +3,11 @@
 from abruptlab.experiments.losses import measure_curves
 from abruptlab.experiments.progress import measure_progress
 from abruptlab.experiments.sequence_attention import measure_sequence_attention
+from abruptlab.experiments.switching import measure_switching
 from abruptlab.figures.curves import draw_curves
 from abruptlab.figures.gpt import draw_sequence_attention
 from abruptlab.figures.progress import draw_progress
+from abruptlab.figures.switching import draw_switching
 from abruptlab.paper.registry import Figures, FigureSpec
 
 FIGURES: Figures = {
@@ -36,6 +38,16 @@ FIGURES: Figures = {
         "above each the share of its attention that goes to what the answer needs.",
         measure_sequence_attention,
         draw_sequence_attention,
+        kind="sequence",
+    ),
+    "answer-switching": FigureSpec(
+        "Parts of one model in the other",
+        "beside the papers",
+        "The loss over the answer and that over the prompt of the model in the middle of the plateau with one group of "
+        "parameters of the final model, and the other way round, against the two intact models (± one standard error "
+        "over sequences, as bars and bands). Below the rule, combinations of groups.",
+        measure_switching,
+        draw_switching,
         kind="sequence",
     ),
 }

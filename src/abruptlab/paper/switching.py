@@ -35,13 +35,13 @@ def _distance(found: Findings, group: str, transplant: str) -> float:
     larger distance, over E[x²]. NaN unless L_mask is lower after the drop by more than that."""
     result = found.of(OUT)
     level = found.run.config.matrices.copying_level
-    masked, observed = result.intact.loss_masked.mean, result.intact.loss_observed.mean
+    masked, observed = result.intact["loss_masked"].mean, result.intact["loss_observed"].mean
     if masked[AFTER] > masked[BEFORE] - 2 * ALIKE * level:
         return math.nan
     at, switched = result.groups.index(group), getattr(result, transplant)
     changes = (
-        switched.loss_masked.mean[AFTER, at] - masked[BEFORE],
-        switched.loss_observed.mean[AFTER, at] - observed[BEFORE],
+        switched["loss_masked"].mean[AFTER, at] - masked[BEFORE],
+        switched["loss_observed"].mean[AFTER, at] - observed[BEFORE],
     )
     return float(max(map(abs, changes)) / level)
 

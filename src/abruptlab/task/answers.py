@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from abruptlab.task.base import NATS, SHARE, Metric, Objective, Segment
 from abruptlab.task.counter import BLOCK, by_blocks, generator
@@ -99,16 +99,25 @@ falls within a short time: it has found which tokens of the prompt each one of t
         useful[:, prompt:, :prompt] = self.task.needs(batch.tokens[:, :prompt])
         return useful
 
-    def sums(self, model: nn.Module, batch: SequenceBatch) -> Float[Tensor, " metric"]:
-        following, prompt = batch.tokens[:, 1:], batch.size[0]
-        logits = model(self.inputs(batch)).float()
-        losses = F.cross_entropy(logits.flatten(0, 1), following.flatten(), reduction="none").view_as(following)
-        right = logits[:, prompt:].argmax(-1) == following[:, prompt:]
-        return torch.stack([losses.sum(), losses[:, :prompt].sum(), losses[:, prompt:].sum(), right.float().sum()])
+    def values(
+        self, outputs: Float[Tensor, "example place token"], batch: SequenceBatch
+    ) -> tuple[Float[Tensor, "example place"], ...]:
+        losses, right = of_next_tokens(outputs, batch.tokens[:, 1:], batch.size[0])
+        return losses, losses, losses, right
 
-    def counts(self, batch: SequenceBatch) -> Float[Tensor, " metric"]:
+    def chosen(self, batch: SequenceBatch) -> tuple[Bool[Tensor, "example place"], ...]:
         prompt, answer = batch.size
-        each = [
-            torch.full((), places, device=batch.tokens.device) for places in (prompt + answer, prompt, answer, answer)
-        ]
-        return torch.stack(each).float() * len(batch)
+        every = torch.ones(len(batch), prompt + answer, dtype=torch.bool, device=batch.tokens.device)
+        of_answer = every.clone()
+        of_answer[:, :prompt] = False
+        return every, ~of_answer, of_answer, of_answer
+
+
+def of_next_tokens(
+    logits: Float[Tensor, "example place token"], following: Int[Tensor, "example place"], prompt: int
+) -> tuple[Float[Tensor, "example place"], Float[Tensor, "example place"]]:
+    """The cross-entropy of the next token at each place, and whether the most probable one is right (0 in the
+    prompt, of which nobody asks it)."""
+    losses = F.cross_entropy(logits.flatten(0, 1), following.flatten(), reduction="none").view_as(following)
+    right = logits[:, prompt:].argmax(-1) == following[:, prompt:]
+    return losses, F.pad(right.float(), (prompt, 0))

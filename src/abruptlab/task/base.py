@@ -76,8 +76,9 @@ class Segment:
 class Objective(ABC):
     """How a kind of model learns a task: what it sees, what is minimised and measured, where it has to look.
 
-    A metric is a sum over a batch, of one forward pass (`sums`), divided by how much it is over (`counts`); the first
-    one is the loss. The sums of a batch's parts add up to the batch's, so a step may go through its batch in parts.
+    A metric is the mean of a number (`values`) over some places of a batch's examples (`chosen`); the first one is the
+    loss. It is kept as a sum and a count: those of a batch's parts add up to the batch's, so a step may go through its
+    batch in parts.
     """
 
     kind: ClassVar[str]
@@ -121,12 +122,25 @@ class Objective(ABC):
         """Which keys each query needs, `[example, query, key]`, bool; a query of which nothing is asked has none."""
 
     @abstractmethod
-    def sums(self, model: "nn.Module", batch: Any) -> "Tensor":
-        """The metrics, not yet divided, `[metric]`."""
+    def values(self, outputs: "Tensor", batch: Any) -> "tuple[Tensor, ...]":
+        """The number of each metric at every place, `[example, place]` each, from what the model makes of `inputs`."""
 
     @abstractmethod
+    def chosen(self, batch: Any) -> "tuple[Tensor, ...]":
+        """The places that each metric is over, `[example, place]` each, bool."""
+
+    def sums(self, model: "nn.Module", batch: Any) -> "Tensor":
+        """The metrics, not yet divided, `[metric]`, of one forward pass."""
+        import torch
+
+        values = self.values(model(self.inputs(batch)).float(), batch)
+        return torch.stack([(each * at).sum() for each, at in zip(values, self.chosen(batch), strict=True)])
+
     def counts(self, batch: Any) -> "Tensor":
         """What they are divided by, `[metric]`."""
+        import torch
+
+        return torch.stack([at.sum() for at in self.chosen(batch)]).float()
 
     @property
     def answer(self) -> int:
@@ -183,6 +197,14 @@ class Task(ABC):
     @abstractmethod
     def summary(self) -> str:
         """What the examples are, in a few words."""
+
+    pair: ClassVar[tuple[str, str]] = ("the examples", "others")
+    """What examples and their `contrast` are called."""
+
+    def contrast(self, batch: Any) -> "Examples":
+        """Other examples of the same form, one for each of a batch, which activation patching starts from: unless a
+        task has better ones, those of the batch, each the next one's."""
+        return batch.map(lambda tensor: tensor.roll(-1, 0))
 
     @abstractmethod
     def text(self, batch: Any, index: int) -> str:

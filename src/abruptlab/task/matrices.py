@@ -24,6 +24,12 @@ class Batch(Examples):
     size: tuple[int, int]  # rows, columns
 
 
+def negated(batch: Batch, task: MatrixTask) -> Batch:
+    """The matrices −X with the masks of X."""
+    ids = Vocabulary.of(task).encode(-batch.values)
+    return Batch(torch.where(batch.observed, ids, MASK), -batch.values, batch.observed, batch.size)
+
+
 def sample_factors(task: MatrixTask, shape: tuple[int, ...], random: torch.Generator) -> Float[Tensor, "*shape"]:
     """Entries of U or V from the task's distribution, all of unit scale (section 2; Gaussian: figure 18)."""
     if task.factors == "gaussian":

@@ -7,7 +7,7 @@ minimised in `objectives`.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from abruptlab.task.base import Objective, Task, require, require_words
 
@@ -24,6 +24,7 @@ class MatrixTask(Task):
     """Which matrices are drawn and which of their entries are hidden."""
 
     kind = "matrix"
+    pair = "X", "−X"
 
     sizes: tuple[tuple[int, int], ...] = ((7, 7),)
     """Rows and columns; with several sizes, each step draws one of them at random."""
@@ -116,6 +117,12 @@ class MatrixTask(Task):
     def of_one_size(self) -> "MatrixTask":
         """With the matrices of the largest size alone."""
         return replace(self, sizes=(max(self.sizes, key=math.prod),))
+
+    def contrast(self, batch: Any) -> "Batch":
+        """The matrices −X with the masks of X."""
+        from abruptlab.task.matrices import negated
+
+        return negated(batch, self)
 
     @property
     def summary(self) -> str:

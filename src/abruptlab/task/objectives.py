@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
+from abruptlab.task.answers import of_next_tokens
 from abruptlab.task.base import NATS, SHARE, Metric, Objective, Segment
 from abruptlab.task.matrices import Batch
 from abruptlab.task.matrix import MatrixTask
@@ -68,22 +69,13 @@ inside of the model, goes to that moment."""
         near = (row[:, None] == row) ^ (column[:, None] == column)  # not both: that is the place itself
         return near & batch.observed[:, None, :]
 
-    def sums(self, model: nn.Module, batch: Batch) -> Float[Tensor, " metric"]:
-        predictions = model(batch.tokens).float()
-        squared, hidden = (predictions - batch.values).square(), ~batch.observed
-        return torch.stack(
-            [
-                squared.sum(),
-                (squared * batch.observed).sum(),
-                (squared * hidden).sum(),
-                (predictions.abs() * hidden).sum(),
-            ]
-        )
+    def values(self, outputs: Float[Tensor, "batch place"], batch: Batch) -> tuple[Float[Tensor, "batch place"], ...]:
+        squared = (outputs - batch.values).square()
+        return squared, squared, squared, outputs.abs()
 
-    def counts(self, batch: Batch) -> Float[Tensor, " metric"]:
-        observed = batch.observed.float().sum()
-        entries = torch.full_like(observed, batch.observed.numel())
-        return torch.stack([entries, observed, entries - observed, entries - observed])
+    def chosen(self, batch: Batch) -> tuple[Bool[Tensor, "batch place"], ...]:
+        observed = batch.observed
+        return torch.ones_like(observed), observed, ~observed, ~observed
 
 
 @dataclass(frozen=True)
@@ -149,26 +141,15 @@ the loss at the entries that it has seen falls within a short time: it has learn
         useful[:, entries:, :entries] = torch.diag_embed(batch.observed)
         return useful
 
-    def sums(self, model: nn.Module, batch: Batch) -> Float[Tensor, " metric"]:
-        tokens = sequences(batch, self.vocabulary)
-        following, entries = tokens[:, 1:], batch.tokens.shape[1]
-        logits = model(tokens[:, :-1]).float()
-        losses = F.cross_entropy(logits.flatten(0, 1), following.flatten(), reduction="none").view_as(following)
-        answer = losses[:, entries:]
-        right = (logits[:, entries:].argmax(-1) == following[:, entries:]).float()
-        observed, hidden = batch.observed, ~batch.observed
-        return torch.stack(
-            [
-                losses.sum(),
-                losses[:, :entries].sum(),
-                (answer * observed).sum(),
-                (answer * hidden).sum(),
-                (right * observed).sum(),
-                (right * hidden).sum(),
-            ]
-        )
+    def values(
+        self, outputs: Float[Tensor, "batch place token"], batch: Batch
+    ) -> tuple[Float[Tensor, "batch place"], ...]:
+        following = sequences(batch, self.vocabulary)[:, 1:]
+        losses, right = of_next_tokens(outputs, following, batch.tokens.shape[1])
+        return losses, losses, losses, losses, right, right
 
-    def counts(self, batch: Batch) -> Float[Tensor, " metric"]:
-        observed = batch.observed.float().sum()
-        entries = torch.full_like(observed, batch.observed.numel())
-        return torch.stack([2 * entries, entries, observed, entries - observed, observed, entries - observed])
+    def chosen(self, batch: Batch) -> tuple[Bool[Tensor, "batch place"], ...]:
+        entries = batch.tokens.shape[1]
+        every = torch.ones_like(batch.observed)
+        observed, hidden = (F.pad(entry, (entries, 0)) for entry in (batch.observed, ~batch.observed))
+        return torch.cat([every, every], 1), F.pad(every, (0, entries)), observed, hidden, observed, hidden
