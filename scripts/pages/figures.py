@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from abruptlab.paper import FIGURES, TABLES, Verdict, read_verdicts
-from abruptlab.paper.ledger import SCALES, Entry, ledger
+from abruptlab.paper.ledger import Entry, ledger
+from abruptlab.paper.plan import SCALES
 
 BESIDE = "base"  # the results in which figures and claims without a number in the paper are looked for
 

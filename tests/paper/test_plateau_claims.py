@@ -7,7 +7,8 @@ import pytest
 
 from abruptlab.cli import main
 from abruptlab.paper import FIGURES, Findings, judge, plateau, plateaus
-from abruptlab.paper.follow_up import HOMES, SAID
+from abruptlab.paper.follow_up import SAID
+from abruptlab.paper.plan import EASY, MAIN, PLATEAU
 from abruptlab.paper.registry import FigureSpec
 from abruptlab.paper.verdict import Verdict
 from abruptlab.sweep.file import Sweep
@@ -142,7 +143,7 @@ def test_the_sweeps_of_the_package_have_what_the_claims_ask_for() -> None:
 def test_the_paper_s_ledger_has_every_claim(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = [name for said in SAID for name in said.claims]
     assert sorted(told) == sorted([*plateau.CLAIMS, *plateaus.CLAIMS])
-    assert {said.subject for said in SAID} - {""} == set(HOMES)
+    assert {said.home for said in SAID} == {MAIN, PLATEAU, EASY, None}
     main(["paper", "2506.13688", "--results", str(tmp_path)])
     shown = capsys.readouterr().out
     assert "Attention rises before the drop" in shown

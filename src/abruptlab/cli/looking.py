@@ -139,7 +139,8 @@ class Paper:
     def _print_paper(self) -> None:
         from tabulate import tabulate
 
-        from abruptlab.paper.ledger import SCALES, ledger
+        from abruptlab.paper.ledger import ledger
+        from abruptlab.paper.plan import SCALES
 
         rows = [(line.name, line.title, *line.outcomes.values(), line.command) for line in ledger(self.results)]
         print(tabulate(rows, ("", "", *SCALES.values(), "command at laptop's scale"), "plain"))

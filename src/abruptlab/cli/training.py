@@ -73,10 +73,10 @@ class Reproduce(_Training):
     """Train (or go on training), then make every figure, judge every claim, and build the page."""
 
     everything: bool = False
-    """All results at laptop's scale: the runs laptop and gpt-laptop, the sweeps variants and components. It takes
-    hours, and goes on where it stopped when it is called again."""
-    only: tuple[Literal["laptop", "gpt-laptop", "variants", "components"], ...] = ()
-    """With --everything: these alone."""
+    """All results at laptop's scale, of both papers: the runs laptop, gpt-laptop and window-sum, and the sweeps (see
+    --only). It takes many hours, and goes on where it stopped when it is called again."""
+    only: tuple[str, ...] = ()
+    """With --everything: these alone; a wrong one lists them all."""
 
     def __call__(self) -> None:
         if not self.everything:
@@ -86,10 +86,13 @@ class Reproduce(_Training):
         if self.preset or self.config_file or self.out or self.run != preset("laptop"):
             raise ConfigError("--everything: expected no preset, --config, --out or field of a run beside it")
         from abruptlab.paper import Findings
+        from abruptlab.paper.plan import ON_A_LAPTOP
         from abruptlab.report import build_index
         from abruptlab.sweep.file import Sweep as SweepFolder
 
-        for name in self.only or ("laptop", "gpt-laptop", "variants", "components"):
+        if strange := [name for name in self.only if name not in ON_A_LAPTOP]:
+            raise ConfigError(f"--only: expected some of {', '.join(ON_A_LAPTOP)}, got {strange[0]}")
+        for name in self.only or ON_A_LAPTOP:
             print(f"== {name}")
             if name in PRESETS:
                 Reproduce(run=preset(name), device=self.device)._reproduce()

@@ -4,13 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from abruptlab.errors import RunError
+from abruptlab.paper.plan import EASY, MAIN, PLATEAU, Home
 from abruptlab.paper.verdict import Verdict, read_verdicts
-
-HOMES = {  # what is judged: where it is in the folder of results
-    "runs/window-sum-seed0": "loss-plateau/window-sum",
-    "runs/sweeps/plateau": "loss-plateau/plateau",
-    "runs/sweeps/repeat": "loss-plateau/repeat",
-}
 
 
 @dataclass(frozen=True)
@@ -18,16 +13,15 @@ class Said:
     """Something that the paper says, and the claims that judge it."""
 
     text: str
-    subject: str = ""  # a key of HOMES; "" where nothing here judges it
+    home: Home | None = None  # what is judged; None where nothing here judges it
     claims: tuple[str, ...] = ()
 
     @property
     def command(self) -> str:
         """What judges it."""
-        return f"abruptlab claims {self.subject}" if self.subject else ""
+        return f"abruptlab claims {self.home.subject}" if self.home else ""
 
 
-MAIN, SWEEP, EASY = HOMES
 SAID: tuple[Said, ...] = (
     Said("A plateau, then an abrupt change", MAIN, ("plateau-drop", "plateau-accuracy")),
     Said("On the plateau a partial solution", MAIN, ("plateau-partial",)),
@@ -39,12 +33,12 @@ SAID: tuple[Said, ...] = (
     Said("Attention rises before the drop", MAIN, ("plateau-attention-first", "plateau-attention-steady")),
     Said(
         "Useful attention multiplied shortens or lengthens it",
-        SWEEP,
+        PLATEAU,
         ("attention-shortens", "attention-lengthens", "attention-biases", "attention-late"),
     ),
-    Said("Attention that starts as it ends removes most of it", SWEEP, ("parts-attention", "parts-others")),
-    Said("Attention that stays at random lengthens it", SWEEP, ("frozen-attention", "frozen-others")),
-    Said("Other optimisers: the same picture, Muon shorter", SWEEP, ("muon-shortens",)),
+    Said("Attention that starts as it ends removes most of it", PLATEAU, ("parts-attention", "parts-others")),
+    Said("Attention that stays at random lengthens it", PLATEAU, ("frozen-attention", "frozen-others")),
+    Said("Other optimisers: the same picture, Muon shorter", PLATEAU, ("muon-shortens",)),
     Said("Easy tasks have none, with more blocks one appears", EASY, ("easy-no-plateau", "blocks-plateau")),
     Said("Large language models show the same biases early in their training"),
 )
@@ -58,7 +52,7 @@ def outcomes(said: Said, results: Path) -> list[Verdict]:
     """
     if not results.is_dir():
         raise RunError(f"no folder of results at {results}; expected the one that the project's repository has")
-    if not said.subject:
+    if said.home is None:
         return []
-    there = {verdict.id: verdict for verdict in read_verdicts(results / HOMES[said.subject])}
+    there = {verdict.id: verdict for verdict in read_verdicts(results / said.home.folder)}
     return [there[name] for name in said.claims if name in there]

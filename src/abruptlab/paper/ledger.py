@@ -1,50 +1,18 @@
 """The ledger: every figure and table of the paper, how it is made here, and what came of its claims."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from abruptlab.errors import RunError
 from abruptlab.paper.catalogue import FIGURES, TABLES
+from abruptlab.paper.plan import PAPER, SCALES, SMALLEST, Home
 from abruptlab.paper.registry import FigureSpec, TableSpec
 from abruptlab.paper.verdict import Verdict, counted, read_verdicts
 
 NUMBERS = range(1, 28)  # the paper's figures; it has one table
 
-# By their size: the paper's own, its task in a model a third as wide, small matrices.
-SCALES = {"paper": "the paper's scale", "base": "the paper's task, width 256", "laptop": "laptop's scale"}
 FIRST = "base", "laptop", "paper"  # whose picture is shown, if it is there
-
-
-@dataclass(frozen=True)
-class Home:
-    """Where what a figure is made from (a run, a sweep) is found at some scale."""
-
-    subject: str  # as a command is given it, once it is trained
-    folder: str  # of its figures, tables and claims, in the folder of results
-
-
-# By what figures are of: a kind of model, or a sweep.
-HOMES: Mapping[str, Mapping[str, Home]] = {
-    "encoder": {
-        "paper": Home("runs/paper/paper-bf16", "paper/paper-bf16"),
-        "base": Home("runs/base-seed0", "base"),
-        "laptop": Home("laptop", "laptop"),
-    },
-    "decoder": {
-        "paper": Home("runs/gpt-seed0", "paper/gpt-softmax"),
-        "laptop": Home("runs/gpt-laptop-seed0", "gpt-laptop"),
-    },
-    "variants": {
-        "paper": Home("runs/paper/variants", "paper/variants"),
-        "base": Home("runs/paper/variants-base", "paper/variants-base"),
-        "laptop": Home("runs/sweeps/variants", "pocket"),
-    },
-    "components": {
-        "paper": Home("runs/paper/components", "paper/components"),
-        "laptop": Home("runs/sweeps/components", "pocket/components"),
-    },
-}
 
 
 @dataclass(frozen=True)
@@ -71,7 +39,7 @@ def ledger(results: Path) -> list[Entry]:
 
 
 def _entry(kind: str, number: str, spec: FigureSpec | TableSpec, results: Path) -> Entry:
-    homes = HOMES[spec.sweep or spec.kind]
+    homes = PAPER[spec.sweep or spec.kind]
     claims = {
         scale: tuple(
             verdict for verdict in read_verdicts(results / home.folder) if number in getattr(verdict, f"{kind}s")
@@ -83,8 +51,8 @@ def _entry(kind: str, number: str, spec: FigureSpec | TableSpec, results: Path) 
     }
     judged = any(claims.values())  # somewhere: so it has claims
     outcomes = {scale: _outcome(claims[scale], drawn[scale], judged) if scale in homes else "–" for scale in SCALES}
-    shown = next((scale for scale in FIRST if drawn.get(scale)), "laptop")
-    command = f"abruptlab {kind} {number} {homes['laptop'].subject}"
+    shown = next((scale for scale in FIRST if drawn.get(scale)), SMALLEST)
+    command = f"abruptlab {kind} {number} {homes[SMALLEST].subject}"
     return Entry(f"{kind} {number}", spec.title, command, outcomes, homes[shown], claims[shown])
 
 
