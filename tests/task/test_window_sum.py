@@ -216,7 +216,8 @@ def test_show_and_watch(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
 def test_figures(run: Run, tmp_path: Path) -> None:
     main(["figures", str(run.folder), "--out", str(tmp_path), "--matrices", "16"])
     made = {path.name for path in (tmp_path / "figures").glob("*.png")}
-    assert made == {f"figure_{name}.png" for name in ("plateau", "losses", "answer-progress", "answer-attention")}
+    names = ("plateau", "losses", "answer-progress", "answer-attention", "answer-probes")
+    assert made == {f"figure_{name}.png" for name in names}
 
 
 def test_no_claim_about_matrices_is_judged(run: Run) -> None:

@@ -1,9 +1,11 @@
 """The figures of a run whose task is one of sequences (the follow-up paper)."""
 
+from abruptlab.experiments.answer_probes import measure_answer_probes
 from abruptlab.experiments.losses import measure_curves
 from abruptlab.experiments.progress import measure_progress
 from abruptlab.experiments.sequence_attention import measure_sequence_attention
 from abruptlab.experiments.switching import measure_switching
+from abruptlab.figures.answer_probes import draw_answer_probes
 from abruptlab.figures.curves import draw_curves
 from abruptlab.figures.gpt import draw_sequence_attention
 from abruptlab.figures.progress import draw_progress
@@ -38,6 +40,17 @@ FIGURES: Figures = {
         "above each the share of its attention that goes to what the answer needs.",
         measure_sequence_attention,
         draw_sequence_attention,
+        kind="sequence",
+    ),
+    "answer-probes": FigureSpec(
+        "The answer, read off the hidden states",
+        "beside the papers",
+        "The share of the answer's tokens that one linear map (least squares, on other sequences, the same for all "
+        "places) reads off the embeddings and off the residual stream after the attention and the MLP of each layer, "
+        "in the middle of the plateau and at the end; bars: one standard error over sequences. Dashed: chance, the "
+        "same fitted to the answers of other sequences. Grey: the model itself.",
+        measure_answer_probes,
+        draw_answer_probes,
         kind="sequence",
     ),
     "answer-switching": FigureSpec(

@@ -1,0 +1,117 @@
+"""Linear probes of a decoder: what of the next token of the answer one linear map reads off its hidden states.
+
+Before the drop the answer may stand in the states already, and the read-out not have found it: then a probe is right
+where the model is not.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+from abruptlab.errors import ConfigError
+from abruptlab.experiments.estimate import Estimate, pooled
+from abruptlab.experiments.forward import predict, recorded
+from abruptlab.experiments.held_out import held_out_examples
+from abruptlab.experiments.result import Outlined, stack
+from abruptlab.model.collapse import asked
+from abruptlab.model.decoder import Decoder
+from abruptlab.system.devices import choose_device
+
+if TYPE_CHECKING:
+    from abruptlab.run.run import Run
+    from abruptlab.task.base import Objective
+    from abruptlab.task.examples import Examples
+
+
+@dataclass(frozen=True)
+class AnswerProbes(Outlined):
+    """Shares of the answer's tokens that are right, on examples that no probe was fitted to, each given the true ones
+    before it."""
+
+    step: Int[np.ndarray, " step"]
+    sites: Shaped[np.ndarray, " site"]  # names: the embeddings, then the residual stream after each part of each layer
+    right: Estimate  # [step, site] of the probe
+    chance: Estimate  # [step, site] of one that is fitted to the answers of other examples
+    model: Estimate  # [step] of the model itself
+
+
+def measure_answer_probes(
+    run: "Run", steps: Sequence[int | str] | None = None, train: int = 2048, matrices: int = 256, seed: int = 0
+) -> AnswerProbes:
+    """Probes fitted to `train` held-out examples and judged on `matrices` others, by default in the middle of the
+    plateau (the start, if there is none) and at the end.
+
+    A probe is least squares from a state and a constant to which of the tokens is the next one, the same for all places
+    of the answer. Raises `RunError` unless the run's task is one of sequences, `CheckpointError` for a step without a
+    checkpoint and `ConfigError` for less than one example.
+    """
+    if train < 1 or matrices < 1:
+        raise ConfigError(f"probes: expected train and matrices of 1 or more, got {train} and {matrices}")
+    run.require("sequence")
+    usual = [run.milestones.get("before-drop", run.milestones.get("start", "final")), "final"]
+    at = sorted({run.resolve(step) for step in (usual if steps is None else steps)})
+    both = held_out_examples(run, matrices + train, seed)
+    test, training = both[:matrices], both[matrices:]
+    each = [_probe(run.load_decoder(step).to(choose_device()), training, test, run.objective) for step in at]
+    right, chance, own = (stack(column) for column in zip(*each, strict=True))
+    return AnswerProbes(np.array(at), np.array(residual_stream(run.config.model.layers)), right, chance, own)
+
+
+def residual_stream(layers: int) -> list[str]:
+    """The sites that are probed."""
+    parts = [f"blocks.{layer}.resid_{part}" for layer in range(layers) for part in ("mid", "post")]
+    return ["embed", *parts]
+
+
+def _probe(
+    model: Decoder, training: "Examples", test: "Examples", objective: "Objective"
+) -> tuple[Estimate, Estimate, Estimate]:
+    """Of each site, the share that its probe gets right and that of a probe of other examples' answers; the model's."""
+    names = residual_stream(model.config.layers)
+    states, answers = _states(model, training, names, objective), _answers(training, objective)
+    unseen, truth = _states(model, test, names, objective), _answers(test, objective)
+    which = torch.nn.functional.one_hot(answers, objective.vocabulary_size).double()
+
+    def right(given: Float[Tensor, "example place token"]) -> Estimate:
+        maps = [_least_squares(states[name].flatten(0, 1), given.flatten(0, 1)) for name in names]
+        read = [(_with_one(unseen[name].double()) @ found).argmax(-1) for name, found in zip(names, maps, strict=True)]
+        return _share(torch.stack(read), truth)
+
+    own = asked(predict(model, objective.inputs(test)), objective).argmax(-1)
+    return right(which), right(which.roll(1, 0)), _share(own, truth)
+
+
+def _states(
+    model: Decoder, batch: "Examples", names: Sequence[str], objective: "Objective"
+) -> dict[str, Float[Tensor, "example place width"]]:
+    """What the places before the answer's tokens hold, on the CPU."""
+    parts: dict[str, list[Tensor]] = {name: [] for name in names}
+    for _, activations in recorded(model, objective.inputs(batch), names):
+        for name in names:
+            parts[name].append(asked(activations[name], objective).cpu())
+    return {name: torch.cat(of_site) for name, of_site in parts.items()}
+
+
+def _answers(batch: "Examples", objective: "Objective") -> Int[Tensor, "example place"]:
+    return batch.tokens[:, objective.answer :]
+
+
+def _least_squares(
+    states: Float[Tensor, "token width"], given: Float[Tensor, "token answer"]
+) -> Float[Tensor, "width_and_one answer"]:
+    known = _with_one(states.double())
+    # by the pseudo-inverse: of few examples, or of states that leave directions empty, the solution of least norm
+    return torch.linalg.pinv(known.mT @ known, hermitian=True) @ (known.mT @ given)
+
+
+def _with_one(states: Float[Tensor, "*places width"]) -> Float[Tensor, "*places width_and_one"]:
+    return torch.nn.functional.pad(states, (0, 1), value=1.0)
+
+
+def _share(read: Int[Tensor, "*site example place"], truth: Int[Tensor, "example place"]) -> Estimate:
+    return pooled((read == truth).float(), torch.ones_like(truth, dtype=torch.bool))
