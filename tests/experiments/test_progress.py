@@ -76,6 +76,19 @@ def expected_shares(batch: Batch) -> Mapping[str, float]:
     return {name: total / len(observed) / PLACES for name, total in totals.items()}
 
 
+def test_the_collapse_of_hidden_and_of_observed_places_is_apart(tmp_path: Path) -> None:
+    """In the copier, hidden places differ by their place alone, observed ones by their values, too."""
+    run = handmade_run(tmp_path, {STEPS: collapsed()})
+    for values in measure_progress(run, matrices=16).apart.values():
+        np.testing.assert_allclose(values.mean, 1)
+    states = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, -2.0]]])
+    chosen = torch.tensor([[True, False, True, False]])
+    assert mean_cosine(states, chosen).item() == pytest.approx(1)
+    assert mean_cosine(states, ~chosen).item() == pytest.approx(-1)
+    assert mean_cosine(states, torch.ones(1, 4, dtype=torch.bool)).item() == pytest.approx(mean_cosine(states).item())
+    assert mean_cosine(states, torch.tensor([[True, False, False, False]])).isnan().all()
+
+
 def test_cosines_of_known_states() -> None:
     same, orthogonal = torch.tensor([[3.0, 4.0]]).expand(5, 2), torch.diag(torch.tensor([1.0, 2.0, 3.0]))
     assert mean_cosine(same[None]).item() == pytest.approx(1)
@@ -193,13 +206,15 @@ def test_the_figure_draws_what_was_measured(tmp_path: Path) -> None:
     np.testing.assert_array_equal(loss.lines[0].get_ydata(), progress.curves.value[progress.curves.falling])
     drop = progress.curves.drop
     assert drop is not None
-    for axes, measure, others in ((collapse, progress.collapse, 0), (attention, progress.attention, 2)):
+    for axes, measure, others in ((collapse, progress.collapse, 2), (attention, progress.attention, 2)):
         drawn = [np.asarray(line.get_ydata()) for line in axes.lines[others:]]
         for layer in range(2):
             np.testing.assert_array_equal(drawn[layer], measure.layers.mean[:, layer])
         np.testing.assert_array_equal(drawn[2], measure.run.mean)
         assert [line.get_xdata()[0] for line in axes.lines[-2:]] == [measure.moved, drop.onset]  # pyright: ignore
         assert f"step {int(measure.moved):,}, {measure.moved / drop.onset:.2f} of" in axes.get_title("left")
+    for line, loss in zip(collapse.lines, ("loss_masked", "loss_observed"), strict=False):
+        np.testing.assert_array_equal(line.get_ydata(), progress.apart[loss].mean)
     np.testing.assert_array_equal(attention.lines[0].get_ydata(), progress.heads.mean[:, 1, 2])
     assert attention.lines[0].get_label() == "the head that ends highest: layer 2, head 3"
     assert attention.lines[1].get_ydata()[0] == progress.uniform  # pyright: ignore

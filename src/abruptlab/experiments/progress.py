@@ -16,12 +16,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from abruptlab.experiments.estimate import Estimate, over_matrices
-from abruptlab.experiments.forward import parts
+from abruptlab.experiments.forward import parts, recorded
 from abruptlab.experiments.held_out import held_out_examples
 from abruptlab.experiments.losses import Curves, measure_curves
 from abruptlab.experiments.result import Outlined
+from abruptlab.experiments.scores import Shown
 from abruptlab.model.build import Model
-from abruptlab.model.collapse import asked, collapse_and_attention
+from abruptlab.model.collapse import asked, collapse_and_attention, mean_cosine
 from abruptlab.system.devices import choose_device
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ class Progress(Outlined):
     collapse: Measure
     attention: Measure  # of a layer: mean over its heads
     heads: Estimate  # [step, layer, head], attention progress
+    apart: dict[
+        str, Estimate
+    ]  # [step], of a matrix the last layer's collapse at hidden and at observed places, by loss
     uniform: Float[np.ndarray, ""]  # attention progress of attending to all places alike
 
 
@@ -68,8 +72,12 @@ def measure_progress(
     curves, objective = measure_curves(run), run.objective
     batch = held_out_examples(run, matrices, seed)
     at = sorted({run.resolve(step) for step in (run.steps or ["final"] if steps is None else steps)})
-    each = [hidden_and_attention(run.load(step).to(choose_device()), batch, objective) for step in at]
-    collapse, attention = (torch.stack(measure) for measure in zip(*each, strict=True))
+    each = []
+    for step in at:
+        model = run.load(step).to(choose_device())
+        apart = collapse_apart(model, batch, objective) if _parts(objective) else []
+        each.append((*hidden_and_attention(model, batch, objective), *apart))
+    collapse, attention, *apart = (torch.stack(measure) for measure in zip(*each, strict=True))
     before = run.milestones.get("before-drop")
     after = run.milestones.get("after-drop", at[-1])
     moving = slice(at.index(before), at.index(after) + 1) if before in at and after in at else None
@@ -79,8 +87,27 @@ def measure_progress(
         collapse=_measure(collapse, collapse[:, -1], at, moving),
         attention=_measure(attention.mean(2), attention.mean((1, 2)), at, moving),
         heads=over_matrices(attention),
+        apart={name: _over_those_with_two(values) for name, values in zip(_parts(objective), apart, strict=True)},
         uniform=uniform_attention(batch, objective).numpy(),
     )
+
+
+def _parts(objective: "Objective") -> tuple[str, ...]:
+    """The losses at whose places the collapse is measured apart: of a matrix, of which all places are asked."""
+    return () if objective.answer else Shown.of(objective).names
+
+
+def _over_those_with_two(values: Float[Tensor, "step matrix"]) -> Estimate:
+    """The mean over the matrices that have two such places, and so a collapse."""
+    return over_matrices(values[:, values.isfinite().all(0)])
+
+
+def collapse_apart(model: Model, batch: "Examples", objective: "Objective") -> list[Float[Tensor, " matrix"]]:
+    """The last layer's collapse at the places of each of `_parts`, for each matrix, on the CPU."""
+    chosen = dict(zip(objective.names, objective.chosen(batch), strict=True))
+    name = f"blocks.{model.config.layers - 1}.resid_post"
+    states = torch.cat([found[name].cpu() for _, found in recorded(model, objective.inputs(batch), [name])])
+    return [mean_cosine(states, chosen[loss]) for loss in _parts(objective)]
 
 
 def hidden_and_attention(

@@ -22,7 +22,7 @@ def draw_answer_probes(probes: AnswerProbes) -> Figure:
         axes.axhline(probes.model.mean[at], color=REFERENCE, linewidth=0.8, label="the model")
         axes.set(title=f"step {step:,}", ylim=(0, 1.02))
         axes.set_xticks(sites, [_name(site) for site in probes.sites], rotation=30, ha="right")
-    panels[0].set_ylabel("answer's tokens that are right")
+    panels[0].set_ylabel("right, of the answer")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
     return figure
 

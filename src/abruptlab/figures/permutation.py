@@ -26,7 +26,7 @@ def draw_permutation(result: Permutation) -> Figure:
     for at, (step, axes) in enumerate(zip(result.steps, panels, strict=True)):
         axes.set_title(f"step {int(step):,}")
         axes.axvline(result.zero_level, color=REFERENCE, linewidth=0.8, linestyle=OTHER, zorder=0)
-        for name in result.shown.names:
+        for name in reversed(result.shown.names):
             intact, colour = result.intact[name], curve_colour(name)
             draw_level(axes, intact.mean[at], intact.error[at], colour)
             draws = result.permuted[name].mean[at]

@@ -19,6 +19,7 @@ DARK = 0.88  # of the colour map: its yellow end is too pale for lines
 FEW = 12  # checkpoints, each of them marked
 LABELLED = 6  # layers that are all named on the colour bar
 DASHES, DOTS = (4, 3), (1, 1.5)
+APART = {"loss_masked": "last layer at hidden places", "loss_observed": "last layer at observed places"}
 
 
 @paper_style()
@@ -35,6 +36,9 @@ def draw_progress(progress: Progress) -> Figure:
     onset = "no drop" if curves.drop is None else f"onset of the drop at step {curves.drop.onset:,}"
     loss.set_title(f"{label}: {onset}", loc="left")
 
+    for part, values in progress.apart.items():
+        look = {"color": curve_colour(part), "dashes": DASHES, "linewidth": 0.9, "label": APART[part]}
+        _draw_line(collapse, progress, values, **look)
     _draw_measure(collapse, progress, progress.collapse)
     collapse.set_ylabel("cosine similarity")
     collapse.set_title(f"representation collapse: {_moved(progress, progress.collapse)}", loc="left")
@@ -56,7 +60,9 @@ def draw_progress(progress: Progress) -> Figure:
             end = last if curves.drop.end is None else curves.drop.end
             axes.axvspan(curves.drop.onset, end, color=DROP, alpha=0.35, linewidth=0, zorder=0)
             axes.axvline(curves.drop.onset, color=REFERENCE, dashes=DASHES, linewidth=0.8)
-    figure.legend(*attention.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    named = [pair for axes in (attention, collapse) for pair in zip(*axes.get_legend_handles_labels(), strict=True)]
+    lines = {name: line for line, name in named}  # each name once
+    figure.legend([*lines.values()], [*lines], loc="outside lower center", ncols=2)
     _draw_bar(figure, progress, [collapse, attention])
     return figure
 

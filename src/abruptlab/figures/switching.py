@@ -40,7 +40,7 @@ def draw_switching(result: Switching) -> Figure:
     for model, axes in enumerate(panels):
         own, other = (int(result.steps[at]) for at in (model, 1 - model))
         axes.set_title(f"model of step {own:,} with\nthe group of step {other:,}", linespacing=1.05)
-        for name in result.shown.names:
+        for name in reversed(result.shown.names):  # the one that drops on top
             intact, colour = result.intact[name], curve_colour(name)
             for at, line in ((model, "-"), (1 - model, OTHER)):
                 draw_level(axes, intact.mean[at], intact.error[at], colour, line)

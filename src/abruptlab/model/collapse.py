@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from abruptlab.model import sites
@@ -50,10 +50,14 @@ def collapse_and_attention(
     return torch.stack([*collapse.values()]), torch.stack([*attention.values()])
 
 
-def mean_cosine(states: Float[Tensor, "example pos width"]) -> Float[Tensor, " example"]:
-    """The mean cosine similarity of the states at two different places; NaN if there is only one."""
+def mean_cosine(
+    states: Float[Tensor, "example pos width"], chosen: Bool[Tensor, "example pos"] | None = None
+) -> Float[Tensor, " example"]:
+    """The mean cosine similarity of the states at two different places, of all or of those chosen; NaN if there is only
+    one."""
     unit = torch.nn.functional.normalize(states.double(), dim=-1)
-    places = states.shape[1]
+    places = torch.tensor(states.shape[1]) if chosen is None else chosen.sum(1)
+    unit = unit if chosen is None else unit * chosen.unsqueeze(-1)
     return (unit.sum(1).square().sum(-1) - places) / (places * (places - 1))  # |Σu|² holds each pair twice, and itself
 
 

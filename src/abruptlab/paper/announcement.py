@@ -15,7 +15,7 @@ MOST = 0.8  # of the runs
 CAPTION = (
     "A rule speaks when its measure has passed a threshold at two checkpoints in a row. Direction and threshold are "
     "those that announce most of every other seed's drops in time, and of these the earliest (grey dots); the other "
-    "seeds (blue) try it. In time is within the half of the plateau before the onset (shaded; the numbers count it); "
+    "seeds (black) try it. In time is within the half of the plateau before the onset (shaded; the numbers count it); "
     "dots further left are false alarms, and runs without a dot were not announced. The rule of the step is a calendar."
 )
 
