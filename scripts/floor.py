@@ -5,7 +5,6 @@ Markdown and LaTeX, with how it was made (JSON). Every finished part of a measur
 at any time and called again, it goes on.
 """
 
-import io
 import math
 import shlex
 import sys
@@ -20,7 +19,7 @@ from torch import Tensor
 from abruptlab.errors import AbruptlabError
 from abruptlab.experiments.floor import POSTERIOR, Floor, competitors, summarise
 from abruptlab.experiments.held_out import held_out_of
-from abruptlab.figures.save import save_table
+from abruptlab.figures.save import packed, save_table
 from abruptlab.figures.table import Table
 from abruptlab.paper.floor import tabulate_floor
 from abruptlab.run.pretrained import pretrained_run, shipped_runs
@@ -87,10 +86,8 @@ def measure(name: str, batch: Batch, posterior: int, parts: Path) -> Floor:
 
 
 def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, buffer.getvalue())
+    write_atomically(path, packed(arrays))
 
 
 def main(out: Path, matrices: int = 20480, seed: int = 0) -> None:

@@ -17,7 +17,7 @@ from abruptlab.experiments.overview import Overview
 from abruptlab.figures.loss import draw_loss_curves
 from abruptlab.figures.matrices import draw_examples
 from abruptlab.figures.overview import draw_overview
-from abruptlab.figures.save import arrays
+from abruptlab.figures.save import arrays, packed
 from abruptlab.figures.style import Drawing, paper_style
 from abruptlab.paper import FIGURES, Findings, make_figure
 from abruptlab.run.run import Run
@@ -164,3 +164,10 @@ def test_figures_can_be_made_in_threads(curves: LossCurves) -> None:
     with ThreadPoolExecutor(4) as pool:
         figures = list(pool.map(draw_loss_curves, [curves] * 4))
     assert all(figure.axes[0].get_xlim() == (1, STEPS) for figure in figures)
+
+
+def test_no_python_object_is_packed() -> None:
+    with np.load(io.BytesIO(packed({"allow_pickle": np.arange(3)})), allow_pickle=False) as there:
+        np.testing.assert_array_equal(there["allow_pickle"], np.arange(3))
+    with pytest.raises(TypeError, match="x: expected an array of numbers or text, got one of objects"):
+        packed({"x": np.array([{}, None])})

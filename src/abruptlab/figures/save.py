@@ -49,7 +49,7 @@ def save_figure(
     contents = {
         "png": render(figure, "png"),
         "pdf": render(figure, "pdf"),
-        "npz": _pack(data),
+        "npz": packed(data),
         "json": _made_with(command, seed, made_from),
     }
     return _write(folder, name, contents)
@@ -107,7 +107,11 @@ def render(figure: Figure, ending: str) -> bytes:
     return buffer.getvalue()
 
 
-def _pack(data: Mapping[str, np.ndarray]) -> bytes:
+def packed(data: Mapping[str, np.ndarray]) -> bytes:
+    """The arrays as an NPZ file. Raises `TypeError` for Python objects, which would be pickled."""
+    for name, array in data.items():
+        if array.dtype.hasobject:
+            raise TypeError(f"{name}: expected an array of numbers or text, got one of objects")
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **dict(data))
+    np.savez_compressed(buffer, **dict(data))
     return buffer.getvalue()

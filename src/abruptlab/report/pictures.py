@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from abruptlab.errors import AbruptlabError
-from abruptlab.figures.save import is_made_from
+from abruptlab.figures.save import is_made_from, packed
 from abruptlab.paper import FIGURES, FigureSpec, Findings, make_figure
 
 
@@ -45,6 +45,4 @@ def _small_data(npz: bytes) -> bytes:
     """The arrays in single precision, which is that of the models."""
     arrays = np.load(io.BytesIO(npz), allow_pickle=False)
     single = {name: array.astype(np.float32) if array.dtype == np.float64 else array for name, array in arrays.items()}
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **single)
-    return buffer.getvalue()
+    return packed(single)
