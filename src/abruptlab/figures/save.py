@@ -113,5 +113,5 @@ def packed(data: Mapping[str, np.ndarray]) -> bytes:
         if array.dtype.hasobject:
             raise TypeError(f"{name}: expected an array of numbers or text, got one of objects")
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **dict(data))
+    np.savez_compressed(buffer, **dict(data))  # pyright: ignore[reportArgumentType] # no array is called allow_pickle
     return buffer.getvalue()
