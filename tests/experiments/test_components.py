@@ -86,7 +86,7 @@ def test_the_claims_fail_on_the_opposite_story(tmp_path: Path) -> None:
 def test_the_figure_is_saved(tmp_path: Path) -> None:
     with np.load(make_figure("8", Findings(sweep_of(tmp_path, PAPER, seeds=(1,))), "x")[2]) as saved:
         assert saved["labels"].tolist()[-1] == "ordinary training"
-        assert saved["loss_masked"].shape == (8, 3, 400)
+        assert saved["falling"].shape == (8, 3, 400)
 
 
 def test_what_is_missing_is_said(tmp_path: Path) -> None:

@@ -75,17 +75,17 @@ def test_drops_and_levels_over_seeds(tmp_path: Path) -> None:
         assert np.isnan(numbers[2]).tolist() == [False, True, True]
     np.testing.assert_allclose(found.final_over_level.each[0], [0.1, 0.2, 0.3], rtol=0.02)
     np.testing.assert_allclose(found.final_over_level.median, [0.2, 1, 0.3], rtol=0.02)  # whatever the level
-    np.testing.assert_allclose(found.final_masked.median, found.final_over_level.median * found.level)
-    np.testing.assert_allclose(found.final_observed.median, 0.002 * found.level, rtol=0.02)
+    np.testing.assert_allclose(found.final_falling.median, found.final_over_level.median * found.level)
+    np.testing.assert_allclose(found.final_other.median, 0.002 * found.level, rtol=0.02)
     np.testing.assert_allclose(
-        found.final_loss.median, 0.3 * found.final_masked.median + 0.7 * found.final_observed.median, rtol=0.02
+        found.final_loss.median, 0.3 * found.final_falling.median + 0.7 * found.final_other.median, rtol=0.02
     )
 
 
 def test_curves_are_the_running_means(tmp_path: Path) -> None:
     found = measure_variants(make_sweep(tmp_path, FACTORS, of_factors), "factors")
     half = found.step[0].searchsorted(700)
-    relative = found.loss_masked / found.level[:, None, None]
+    relative = found.falling / found.level[:, None, None]
     np.testing.assert_allclose(relative[0, :, half], 1, atol=0.05)
     np.testing.assert_allclose(relative[0, :, -1], [0.1, 0.2, 0.3], rtol=0.05)
     np.testing.assert_allclose(found.loss[0, :, half] / found.loss_of_zero[0], 1, atol=0.05)

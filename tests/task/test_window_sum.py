@@ -244,3 +244,8 @@ def test_a_sweep_over_its_windows(tmp_path: Path) -> None:
     assert all(row["loss_answer"] > 0 for row in rows)
     main(["report", str(out)])
     assert "loss over the answer over that of reading nothing" in (out / "index.html").read_text()
+    main(["figures", str(out)])
+    assert (out / "figures" / "figure_sweep.png").exists()
+    table = (out / "tables" / "table_variants.md").read_text()
+    assert "| L_prompt" in table
+    assert "| L_answer / that of reading nothing" in table

@@ -14,7 +14,9 @@ from abruptlab.errors import RunError
 from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.losses import final_value, loss_of_zero, smooth
 from abruptlab.experiments.result import Outlined
+from abruptlab.experiments.scores import Shown
 from abruptlab.run.drop import Drop, find_drop
+from abruptlab.task.matrix import MatrixTask
 
 if TYPE_CHECKING:
     from abruptlab.run.run import Run
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 POINTS = 400  # of a curve: two for each window of the running mean
 SAMPLED = 16_384  # matrices, for a level that has no formula: its standard error is about a hundredth of it
 
-LOSSES = ("step", "loss", "loss_observed", "loss_masked")  # with the steps they are of
+LOSSES = ("step", "loss", "other", "falling")  # of a series, with the steps they are of
 
 
 @dataclass(frozen=True)
@@ -45,17 +47,19 @@ class Series(Outlined):
     """The losses of one run, or of its steps of one size, and what they are compared with."""
 
     seed: int
+    shown: Shown  # which losses the last two are
     step: Int[np.ndarray, " step"]
     loss: Float[np.ndarray, " step"]
-    loss_observed: Float[np.ndarray, " step"]
-    loss_masked: Float[np.ndarray, " step"]
-    level: float  # L_mask of predicting zero
-    loss_of_zero: float | None  # L of copying what is observed and predicting zero elsewhere
+    other: Float[np.ndarray, " step"]  # of matrices L_obs
+    falling: Float[np.ndarray, " step"]  # L_mask
+    trivial: str  # what the trivial solution does; "" if nobody knows its level
+    level: float  # of what falls, for the trivial solution: L_mask of predicting zero; 1 if nobody knows it
+    loss_of_zero: float | None = None  # of matrices: L of copying what is observed and predicting zero elsewhere
 
     @cached_property
     def drop(self) -> Drop | None:
-        """Its drop of L_mask, if there is one."""
-        return find_drop(self.step, self.loss_masked)
+        """Its drop, if there is one."""
+        return find_drop(self.step, self.falling)
 
 
 @dataclass(frozen=True)
@@ -65,20 +69,22 @@ class Variants(Outlined):
     labels: Shaped[np.ndarray, " label"]
     planned: Int[np.ndarray, " label"]  # runs that the sweep has, finished or not
     seed: Float[np.ndarray, "label run"]
-    level: Float[np.ndarray, " label"]  # L_mask of predicting zero
+    shown: Shown  # what falls, L_mask, and the other part of the loss, L_obs
+    trivial: str  # what the trivial solution does; "" if nobody knows its level
+    level: Float[np.ndarray, " label"]  # of what falls, for it; 1 if nobody knows it
     loss_of_zero: Float[np.ndarray, " label"]  # L of copying and predicting zero; NaN without a mask probability
     step: Float[np.ndarray, "label point"]
     loss: Float[np.ndarray, "label run point"]  # running means
-    loss_masked: Float[np.ndarray, "label run point"]
+    falling: Float[np.ndarray, "label run point"]
     onset: OverSeeds  # step; inf without a drop
     end: OverSeeds  # step; inf without a drop, or while it still falls
     width: OverSeeds  # steps from onset to end; inf without them
     depth: OverSeeds  # how many times lower the final level of the drop is than its plateau; 1 without a drop
-    halved: OverSeeds  # first step with L_mask (running mean) below half the level; needs no plateau; inf if never
+    halved: OverSeeds  # first step with what falls (running mean) below half the level; needs no plateau; inf if never
     final_loss: OverSeeds  # medians over the last steps, as for the claims of one run
-    final_observed: OverSeeds
-    final_masked: OverSeeds
-    final_over_level: OverSeeds  # L_mask over that of predicting zero, so that tasks can be compared
+    final_other: OverSeeds
+    final_falling: OverSeeds
+    final_over_level: OverSeeds  # the latter over the level, so that tasks can be compared
 
     @property
     def finished(self) -> Int[np.ndarray, " label"]:
@@ -113,8 +119,17 @@ def measure_families(sweep: "Sweep") -> dict[str, Variants]:
 
 def series(run: "Run") -> Series:
     """The losses of a run."""
-    losses = {name: run.metrics[name] for name in LOSSES}
-    return Series(run.config.seed, **losses, level=trivial_level(run), loss_of_zero=loss_of_zero(run.config.matrices))
+    shown, level, task = Shown.of(run.objective), trivial_level(run), run.config.task
+    known = math.isfinite(level)
+    return Series(
+        run.config.seed,
+        shown,
+        run.metrics["step"],
+        *(run.metrics[name] for name in ("loss", shown.names[1], shown.names[0])),
+        trivial=run.objective.trivial if known else "",
+        level=level if known else 1.0,
+        loss_of_zero=loss_of_zero(task) if isinstance(task, MatrixTask) and run.objective.kind == "encoder" else None,
+    )
 
 
 def trivial_level(run: "Run") -> float:
@@ -133,6 +148,7 @@ def trivial_level(run: "Run") -> float:
 def side_by_side(found: Mapping[str, Sequence[Series]], planned: Mapping[str, int]) -> Variants:
     """Series by label, and the number planned for each, as one table. At least one series has to be there."""
     runs = max(planned.values())
+    first = next(each for of_label in found.values() for each in of_label)
 
     def table(number: Callable[[Series], float]) -> Float[np.ndarray, "label run"]:
         rows = [[float(number(each)) for each in of_label] for of_label in found.values()]
@@ -153,30 +169,32 @@ def side_by_side(found: Mapping[str, Sequence[Series]], planned: Mapping[str, in
         return np.array([np.nan if value is None else value for value in known])
 
     shape = len(found), runs, POINTS
-    step, loss, loss_masked = np.full(shape[::2], np.nan), np.full(shape, np.nan), np.full(shape, np.nan)
+    step, loss, falling = np.full(shape[::2], np.nan), np.full(shape, np.nan), np.full(shape, np.nan)
     for row, of_label in enumerate(found.values()):
         for column, each in enumerate(of_label):
             step[row] = np.linspace(0, of_label[0].step[-1], POINTS)
             loss[row, column] = np.interp(step[row], each.step, smooth(each.loss))
-            loss_masked[row, column] = np.interp(step[row], each.step, smooth(each.loss_masked))
+            falling[row, column] = np.interp(step[row], each.step, smooth(each.falling))
     return Variants(
         labels=np.array([*found]),
         planned=np.array([planned[label] for label in found]),
         seed=table(lambda each: each.seed),
+        shown=first.shown,
+        trivial=first.trivial,
         level=of_first(lambda each: each.level),
         loss_of_zero=of_first(lambda each: each.loss_of_zero),
         step=step,
         loss=loss,
-        loss_masked=loss_masked,
+        falling=falling,
         onset=of_drops(lambda drop: drop.onset, np.inf),
         end=of_drops(lambda drop: drop.end, np.inf),
         width=of_drops(lambda drop: drop.width, np.inf),
         depth=of_drops(lambda drop: drop.depth, 1.0),
         halved=of_runs(_halved),
         final_loss=of_runs(lambda each: final_value(each.loss)),
-        final_observed=of_runs(lambda each: final_value(each.loss_observed)),
-        final_masked=of_runs(lambda each: final_value(each.loss_masked)),
-        final_over_level=of_runs(lambda each: final_value(each.loss_masked) / each.level),
+        final_other=of_runs(lambda each: final_value(each.other)),
+        final_falling=of_runs(lambda each: final_value(each.falling)),
+        final_over_level=of_runs(lambda each: final_value(each.falling) / each.level),
     )
 
 
@@ -190,5 +208,5 @@ def over_seeds(each: Float[np.ndarray, "label run"]) -> OverSeeds:
 
 
 def _halved(each: Series) -> float:
-    below = smooth(each.loss_masked) < each.level / 2
+    below = smooth(each.falling) < each.level / 2
     return float(each.step[below.argmax()]) if below.any() else np.inf

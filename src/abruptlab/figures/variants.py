@@ -20,6 +20,7 @@ from abruptlab.figures.style import (
     PURPLE,
     REFERENCE,
     SKY,
+    in_math,
     new_figure,
     paper_style,
 )
@@ -27,18 +28,20 @@ from abruptlab.figures.style import (
 COLOURS = (OBSERVED, MASKED, GREEN, PURPLE, ORANGE, SKY, LOSS)  # of the labels, in their order
 DASHES = (4, 3)
 SETTLED = 1 / 50  # share of the steps
-RELATIVE = r"$L_\mathrm{mask}$ / predict zero"
 MOMENTS = {"onset": "onset", "halved": "first step below half"}
 
 
 @paper_style()
 def draw_variants(variants: Variants, moment: str = "onset") -> Figure:
-    """Figures 8, 13 to 15, 17 and 18: L_mask over that of predicting zero, and beside it the step of a `moment` and
-    the final level of each variant."""
+    """Figures 8, 13 to 15, 17 and 18: L_mask over that of predicting zero (of other tasks, what falls over what the
+    trivial solution has), and beside it the step of a `moment` and the final level of each variant."""
     figure = new_figure(1.5 + 0.18 * max(5, len(variants.labels)))
     curves, when, final = figure.subplots(1, 3, width_ratios=(2, 1, 1))
-    _draw_curves(curves, variants, variants.loss_masked / variants.level[:, None, None], RELATIVE)
-    curves.axhline(1, color=REFERENCE, dashes=DASHES, linewidth=0.8)
+    symbol, trivial = in_math(variants.shown.symbols[0]), variants.trivial
+    name = f"{symbol} / {trivial}" if trivial else f"{symbol}, {variants.shown.unit}"
+    _draw_curves(curves, variants, variants.falling / variants.level[:, None, None], name)
+    if trivial:
+        curves.axhline(1, color=REFERENCE, dashes=DASHES, linewidth=0.8)
     _draw_numbers(when, final, variants, moment)
     return figure
 
@@ -50,7 +53,7 @@ def draw_mixture(mixture: Mixture) -> Figure:
     sizes = mixture.sizes
     (loss, masked), (when, final) = figure.subplots(2, 2, height_ratios=(2, 1))
     _draw_curves(loss, sizes, sizes.loss, r"test MSE $L$")
-    _draw_curves(masked, sizes, sizes.loss_masked, r"$L_\mathrm{mask}$")
+    _draw_curves(masked, sizes, sizes.falling, r"$L_\mathrm{mask}$")
     for axes, levels in ((loss, sizes.loss_of_zero), (masked, sizes.level)):
         for level in np.unique(levels[np.isfinite(levels)]):
             axes.axhline(level, color=REFERENCE, dashes=DASHES, linewidth=0.8)
@@ -85,7 +88,8 @@ def _draw_numbers(when: Axes, final: Axes, variants: Variants, moment: str) -> N
     final.set(xscale="log", xlim=(least / 1.5, 1.5 * max(1, np.nanmax(variants.final_over_level.high))))
     final.set_xlabel("final level")
     _plain_levels(final.xaxis, (1, 3))
-    final.axvline(1, color=REFERENCE, dashes=DASHES, linewidth=0.8)
+    if variants.trivial:
+        final.axvline(1, color=REFERENCE, dashes=DASHES, linewidth=0.8)
     when.set_yticks(range(len(variants.labels)), [_named(variants, row) for row in range(len(variants.labels))])
     for text, colour in zip(when.get_yticklabels(), cycle(COLOURS), strict=False):
         text.set_color(colour)

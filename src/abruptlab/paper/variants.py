@@ -88,31 +88,36 @@ FIGURES: Figures = {
 }
 
 
-COLUMNS = {
-    "onset": "onset",
-    "width": "width",
-    "depth": "depth",
-    "final_loss": "L",
-    "final_observed": "L_obs",
-    "final_masked": "L_mask",
-    "final_over_level": "L_mask / that of predicting zero",
-}
+def columns(variants: Variants) -> dict[str, str]:
+    """The numbers of a table, and what they are called there."""
+    falling, other = variants.shown.symbols[:2]
+    relative = f"{falling} / that of {variants.trivial}"
+    return {
+        "onset": "onset",
+        "width": "width",
+        "depth": "depth",
+        "final_loss": "L",
+        "final_other": other,
+        "final_falling": falling,
+        **({"final_over_level": relative} if variants.trivial else {}),
+    }
 
 
 def tabulate_families(families: dict[str, Variants]) -> Table:
     """The numbers of every variant over its seeds, by family."""
+    named = columns(next(iter(families.values())))
     rows = [
         (
             family,
             str(found.labels[row]),
             f"{found.finished[row]} of {found.planned[row]}",
             int(found.dropped[row]),
-            *(_interval(getattr(found, name), row) for name in COLUMNS),
+            *(_interval(getattr(found, name), row) for name in named),
         )
         for family, found in families.items()
         for row in range(len(found.labels))
     ]
-    return Table(("family", "variant", "seeds", "with a drop", *COLUMNS.values()), tuple(rows))
+    return Table(("family", "variant", "seeds", "with a drop", *named.values()), tuple(rows))
 
 
 def _interval(numbers: Spread, row: int) -> str:
