@@ -247,5 +247,5 @@ def test_a_sweep_over_its_windows(tmp_path: Path) -> None:
     main(["figures", str(out)])
     assert (out / "figures" / "figure_sweep.png").exists()
     table = (out / "tables" / "table_variants.md").read_text()
-    assert "| L_prompt" in table
-    assert "| L_answer / that of reading nothing" in table
+    assert "  L_prompt |" in table
+    assert " L_answer / that of reading nothing |" in table
