@@ -44,7 +44,8 @@ def make_folder(folder: Path, config: RunConfig = SMALL, onset: int = ONSET, mea
         for at, x in zip(steps, loss, strict=True)
     ]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    save_checkpoint(folder / "checkpoints", config.training.steps, initial_model(config).state_dict(), {}, {})
+    for step in {min(onset // 2, config.training.steps), config.training.steps}:
+        save_checkpoint(folder / "checkpoints", step, initial_model(config).state_dict(), {}, {})
     at = np.arange(0, config.training.steps + 1, 10)
     learnt = np.clip((at - onset) / 100, 0, 1)
     places = np.stack([(at >= 100).astype(float), *[0.2 + 0.8 * learnt] * 3], 1)

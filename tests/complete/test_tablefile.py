@@ -3,10 +3,12 @@
 import io
 import os
 import random
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from abruptlab.complete.formats import Reading
@@ -208,7 +210,7 @@ def test_what_is_known_of_a_text_can_be_told(tmp_path: Path) -> None:
         ("1,x,3\n4,5,6\n", "row 1, column 2: .* got 'x'"),
         (f"1,2\n3,{'z' * 500}\n", "got 'z{39}…'"),
         ("1,2\n3,\x1b[31m\n", r"got '\\x1b\[31m'"),
-        ("1,2\n3,4,5\n", "Expected 2 fields in line 2, saw 3"),
+        ("1,2\n3,4,5\n", "Expected 2 fields in line 2, saw 3|got a line with more"),
         ("1,2,\n3,4,5\n6\n", "row 3: expected 3 cells as in the first row, got 1"),
         ("1,2\n3,inf\n", "row 2, column 2: expected a finite number, got inf"),
         ("1,-Infinity\n3,4\n", "row 1, column 2: expected a finite number"),
@@ -424,3 +426,16 @@ def test_large_files_are_read_in_linear_time(tmp_path: Path) -> None:
         with pytest.raises(DataError):
             read(tmp_path, content)
     assert len(content) < LARGEST
+
+
+def test_a_line_that_pandas_only_warns_of_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pandas 2 cuts a longer line off, and warns; pandas 3 raises."""
+
+    def cut(*_: object, **__: object) -> pd.DataFrame:
+        warnings.warn("Length of header or names does not match", pd.errors.ParserWarning, stacklevel=2)
+        return pd.DataFrame([["1", "2"], ["3", "4"]])
+
+    monkeypatch.setattr(pd, "read_csv", cut)
+    (tmp_path / "t.csv").write_text("1,2\n3,4,5\n")
+    with pytest.raises(DataError, match="as many values in every line as in the first, got a line with more"):
+        read_table(tmp_path / "t.csv")

@@ -107,19 +107,23 @@ def read_text(data: bytes, given: Reading) -> Grid:
     blank = _BLANK.match(text)
     body, before = (text[blank.end() :], len(_LINE_END.findall(blank[0]))) if blank else (text, 0)
     try:
-        frame = pd.read_csv(
-            io.StringIO(body, newline=None),
-            sep=separator,
-            header=None,
-            index_col=False,
-            dtype=object,
-            keep_default_na=False,
-            skip_blank_lines=False,
-            skipinitialspace=True,
-            engine="python",  # the other one fills up short lines without a word
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # pandas 2 cuts long lines off with a warning
+            frame = pd.read_csv(
+                io.StringIO(body, newline=None),
+                sep=separator,
+                header=None,
+                index_col=False,
+                dtype=object,
+                keep_default_na=False,
+                skip_blank_lines=False,
+                skipinitialspace=True,
+                engine="python",  # the other one fills up short lines without a word
+            )
     except pd.errors.EmptyDataError:
         raise DataError("expected a matrix, got nothing") from None
+    except pd.errors.ParserWarning:
+        raise DataError("expected as many values in every line as in the first, got a line with more") from None
     except (pd.errors.ParserError, ValueError, csv.Error) as error:
         raise DataError(" ".join(str(error).split())[:200]) from None
     cells, lines = _without_blank(frame.to_numpy(dtype=object).tolist(), before)
