@@ -18,25 +18,12 @@ from abruptlab.experiments.patching import Patch, measure_patching
 from abruptlab.experiments.switching import measure_switch, measure_switching
 from abruptlab.figures.switching import draw_switching
 from abruptlab.model.groups import SINGLE
-from abruptlab.presets import preset
 from abruptlab.run.run import Run
 from abruptlab.task.answers import SequenceBatch
-from abruptlab.task.window_sum import WindowSum
-from abruptlab.training.loop import train
 from abruptlab.training.state import initial_model
+from tests.task.test_window_sum import SMALL, run
 
-SMALL = preset("window-sum")
-SMALL = replace(
-    SMALL,
-    task=WindowSum(length=4, modulus=5),
-    model=replace(SMALL.model, width=16, mlp_width=16),
-    training=replace(SMALL.training, steps=40, batch=16, checkpoint_every=10, learning_rate=1e-3),
-)
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return train(SMALL, tmp_path_factory.mktemp("window-sum") / "run", device="cpu")
+__all__ = ["run"]
 
 
 def scores_of(run: Run, step: int | str, batch: SequenceBatch) -> Tensor:
@@ -113,7 +100,7 @@ def test_a_figure_of_switching_shows_the_task_s_own_losses(run: Run) -> None:
     figure = draw_switching(result)
     assert figure.axes[0].get_xlabel() == result.shown.unit
     left = [bars.lines[0].get_xdata() for bars in figure.axes[0].containers if isinstance(bars, ErrorbarContainer)]
-    np.testing.assert_array_equal(left, [result.switched[name].mean[0] for name in result.shown.names])
+    np.testing.assert_array_equal(left, [result.switched[name].mean[0] for name in reversed(result.shown.names)])
 
 
 def test_a_place_that_no_model_is_given_is_named(run: Run) -> None:
