@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from abruptlab.task.examples import Examples
 
 
+SHOWN = 12  # checkpoints, unless told otherwise: each takes seconds
+
+
 @dataclass(frozen=True)
 class AnswerProbes(Outlined):
     """Shares of the answer's tokens that are right, on examples that no probe was fitted to, each given the true ones
@@ -38,13 +41,19 @@ class AnswerProbes(Outlined):
     right: Estimate  # [step, site] of the probe
     chance: Estimate  # [step, site] of one that is fitted to the answers of other examples
     model: Estimate  # [step] of the model itself
+    drop: tuple[float, float]  # steps of the onset and the end of the drop; NaN: none
+
+    @property
+    def ahead(self) -> Float[np.ndarray, " step"]:
+        """How much more of the answer the best probe reads than the model writes, and than chance."""
+        return self.right.mean.max(1) - np.maximum(self.model.mean, self.chance.mean.max(1))
 
 
 def measure_answer_probes(
     run: "Run", steps: Sequence[int | str] | None = None, train: int = 2048, matrices: int = 256, seed: int = 0
 ) -> AnswerProbes:
-    """Probes fitted to `train` held-out examples and judged on `matrices` others, by default in the middle of the
-    plateau (the start, if there is none) and at the end.
+    """Probes fitted to `train` held-out examples and judged on `matrices` others, by default at some checkpoints until
+    half of the plateau's length after the onset of the drop.
 
     A probe is least squares from a state and a constant to which of the tokens is the next one, the same for all places
     of the answer. Raises `RunError` unless the run's task is one of sequences, `CheckpointError` for a step without a
@@ -53,13 +62,21 @@ def measure_answer_probes(
     if train < 1 or matrices < 1:
         raise ConfigError(f"probes: expected train and matrices of 1 or more, got {train} and {matrices}")
     run.require("sequence")
-    usual = [run.milestones.get("before-drop", run.milestones.get("start", "final")), "final"]
-    at = sorted({run.resolve(step) for step in (usual if steps is None else steps)})
+    at = _around_the_drop(run) if steps is None else sorted({run.resolve(step) for step in steps})
     both = held_out_examples(run, matrices + train, seed)
     test, training = both[:matrices], both[matrices:]
     each = [_probe(run.load_decoder(step).to(choose_device()), training, test, run.objective) for step in at]
     right, chance, own = (stack(column) for column in zip(*each, strict=True))
-    return AnswerProbes(np.array(at), np.array(residual_stream(run.config.model.layers)), right, chance, own)
+    sites, drop = residual_stream(run.config.model.layers), run.drop
+    moments = (np.nan, np.nan) if drop is None else (float(drop.onset), float(drop.end or np.nan))
+    return AnswerProbes(np.array(at), np.array(sites), right, chance, own, moments)
+
+
+def _around_the_drop(run: "Run") -> list[int]:
+    """`SHOWN` checkpoints, spread evenly in time. Raises `CheckpointError` if there is none."""
+    saved = np.array([run.resolve(step) for step in run.steps or ["final"]])
+    last = saved[-1] if run.drop is None else min(saved[-1], 1.5 * run.drop.onset)
+    return sorted({int(saved[np.abs(saved - step).argmin()]) for step in np.linspace(saved[0], last, SHOWN)})
 
 
 def residual_stream(layers: int) -> list[str]:

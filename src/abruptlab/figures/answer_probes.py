@@ -1,35 +1,49 @@
-"""What linear probes read off a decoder's hidden states (figure `answer-probes`)."""
+"""What linear probes read off a decoder's hidden states over the training (figure `answer-probes`)."""
 
+from itertools import cycle
+
+import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter, StrMethodFormatter
 
 from abruptlab.experiments.answer_probes import AnswerProbes
-from abruptlab.figures.style import GREEN, REFERENCE, new_figure, paper_style
+from abruptlab.figures.style import DROP, GREEN, LOSS, ORANGE, PURPLE, REFERENCE, SKY, new_figure, paper_style
 
 PARTS = {"mid": "attention", "post": "MLP"}
+COLOURS = (REFERENCE, SKY, GREEN, ORANGE, PURPLE)  # of the sites, in their order
 DASHES = (3, 2)
 
 
 @paper_style()
 def draw_answer_probes(probes: AnswerProbes) -> Figure:
-    """The share of the answer that is read off each site, a panel for each checkpoint, beside chance and the model."""
-    figure = new_figure(2.2)
-    sites = range(len(probes.sites))
-    panels = figure.subplots(1, len(probes.step), squeeze=False, sharey=True)[0]
-    for at, (step, axes) in enumerate(zip(probes.step, panels, strict=True)):
-        look = {"color": GREEN, "marker": "o", "markersize": 3, "elinewidth": 0.8, "clip_on": False}
-        axes.errorbar(sites, probes.right.mean[at], probes.right.error[at], label="linear probe", **look)
-        axes.plot(sites, probes.chance.mean[at], color=GREEN, dashes=DASHES, linewidth=0.8, label="chance")
-        axes.axhline(probes.model.mean[at], color=REFERENCE, linewidth=0.8, label="the model")
-        axes.set(title=f"step {step:,}", ylim=(0, 1.02))
-        axes.set_xticks(sites, [_name(site) for site in probes.sites], rotation=30, ha="right")
-    panels[0].set_ylabel("right, of the answer")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    """The share of the answer that is read off each site at each checkpoint, beside chance and the model's own."""
+    figure = new_figure(2.4)
+    axes = figure.subplots()
+    look = {"marker": "o", "markersize": 2.5, "elinewidth": 0.8}
+    for at, (site, colour) in enumerate(zip(probes.sites, cycle(COLOURS), strict=False)):
+        axes.errorbar(
+            probes.step,
+            probes.right.mean[:, at],
+            probes.right.error[:, at],
+            color=colour,
+            label=f"probe of the {_name(site)}",
+            **look,
+        )
+    axes.plot(probes.step, probes.chance.mean.max(1), color=REFERENCE, dashes=DASHES, linewidth=0.8, label="chance")
+    axes.errorbar(probes.step, probes.model.mean, probes.model.error, color=LOSS, label="the model", **look)
+    onset, end = probes.drop
+    if np.isfinite(onset):
+        axes.axvspan(onset, end if np.isfinite(end) else probes.step[-1], color=DROP, alpha=0.35, linewidth=0, zorder=0)
+    axes.set(xlabel="training step", ylabel="right, of the answer", ylim=(0, 1.02))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    figure.legend(loc="outside right center")
     return figure
 
 
 def _name(site: str) -> str:
     """A site of the residual stream as a person reads it."""
     if site == "embed":
-        return "embedding"
+        return "embeddings"
     _, layer, part = site.split(".")
-    return f"{PARTS[part.removeprefix('resid_')]} {int(layer) + 1}"
+    return f"state after {PARTS[part.removeprefix('resid_')]} {int(layer) + 1}"

@@ -74,6 +74,7 @@ CLAIMS: dict[str, Claim] = {
     **variant_claims.CLAIMS,
     **components.CLAIMS,
     **plateau.CLAIMS,
+    **sequences.CLAIMS,
     **plateaus.CLAIMS,
     **causal.CLAIMS,
     **announcement.CLAIMS,

@@ -1,4 +1,6 @@
-"""The figures of a run whose task is one of sequences (the follow-up paper)."""
+"""The figures of a run whose task is one of sequences (the follow-up paper), and what we claim of one."""
+
+from functools import partial
 
 from abruptlab.experiments.answer_probes import measure_answer_probes
 from abruptlab.experiments.losses import measure_curves
@@ -10,6 +12,8 @@ from abruptlab.figures.curves import draw_curves
 from abruptlab.figures.gpt import draw_sequence_attention
 from abruptlab.figures.progress import draw_progress
 from abruptlab.figures.switching import draw_switching
+from abruptlab.paper.claim import INSIDE, Bound, Claim
+from abruptlab.paper.findings import Findings
 from abruptlab.paper.registry import Figures, FigureSpec
 
 FIGURES: Figures = {
@@ -46,9 +50,9 @@ FIGURES: Figures = {
         "The answer, read off the hidden states",
         "beside the papers",
         "The share of the answer's tokens that one linear map (least squares, on other sequences, the same for all "
-        "places) reads off the embeddings and off the residual stream after the attention and the MLP of each layer, "
-        "in the middle of the plateau and at the end; bars: one standard error over sequences. Dashed: chance, the "
-        "same fitted to the answers of other sequences. Grey: the model itself.",
+        "places) reads off the embeddings and off the residual stream after the attention and the MLP of each layer; "
+        "bars: one standard error over sequences. Dashed: chance, the same fitted to the answers of other sequences. "
+        "Black: what the model itself gets right, given the true tokens before. Yellow: the drop, from onset to end.",
         measure_answer_probes,
         draw_answer_probes,
         kind="sequence",
@@ -61,6 +65,28 @@ FIGURES: Figures = {
         "over sequences, as bars and bands). Below the rule, combinations of groups.",
         measure_switching,
         draw_switching,
+        kind="sequence",
+    ),
+}
+
+AT_ONSET = partial(measure_answer_probes, steps=("onset",))
+AHEAD = 0.2  # of the answer: several times what a place that is solved already is worth
+
+
+def _ahead(found: Findings) -> float:
+    return float(found.of(AT_ONSET).ahead[0])
+
+
+CLAIMS: dict[str, Claim] = {
+    "answer-readable": Claim(
+        "At the onset the answer can be read off the hidden states, and the model does not write it yet.",
+        "ours",
+        "share of the answer that the best linear probe gets right − that of the model (chance, if that is more), at "
+        "the checkpoint next to the onset",
+        Bound(low=AHEAD),
+        _ahead,
+        INSIDE,
+        figures=("answer-probes",),
         kind="sequence",
     ),
 }
