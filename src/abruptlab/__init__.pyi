@@ -16,6 +16,7 @@ from .experiments.ablation import (
     measure_single_ablations as measure_single_ablations,
 )
 from .experiments.announcement import measure_announcement as measure_announcement
+from .experiments.answer_probes import measure_answer_probes as measure_answer_probes
 from .experiments.attention import (
     measure_attention as measure_attention,
     measure_attention_over_time as measure_attention_over_time,
@@ -55,6 +56,7 @@ from .figures.ablation import (
     draw_single_ablations as draw_single_ablations,
 )
 from .figures.announcement import draw_announcement as draw_announcement
+from .figures.answer_probes import draw_answer_probes as draw_answer_probes
 from .figures.attention import (
     draw_attention as draw_attention,
     draw_attention_over_time as draw_attention_over_time,
