@@ -175,6 +175,20 @@ def test_a_decoders_numbers_and_heads(tmp_path: Path) -> None:
     assert 20 < len(shown.getvalue().splitlines()) <= 39
 
 
+def test_what_moves_first_is_told_until_the_drop_is_found(tmp_path: Path) -> None:
+    def seen_with(metrics: dict[str, np.ndarray]) -> str:
+        make_run(tmp_path, metrics, (0, 1000))
+        seen, shown = looked_at(tmp_path), io.StringIO()
+        Console(file=shown, width=120, height=40, force_terminal=True).print(
+            picture(seen, look_inside(seen, None), 120, 39)
+        )
+        return " ".join(shown.getvalue().split())
+
+    said = r"signs at step 1000: states alike by -?0\.\d\d \(cosine\); best head's .* needed \d\.\d\d times uniform"
+    assert re.search(said, seen_with(make_metrics(steps=1200)))
+    assert "signs at" not in seen_with(make_metrics())
+
+
 def test_a_checkpoint_that_is_being_deleted_is_passed_over(tmp_path: Path) -> None:
     run = make_run(tmp_path, make_metrics(), (0, 1000))
     seen = looked_at(tmp_path)

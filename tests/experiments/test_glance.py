@@ -10,6 +10,7 @@ import torch
 from abruptlab.errors import CheckpointError
 from abruptlab.experiments.attention import NO_LABEL
 from abruptlab.experiments.glance import AROUND, BLOCKS, REACH, USEFUL, around_the_query, in_blocks, measure_glance
+from abruptlab.experiments.progress import measure_progress
 from tests.handmade import CONFIG, SHARP, attend, copier, handmade_run
 from tests.handmade_gpt import gpt_run
 
@@ -30,6 +31,10 @@ def test_the_pictures_of_a_row_a_column_and_a_place(tmp_path: Path) -> None:
     uniform = np.array([columns, rows, 1]) / (rows * columns)
     np.testing.assert_allclose(glance.score[0], 1 - uniform, atol=1e-4)
     assert (glance.step, glance.shown) == (7, AROUND)
+    progress = measure_progress(run, [7], matrices=4)
+    assert glance.collapse == pytest.approx(progress.collapse.run.mean[0])
+    assert glance.attention == pytest.approx(progress.heads.mean.max() / progress.uniform)
+    assert glance.attention > 1.5
     with pytest.raises(CheckpointError, match="no checkpoint 8"):
         measure_glance(run, 8)
 

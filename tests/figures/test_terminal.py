@@ -37,7 +37,7 @@ def test_nothing_but_nan_or_zero_is_an_empty_picture() -> None:
 def glance(layers: int, heads: int, side: int = 9) -> Glance:
     score = np.linspace(0, 1, layers * heads).reshape(layers, heads)
     label = np.full((layers, heads), "row and column", object)
-    return Glance(5, "encoder", np.zeros((layers, heads, side, side)), label, score)
+    return Glance(5, "encoder", np.zeros((layers, heads, side, side)), label, score, 0.7, 1.2)
 
 
 def test_all_heads_are_shown_if_they_fit() -> None:

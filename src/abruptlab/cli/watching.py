@@ -1,5 +1,6 @@
 """`watch`: a run that another process trains, seen in the terminal. It reads only, and gives way to the training."""
 
+import math
 import os
 import time
 from dataclasses import dataclass
@@ -163,11 +164,21 @@ def _drop(seen: "GrowingRun") -> str:
     return f"{begun} to {seen.drop.end}, {seen.drop.depth:.3g} times lower"
 
 
+def signs(glance: "Glance") -> str:
+    """What moves before a drop, at the newest checkpoint (docs/plateau.md)."""
+    attention = f"{glance.attention:.2f} times uniform" if math.isfinite(glance.attention) else "nowhere needed"
+    return (
+        f"signs at step {glance.step}: states alike by {glance.collapse:.2f} (cosine); best head's attention to what is"
+        f" needed {attention}"
+    )
+
+
 def picture(seen: "GrowingRun", glance: "Glance | None", width: int, height: int) -> "Group":
     """Everything, in a window of so many columns and lines."""
     from rich.console import Group
     from rich.padding import Padding
     from rich.progress_bar import ProgressBar
+    from rich.text import Text
 
     from abruptlab.figures.terminal import draw_glance, draw_losses
 
@@ -175,6 +186,8 @@ def picture(seen: "GrowingRun", glance: "Glance | None", width: int, height: int
     if seen.run is None or not seen.step:
         return Group(first, *others)
     steps = seen.run.config.training.steps
+    if glance is not None and seen.drop is None:
+        others.append(Text(signs(glance)))
     bar = Padding(ProgressBar(total=steps, completed=seen.step, width=width), 0)  # which ends the line, too
     parts = [first, bar, *others]
     room = height - len(parts)

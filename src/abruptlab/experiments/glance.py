@@ -1,5 +1,7 @@
-"""Where every head of a checkpoint looks, small enough for a terminal; a few matrices are enough to see it."""
+"""Where every head of a checkpoint looks, small enough for a terminal, and the signs of a drop to come; a few matrices
+are enough to see it."""
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -8,11 +10,16 @@ from jaxtyping import Float, Shaped
 
 from abruptlab.experiments.attention import KINDS, NO_LABEL, RANDOM, mean_attention
 from abruptlab.experiments.held_out import held_out, held_out_examples
+from abruptlab.experiments.progress import hidden_and_attention, uniform_attention
 from abruptlab.experiments.result import Outlined
 from abruptlab.experiments.sequence_attention import attention_over_sequence
+from abruptlab.model.build import Model
+from abruptlab.model.decoder import Decoder
 
 if TYPE_CHECKING:
     from abruptlab.run.run import Run
+    from abruptlab.task.base import Objective
+    from abruptlab.task.examples import Examples
 
 REACH = 4  # rows and columns around the query, beyond which few queries have a key at all
 BLOCKS = 18  # a side of a decoder's map at most
@@ -29,6 +36,8 @@ class Glance(Outlined):
     pictures: Float[np.ndarray, "layer head height width"]  # shares of attention
     label: Shaped[np.ndarray, "layer head"]
     score: Float[np.ndarray, "layer head"]
+    collapse: float  # of the last layer: how alike the states at two places are, as a cosine
+    attention: float  # of the head with most of it, the attention to what is needed over that of uniform attention
 
 
 def measure_glance(run: "Run", step: int, matrices: int = 32, seed: int = 0) -> Glance:
@@ -40,19 +49,26 @@ def measure_glance(run: "Run", step: int, matrices: int = 32, seed: int = 0) -> 
 
     Raises `CheckpointError` for a step without a checkpoint.
     """
-    if run.config.model.kind == "decoder":
-        maps, useful = attention_over_sequence(
-            run.load_decoder(step), held_out_examples(run, matrices, seed), run.objective
-        )
-        parts = ", ".join(segment.name.partition(":")[0] for segment in run.objective.segments)
+    model, batch, objective = run.load(step), held_out_examples(run, matrices, seed), run.objective
+    signs = _signs(model, batch, objective)
+    if isinstance(model, Decoder):
+        maps, useful = attention_over_sequence(model, batch, objective)
+        parts = ", ".join(segment.name.partition(":")[0] for segment in objective.segments)
         shown = f"query ↓ key → over [{parts}]"
-        return Glance(step, shown, in_blocks(maps), np.full(maps.shape[:2], USEFUL), useful.mean)
-    attention = mean_attention(run.load_encoder(step), held_out(run, matrices, seed, **RANDOM), step)
+        return Glance(step, shown, in_blocks(maps), np.full(maps.shape[:2], USEFUL), useful.mean, *signs)
+    attention = mean_attention(model, held_out(run, matrices, seed, **RANDOM), step)
     scores = attention.score.mean
     kind = [[KINDS.index(name) if name != NO_LABEL else -1 for name in row] for row in attention.label]
     own = np.take_along_axis(scores, np.array(kind)[..., None], -1)[..., 0]
     score = np.where(attention.label == NO_LABEL, scores.max(-1), own)
-    return Glance(step, AROUND, around_the_query(attention.maps, attention.size), attention.label, score)
+    return Glance(step, AROUND, around_the_query(attention.maps, attention.size), attention.label, score, *signs)
+
+
+def _signs(model: Model, batch: "Examples", objective: "Objective") -> tuple[float, float]:
+    """Collapse and attention, as `Glance` has them."""
+    collapse, attention = hidden_and_attention(model, batch, objective)
+    uniform = float(uniform_attention(batch, objective))
+    return float(collapse[-1].nanmean()), float(attention.nanmean(-1).max()) / uniform if uniform else math.nan
 
 
 def around_the_query(
