@@ -184,9 +184,9 @@ def test_what_moves_first_is_told_until_the_drop_is_found(tmp_path: Path) -> Non
         )
         return " ".join(shown.getvalue().split())
 
-    said = r"signs at step 1000: states alike by -?0\.\d\d \(cosine\); best head's .* needed \d\.\d\d times uniform"
+    said = r"signs \(step 1000\): collapse -?0\.\d\d, best head's useful attention \d\.\d\d × uniform"
     assert re.search(said, seen_with(make_metrics(steps=1200)))
-    assert "signs at" not in seen_with(make_metrics())
+    assert "signs (" not in seen_with(make_metrics())
 
 
 def test_a_checkpoint_that_is_being_deleted_is_passed_over(tmp_path: Path) -> None:

@@ -166,11 +166,8 @@ def _drop(seen: "GrowingRun") -> str:
 
 def signs(glance: "Glance") -> str:
     """What moves before a drop, at the newest checkpoint (docs/plateau.md)."""
-    attention = f"{glance.attention:.2f} times uniform" if math.isfinite(glance.attention) else "nowhere needed"
-    return (
-        f"signs at step {glance.step}: states alike by {glance.collapse:.2f} (cosine); best head's attention to what is"
-        f" needed {attention}"
-    )
+    attention = f"{glance.attention:.2f} × uniform" if math.isfinite(glance.attention) else "–"
+    return f"signs (step {glance.step}): collapse {glance.collapse:.2f}, best head's useful attention {attention}"
 
 
 def picture(seen: "GrowingRun", glance: "Glance | None", width: int, height: int) -> "Group":
