@@ -22,7 +22,7 @@ LONG = (
     "abruptlab reproduce",
     *(f"abruptlab train {preset}" for preset in ("laptop", "paper", "base", "gpt")),
     *("abruptlab sweep width.toml", "abruptlab sweep smoke --jobs"),
-    *(f"abruptlab sweep {name}" for name in ("variants", "components", "plateau", "repeat", "causal")),
+    *(f"abruptlab sweep {name}" for name in ("variants", "components", "plateau", "repeat", "causal", "announce")),
     *("abruptlab report laptop", "abruptlab import"),
 )
 FILE = re.compile(r"# ((?:src|tests)/\S+\.py)\n")  # at the head of a block that is a file of the repository
@@ -31,7 +31,7 @@ KNOWN = ("git", "cd", "pip", "pipx", "uvx", "ray", "pkill", "hf", "sbatch")
 LEFT_BEHIND = tuple(
     f"runs/{run}"
     for run in (
-        *(f"sweeps/{sweep}" for sweep in ("variants", "components", "plateau", "causal")),
+        *(f"sweeps/{sweep}" for sweep in ("variants", "components", "plateau", "causal", "announce")),
         *("window-sum-seed0", "theirs"),
     )
 )
