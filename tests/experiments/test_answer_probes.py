@@ -16,8 +16,9 @@ from abruptlab.run.pretrained import pretrained_run
 from abruptlab.task.copying import Copy
 from tests.synthetic import STEPS, make_metrics, make_run
 
-TASK = Copy(length=3, numbers=5)
-TOKENS, PLACES = 7, 7
+LENGTH, NUMBERS = 8, 12
+TASK = Copy(length=LENGTH, numbers=NUMBERS)
+TOKENS, PLACES = NUMBERS + 2, 2 * LENGTH + 1
 WIDTH = TOKENS + PLACES
 CONFIG = RunConfig(
     "copy",
@@ -45,8 +46,8 @@ def holder(looks: bool, writes: bool) -> Decoder:
         model.readout.weight.copy_(one_hot[:TOKENS])
     if looks:
         qkv = model.get_parameter("blocks.0.attn.qkv.weight")
-        for entry in range(3):
-            qkv[entry, TOKENS + 3 + entry] = 9  # query: the separator and the answer
+        for entry in range(LENGTH):
+            qkv[entry, TOKENS + LENGTH + entry] = 9  # query: the separator and the answer
             qkv[WIDTH + entry, TOKENS + entry] = 9  # key: the prompt
         for token in range(TOKENS):
             qkv[2 * WIDTH + token, token] = 1  # value
@@ -66,21 +67,21 @@ def test_the_answer_is_read_off_the_layer_that_holds_it(tmp_path: Path) -> None:
     assert found.step.tolist() == [800, STEPS]
     assert found.sites.tolist() == ["embed", "blocks.0.resid_mid", "blocks.0.resid_post"]
     np.testing.assert_allclose(found.right.mean[:, [ATTENTION, MLP]], 1)
-    assert (found.right.mean[:, EMBEDDING] < 0.35).all()  # one of five
-    assert (found.chance.mean < 0.35).all()
+    assert (found.right.mean[:, EMBEDDING] < 0.2).all()  # one of twelve, and a little
+    assert (found.chance.mean < 0.2).all()
     assert found.model.mean[0] == 0  # the id 0 is no number
     assert found.model.mean[1] == pytest.approx(1)
 
 
 def test_what_no_state_holds_is_read_off_none(tmp_path: Path) -> None:
     found = probed(tmp_path / "run", holder(looks=False, writes=True), holder(looks=False, writes=True))
-    assert (found.right.mean < 0.35).all()
+    assert (found.right.mean < 0.2).all()
 
 
 def test_a_probe_is_judged_on_examples_that_it_has_not_seen(tmp_path: Path) -> None:
-    """Of two examples it learns the six answers by heart."""
+    """Of two examples it learns the answers by heart."""
     run = make_run(tmp_path, METRICS, {STEPS: holder(looks=False, writes=True)}, CONFIG)
-    assert (measure_answer_probes(run, ["final"], train=2, matrices=64).right.mean < 0.7).all()
+    assert (measure_answer_probes(run, ["final"], train=2, matrices=64).right.mean < 0.3).all()
 
 
 def test_what_is_drawn_is_what_was_measured(tmp_path: Path) -> None:
@@ -106,7 +107,7 @@ def test_the_claim_is_of_what_is_there_and_not_written(tmp_path: Path, looks: bo
     assert found.run.milestones["onset"] == 1400
     [verdict] = judge(found, {"answer-readable": CLAIMS["answer-readable"]})
     assert verdict.within == (within,)
-    assert "plateau" not in verdict.passing  # of so few numbers a probe reads some off untrained attention
+    assert verdict.passing == ()
 
 
 def test_what_makes_no_sense_is_an_error(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from abruptlab import record
 from abruptlab.cli import main
+from abruptlab.errors import ConfigError
+from abruptlab.experiments import forward
 from abruptlab.experiments.ablation import REPLACEMENTS, constant_maps, measure_ablation, measure_single_ablations
 from abruptlab.experiments.estimate import Losses
 from abruptlab.experiments.held_out import held_out_examples
@@ -107,3 +109,21 @@ def test_a_place_that_no_model_is_given_is_named(run: Run) -> None:
     """Of the last token of the answer nothing is asked, so it is not there."""
     with pytest.raises(SystemExit, match="--positions: expected 1 to 8, got 9"):
         main(["patch", str(run.folder), "--matrices", "16", "--layer", "1", "--positions", "9"])
+
+
+def test_parts_of_the_examples_make_the_whole(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def numbers() -> list[np.ndarray]:
+        patching = measure_patching(run, [Patch("blocks.0.attn.z")], matrices=20)
+        ablation = measure_ablation(run, None, "zero", matrices=20)
+        each = [*patching.to_corrupted.values(), *patching.effect.values(), *ablation.difference.values()]
+        return [array for estimate in each for array in (estimate.mean, estimate.error)]
+
+    whole = numbers()
+    monkeypatch.setattr(forward, "PART", 7)
+    for one, other in zip(numbers(), whole, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_more_examples_than_the_memory_holds_are_refused(run: Run) -> None:
+    with pytest.raises(ConfigError, match=r"1,000,000,000,000 examples takes at least .* GiB of memory"):
+        measure_ablation(run, matrices=10**12)

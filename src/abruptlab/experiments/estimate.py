@@ -34,11 +34,11 @@ def pooled(values: Float[Tensor, "*condition example pos"], chosen: Bool[Tensor,
     return of_sums(torch.where(chosen, values.double(), 0.0).sum(-1), chosen.double().sum(-1))
 
 
-def of_sums(totals: Float[Tensor, "*condition example"], counts: Float[Tensor, " example"]) -> Estimate:
-    """The same from each example's sum over its chosen places, and their number."""
-    mean = totals.sum(-1) / counts.sum()
-    spread = (totals - mean.unsqueeze(-1) * counts).square().sum(-1).sqrt() / counts.sum()
-    examples = len(counts)
+def of_sums(totals: Float[Tensor, "*condition example"], counts: Float[Tensor, "*#condition example"]) -> Estimate:
+    """The same from each example's sum over its chosen places, and their number (or whatever its sum is a part of)."""
+    mean = totals.sum(-1) / counts.sum(-1)
+    spread = (totals - mean.unsqueeze(-1) * counts).square().sum(-1).sqrt() / counts.sum(-1)
+    examples = counts.shape[-1]
     correction = math.sqrt(examples / (examples - 1)) if examples > 1 else math.nan
     return Estimate(mean.cpu().numpy(), (spread * correction).cpu().numpy())
 

@@ -13,7 +13,7 @@ from abruptlab.task.examples import Examples
 from abruptlab.task.held_out import held_out_of as held_out_examples_of
 from abruptlab.task.matrices import Batch
 from abruptlab.task.matrix import MatrixTask
-from abruptlab.training.needs import matrices_need
+from abruptlab.training.needs import examples_need
 
 if TYPE_CHECKING:
     from abruptlab.baselines.completer import Completer
@@ -33,12 +33,15 @@ def held_out(run: "Run", matrices: int, seed: int = 0, **changes: Any) -> Batch:
 def held_out_examples(run: "Run", count: int, seed: int = 0) -> Examples:
     """The same for a run of any task."""
     task = run.config.task
-    return held_out_of(task, count, seed) if isinstance(task, MatrixTask) else held_out_examples_of(task, count, seed)
+    if isinstance(task, MatrixTask):
+        return held_out_of(task, count, seed)
+    require_memory(examples_need(run.objective.places, count), f"{count:,} examples")
+    return held_out_examples_of(task, count, seed)
 
 
 def held_out_of(task: MatrixTask, matrices: int, seed: int = 0) -> Batch:
     """The same for matrices that need not be a run's."""
-    require_memory(matrices_need(task.of_one_size(), matrices), f"{matrices:,} matrices")
+    require_memory(examples_need(task.of_one_size().positions, matrices), f"{matrices:,} matrices")
     return cast(Batch, held_out_examples_of(task, matrices, seed))
 
 

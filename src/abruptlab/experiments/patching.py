@@ -17,16 +17,18 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from abruptlab.errors import SiteError
-from abruptlab.experiments.estimate import Estimate, Losses
-from abruptlab.experiments.forward import loaded, loaded_model, predict, recorded
+from abruptlab.experiments.estimate import Estimate, Losses, of_sums
+from abruptlab.experiments.forward import loaded, loaded_model, parts, predict, recorded
 from abruptlab.experiments.held_out import held_out, held_out_examples
-from abruptlab.experiments.result import Outlined, stack
-from abruptlab.experiments.scores import score_of
+from abruptlab.experiments.result import Outlined, unstack
+from abruptlab.experiments.scores import Scores, joined, score_of, stacked
 from abruptlab.model.build import Model
 from abruptlab.task.matrices import Batch, negated
 
 if TYPE_CHECKING:
     from abruptlab.run.run import Run
+    from abruptlab.task.base import Objective
+    from abruptlab.task.examples import Examples
 
 HEAD_AXIS = {"pattern": 1, "z": 2}  # of the sites that have one
 POSITION_AXIS = {"pattern": 2}  # the query's; 1 at all other sites
@@ -93,25 +95,38 @@ def measure_patching(
     (at, model), objective = loaded_model(run, step), run.objective
     batch = held_out_examples(run, matrices, seed)
     other = run.config.task.contrast(batch)
+    each = [
+        _patch_part(model, batch[where], other[where], patches, objective)
+        for where, _ in parts(model, batch.tokens)  # no more logits than theirs are in memory at a time
+    ]
+    to_clean, to_corrupted, ways = zip(*each, strict=True)
+    covered, whole = (torch.cat(sums, -1) for sums in zip(*ways, strict=True))
+    curves = [metric.name for metric in objective.metrics if metric in objective.curves]
+    effects = dict(zip(curves, unstack(of_sums(covered, whole)), strict=True))
+    return Patching(at, joined(to_clean).losses, joined(to_corrupted).losses, effects)
+
+
+def _patch_part(
+    model: Model, batch: "Examples", other: "Examples", patches: Sequence[Patch], objective: "Objective"
+) -> tuple[Scores, Scores, tuple[Float[Tensor, "metric example"], Float[Tensor, "metric example"]]]:
+    """The scores of the three conditions against either examples, and how far each metric's outputs go, of how far."""
     inputs, others = objective.inputs(batch), objective.inputs(other)
     clean, corrupted = predict(model, inputs), predict(model, others)
     (patched,) = predict_patched(model, inputs, others, [patches])
     conditions = corrupted, patched, clean
     to_clean, to_corrupted = (
-        stack([score_of(each, asked, objective).losses for each in conditions]) for asked in (batch, other)
+        stacked([score_of(outputs, asked, objective) for outputs in conditions]) for asked in (batch, other)
     )
     numbers = math.prod(clean.shape[2:])  # at each place
-    corrupted, patched, clean = map(_told, conditions)
-    return Patching(
-        at,
-        to_clean,
-        to_corrupted,
-        {
-            metric.name: effect(patched, corrupted, clean, chosen.repeat_interleave(numbers, 1))
-            for metric, chosen in zip(objective.metrics, objective.chosen(batch), strict=True)
-            if metric in objective.curves
-        },
-    )
+    before, after, way = _told(corrupted), _told(patched), _told(clean) - _told(corrupted)
+    chosen = [
+        places.repeat_interleave(numbers, 1)
+        for metric, places in zip(objective.metrics, objective.chosen(batch), strict=True)
+        if metric in objective.curves
+    ]
+    sums = [_covered(torch.where(places, way.double(), 0.0), after - before) for places in chosen]
+    covered, whole = (torch.stack(column) for column in zip(*sums, strict=True))
+    return to_clean, to_corrupted, (covered, whole)
 
 
 def measure_patching_maps(run: "Run", step: int | str = "final", matrices: int = 256, seed: int = 0) -> PatchingMaps:
@@ -268,12 +283,14 @@ def turn(
 
 def _along(way: Float[Tensor, "*#condition matrix pos"], gone: Float[Tensor, "*condition matrix pos"]) -> Estimate:
     """A change as a share of the whole way, with a standard error over matrices."""
-    covered, whole = (way * gone).sum(-1), way.square().sum(-1)  # of each matrix
-    mean = covered.sum(-1) / whole.sum(-1)
-    spread = (covered - mean.unsqueeze(-1) * whole).square().sum(-1).sqrt() / whole.sum(-1)
-    matrices = covered.shape[-1]
-    correction = math.sqrt(matrices / (matrices - 1)) if matrices > 1 else math.nan
-    return Estimate(mean.numpy(), (spread * correction).numpy())
+    return of_sums(*_covered(way, gone))
+
+
+def _covered(
+    way: Float[Tensor, "*#condition example number"], gone: Float[Tensor, "*condition example number"]
+) -> tuple[Float[Tensor, "*condition example"], Float[Tensor, "*#condition example"]]:
+    """How far a change goes along a way, and how long that is, of each example."""
+    return (way * gone).sum(-1), way.square().sum(-1)
 
 
 def _z(layer: int) -> str:

@@ -9,8 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from abruptlab.experiments.estimate import Losses, of_sums
-from abruptlab.experiments.forward import predict
+from abruptlab.experiments.forward import parts
 from abruptlab.experiments.result import Outlined
+from abruptlab.model import sites
 from abruptlab.model.build import Model
 
 if TYPE_CHECKING:
@@ -66,8 +67,17 @@ def score(
     objective: "Objective",
     replacements: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
 ) -> Scores:
-    """The metrics of a model, with the activations at some sites replaced (as in `forward.predict`)."""
-    return score_of(predict(model, objective.inputs(batch), replacements), batch, objective)
+    """The metrics of a model, with the activations at some sites replaced (`sites.replace`).
+
+    The forward passes take `forward.PART` examples each, which a replacement has to work for; no more outputs than
+    theirs are in memory at a time.
+    """
+    with torch.no_grad(), sites.replace(model, replacements or {}):
+        each = [
+            score_of(model(tokens).cpu(), batch[where], objective)
+            for where, tokens in parts(model, objective.inputs(batch))
+        ]
+    return joined(each)
 
 
 def score_of(outputs: Tensor, batch: "Examples", objective: "Objective") -> Scores:

@@ -1,7 +1,6 @@
 """The least memory that a run or a number of matrices takes, reckoned without making anything."""
 
 from abruptlab.config import RunConfig
-from abruptlab.task.matrix import MatrixTask
 
 ENTRY = 8 + 4 + 1  # bytes of an entry of a batch: token, value, observed
 STATES = {"adam": 4, "adamw": 4, "sgd": 2, "muon": 3}  # weight, gradient, and what the optimiser keeps of a parameter
@@ -25,6 +24,6 @@ def training_needs(config: RunConfig) -> int:
     return state + batch + activations
 
 
-def matrices_need(task: MatrixTask, matrices: int) -> int:
-    """The memory, in bytes, that so many matrices take."""
-    return matrices * task.positions * ENTRY
+def examples_need(places: int, examples: int) -> int:
+    """The memory, in bytes, that so many examples of so many places take."""
+    return examples * places * ENTRY
