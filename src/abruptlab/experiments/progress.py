@@ -52,9 +52,7 @@ class Progress(Outlined):
     collapse: Measure
     attention: Measure  # of a layer: mean over its heads
     heads: Estimate  # [step, layer, head], attention progress
-    apart: dict[
-        str, Estimate
-    ]  # [step], of a matrix the last layer's collapse at hidden and at observed places, by loss
+    apart: dict[str, Estimate]  # [step] by loss, of a matrix the last layer's collapse at the places that it is over
     uniform: Float[np.ndarray, ""]  # attention progress of attending to all places alike
 
 
