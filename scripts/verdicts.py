@@ -11,7 +11,7 @@ from abruptlab.errors import AbruptlabError
 from abruptlab.paper import CLAIMS, Verdict, counted, read_verdicts
 from abruptlab.system.files import write_atomically
 
-COLUMNS = {"base": "base", "laptop": "laptop", "pocket": "pocket/run"}  # → the folder of results
+COLUMNS = {"paper": "paper/paper-seed1", "base": "base", "laptop": "laptop", "pocket": "pocket/run"}  # → the folder of results
 START, END = "<!-- verdicts: python -m scripts.verdicts -->", "<!-- end of verdicts -->"
 
 

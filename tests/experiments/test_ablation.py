@@ -25,7 +25,7 @@ from abruptlab.experiments.forward import predict
 from abruptlab.experiments.held_out import held_out
 from abruptlab.figures.ablation import draw_greedy_ablation, draw_group_ablation, draw_single_ablations
 from abruptlab.model.encoder import Encoder
-from abruptlab.paper import Findings
+from abruptlab.paper import CLAIMS, Findings, judge
 from abruptlab.run.run import Run
 from abruptlab.task.matrices import Batch
 from tests.handmade import FREE, ROW, SEEN, VALUE, attend, carry, channel, copier, handmade_run, prefer, read_out
@@ -253,10 +253,15 @@ def test_groups_of_heads_are_ablated_together_and_compared_with_others(tmp_path:
         found.ablated["loss"].mean[:, 1], found.intact["loss"].mean, rtol=1e-5
     )  # they carry nothing
     assert found.random_masked.shape == (2, 3, 16)
+    assert np.isfinite(found.random_masked[:, :2]).all()
+    assert np.isnan(found.random_masked[:, 2]).all()  # four of six: there are not as many others
+    [of_both] = judge(Findings(run), {"both": CLAIMS["ablation-of-row-and-column-heads-mean"]})
+    assert of_both.notes == ("expected row and column heads, and more heads beside them, got 4 and 2",)
     before = measure_group_ablation(run, "before-drop", matrices=64)
     assert not before.heads.any()
     assert np.isnan(before.random_masked).all()
-    assert number("ablation-of-row-heads-uniform", Findings(run).on("plateau")) is None
+    [alone] = judge(Findings(run).on("plateau"), {"row": CLAIMS["ablation-of-row-heads-uniform"]})
+    assert alone.numbers == (None,)
     labels = [text.get_text() for text in draw_group_ablation(found).axes[0].get_xticklabels()]
     assert labels == ["row heads\n(2)", "column heads\n(2)", "row and\ncolumn heads\n(4)"]
 

@@ -122,6 +122,13 @@ def test_nothing_finished_is_said_so(tmp_path: Path) -> None:
     assert "no run of the family 'factors' is finished" in drops.notes[0]
 
 
+def test_a_family_that_lacks_what_a_claim_compares_is_said_so(tmp_path: Path) -> None:
+    text = FACTORS.replace('label = "Gaussian"', 'label = "normal"') + '[[variants]]\nfamily = "width"\nlabel = "64"\n'
+    verdicts = {verdict.id: verdict for verdict in judge(Findings(make_sweep(tmp_path, text, of_factors)))}
+    assert verdicts["gaussian-drops"].notes == ("expected Gaussian among the factors, got uniform, normal, Laplace",)
+    assert verdicts["width-suboptimal"].notes == ("expected more than 1 variants in the family, got 64",)
+
+
 def test_a_row_a_variant(tmp_path: Path) -> None:
     sweep = make_sweep(tmp_path, FACTORS, of_factors)
     table = tabulate_families(measure_families(sweep))

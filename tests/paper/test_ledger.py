@@ -40,7 +40,7 @@ def test_the_verdicts_are_those_of_the_figure_at_its_scale(tmp_path: Path) -> No
         ("figure 13", (True,)),  # not where that figure is looked for
     )
     write(tmp_path / "pocket", ("figure 15", (True, True)), ("figure 16", (True, False, None)))
-    write(tmp_path / "paper" / "paper-bf16", ("figure 2", (False,)))
+    write(tmp_path / "paper" / "paper-seed1", ("figure 2", (False,)))
     write(tmp_path / "base", ("figure 2", (True, False)))
     for drawn in ("figure_22", "figure_23"):
         (tmp_path / "laptop" / "figures").mkdir(exist_ok=True)

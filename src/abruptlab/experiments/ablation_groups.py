@@ -43,7 +43,7 @@ class GroupAblation(Outlined):
     heads: Bool[np.ndarray, "group layer head"]  # the group's
     intact: Losses
     ablated: Losses  # [replacement, group]; of an empty group, the intact losses
-    random_masked: Float[np.ndarray, "replacement group draw"]  # L_mask with as many other heads ablated; NaN: no group
+    random_masked: Float[np.ndarray, "replacement group draw"]  # L_mask with as many other heads ablated; NaN: there are none
 
 
 def measure_group_ablation(
@@ -51,8 +51,7 @@ def measure_group_ablation(
 ) -> GroupAblation:
     """L, L_obs and L_mask with all row heads, all column heads, and both ablated, and L_mask with random others.
 
-    Where the other heads are fewer than the group, all of them are ablated. Raises `CheckpointError` for a step without
-    a checkpoint.
+    Raises `CheckpointError` for a step without a checkpoint.
     """
     at, model = loaded(run, step)
     batch = held_out(run, matrices, seed)
@@ -87,9 +86,9 @@ def _of(names: list[Head], chosen: Bool[np.ndarray, "layer head"]) -> list[Head]
 def _drawn(
     allowed: Bool[np.ndarray, "layer head"], count: int, draws: int, random: torch.Generator
 ) -> list[list[Head] | None]:
-    """Several sets of `count` of the allowed heads (all, if they are fewer); None for a count of 0."""
+    """Several sets of `count` of the allowed heads; None for a count of 0, or of more than there are."""
     layers, heads = map(np.ndarray.tolist, np.nonzero(allowed))
-    if not count:
+    if not 0 < count <= len(layers):
         return [None] * draws
     orders = [torch.randperm(len(layers), generator=random)[:count].tolist() for _ in range(draws)]
     return [[(layers[at], heads[at]) for at in order] for order in orders]

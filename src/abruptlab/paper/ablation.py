@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 from jaxtyping import Float
 
+from abruptlab.errors import RunError
 from abruptlab.experiments.ablation import (
     REPLACEMENTS,
     measure_ablation,
@@ -47,7 +48,7 @@ FIGURES: Figures = {
         "public code, ablation",
         "L_mask and L_obs with all row heads, all column heads, and all heads of both kinds replaced by uniform maps "
         "or by their mean maps over the matrices, as figure 4 labels them; small dots: as many other heads, drawn at "
-        "random, and L_mask. Bars: one standard error over matrices. Solid lines: the intact model; dashed: the "
+        "random, where there are as many, and L_mask. Bars: one standard error over matrices. Solid lines: the intact model; dashed: the "
         "plateau before the drop.",
         measure_group_ablation,
         draw_group_ablation,
@@ -106,13 +107,15 @@ def _moved_before(found: Findings) -> Number:
 
 def _group(group: str, replacement: str, typical: bool = False) -> Callable[[Findings], Number]:
     """How far L_mask with a group ablated, or with the `typical` (median) draw of as many other heads, lies above that
-    with all draws of them, in spreads of log L_mask over these; none without such a group."""
+    with all draws of them, in spreads of log L_mask over these. Raises `RunError` without such a group, or without more
+    heads that are not in it."""
 
     def above_others(found: Findings) -> Number:
         result = found.of(measure_group_ablation)
         at = ABLATED.index(replacement), result.groups.index(group)
-        if not result.heads[at[1]].any():
-            return None
+        heads = result.heads[at[1]]
+        if not 0 < heads.sum() < (~heads).sum():
+            raise RunError(f"expected {group}, and more heads beside them, got {heads.sum()} and {(~heads).sum()}")
         others, chosen = np.log(result.random_masked[at]), np.log(result.ablated["loss_masked"].mean[at])
         return float(((np.median(others) if typical else chosen) - others.mean()) / others.std(ddof=1))
 

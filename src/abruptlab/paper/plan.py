@@ -24,7 +24,7 @@ class Home:
 # By what the paper's figures are of: a kind of model, or a sweep.
 PAPER: Mapping[str, Mapping[str, Home]] = {
     "encoder": {
-        "paper": Home("paper", "runs/paper/paper-bf16", "paper/paper-bf16"),
+        "paper": Home("paper", "runs/paper/paper-seed1", "paper/paper-seed1"),
         "base": Home("base", "runs/base-seed0", "base"),
         "laptop": Home("laptop", "laptop", "laptop"),
     },

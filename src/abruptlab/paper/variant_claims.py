@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
+from abruptlab.errors import RunError
 from abruptlab.experiments.mixture import measure_mixture
 from abruptlab.experiments.variants import Variants
 from abruptlab.paper.claim import Bound, Claim, Null, Number, OverSeeds, null
@@ -30,7 +31,12 @@ GAUSSIAN = 0.02  # twice the paper's 5.6e-3 over p_mask E[x²] = 0.6
 
 
 def by_seed(variants: Variants, quantity: str, row: int) -> dict[int, float]:
-    """A quantity of a variant by the seed of its finished runs; a step that did not come is the last one."""
+    """A quantity of a variant by the seed of its finished runs; a step that did not come is the last one.
+
+    Raises `RunError` for a place in the family that nothing stands at.
+    """
+    if row >= len(variants.labels):
+        raise RunError(f"expected more than {row} variants in the family, got {', '.join(variants.labels)}")
     values = getattr(variants, quantity).each[row]
     last = np.nanmax(variants.step[row])
     known = np.isfinite(variants.seed[row])
@@ -132,6 +138,8 @@ def _any_order(found: Findings) -> Number:
 
 def _gaussian(found: Findings) -> tuple[Variants, int]:
     variants = found.of(measure("factors"))
+    if "Gaussian" not in variants.labels:
+        raise RunError(f"expected Gaussian among the factors, got {', '.join(variants.labels)}")
     return variants, int(np.flatnonzero(variants.labels == "Gaussian")[0])
 
 
