@@ -11,7 +11,8 @@ from abruptlab.errors import AbruptlabError
 from abruptlab.paper import CLAIMS, Verdict, counted, read_verdicts
 from abruptlab.system.files import write_atomically
 
-COLUMNS = {"paper": "paper/paper-seed1", "base": "base", "laptop": "laptop", "pocket": "pocket/run"}  # → the folder of results
+# → the folder of results
+COLUMNS = {"paper": "paper/paper-seed1", "base": "base", "laptop": "laptop", "pocket": "pocket/run"}
 START, END = "<!-- verdicts: python -m scripts.verdicts -->", "<!-- end of verdicts -->"
 
 

@@ -43,7 +43,7 @@ class GroupAblation(Outlined):
     heads: Bool[np.ndarray, "group layer head"]  # the group's
     intact: Losses
     ablated: Losses  # [replacement, group]; of an empty group, the intact losses
-    random_masked: Float[np.ndarray, "replacement group draw"]  # L_mask with as many other heads ablated; NaN: there are none
+    random_masked: Float[np.ndarray, "replacement group draw"]  # L_mask with as many others ablated; NaN: none
 
 
 def measure_group_ablation(

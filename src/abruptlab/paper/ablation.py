@@ -48,8 +48,8 @@ FIGURES: Figures = {
         "public code, ablation",
         "L_mask and L_obs with all row heads, all column heads, and all heads of both kinds replaced by uniform maps "
         "or by their mean maps over the matrices, as figure 4 labels them; small dots: as many other heads, drawn at "
-        "random, where there are as many, and L_mask. Bars: one standard error over matrices. Solid lines: the intact model; dashed: the "
-        "plateau before the drop.",
+        "random, where there are as many, and L_mask. Bars: one standard error over matrices. Solid lines: the intact "
+        "model; dashed: the plateau before the drop.",
         measure_group_ablation,
         draw_group_ablation,
     ),
