@@ -60,7 +60,7 @@ def draw_tokens_over_time(found: Embeddings) -> Figure:
     """Figure 9: the tokens of each checkpoint on the final components."""
     count = len(found.step)
     rows, across = _grid(count)
-    figure = new_figure(0.2 + (WIDTH / across + 0.8) * rows)
+    figure = new_figure(0.25 + (WIDTH / across + 0.85) * rows)
     panels = figure.subplots(rows, across, sharex=True, sharey=True, squeeze=False)
     for axes in panels.flat[count:]:
         axes.set_axis_off()

@@ -103,4 +103,5 @@ def _over_steps(axes: Axes, result: Methods) -> None:
     if drop is not None:
         axes.axvspan(drop.onset, last if drop.end is None else drop.end, color=DROP, alpha=0.35, linewidth=0, zorder=0)
     axes.set(xlim=(-0.02 * last, 1.02 * last), xlabel="training step")
+    axes.locator_params(axis="x", nbins=4)  # the last number of five would not fit
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
