@@ -58,24 +58,26 @@ def claims(runs: list[Run]) -> Table:
 @paper_style()
 def draw(runs: list[Run]) -> Figure:
     """The falling loss of every run, on linear and on logarithmic axes; dashed the level of predicting zero (a
-    decoder's: the plateau), dotted a fifth of it."""
+    decoder's: the plateau, if there is one), dotted a fifth of it."""
     figure = new_figure(2.35)
     linear, logarithmic = figure.subplots(1, 2)
     objective = runs[0].objective
     falling = objective.falling
     name = r"$L_\mathrm{mask}$" if falling == "loss_masked" else f"{objective.drops.label}, nats"
     plateaus = [run.drop.plateau for run in runs if run.drop is not None]
-    level = float(np.median(plateaus)) if objective.level is None else objective.level
+    level = float(np.median(plateaus)) if objective.level is None and plateaus else objective.level
+    top = None if level is None else 1.5 * level
     for axes in (linear, logarithmic):
         for run in runs:
             metrics = run.metrics
             axes.plot(metrics["step"], smooth(metrics[falling]), linewidth=0.9, label=f"seed {run.config.seed}")
-        axes.axhline(level, color=REFERENCE, dashes=(4, 3), linewidth=0.8)
-        axes.axhline(FALLEN * level, color=REFERENCE, dashes=(1, 2), linewidth=0.8)
+        if level is not None:
+            axes.axhline(level, color=REFERENCE, dashes=(4, 3), linewidth=0.8)
+            axes.axhline(FALLEN * level, color=REFERENCE, dashes=(1, 2), linewidth=0.8)
         axes.set(xlim=(0, len(runs[0].metrics["step"])), xlabel="training step")
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    linear.set(ylim=(0, 1.5 * level), ylabel=name)
-    logarithmic.set(yscale="log", ylim=(None, 1.5 * level))
+    linear.set(ylim=(0, top), ylabel=name)
+    logarithmic.set(yscale="log", ylim=(None, top))
     figure.legend(*linear.get_legend_handles_labels(), loc="outside upper center", ncols=len(runs))
     return figure
 
