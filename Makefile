@@ -38,7 +38,8 @@ gpt: $(VENV)/installed  ## three seeds of the laptop's GPT and one with linear a
 	$(VENV)/bin/abruptlab reproduce gpt-laptop --attention linear --out runs/gpt-laptop-linear
 	$(RUN) scripts.seeds results/gpt-laptop runs/gpt-laptop-seed0 runs/gpt-laptop-seed1 runs/gpt-laptop-seed2
 	$(VENV)/bin/abruptlab report runs/gpt-laptop-seed0  # again: now with the other seeds as a band
-	cd runs/gpt-laptop-seed0 && cp -r figures claims.json report.html ../../results/gpt-laptop/
+	cd runs/gpt-laptop-seed0 && cp -r figures report.html ../../results/gpt-laptop/
+	$(VENV)/bin/abruptlab claims runs/gpt-laptop-seed0 runs/gpt-laptop-seed1 runs/gpt-laptop-seed2 --out results/gpt-laptop
 	mkdir -p results/gpt-laptop/linear
 	cd runs/gpt-laptop-linear && cp -r figures claims.json config.toml ../../results/gpt-laptop/linear/
 
