@@ -73,10 +73,14 @@ while IFS= read -r line <&3; do
   fi
   echo "== $name: abruptlab $arguments"
   status=0
+  [[ $arguments != "sweep "* && -d "$RUNS/$folder" ]] && arguments+=" --resume"
   # shellcheck disable=SC2086 # the arguments are words
   abruptlab $arguments --device "$DEVICE" --out "$RUNS/$folder" || status=$?
-  if [[ $arguments == "sweep "* && $status == 0 ]]; then
-    abruptlab figures "$RUNS/$folder" && abruptlab claims "$RUNS/$folder" || status=$?
+  if [[ $status == 0 ]]; then # side by side: much of either is on the CPU
+    abruptlab figures "$RUNS/$folder" &
+    abruptlab claims "$RUNS/$folder" || status=$?
+    wait $! || status=$?
+    [[ $arguments == "sweep "* ]] || abruptlab report "$RUNS/$folder" || status=$?
   fi
   [ -d "$RUNS/$folder" ] && pack "$folder"
   [[ $status == 0 && $arguments != "sweep "* ]] && pack_weights "$folder"

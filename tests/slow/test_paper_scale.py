@@ -29,8 +29,8 @@ def paper_scale(folder: Path, plan: str, **variables: str) -> str:
 
 
 def test_the_plan_is_run_and_packed(tmp_path: Path) -> None:
-    todo = "- [ ] small: reproduce smoke --seed 3 (1 min)\n- [ ] wrong: reproduce nonsense\n"
-    plan = f"# Plan\n- [x] old: reproduce paper\n{todo}"
+    todo = "- [ ] small: train smoke --seed 3 (1 min)\n- [ ] wrong: train nonsense\n"
+    plan = f"# Plan\n- [x] old: train paper\n{todo}"
     said = paper_scale(tmp_path, plan)
     assert "== small is done" in said
     assert "== wrong FAILED with status 1; going on" in said
@@ -58,8 +58,8 @@ def test_a_sweep_of_the_plan_is_drawn_judged_and_packed(tmp_path: Path) -> None:
 
 
 def test_a_run_stopped_by_the_limit_goes_on_in_the_next_call(tmp_path: Path) -> None:
-    plan = "- [ ] long: reproduce smoke --steps 1000000 --rolling-every 500 --checkpoint-every 100000\n"
-    plan += "- [ ] next: reproduce smoke\n"
+    plan = "- [ ] long: train smoke --steps 1000000 --rolling-every 500 --checkpoint-every 100000\n"
+    plan += "- [ ] next: train smoke\n"
     made = []
     for _ in range(2):
         said = paper_scale(tmp_path, plan, LIMIT="40", RESERVE="15")
