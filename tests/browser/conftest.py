@@ -55,7 +55,7 @@ def flawless(browser: Browser) -> Iterator[OpenPage]:
             viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light", offline=True
         )
         contexts.append(context)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(60_000)  # of a busy machine
         context.on("console", note_message)
         context.on("weberror", lambda error: wrong.append(f"page: {error.error}"))
         context.on("request", note_request)
