@@ -157,9 +157,10 @@ def test_bounds_and_rounding_are_of_what_is_filled_in() -> None:
         ({"min_value": 2.0, "max_value": 1.0}, "expected min_value up to max_value, got 2.0 and 1.0"),
         ({"min_value": math.nan}, "expected min_value up to max_value, got nan"),
         ({"rounding": 0.5}, "rounding: expected a whole number"),
+        ({"scale": "column"}, "scale: expected one of auto, columns, none, got 'column'"),
     ],
 )
-def test_bounds_that_make_no_sense_are_one_line(options: dict[str, Any], line: str) -> None:
+def test_options_that_make_no_sense_are_one_line(options: dict[str, Any], line: str) -> None:
     with pytest.raises(ConfigError, match=line):
         NuclearNorm().set_params(**options).transform([[1.0, 2.0]])
 

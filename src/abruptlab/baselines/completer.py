@@ -2,7 +2,7 @@
 
 import math
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 import torch
@@ -54,8 +54,8 @@ class Completer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """`X` with its missing entries filled, in its own precision; observed entries come back untouched.
 
         Raises `DataError` as `estimate` does, for a row or column without an observed entry, of which nothing can tell
-        the values, and where a value is beyond the largest number of that precision. `ConfigError` for bounds and a
-        rounding that make no sense.
+        the values, and where a value is beyond the largest number of that precision. `ConfigError` for bounds, a
+        rounding or a scale that make no sense.
         """
         given = self._check(X)
         self._refuse_blanks(given)
@@ -129,7 +129,9 @@ class Completer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def _estimate(
         self, values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "batch m n"]
     ) -> Float[Tensor, "batch m n"]:
-        """`solve` in the units of `scale`."""
+        """`solve` in the units of `scale`. Raises `ConfigError` for another than there are."""
+        if self.scale not in get_args(Scale):
+            raise ConfigError(f"scale: expected one of {', '.join(get_args(Scale))}, got {self.scale!r}")
         units = choose_units(values, observed, self.scale, self._centred)
         return units.back(self.solve(units.into(values, observed), observed))
 

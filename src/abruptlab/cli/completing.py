@@ -123,6 +123,8 @@ class Complete:
     def _reading(self) -> "Reading":
         from abruptlab.complete.formats import Reading
 
+        if self.index == 0:
+            raise ConfigError("--index: expected a column counted from 1, yes or no, got 0")
         index = (
             {"recognise": None, "yes": 1, "no": 0}.get(self.index, self.index)
             if isinstance(self.index, str)
