@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 
-.PHONY: reproduce test test-slow lint docs benchmark seeds gpt variants weights clean
+.PHONY: reproduce test test-slow lint docs benchmark seeds gpt variants plateau weights clean
 
 reproduce: $(VENV)/installed  ## train the laptop preset, catch the drop, make every figure, judge every claim
 	$(VENV)/bin/abruptlab reproduce laptop --out runs/laptop
@@ -44,16 +44,12 @@ gpt: $(VENV)/installed  ## three seeds of the laptop's GPT and one with linear a
 	cd runs/gpt-laptop-linear && cp -r figures claims.json config.toml ../../results/gpt-laptop/linear/
 
 variants: $(VENV)/installed  ## 66 runs of variants and 18 of components (hours; goes on where it stopped), and results/pocket
-	$(VENV)/bin/abruptlab sweep variants
-	$(VENV)/bin/abruptlab figures runs/sweeps/variants --out results/pocket
-	$(VENV)/bin/abruptlab claims runs/sweeps/variants --out results/pocket
-	$(VENV)/bin/abruptlab report runs/sweeps/variants --out results/pocket
-	cp runs/sweeps/variants/sweep.toml results/pocket/
-	$(VENV)/bin/abruptlab sweep components
-	$(VENV)/bin/abruptlab figures runs/sweeps/components --out results/pocket/components
-	$(VENV)/bin/abruptlab claims runs/sweeps/components --out results/pocket/components
-	$(VENV)/bin/abruptlab report runs/sweeps/components --out results/pocket/components
-	cp runs/sweeps/components/sweep.toml results/pocket/components/
+	$(VENV)/bin/abruptlab reproduce --everything --only variants components
+	$(RUN) scripts.keep variants components
+
+plateau: $(VENV)/installed  ## the follow-up paper's sweeps and ours beside them (hours, likewise), and results/loss-plateau
+	$(VENV)/bin/abruptlab reproduce --everything --only window-sum plateau repeat causal announce-sums announce
+	$(RUN) scripts.keep plateau repeat causal announce-sums announce
 
 weights: $(VENV)/installed  ## rebuild the weights that come with the package from runs/laptop and runs/pocket-seed0
 	$(RUN) scripts.ship_weights runs/laptop
