@@ -23,9 +23,10 @@ lint: $(VENV)/installed-dev
 docs: $(VENV)/installed-dev  ## the documents as a site: site/index.html, to be opened from disk
 	NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --strict
 
-benchmark: $(VENV)/installed-dev  ## the speed of a training step against the reference's, and of the attention's kernels
+benchmark: $(VENV)/installed-dev  ## the speed of a training step against the papers' loops, and of the attention's kernels
 	$(RUN) benchmarks.attention --out results/benchmarks
 	$(RUN) benchmarks.train_step --out results/benchmarks
+	$(RUN) benchmarks.plateau --out results/benchmarks
 
 seeds: $(VENV)/installed  ## the five seeds of the laptop preset (an hour and a half), and results/laptop from them
 	for seed in 0 1 2 3 4; do $(VENV)/bin/abruptlab reproduce laptop --seed $$seed; done
