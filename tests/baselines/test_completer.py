@@ -156,6 +156,8 @@ def test_bounds_and_rounding_are_of_what_is_filled_in() -> None:
     [
         ({"min_value": 2.0, "max_value": 1.0}, "expected min_value up to max_value, got 2.0 and 1.0"),
         ({"min_value": math.nan}, "expected min_value up to max_value, got nan"),
+        ({"min_value": None}, "min_value: expected one number, for all columns, got None"),
+        ({"max_value": np.ones(2)}, "max_value: expected one number, for all columns, got array"),
         ({"rounding": 0.5}, "rounding: expected a whole number"),
         ({"scale": "column"}, "scale: expected one of auto, columns, none, got 'column'"),
     ],
@@ -175,6 +177,12 @@ def test_indicators_say_what_was_missing() -> None:
     np.testing.assert_allclose(filled.iloc[:, :2], [[1, 2], [2, 4], [3, 6]], atol=1e-2)
     batch = NuclearNorm(add_indicator=True).transform([[[1.0, NAN], [1, 2]]])
     np.testing.assert_allclose(batch[..., 2:], [[[0, 1], [0, 0]]])
+
+
+def test_the_column_of_a_frame_that_is_text_is_named() -> None:
+    frame = pd.DataFrame({"age": [1.0, 2], "city": ["Bath", None]})
+    with pytest.raises(DataError, match="column 'city': could not convert string to float: 'Bath'"):
+        NuclearNorm().fit(frame)
 
 
 def test_frames_with_pandas_own_missing_value_are_read() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -276,7 +277,7 @@ def test_bounds_and_rounding(table: Path) -> None:
         "r2,-0.3,-0.6,0.48,-0.1,-0.42",
     ]
     status, said = abruptlab("complete", table, "--min", "1", "--max", "0", "--overwrite")
-    assert (status, said) == (1, "abruptlab: expected min_value up to max_value, got 1.0 and 0.0")
+    assert (status, said) == (1, "abruptlab: --min: expected at most --max (0), got 1")
 
 
 @pytest.mark.parametrize("method", ["nuclear", "regularised"])
@@ -419,6 +420,19 @@ def test_nothing_missing_is_nothing_to_do(tmp_path: Path, capsys: pytest.Capture
         capsys.readouterr().out
     )
     assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
+    words = ["--picture", tmp_path / "t.png", "--out"]
+    assert abruptlab("complete", tmp_path / "t.csv", *words, tmp_path / "u.csv") == (0, "")  # somebody waits for it
+    assert capsys.readouterr().out.endswith(f"nothing to do\n{tmp_path / 'u.csv'}\n")
+    assert (tmp_path / "u.csv").read_text() == "5\n"
+    assert not (tmp_path / "t.png").exists()
+
+
+def test_a_reader_who_has_enough_is_no_error(table: Path) -> None:
+    table.write_text("1,2\n" * 50_000)  # more than a pipe holds
+    command = f"{shlex.quote(sys.executable)} -m abruptlab complete t.csv --header no --index no --out - | head -n 1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True, env=ENVIRONMENT)
+    assert done.stdout == "1,2\n"
+    assert done.stderr.endswith("0 missing\nnothing to do\n")
 
 
 def test_warnings_are_lines_on_stderr(table: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,8 +26,14 @@ from abruptlab.errors import DataError
 NAN = np.nan
 
 
+def npy(array: np.ndarray, **options: bool) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, **options)  # pyright: ignore[reportArgumentType]
+    return buffer.getvalue()
+
+
 def read(tmp_path: Path, content: bytes | str, **given: Any) -> Table:
-    path = tmp_path / "table.csv"
+    path = tmp_path / "table"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return read_table(path, Reading(**given))
 
@@ -205,12 +211,15 @@ def test_what_is_known_of_a_text_can_be_told(tmp_path: Path) -> None:
         ("1,2\n3,x\n", "row 2, column 2: expected a number or an empty cell, got 'x'"),
         ("a,b\n\n1,2\n1,x\n", "row 4, column 2: .* got 'x'"),
         ('"a\nb",c\n1,2\n1,x\n', "row 3, column 2: .* got 'x'"),
-        ("n,a,b\nr,1,2\ns,3,12%\n", "row 3, column 3: .* got '12%'"),
+        ("n,a,b\nr,1,2\ns,3,12%\n", "row 3, column 3: .* got '12%'$"),
         ("1,2\n3,2024-01-01\n", "row 2, column 2: .* got '2024-01-01'"),
         ("1,x,3\n4,5,6\n", "row 1, column 2: .* got 'x'"),
         (f"1,2\n3,{'z' * 500}\n", "got 'z{39}…'"),
         ("1,2\n3,\x1b[31m\n", r"got '\\x1b\[31m'"),
-        ("1,2\n3,4,5\n", "Expected 2 fields in line 2, saw 3|got a line with more"),
+        ("1,2\n3,4,5\n", "row 2: expected 2 cells as in the first row, got 3|got a line with more"),
+        ("\n\na,b\n3,4\n3,4,5\n", "row 5: expected 2 cells as in the first row, got 3|got a line with more"),
+        ("x\n1\n\n3\n\n", "row 3: every entry of this row is missing"),
+        ("1,2\n3,unknown\n", r"got 'unknown' \(if that is how a missing entry is written: --missing 'unknown'\)"),
         ("1,2,\n3,4,5\n6\n", "row 3: expected 3 cells as in the first row, got 1"),
         ("1,2\n3,inf\n", "row 2, column 2: expected a finite number, got inf"),
         ("1,-Infinity\n3,4\n", "row 1, column 2: expected a finite number"),
@@ -237,8 +246,22 @@ def test_what_is_known_of_a_text_can_be_told(tmp_path: Path) -> None:
 def test_what_is_no_matrix_is_one_line_that_says_where(content: bytes | str, line: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=line) as caught:
         read(tmp_path, content)
-    assert str(caught.value).startswith(f"{tmp_path / 'table.csv'}: ")
+    assert str(caught.value).startswith(f"{tmp_path / 'table'}: ")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "line"),
+    [
+        ("t.npy", b"1,2\n3,\n", "expected NPY, as its name says, got text"),
+        ("t.XLSX", b"1,2\n3,\n", "expected Excel, as its name says, got text"),
+        ("t.csv", npy(np.eye(2)), "expected text, as its name says, got NPY"),
+    ],
+)
+def test_a_name_that_promises_another_format(name: str, content: bytes, line: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=line):
+        read_table(tmp_path / name)
 
 
 def test_what_is_no_file_is_one_line(tmp_path: Path) -> None:
@@ -274,12 +297,6 @@ def test_a_result_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"cannot write .*Is a directory"):
         write_table(b"1", tmp_path / "folder", tmp_path / "t.csv")
     assert {path.name for path in tmp_path.iterdir()} == {"t.csv", "folder"}
-
-
-def npy(array: np.ndarray, **options: bool) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, array, **options)  # pyright: ignore[reportArgumentType]
-    return buffer.getvalue()
 
 
 @pytest.mark.parametrize("dtype", ["<f8", ">f8", "<f4", "<f2"])

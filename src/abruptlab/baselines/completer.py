@@ -77,6 +77,9 @@ class Completer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     def check_bounds(self) -> None:
         """Raise `ConfigError` if the bounds and the rounding make no sense."""
+        for name, bound in (("min_value", self.min_value), ("max_value", self.max_value)):
+            if isinstance(bound, bool) or not isinstance(bound, int | float | np.number):
+                raise ConfigError(f"{name}: expected one number, for all columns, got {bound!r}")
         if not self.min_value <= self.max_value:
             raise ConfigError(f"expected min_value up to max_value, got {self.min_value} and {self.max_value}")
         if self.rounding is not None:
@@ -165,7 +168,7 @@ class Completer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         except DataError:
             raise
         except ValueError as error:  # ragged, not numbers, infinite, empty, other columns
-            raise DataError(" ".join(str(error).split())) from None
+            raise DataError(f"{_column_of_text(X)}{' '.join(str(error).split())}") from None
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -183,6 +186,16 @@ def whole(name: str, value: Any, least: int, most: int | None = None) -> None:
     if not is_whole or value < least or (most is not None and value > most):
         bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
         raise ConfigError(f"{name}: expected a whole number {bounds}, got {value!r}")
+
+
+def _column_of_text(X: Any) -> str:
+    """The first column of a DataFrame that is not of numbers, as the beginning of a message; "" if there is none."""
+    for name in getattr(X, "columns", ()):
+        try:
+            X[name].astype(float)
+        except (TypeError, ValueError):
+            return f"column {name!r}: "
+    return ""
 
 
 def typical_size(values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "batch m n"]) -> Float[Tensor, "batch 1 1"]:

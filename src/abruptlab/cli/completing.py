@@ -71,6 +71,8 @@ class Complete:
 
         if self.file.is_dir():
             raise DataError(f"{self.file}: expected a file, got a folder")
+        if self.min_value is not None and self.max_value is not None and not self.min_value <= self.max_value:
+            raise ConfigError(f"--min: expected at most --max ({self.max_value:g}), got {self.min_value:g}")
         out = self.out or as_completed(self.file)
         self._look_at_paths(out)
         table = read_table(self.file, self._reading())
@@ -87,10 +89,10 @@ class Complete:
             write_table(content, out, like=self.file)
         else:
             print("nothing to do", file=report)
-            if out == STREAM:
-                write_table(table.filled(table.values), out, like=self.file)
-            return
-        for path in (out, self.picture):
+            if self.out is None and out != STREAM:
+                return
+            write_table(table.filled(table.values), out, like=self.file)  # which somebody is waiting for
+        for path in (out, self.picture if missing else None):
             if path not in (None, STREAM):
                 print(path, file=report)
 

@@ -43,6 +43,7 @@ MISSING = frozenset(
 _MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 _BLANK = re.compile(r"(?: *(?:\r\n|\r|\n))+")
 _LINE_END = re.compile(r"\r\n|\r|\n")
+_RAGGED = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")  # pandas' words
 
 
 @dataclass(frozen=True)
@@ -125,11 +126,16 @@ def read_text(data: bytes, given: Reading) -> Grid:
     except pd.errors.ParserWarning:
         raise DataError("expected as many values in every line as in the first, got a line with more") from None
     except (pd.errors.ParserError, ValueError, csv.Error) as error:
+        if ragged := _RAGGED.search(str(error)):
+            expected, line, came = map(int, ragged.groups())
+            raise DataError(_ragged(before + line, expected, came)) from None
         raise DataError(" ".join(str(error).split())[:200]) from None
+    if frame.shape[1] == 1:
+        frame = frame.fillna("")  # a blank line is an empty cell
     cells, lines = _without_blank(frame.to_numpy(dtype=object).tolist(), before)
     for line, row in zip(lines, cells.tolist(), strict=True):
         if None in row:
-            raise DataError(f"row {line}: expected {len(row)} cells as in the first row, got {row.index(None)}")
+            raise DataError(_ragged(line, len(row), row.index(None)))
     end = _LINE_END.search(text)
 
     def save(filled: np.ndarray) -> bytes:
@@ -141,6 +147,10 @@ def read_text(data: bytes, given: Reading) -> Grid:
     words = SEPARATORS.get(separator, repr(separator))
     marks = possible if given.decimal is None else (given.decimal,)
     return Grid(cells, f"separated by {words}", save, marks, textual=True, lines=lines)
+
+
+def _ragged(line: int, expected: int, came: int) -> str:
+    return f"row {line}: expected {expected} cells as in the first row, got {came}"
 
 
 def read_excel(data: bytes, given: Reading) -> Grid:
@@ -207,17 +217,19 @@ def _typed(cells: list[Any], dtype: Any) -> Any:
 def _without_blank(rows: list[list[Any]], before: int = 0) -> tuple[np.ndarray, list[int]]:
     """The lines that have cells, text without the space around it, and which lines those are, from 1.
 
-    A cell that is not there is None; a line of empty ones is a line.
+    A cell that is not there is None; a line of empty ones is a line. In a table of one column a blank line is one, too,
+    between others.
     """
-    kept, lines = [], []
-    for line, row in enumerate(rows, start=1 + before):
-        cells = [cell.strip() if isinstance(cell, str) else cell for cell in row]
-        if any(cell not in (None, "") for cell in cells) or (len(cells) > 1 and None not in cells):
-            kept.append(cells)
-            lines.append(line)
+    stripped = [[cell.strip() if isinstance(cell, str) else cell for cell in row] for row in rows]
+    filled = [at for at, cells in enumerate(stripped) if any(cell not in (None, "") for cell in cells)]
+    single = len(stripped[0]) == 1
+    between = range(filled[0], filled[-1] + 1) if single and filled else ()
+    blank = [at for at, cells in enumerate(stripped) if at in between or (not single and None not in cells)]
+    kept = sorted({*filled, *blank})
     if not kept:
         raise DataError("expected a matrix, got nothing")
-    return np.array(kept, dtype=object).reshape(len(kept), -1), lines
+    cells = np.array([stripped[at] for at in kept], dtype=object).reshape(len(kept), -1)
+    return cells, [at + 1 + before for at in kept]
 
 
 @contextmanager

@@ -77,7 +77,7 @@ class TransformerImputer(Completer):
             known = " or ".join(f"{m}×{n}" for m, n in task.sizes)
             raise DataError(
                 f"expected a matrix of {known}, the size that {run.config.name} was trained for, got "
-                f"{shape[1]}×{shape[2]}; cut it into tiles (TransformerImputer(tiles=True)), {OTHERWISE}"
+                f"{shape[1]}×{shape[2]}; cut it into tiles (in Python: TransformerImputer(tiles=True)), {OTHERWISE}"
             )
         unit = _unit(values, observed, task) if self.rescale else values.new_ones(len(values), 1, 1)
         values = values / unit
@@ -122,7 +122,7 @@ def _check_range(values: Float[Tensor, "batch m n"], task: "MatrixTask", name: s
         raise DataError(
             f"expected entries from −{task.reach:g} to {task.reach:g}, the range that {name} was trained for, got one "
             f"of size {largest:.6g}; divide the matrix by {largest / task.reach:.3g} or more first "
-            f"(TransformerImputer(rescale=True) does it), {OTHERWISE}"
+            f"(in Python, TransformerImputer(rescale=True) does it), {OTHERWISE}"
         )
 
 

@@ -30,6 +30,10 @@ _STRANGERS = {  # how files begin that hold no table for us
 
 
 _NAMES = {"text": "text", "xlsx": "Excel", "parquet": "Parquet", "npy": "NPY", "npz": "NPZ"}
+_ENDINGS = {  # of names that promise a format
+    **{f".{kind}": kind for kind in ("xlsx", "parquet", "npy", "npz")},
+    **dict.fromkeys((".csv", ".tsv", ".txt"), "text"),
+}
 _KNOWN = {  # of each format: what can be said of it
     "text": {"header", "index", "missing", "encoding", "separator", "decimal", "triplets"},
     "xlsx": {"header", "index", "missing", "sheet", "triplets"},
@@ -123,7 +127,12 @@ class GridTable:
 def read_table(path: Path, given: Reading | None = None) -> Table:
     """The matrix in a file, or in standard input for `-`. Raises as `parse_table` does, with the path before it."""
     try:
-        return parse_table(sys.stdin.buffer.read(LARGEST + 1) if path == STREAM else _bytes_of(path), given)
+        data = sys.stdin.buffer.read(LARGEST + 1) if path == STREAM else _bytes_of(path)
+        table = parse_table(data, given)
+        promised, kind = _ENDINGS.get(path.suffix.lower()), _kind(data)
+        if promised not in (None, kind):  # or the completed file would have the wrong name, too
+            raise DataError(f"expected {_NAMES[promised]}, as its name says, got {_NAMES[kind]}: give it another name")
+        return table
     except DataError as error:
         raise DataError(f"{'standard input' if path == STREAM else path}: {error}") from None
     except OSError as error:
@@ -158,6 +167,8 @@ def write_table(content: bytes, path: Path, like: Path) -> None:
         model = target if target.exists() else like
         mode = stat.S_IMODE(model.stat().st_mode) if model != STREAM else None
         write_atomically(target, content, mode)
+    except BrokenPipeError:  # who reads has enough
+        raise
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror or error}") from None
 
