@@ -60,8 +60,7 @@ def repository(page: Path, folder: Path) -> Path:
     for name, content in written(page).items():
         (folder / name).write_text(content)
     for block in blocks(page, "diff"):
-        apply = ["git", "apply", "--unidiff-zero", "-C1", "-"]
-        subprocess.run(apply, cwd=folder, input=block, text=True, check=True)
+        subprocess.run(["git", "apply", "-"], cwd=folder, input=block, text=True, check=True)
     return folder
 
 

@@ -294,12 +294,13 @@ class RunConfig:
         """A configuration from nested dictionaries, as TOML has them. Raises `ConfigError` as `from_toml`."""
         from pydantic import ValidationError
 
-        if isinstance(table.get("task"), dict):
-            table = table | {"task": _task_from_table(table["task"])}
+        task = {"task": _task_from_table(table["task"])} if isinstance(table.get("task"), dict) else {}
         try:
-            return _validator().validate_python(table)
+            config = _validator().validate_python(table | task)
         except ValidationError as error:
             raise ConfigError(_mistake(error, MatrixTask())) from None
+        _require_kinds(table, config.to_table())
+        return config
 
     @staticmethod
     def read(path: Path) -> "RunConfig":
@@ -325,6 +326,19 @@ def _without_none(table: dict) -> dict:
         for key, value in table.items()
         if value is not None
     }
+
+
+def _require_kinds(given: Any, taken: Any, where: str = "") -> None:
+    """Raises `ConfigError` where pydantic has made a number of a text ("3"), or of true."""
+    if isinstance(given, dict):
+        for name, value in given.items():
+            _require_kinds(value, taken[name], f"{where}.{name}" if where else name)
+    elif isinstance(given, list | tuple):
+        for value, item in zip(given, taken, strict=True):
+            _require_kinds(value, item, where)
+    elif isinstance(given, str | bool) and type(given) is not type(taken):
+        expected = "true or false" if isinstance(taken, bool) else "a number"
+        raise ConfigError(f"{where}: expected {expected}, got {given!r}")
 
 
 def _task_from_table(table: dict) -> Task:

@@ -216,9 +216,9 @@ def test_a_level_at_hand_takes_no_head_and_one_out_of_reach_has_no_set(tmp_path:
 
 def test_what_does_not_exist_is_named_with_what_does(tmp_path: Path) -> None:
     run = handmade_run(tmp_path, {STEPS: copier()})
-    with pytest.raises(SiteError, match=r"no head 2\.0 .* layers 0 to 1 with heads 0 to 2"):
+    with pytest.raises(SiteError, match=r"no head \(2, 0\): .* layers 0 to 1 with heads 0 to 2"):
         measure_ablation(run, [(0, 0), (2, 0)], matrices=2)
-    with pytest.raises(SiteError, match=r"no head 0\.3"):
+    with pytest.raises(SiteError, match=r"no head \(0, 3\)"):
         measure_ablation(run, [(0, 3)], matrices=2)
     with pytest.raises(ConfigError, match="no replacement 'median'; there are: uniform, mean, zero"):
         measure_ablation(run, None, "median", matrices=2)

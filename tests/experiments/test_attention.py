@@ -190,7 +190,7 @@ def test_several_checkpoints_side_by_side(run: Run) -> None:
     final = measure_attention(run, matrices=32)
     np.testing.assert_array_equal(over_time.maps[-1], final.maps)
     np.testing.assert_array_equal(over_time.share.mean[-1], final.share.mean)
-    assert measure_attention_over_time(run, ["final", 0], matrices=4).step.tolist() == [STEPS, 0]
+    assert measure_attention_over_time(run, ["final", 0], matrices=4).step.tolist() == [0, STEPS]
 
 
 def test_the_seed_decides_and_parts_do_not_matter(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,6 +202,10 @@ def test_the_seed_decides_and_parts_do_not_matter(run: Run, monkeypatch: pytest.
     np.testing.assert_allclose(in_parts.maps, first.maps, atol=1e-6)
     np.testing.assert_allclose(in_parts.share.mean, first.share.mean, atol=1e-6)
     np.testing.assert_allclose(in_parts.share.error, first.share.error, atol=1e-6)
+
+
+def test_a_single_step_is_one_step(run: Run) -> None:
+    assert measure_attention_over_time(run, "final", matrices=2).step.tolist() == [run.steps[-1]]
 
 
 def test_a_missing_checkpoint_is_an_error(tmp_path: Path) -> None:

@@ -163,6 +163,12 @@ def test_fewer_columns_are_compared_with_the_same_at_their_trained_places(tmp_pa
     assert number("other-columns-fail", found) == pytest.approx(24**0.5)
 
 
+def test_with_more_columns_alone_the_control_is_the_trained_number(tmp_path: Path) -> None:
+    run = handmade_run(tmp_path, {STEPS: copier()})
+    found = measure_out_of_distribution(run, ranks=[1], rows=[ROWS], columns=[COLUMNS + 1], matrices=8)
+    assert (found.columns.value.tolist(), found.columns_in_place.value.tolist()) == ([COLUMNS + 1], [COLUMNS])
+
+
 def test_a_model_of_columns_needs_its_places_and_one_of_no_places_does_not(tmp_path: Path) -> None:
     """It predicts the mean of the column that the positions say: with two columns placed one after another, others'."""
     for where, matters in (("column", True), ("seen", False)):

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from abruptlab.config import ModelConfig
+from abruptlab.errors import DataError
 from abruptlab.model.encoder import Encoder
 from abruptlab.model.sites import record
 from abruptlab.task.counter import generator
@@ -41,6 +42,14 @@ def test_a_smaller_matrix_uses_the_first_positions(encoder: Encoder, tokens: Ten
     with torch.no_grad():
         encoder.position_embedding.weight[8] += torch.arange(32.0)
     assert not torch.allclose(encoder(tokens), before)
+
+
+def test_what_are_no_tokens_of_the_model_is_an_error(encoder: Encoder):
+    places, tokens = len(encoder.position_embedding.weight), encoder.token_embedding.num_embeddings
+    with pytest.raises(DataError, match=rf"at places 0 to {places - 1}, got int64 \[1, {places + 1}\]"):
+        encoder(torch.zeros(1, places + 1, dtype=torch.long))
+    with pytest.raises(DataError, match=rf"expected token ids 0 to {tokens - 1}, got some from 0 to {tokens}"):
+        encoder(torch.tensor([[0, tokens]]))
 
 
 def test_only_position_tells_places_apart(encoder: Encoder, tokens: Tensor):

@@ -75,5 +75,6 @@ def test_a_transplant_takes_the_named_parameters_and_no_other() -> None:
 
 def test_a_transplant_needs_equal_sizes() -> None:
     small = make_encoder(ModelConfig(layers=1, heads=1, width=8, mlp_width=8))
-    with pytest.raises(ConfigError, match="expected a run whose model has the sizes of this one"):
+    size = r"blocks.1.attn.qkv.weight is not there, got \[24, 8\]"
+    with pytest.raises(ConfigError, match=f"expected a run whose model has the sizes of this one, whose {size}"):
         transplant(small, DEEP, parameters_of(DEEP, ["mlp"]))

@@ -153,6 +153,22 @@ def test_an_unknown_site_lists_the_valid_ones(encoder: Encoder, name: str):
     assert isinstance(caught.value, AbruptlabError)
 
 
+def test_what_was_not_recorded_is_named_with_what_was(encoder: Encoder, tokens: Tensor):
+    with torch.no_grad(), record(encoder, ["embed", "blocks.*.mlp.post"]) as activations:
+        encoder(tokens)
+    there = r"there are: embed, blocks.\{0-1\}.mlp.post"
+    with pytest.raises(SiteError, match=f"no recorded site is named 'blocks.9'; {there}"):
+        activations["blocks.9"]
+    with pytest.raises(KeyError, match="globs are for `stack`"):
+        activations["blocks.*.mlp.post"]
+    assert activations.get("blocks.9") is None
+    assert repr(activations).splitlines() == [
+        "Activations",
+        f"  embed              float32 {[*activations['embed'].shape]}",
+        *(f"  blocks.{i}.mlp.post  float32 {[*activations['blocks.0.mlp.post'].shape]}" for i in (0, 1)),
+    ]
+
+
 def test_a_model_without_sites():
     with pytest.raises(SiteError, match="this model has: none"), record(nn.Linear(1, 1), ["embed"]):
         pass
@@ -232,7 +248,7 @@ def test_globs_and_the_stack(encoder: Encoder, tokens: Tensor):
     stacked = activations.stack("blocks.*.attn.pattern")
     assert stacked.shape == (2, 5, 4, 9, 9)
     assert torch.equal(stacked[1], activations["blocks.1.attn.pattern"])
-    with pytest.raises(SiteError, match=r"no recorded site is named '\*.z'; there are: embed, blocks.0"):
+    with pytest.raises(SiteError, match=r"no recorded site is named '\*.z'; there are: embed, blocks"):
         activations.stack("*.z")
     with pytest.raises(SiteError, match=r"expected sites of one shape, got embed \[5, 9, 32\], blocks.0"):
         activations.stack("*")
@@ -300,8 +316,8 @@ def test_compiled_models_and_what_is_no_replacement():
     """In a process of its own: the checks of types that run with the tests can't be compiled, and would speak first."""
     run = subprocess.run([sys.executable, "-c", UNCHECKED], capture_output=True, text=True, check=True)
     assert run.stdout.splitlines() == [
-        "site embed: expected a function of the activation, got NoneType",
-        "site embed: expected a function of the activation, got Tensor",
+        "site embed: expected a function of one argument, the activation, got NoneType",
+        "site embed: expected a function of one argument, the activation, got Tensor",
         "expected a dictionary from the name of a site to a function, got str",
         "site embed: expected one function, got several (a glob names it too)",
         "compiled",

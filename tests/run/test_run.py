@@ -71,6 +71,15 @@ def test_names_and_steps_that_were_not_shipped() -> None:
         abruptlab.load_pretrained("laptop", "before")
 
 
+def test_a_step_in_digits_and_a_single_one_of_several(shipped: Run) -> None:
+    last = shipped.steps[-1]
+    assert shipped.resolve(str(last)) == shipped.resolve(last) == last
+    assert shipped.resolve_all(["final", str(last), 0]) == [0, last]
+    assert shipped.resolve_all("final") == shipped.resolve_all(last) == [last]
+    with pytest.raises(CheckpointError, match=r"no checkpoint 7; there are: 0, \d+"):
+        shipped.resolve("7")
+
+
 def test_an_altered_checkpoint_is_named(copied: Run) -> None:
     step = copied.milestones["final"]
     path = checkpoint_folder(copied.checkpoints, step) / "model.safetensors"

@@ -225,3 +225,9 @@ def test_a_mixture_draws_each_size_equally_often_and_each_step_one():
 def test_unbounded_factors_may_leave_the_vocabulary():
     with pytest.raises(VocabularyError, match=r"the vocabulary covers -1\.00 to 1\.00"):
         sample(MatrixTask(factors="gaussian", limit=1.0), 256, 0)
+
+
+def test_a_batch_is_shown_without_its_numbers() -> None:
+    assert repr(sample(MatrixTask(sizes=((5, 5),), rank=1), 3, 0)) == (
+        "Batch(tokens=int64 [3, 25], values=float32 [3, 25], observed=bool [3, 25], size=(5, 5))"
+    )

@@ -59,7 +59,7 @@ def branch_config(branch: str) -> RunConfig:
 
     name, _, step = branch.rpartition("@") if "@" in branch else (branch, "", "final")
     run = find_run(name)
-    return replace(run.config, start=StartConfig(name, str(run.resolve(int(step) if step.isdecimal() else step))))
+    return replace(run.config, start=StartConfig(name, str(run.resolve(step))))
 
 
 def _unchecked(*kinds: type) -> type:

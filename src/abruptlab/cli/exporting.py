@@ -22,5 +22,5 @@ class Export:
         from abruptlab.run.pretrained import find_run
 
         run = find_run(self.run)
-        export(run, self.out, int(self.step) if self.step.isdecimal() else self.step)
+        export(run, self.out, self.step)
         print(self.out)

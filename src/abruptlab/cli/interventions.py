@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from tyro.conf import OmitArgPrefixes, arg
 
-from abruptlab.cli.looking import Look, LookAtStep, checkpoint, open_run
+from abruptlab.cli.looking import Look, LookAtStep, open_run
 from abruptlab.cli.printing import print_losses
 from abruptlab.errors import ConfigError
 
@@ -92,7 +92,7 @@ class Switch:
         from abruptlab.experiments.result import unstack
         from abruptlab.experiments.switching import measure_switch
 
-        steps = checkpoint(self.source), checkpoint(self.into)
+        steps = self.source, self.into
         run = open_run(self.look.run)
         result = measure_switch(run, _different("--groups", self.groups), *steps, **self.look.options)
         into, source = unstack(result.intact)

@@ -54,12 +54,7 @@ class LookAtStep(Look):
 
     @property
     def options(self) -> dict[str, Any]:
-        return super().options | ({} if self.step is None else {"step": checkpoint(self.step)})
-
-
-def checkpoint(name: str) -> int | str:
-    """A checkpoint as typed: a step, or the name of a milestone."""
-    return int(name) if name.isdecimal() else name
+        return super().options | ({} if self.step is None else {"step": self.step})
 
 
 @dataclass
@@ -84,7 +79,7 @@ class LookAndWrite(LookAtStep):
             return Findings(Sweep(self.run), self.out)
         run = open_run(self.run)
         if self.step is not None:
-            run.resolve(checkpoint(self.step))  # a mistake is said once, not by every figure
+            run.resolve(self.step)  # a mistake is said once, not by every figure
         folder = Path("runs") / f"{self.run}-shipped" if is_shipped(self.run) else run.folder
         return Findings(run, self.out or folder, **self.options)
 

@@ -203,12 +203,13 @@ def constant_maps(model: Model, heads: Collection[Head], replacement: str) -> di
     Raises `SiteError`, saying which heads there are, for one that does not exist, and `ConfigError` likewise for a
     replacement.
     """
-    strange = sorted(set(heads) - set(all_heads(model)))
-    if strange:
-        raise SiteError(
-            f"no head {strange[0][0]}.{strange[0][1]} (layer.head); this model has layers 0 to "
-            f"{model.config.layers - 1} with heads 0 to {model.config.heads - 1} each"
-        )
+    there = set(all_heads(model))
+    for head in heads:
+        if head not in there:
+            raise SiteError(
+                f"no head {head!r}: expected pairs (layer, head), of layers 0 to {model.config.layers - 1} with heads "
+                f"0 to {model.config.heads - 1} each"
+            )
     if replacement not in REPLACEMENTS:
         raise ConfigError(f"no replacement {replacement!r}; there are: {', '.join(REPLACEMENTS)}")
     causal, normalised = model.config.kind == "decoder", model.config.attention == "softmax"

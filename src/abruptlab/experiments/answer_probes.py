@@ -62,7 +62,7 @@ def measure_answer_probes(
     if train < 1 or matrices < 1:
         raise ConfigError(f"probes: expected train and matrices of 1 or more, got {train} and {matrices}")
     run.require("sequence")
-    at = _around_the_drop(run) if steps is None else sorted({run.resolve(step) for step in steps})
+    at = _around_the_drop(run) if steps is None else run.resolve_all(steps)
     both = held_out_examples(run, matrices + train, seed)
     test, training = both[:matrices], both[matrices:]
     each = [_probe(run.load_decoder(step).to(choose_device()), training, test, run.objective) for step in at]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from abruptlab.experiments.forward import load, recorded
 from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model.encoder import Encoder
+from abruptlab.task.base import require
 from abruptlab.task.matrices import Batch
 
 if TYPE_CHECKING:
@@ -66,8 +67,10 @@ def measure_attention(
     """The mean maps of a checkpoint and the shares of its heads.
 
     Masks: `random` ones (figure 4); the paper's fixed one of hidden `rows` or `columns` (figure 5, `lines_hidden`); a
-    `single` random one for all matrices (figure 23). Raises `CheckpointError` for a step without a checkpoint.
+    `single` random one for all matrices (figure 23). Raises `CheckpointError` for a step without a checkpoint and
+    `ConfigError` for another mask.
     """
+    require(mask in get_args(Mask), "mask", f"one of {', '.join(get_args(Mask))}", repr(mask))
     step = run.resolve(step)
     return mean_attention(load(run, step), _batch(run, mask, matrices, seed), step)
 
@@ -79,11 +82,11 @@ def measure_attention_over_time(
 
     Raises `CheckpointError` for a step without a checkpoint.
     """
-    chosen = dict.fromkeys(map(run.resolve, steps or run.milestones or ["final"]))
+    at = run.resolve_all((run.milestones or ["final"]) if steps is None else steps)
     batch = _batch(run, "random", matrices, seed)
-    taken = [mean_attention(load(run, step), batch, step) for step in chosen]
+    taken = [mean_attention(load(run, step), batch, step) for step in at]
     return AttentionOverTime(
-        np.array(list(chosen)),
+        np.array(at),
         batch.size,
         np.stack([attention.maps for attention in taken]),
         stack([attention.share for attention in taken]),

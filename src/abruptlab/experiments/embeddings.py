@@ -110,7 +110,7 @@ def measure_embeddings_over_time(run: "Run", steps: Sequence[int | str] | None =
     token_axes = principal_axes(embedded_tokens(final, vocabulary, value), value)
     position_axes = principal_axes(embedded_positions(final))
     layout = lay_out(embedded_positions(final), seed)
-    at = sorted({run.resolve(step) for step in (list(run.milestones) if steps is None else steps)})
+    at = run.resolve_all(run.milestones if steps is None else steps)
     tokens, positions = [], []
     for model in map(run.load_encoder, at):
         tokens.append(token_geometry(model, vocabulary, value, token_axes))

@@ -58,17 +58,17 @@ def before_and_after(run: "Run") -> list[int]:
     return sorted({moments.get("before-drop", moments["start"]), moments["final"]})
 
 
-def measure_examples(run: "Run", steps: Sequence[int] | None = None, seed: int = 0) -> ExampleMatrices:
+def measure_examples(run: "Run", steps: Sequence[int | str] | None = None, seed: int = 0) -> ExampleMatrices:
     """Predictions of the checkpoints at `steps` (default: `before_and_after`) for one matrix no run was trained on.
 
     It is the typical one of 256: that with the median L_mask at the last of the steps, so that nobody has to choose.
 
     Raises `CheckpointError` for a step without a checkpoint.
     """
-    steps = before_and_after(run) if steps is None else list(steps)
+    at = before_and_after(run) if steps is None else run.resolve_all(steps)
     batch = held_out(run, CANDIDATES, seed)
     with torch.no_grad():
-        predictions = torch.stack([run.load_encoder(step)(batch.tokens) for step in steps])  # [step, batch, pos]
+        predictions = torch.stack([run.load_encoder(step)(batch.tokens) for step in at])  # [step, batch, pos]
     typical = _by_error(predictions[-1], batch, (50,))[0]
 
     def matrix(flat: torch.Tensor) -> np.ndarray:
@@ -78,7 +78,7 @@ def measure_examples(run: "Run", steps: Sequence[int] | None = None, seed: int =
         truth=matrix(batch.values[typical]),
         observed=matrix(batch.observed[typical]),
         tokens=matrix(batch.tokens[typical]),
-        steps=np.array(steps),
+        steps=np.array(at),
         predictions=matrix(predictions[:, typical]),
         decimals=run.config.matrices.decimals,
         onset=None if run.drop is None else run.drop.onset,
@@ -93,7 +93,7 @@ def measure_gallery(run: "Run", steps: Sequence[int | str] | None = None, seed: 
 
     Raises `CheckpointError` for a step without a checkpoint, or if there is none at all.
     """
-    at = sorted({run.resolve(step) for step in (run.steps or ["final"] if steps is None else steps)})
+    at = run.resolve_all((run.steps or ["final"]) if steps is None else steps)
     batch = held_out(run, CANDIDATES, seed)
     chosen = _by_error(predict(run.load_encoder(at[-1]), batch.tokens), batch, PERCENTILES)
     own = batch.observed[chosen]

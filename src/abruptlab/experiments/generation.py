@@ -71,7 +71,7 @@ def measure_gpt_learning(
     metrics = run.metrics
     if not len(metrics["step"]):
         raise RunError(f"{run.folder} has no metrics yet")
-    at = sorted({run.resolve(step) for step in (run.steps or ["final"] if steps is None else steps)})
+    at = run.resolve_all((run.steps or ["final"]) if steps is None else steps)
     each = [metrics[f"loss_{part}"] for part in PARTS]
     return GptLearning(
         step=metrics["step"],

@@ -49,7 +49,7 @@ class OutOfDistribution(Outlined):
     rank_rescaled: Varied  # the same ranks, scaled so that no value is beyond what the training's rank can give
     rows: Varied
     columns: Varied
-    columns_in_place: Varied  # up to the trained number of columns, each entry with the position it has in training
+    columns_in_place: Varied  # up to the trained number of columns (or that one), each with its position in training
 
 
 def measure_out_of_distribution(
@@ -82,7 +82,7 @@ def measure_out_of_distribution(
     ranks = range(1, min(m, n) + 1) if ranks is None else ranks
     rows = range(task.rank, m + BEYOND + 1) if rows is None else rows
     columns = range(task.rank, n + BEYOND + 1) if columns is None else columns
-    fewer = [count for count in columns if count <= n]
+    fewer = [count for count in columns if count <= n] or [n]
 
     def vary(values: Sequence[int], trained: int, each: Sequence[tuple[float, Contest]]) -> Varied:
         return Varied(np.array(values), trained, np.array([kept for kept, _ in each]), stack([one for _, one in each]))

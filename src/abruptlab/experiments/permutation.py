@@ -90,7 +90,7 @@ def measure_permutation(
     batch = held_out(run, matrices, seed)
     random = generator(seed, HELD_OUT, 2)
     orders = torch.stack([torch.stack([draw_order(kind, batch.size, random) for _ in range(draws)]) for kind in KINDS])
-    at = [run.resolve(step) for step in steps]
+    at = run.resolve_all(steps)
     intact, permuted, slopes = [], [], []
     for model in (load(run, step) for step in at):
         plain = predict(model, batch.tokens)

@@ -69,7 +69,7 @@ def measure_progress(
     """
     curves, objective = measure_curves(run), run.objective
     batch = held_out_examples(run, matrices, seed)
-    at = sorted({run.resolve(step) for step in (run.steps or ["final"] if steps is None else steps)})
+    at = run.resolve_all((run.steps or ["final"]) if steps is None else steps)
     each = []
     for step in at:
         model = run.load(step).to(choose_device())

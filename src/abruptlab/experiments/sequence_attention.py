@@ -45,7 +45,7 @@ def measure_sequence_attention(
     """
     moments = run.milestones
     usual = [moments.get("before-drop", moments.get("start", "final")), moments.get("after-drop", "final")]
-    at = sorted({run.resolve(step) for step in (usual if steps is None else steps)})
+    at = run.resolve_all(usual if steps is None else steps)
     models = [run.load_decoder(step).to(choose_device()) for step in at]
     batch, objective = held_out_examples(run, matrices, seed), run.objective
     maps, useful = zip(*(attention_over_sequence(model, batch, objective) for model in models), strict=True)

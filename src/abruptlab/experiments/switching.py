@@ -69,7 +69,7 @@ def measure_switching(
     run: "Run",
     before: int | str = "before-drop",
     after: int | str = "final",
-    groups: Sequence[str] = tuple(GROUPS),
+    groups: str | Sequence[str] = tuple(GROUPS),
     matrices: int = 512,
     seed: int = 0,
 ) -> Switching:
@@ -78,6 +78,7 @@ def measure_switching(
 
     Raises `CheckpointError` for a step without a checkpoint and `ConfigError` for a group that does not exist.
     """
+    groups = [groups] if isinstance(groups, str) else groups
     each = [loaded_model(run, before), loaded_model(run, after)]
     steps, models = [at for at, _ in each], [model for _, model in each]
     batch, stranger = held_out_examples(run, matrices, seed), copy.deepcopy(models[0]).cpu()  # where the generator is
@@ -102,7 +103,7 @@ def measure_switching(
 
 def measure_switch(
     run: "Run",
-    groups: Sequence[str],
+    groups: str | Sequence[str],
     source: int | str = "before-drop",
     into: int | str = "final",
     matrices: int = 512,
@@ -112,6 +113,7 @@ def measure_switch(
 
     Raises `ConfigError` for a group that does not exist and `CheckpointError` for a step without a checkpoint.
     """
+    groups = [groups] if isinstance(groups, str) else groups
     (into, receiver), (source, giver) = loaded_model(run, into), loaded_model(run, source)
     batch, objective = held_out_examples(run, matrices, seed), run.objective
     return Switch(

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from abruptlab.config import ModelConfig
-from abruptlab.model.layers import Attention, Mlp, Past
+from abruptlab.model.layers import Attention, Mlp, Past, embedded
 from abruptlab.model.sites import Site
 
 LAYER_NORM_EPS = 1e-5  # GPT-2's
@@ -77,8 +77,7 @@ class Decoder(nn.Module):
         values it holds, and are added to it.
         """
         start = len(past[0]) if past else 0
-        x = self.token_embedding(tokens) + self.position_embedding.weight[start : start + tokens.shape[1]]
-        x = self.embed(x)
+        x = self.embed(embedded(tokens, self.token_embedding, self.position_embedding.weight, start))
         for layer, block in enumerate(self.blocks):
             x = block(x, past[layer] if past else None)
         return self.read(x)

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from abruptlab.config import ModelConfig
-from abruptlab.model.layers import Attention, Mlp
+from abruptlab.model.layers import Attention, Mlp, embedded
 from abruptlab.model.sites import Site
 from abruptlab.task.vocabulary import MASK
 
@@ -92,7 +92,7 @@ class Encoder(nn.Module):
     def forward(self, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos"]:
         """Predict the value of every token. Positions are counted from the first: a smaller matrix uses the first
         m·n of them, row by row."""
-        x = self.token_embedding(tokens) + self.position_embedding.weight[: tokens.shape[1]]
+        x = embedded(tokens, self.token_embedding, self.position_embedding.weight)
         x = self.embed(self.embed_norm(x))
         for block in self.blocks:
             x = block(x)

@@ -54,8 +54,13 @@ def transplant(model: Model, finished: Model, names: Collection[str]) -> None:
     """
     theirs = dict(finished.named_parameters())
     ours = dict(model.named_parameters())
-    if {name: parameter.shape for name, parameter in ours.items()} != {name: old.shape for name, old in theirs.items()}:
-        raise ConfigError("start: expected a run whose model has the sizes of this one")
+    new, old = ({name: [*each.shape] for name, each in side.items()} for side in (ours, theirs))
+    if new != old:
+        name = next(name for name in {**new, **old} if new.get(name) != old.get(name))
+        raise ConfigError(
+            "start: expected a run whose model has the sizes of this one, whose "
+            f"{name} is {new.get(name, 'not there')}, got {old.get(name, 'none')}"
+        )
     for name in names:
         ours[name].data.copy_(theirs[name].data)
 

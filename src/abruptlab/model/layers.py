@@ -5,11 +5,32 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from abruptlab.errors import DataError
 from abruptlab.model.kernels import attention
 from abruptlab.model.sites import Site
+
+
+def embedded(
+    tokens: Int[Tensor, "batch pos"], embedding: nn.Embedding, positions: Float[Tensor, "places width"], start: int = 0
+) -> Float[Tensor, "batch pos width"]:
+    """Token embeddings plus those of the places from `start` on.
+
+    Raises `DataError` for what are no token ids, or more places than there are embeddings for; on a CPU, where looking
+    costs nothing, also for an id beyond the vocabulary.
+    """
+    if tokens.ndim != 2 or tokens.is_floating_point() or start + tokens.shape[1] > len(positions):
+        known = f"token ids [batch, place] at places 0 to {len(positions) - 1}"
+        came = f" from place {start} on" if start else ""
+        raise DataError(f"expected {known}, got {str(tokens.dtype)[6:]} {[*tokens.shape]}{came}")
+    try:
+        x = embedding(tokens)
+    except IndexError:
+        last = embedding.num_embeddings - 1
+        raise DataError(f"expected token ids 0 to {last}, got some from {tokens.min()} to {tokens.max()}") from None
+    return x + positions[start : start + tokens.shape[1]]
 
 
 class Past:

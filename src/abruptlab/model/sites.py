@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatchcase
+from inspect import signature
 from typing import NamedTuple
 
 import torch
@@ -18,6 +19,7 @@ from jaxtyping import Shaped
 from torch import Tensor, nn
 
 from abruptlab.errors import SiteError
+from abruptlab.task.examples import outline
 
 NUMBER = re.compile(r"\b\d+\b")  # of a layer, in a site's name
 
@@ -51,6 +53,15 @@ class SiteRow(NamedTuple):
 class Activations(dict[str, Tensor]):
     """What was recorded, by the sites' names."""
 
+    def __missing__(self, name: str) -> Tensor:
+        hint = "; globs are for `stack`" if "*" in str(name) else ""
+        raise SiteError(f"no recorded site is named {name!r}{hint}; there are: {_listed([*self])}")
+
+    def __repr__(self) -> str:
+        """What is in it, without the numbers."""
+        width = max(map(len, self), default=0)
+        return "\n".join([type(self).__name__, *(f"  {name:{width}}  {outline(self[name])}" for name in self)])
+
     @property
     def nbytes(self) -> int:
         """The memory of all activations."""
@@ -64,7 +75,7 @@ class Activations(dict[str, Tensor]):
         """
         found = {name: activation for name, activation in self.items() if fnmatchcase(name, glob)}
         if not found:
-            raise SiteError(f"no recorded site is named {glob!r}; there are: {', '.join(self) or 'none'}")
+            raise SiteError(f"no recorded site is named {glob!r}; there are: {_listed([*self])}")
         shapes = {name: tuple(activation.shape) for name, activation in found.items()}
         if len(set(shapes.values())) > 1:
             several = ", ".join(f"{name} {[*shape]}" for name, shape in shapes.items())
@@ -154,8 +165,9 @@ def replace(model: nn.Module, functions: Mapping[str, Callable[[Tensor], Tensor]
         raise SiteError(f"expected a dictionary from the name of a site to a function, got {type(functions).__name__}")
     hooks = {}
     for names, function in functions.items():
-        if not callable(function):
-            raise SiteError(f"site {names}: expected a function of the activation, got {type(function).__name__}")
+        if not _takes_one(function):
+            came = "one of other arguments" if callable(function) else type(function).__name__
+            raise SiteError(f"site {names}: expected a function of one argument, the activation, got {came}")
         for name in _matching(model, names):
             if name in hooks:
                 raise SiteError(f"site {name}: expected one function, got several (a glob names it too)")
@@ -169,12 +181,24 @@ def _matching(model: nn.Module, names: str | Iterable[str]) -> list[str]:
     """The model's sites that are meant, each once, in its order."""
     there = site_names(model)
     meant: set[str] = set()
+    if not isinstance(names, Iterable):
+        raise SiteError(f"expected names of sites, got {names!r}; this model has: {_listed(there)}")
     for name in [names] if isinstance(names, str) else names:
         found = there if name == "all" else [site for site in there if fnmatchcase(site, name)]
         if not found:
             raise SiteError(f"no site {name!r}; this model has: {_listed(there)}")
         meant.update(found)
     return [site for site in there if site in meant]
+
+
+def _takes_one(function: object) -> bool:
+    try:
+        signature(function).bind(None)  # pyright: ignore[reportArgumentType]
+    except ValueError:  # written in C, perhaps without one
+        return True
+    except TypeError:
+        return False
+    return True
 
 
 def _listed(names: list[str]) -> str:

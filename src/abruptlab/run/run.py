@@ -183,10 +183,12 @@ class Run:
             raise RunError(f"cannot read {path}: {error}") from None
 
     def resolve(self, step: int | str) -> int:
-        """The step of a checkpoint, given as that number or as the name of a milestone.
+        """The step of a checkpoint, given as that number, in digits too, or as the name of a milestone.
 
         Raises `CheckpointError` if there is no such checkpoint; the message lists those there are.
         """
+        if isinstance(step, str) and step.isdecimal():
+            step = int(step)
         if step in self.steps:
             return int(step)
         if step in (moments := self.milestones):
@@ -194,6 +196,11 @@ class Run:
         known = [f"{name} ({at})" for name, at in moments.items()] if isinstance(step, str) else map(str, self.steps)
         why = ", as it has no drop" if isinstance(step, str) and self.steps and self.drop is None else ""
         raise CheckpointError(f"{self.folder} has no checkpoint {step!r}{why}; there are: {', '.join(known) or 'none'}")
+
+    def resolve_all(self, steps: int | str | Iterable[int | str]) -> list[int]:
+        """The steps of several checkpoints, or of a single one, ascending, each once. Raises as `resolve`."""
+        several = [steps] if isinstance(steps, int | str | np.integer) else steps
+        return sorted({self.resolve(step) for step in several})
 
     def require(self, kind: str) -> None:
         """Raises `RunError` unless the run's objective is of that kind (`Objective.kind`)."""

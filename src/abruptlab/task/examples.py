@@ -30,6 +30,15 @@ class Examples:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(self, **{name: change(value) for name, value in values.items() if isinstance(value, Tensor)})
 
+    def __init_subclass__(cls) -> None:
+        cls.__repr__ = Examples.__repr__  # a dataclass would write its own, of all numbers, over one that is inherited
+
+    def __repr__(self) -> str:
+        """What is in it, without the numbers."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        parts = (f"{name}={outline(value)}" for name, value in values.items())
+        return f"{type(self).__name__}({', '.join(parts)})"
+
     def __len__(self) -> int:
         return len(self.tokens)
 
@@ -40,6 +49,11 @@ class Examples:
     def to(self: Batched, device: torch.device | str) -> Batched:
         """The same batch on `device`."""
         return self.map(lambda tensor: tensor.to(device))
+
+
+def outline(value: object) -> str:
+    """A tensor by its type and shape; anything else as it is."""
+    return f"{str(value.dtype)[6:]} {[*value.shape]}" if isinstance(value, Tensor) else repr(value)
 
 
 def cat(batches: Sequence[Batched]) -> Batched:

@@ -37,9 +37,8 @@ def initial_model(config: RunConfig, device: torch.device | str = "cpu") -> Mode
     start = config.start
     every, trained = dict(model.named_parameters()).keys(), parameters_of(model, start.trained).keys()
     if start.run:
-        step = int(start.step) if start.step.isdecimal() else start.step
         taken = parameters_of(model, start.taken).keys() if start.taken else every - trained
-        transplant(model, find_run(start.run).load(step), taken)
+        transplant(model, find_run(start.run).load(start.step), taken)
     for name in parameters_of(model, start.frozen).keys() | (every - trained if trained else set()):
         model.get_parameter(name).requires_grad_(False)
     return model.to(device)
