@@ -1,5 +1,6 @@
 """What README.md and docs/ tell a reader to type works: commands and Python, page by page, in an empty folder."""
 
+import contextlib
 import os
 import re
 import shlex
@@ -15,6 +16,7 @@ import yaml
 from abruptlab.paper.ledger import ledger
 from abruptlab.sweep.file import SweepConfig
 from scripts.pages.reference import names_by_module
+from tests.cli.test_cli import abruptlab
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -65,7 +67,10 @@ def repository(page: Path, folder: Path) -> Path:
 
 
 def check(command: str, folder: Path, root: Path) -> None:
-    """Run a command of a page; what would take minutes is only parsed, what sets the project up only looked up."""
+    """Run a command of a page; what would take minutes is only parsed, what sets the project up only looked up.
+
+    `abruptlab` runs in this process, which has PyTorch already, unless the page changes its code.
+    """
     program, *words = shlex.split(command, comments=True)
     long = command.startswith(LONG) or command.endswith(LEFT_BEHIND) or "--ray" in words
     if program == "torchrun":  # what each of its processes is to do
@@ -82,8 +87,13 @@ def check(command: str, folder: Path, root: Path) -> None:
         run = [sys.executable, "-m", "pytest", *words]
         folder = root
     elif program == "abruptlab":
-        run = [sys.executable, "-m", "abruptlab", *words, *(["--help"] if long else [])]
+        words = [*words, *(["--help"] if long else [])]
         folder = ROOT if words[0] == "paper" else folder  # which reads the repository's results
+        if root == ROOT:
+            with contextlib.chdir(folder):
+                assert abruptlab(*words) == (0, ""), command
+            return
+        run = [sys.executable, "-m", "abruptlab", *words]
     else:
         assert program in KNOWN, f"a command that no test knows: {command}"
         return

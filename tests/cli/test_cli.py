@@ -159,10 +159,14 @@ def test_without_a_place_to_write_the_package_stays_as_it_is(tmp_path: Path, mon
     assert (tmp_path / "runs" / "laptop-shipped" / "tables" / "table_1.csv").exists()
 
 
-def test_figures_names_what_a_run_cannot_give(smoke: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_figures_names_what_a_run_cannot_give(
+    smoke: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some = {name: FIGURES[name] for name in ("1", "2", "3", "4", "8", "11", "12", "22", "pivots")}
+    monkeypatch.setattr("abruptlab.paper.FIGURES", some)
     assert abruptlab("figures", smoke, "--matrices", "32", "--out", tmp_path) == (0, "")
     shown = capsys.readouterr().out
-    for name in (name for name, spec in FIGURES.items() if not spec.sweep):
+    for name in (name for name, spec in some.items() if not spec.sweep):
         there = (tmp_path / "figures" / f"figure_{name}.png").exists()
         assert there == (f"figure {name}: {tmp_path}" in shown)
         assert there != (f"figure {name}: not from this run: " in shown)

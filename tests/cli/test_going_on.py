@@ -10,7 +10,7 @@ import torch
 
 from abruptlab.paper import Findings
 from abruptlab.presets import preset
-from abruptlab.report import build_report
+from abruptlab.report import build, build_report
 from abruptlab.run.run import Run
 from abruptlab.training.loop import train
 from tests.cli.test_cli import abruptlab
@@ -58,7 +58,11 @@ def test_a_branch_starts_from_the_weights_with_any_field_changed(parent: Path, t
     assert all(not torch.equal(start[name], end[name]) for name in start)  # nothing is frozen
 
 
-def test_a_branch_says_its_parent(parent: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_branch_says_its_parent(
+    parent: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "FIGURES", {})  # and claims: what they take half a minute for is not asked here
+    monkeypatch.setattr(build, "judge", lambda _: [])
     assert abruptlab("train", "--from", "parent", "--steps", "5", "--out", "child", "--device", "cpu") == (0, "")
     said = "start       parent, step 40"
     assert said in capsys.readouterr().out
