@@ -6,7 +6,8 @@ import os
 import signal
 import struct
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,10 @@ from abruptlab.presets import preset
 from abruptlab.run.run import Run
 from abruptlab.training import trackers
 from abruptlab.training.loop import Progress, train
+from abruptlab.training.recorder import Recorder
+from abruptlab.training.state import TrainingState
 from abruptlab.training.trackers import Tracker
+from tests.fuzz.kills import killed
 
 
 def smoke(**training: Any) -> RunConfig:
@@ -51,8 +55,29 @@ def train_twice(config: RunConfig, folder: Path, tracker: Any) -> Run:
     return train(config, folder, device="cpu", resume=True, track=[tracker])
 
 
-def test_tensorboard_has_every_step_of_a_resumed_run(tmp_path: Path) -> None:
-    run = train_twice(SMOKE, tmp_path / "run", "tensorboard")
+def train_killed(config: RunConfig, folder: Path, tracker: Any) -> Run:
+    """Killed after a checkpoint whose rows have not been handed on yet, and gone on with."""
+    save = Recorder.save
+
+    def save_and_die(recorder: Recorder, state: TrainingState) -> None:
+        save(recorder, state)
+        if state.step == 40:
+            os.killpg(0, signal.SIGKILL)
+
+    def doomed() -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Recorder, "save", save_and_die)
+            patch.setattr("abruptlab.training.loop.REPORT_EVERY_S", 0.2)
+            train(config, folder, device="cpu", track=[tracker])
+
+    assert killed(doomed, None)
+    time.sleep(1)  # TensorBoard orders its files by the second
+    return train(config, folder, device="cpu", resume=True, track=[tracker])
+
+
+@pytest.mark.parametrize("again", [train_twice, train_killed])
+def test_tensorboard_has_every_step_of_a_resumed_run(tmp_path: Path, again: Callable[..., Run]) -> None:
+    run = again(SMOKE, tmp_path / "run", "tensorboard")
     events = EventAccumulator(str(run.folder / "tensorboard"), size_guidance={"scalars": 0}).Reload()
     names = {"loss", "loss_masked", "learning_rate", "grad_norm/mlp", "weight_norm/read-out"}
     assert names <= {*events.Tags()["scalars"]}
@@ -77,7 +102,9 @@ def wandb_records(path: Path) -> Iterator[bytes]:
             record = b""
 
 
-def test_wandb_offline_goes_on_in_the_same_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_resumed_run_the_second_offline_file_of_wandb_has_everything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("wandb")
     from wandb.proto import wandb_internal_pb2
 
@@ -86,7 +113,7 @@ def test_wandb_offline_goes_on_in_the_same_run(tmp_path: Path, monkeypatch: pyte
     found: dict[int, float] = {}
     files = sorted((run.folder / "wandb").glob("offline-run-*/*.wandb"), key=lambda path: path.stat().st_mtime)
     assert [path.name for path in files] == [f"run-{(run.folder / 'tracker-id').read_text()}.wandb"] * 2
-    for data in (record for path in files for record in wandb_records(path)):
+    for data in wandb_records(files[-1]):  # which a sync puts in the place of the first
         record = wandb_internal_pb2.Record()  # pyright: ignore[reportAttributeAccessIssue]
         record.ParseFromString(data)
         row = {"/".join(item.nested_key) or item.key: json.loads(item.value_json) for item in record.history.item}

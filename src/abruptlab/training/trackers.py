@@ -1,7 +1,8 @@
 """Experiment trackers beside the metrics file: TensorBoard, Weights & Biases, trackio. The run folder stays the truth.
 
 A tracker is given every row of metrics, about once a second. One that fails is given up with a warning: it never stops
-a training. A run that is resumed goes on in the same run of the tracker, by an id that lies in its folder.
+a training. A run that is resumed goes on in the same run of the tracker, by an id that lies in its folder. What was
+given before a kill may not have arrived, so every row that a tracker does not say it has is given again.
 """
 
 import math
@@ -28,9 +29,12 @@ ID_FILE = "tracker-id"  # in the run folder
 class Tracker(ABC):
     """One tracker's run, open from its construction on."""
 
+    has: int = 0
+    """How many rows, from the first on, it has been given; of those before its construction, the ones that arrived."""
+
     @abstractmethod
-    def __init__(self, config: RunConfig, folder: Path, run_id: str, start: int) -> None:
-        """Begin, or go on from step `start`."""
+    def __init__(self, config: RunConfig, folder: Path, run_id: str) -> None:
+        """Begin, or go on."""
 
     @abstractmethod
     def log(self, step: int, metrics: dict[str, float]) -> None:
@@ -42,13 +46,13 @@ class Tracker(ABC):
 
 
 class TensorBoard(Tracker):
-    """Event files in the run folder, in `tensorboard/`; of steps that are made again, the newest count."""
+    """Event files in the run folder, in `tensorboard/`; the newest has everything, and hides what is in the others."""
 
-    def __init__(self, config: RunConfig, folder: Path, run_id: str, start: int) -> None:
+    def __init__(self, config: RunConfig, folder: Path, run_id: str) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=start or None)
-        self._writer.add_text("config", f"```toml\n{config.to_toml()}\n```", start)
+        self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=0)
+        self._writer.add_text("config", f"```toml\n{config.to_toml()}\n```", 0)
 
     def log(self, step: int, metrics: dict[str, float]) -> None:
         for name, value in metrics.items():
@@ -59,9 +63,12 @@ class TensorBoard(Tracker):
 
 
 class WeightsAndBiases(Tracker):
-    """A run of the project abruptlab; with WANDB_MODE=offline, in `wandb/` of the run folder, for `wandb sync`."""
+    """A run of the project abruptlab; with WANDB_MODE=offline, in `wandb/` of the run folder, for `wandb sync`.
 
-    def __init__(self, config: RunConfig, folder: Path, run_id: str, start: int) -> None:
+    A sync puts an offline run in the place of what the server has of it, so each one has everything.
+    """
+
+    def __init__(self, config: RunConfig, folder: Path, run_id: str) -> None:
         import wandb
 
         self._run = wandb.init(
@@ -74,6 +81,7 @@ class WeightsAndBiases(Tracker):
             settings=wandb.Settings(silent=True, console="off"),
         )
         self._run.define_metric("*", step_metric="step")  # its own count cannot go back to a checkpoint
+        self.has = int(self._run.summary.get("step", -1)) + 1  # of what the server had when it was resumed
 
     def log(self, step: int, metrics: dict[str, float]) -> None:
         self._run.log({"step": step, **metrics})
@@ -85,7 +93,7 @@ class WeightsAndBiases(Tracker):
 class Trackio(Tracker):
     """A run of the project abruptlab in trackio's own data base."""
 
-    def __init__(self, config: RunConfig, folder: Path, run_id: str, start: int) -> None:
+    def __init__(self, config: RunConfig, folder: Path, run_id: str) -> None:
         import trackio  # pyright: ignore[reportMissingImports]
 
         self._trackio = trackio
@@ -132,16 +140,16 @@ class Trackers:
         self._recorder = recorder
         self._warn = warn
         self._open: dict[str, Tracker] = {}
-        self._handed_on = len(recorder.rows)
 
     def __enter__(self) -> "Trackers":
         if self._names:
             run_id = _run_id(self._folder)
             for name in dict.fromkeys(self._names):
                 try:
-                    self._open[name] = TRACKERS[name](self._config, self._folder, run_id, self._handed_on)
+                    self._open[name] = TRACKERS[name](self._config, self._folder, run_id)
                 except Exception as error:
                     self._given_up(name, error)
+            self.hand_on()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -153,13 +161,13 @@ class Trackers:
                 self._warn(_said(name, error))
 
     def hand_on(self) -> None:
-        """Give the trackers the rows that have been flushed since the last time."""
-        rows = self._recorder.rows[self._handed_on :]
-        self._handed_on = len(self._recorder.rows)
+        """Give each tracker the flushed rows that it does not have."""
+        rows = self._recorder.rows
         for name, tracker in list(self._open.items()):
             try:
-                for row in rows:
+                for row in rows[tracker.has :]:
                     tracker.log(int(row["step"]), _known(row))
+                tracker.has = max(tracker.has, len(rows))
             except Exception as error:
                 self._given_up(name, error)
 
