@@ -15,6 +15,8 @@ import pytest
 
 from abruptlab.cli import main
 from abruptlab.config import RunConfig
+from abruptlab.experiments.variants import measure_families
+from abruptlab.figures.variants import draw_families
 from abruptlab.paper import CLAIMS, FIGURES
 from abruptlab.presets import PRESETS, init_std, preset
 from abruptlab.run.checkpoints import saved_steps
@@ -313,6 +315,16 @@ def test_a_sweep_is_looked_at_as_a_run_is(tmp_path: Path, capsys: pytest.Capture
     assert "--step: expected a run to look at" in abruptlab("figures", tmp_path, "--step", "final")[1]
 
 
+def test_the_families_of_a_sweep_of_one_s_own_are_drawn_one_below_the_other(tmp_path: Path) -> None:
+    [head, *variants] = WIDTHS.split("[[variants]]")
+    text = head + "".join(f'[[variants]]\nfamily = "f{at}"{each}' for at, each in enumerate(variants))
+    sweep = make_sweep(tmp_path, text, lambda point: make_metrics())
+    assert abruptlab("figure", "sweep", tmp_path) == (0, "")
+    figure = draw_families(measure_families(sweep))
+    assert [part.get_suptitle() for part in figure.subfigs] == ["f0", "f1"]
+    assert all(len(part.axes) == 3 for part in figure.subfigs)
+
+
 def test_everything_is_trained_drawn_and_judged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -347,6 +359,14 @@ def test_claims_on_a_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert verdicts["width-suboptimal"]["numbers"] == [1]
     assert "no family 'depth'" in verdicts["depth-earlier"]["notes"][0]
     assert "of 2 claims judged 1 hold, 1 fail" in capsys.readouterr().out
+
+
+def test_no_claim_is_about_a_sweep_of_one_s_own(tmp_path: Path) -> None:
+    make_sweep(tmp_path, WIDTHS, lambda point: make_metrics())
+    status, said = abruptlab("claims", tmp_path)
+    assert status == 1
+    assert said.startswith("abruptlab: no claim is about the sweep mine; there are some about runs and the sweeps ")
+    assert not (tmp_path / "claims.json").exists()
 
 
 @pytest.mark.parametrize("words", [["trian"], ["train", "smoke", "--widht", "4"], ["train", "smoke", "--rank", "x"]])

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
 from abruptlab.experiments.mixture import Mixture
@@ -35,7 +35,29 @@ MOMENTS = {"onset": "onset", "halved": "first step below half"}
 def draw_variants(variants: Variants, moment: str = "onset") -> Figure:
     """Figures 8, 13 to 15, 17 and 18: L_mask over that of predicting zero (of other tasks, what falls over what the
     trivial solution has), and beside it the step of a `moment` and the final level of each variant."""
-    figure = new_figure(1.5 + 0.18 * max(5, len(variants.labels)))
+    figure = new_figure(_height(variants))
+    _draw_family(figure, variants, moment)
+    return figure
+
+
+@paper_style()
+def draw_families(families: dict[str, Variants]) -> Figure:
+    """Any sweep: its families one below the other, each as `draw_variants` has it."""
+    heights = [_height(variants) for variants in families.values()]
+    figure = new_figure(sum(heights))
+    parts = figure.subfigures(len(families), 1, height_ratios=heights, squeeze=False).flat
+    for part, (family, variants) in zip(parts, families.items(), strict=True):
+        if family:
+            part.suptitle(family)
+        _draw_family(part, variants, "onset")
+    return figure
+
+
+def _height(variants: Variants) -> float:
+    return 1.5 + 0.18 * max(5, len(variants.labels))
+
+
+def _draw_family(figure: Figure | SubFigure, variants: Variants, moment: str) -> None:
     curves, when, final = figure.subplots(1, 3, width_ratios=(2, 1, 1))
     symbol, trivial = in_math(variants.shown.symbols[0]), variants.trivial
     name = f"{symbol} / {trivial}" if trivial else f"{symbol}, {variants.shown.unit}"
@@ -43,7 +65,6 @@ def draw_variants(variants: Variants, moment: str = "onset") -> Figure:
     if trivial:
         curves.axhline(1, color=REFERENCE, dashes=DASHES, linewidth=0.8)
     _draw_numbers(when, final, variants, moment)
-    return figure
 
 
 @paper_style()

@@ -107,8 +107,13 @@ def _rounded(value: Number) -> Number:
 def write_claims(found: Findings) -> tuple[Path, list[Verdict]]:
     """Judge every claim on a run or a sweep and write the verdicts to `claims.json`; returns its path and them.
 
-    Raises `RunError` if it cannot be written.
+    Raises `ConfigError` for a sweep that no claim is about, `RunError` if it cannot be written.
     """
+    if not any(found.suit(claim) for claim in CLAIMS.values()):
+        known = ", ".join(dict.fromkeys(claim.sweep for claim in CLAIMS.values() if claim.sweep))
+        raise ConfigError(
+            f"no claim is about the sweep {found.sweep}; there are claims about runs and the sweeps {known}"
+        )
     return save_claims(found, judge(found))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from abruptlab.experiments.mixture import measure_mixture
 from abruptlab.experiments.variants import OverSeeds as Spread, Variants, measure_families, measure_variants
 from abruptlab.figures.table import Table
-from abruptlab.figures.variants import draw_mixture, draw_variants
+from abruptlab.figures.variants import draw_families, draw_mixture, draw_variants
 from abruptlab.paper.findings import ANY_SWEEP
 from abruptlab.paper.registry import Figures, FigureSpec, Tables, TableSpec
 
@@ -79,10 +79,10 @@ FIGURES: Figures = {
     ),
     "sweep": FigureSpec(
         "The runs of a sweep",
-        "any sweep whose variants are in no family",
+        "any sweep",
         READING,
-        measure(""),
-        draw_variants,
+        measure_families,
+        draw_families,
         sweep=ANY_SWEEP,
     ),
 }
