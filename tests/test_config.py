@@ -77,7 +77,7 @@ def test_what_is_left_out_keeps_the_papers_value():
     [
         ("[task\n", "t.toml is not TOML"),
         ("[task]\nranks = 2", "unknown field task.ranks; there are: .*task.rank,"),
-        ("[model]\nwidth = 'wide'", "model.width: input should be a valid integer.*'wide'"),
+        ("[model]\nwidth = 'wide'", "model.width: expected a valid integer.*'wide'"),
         ("[task]\nrank = 8", r"rank: expected 1 to 7 \(the smallest side\), got 8"),
         ("[task]\nrank = 0", "rank: expected 1 to 7"),
         ("[task]\nsizes = []", "sizes: expected one or more pairs of positive numbers"),
@@ -86,7 +86,7 @@ def test_what_is_left_out_keeps_the_papers_value():
         ("[task]\nlimit = 0", "limit: expected above 0, at most 1000, got 0.0"),
         ("[task]\nlimit = 101\ndecimals = 4", "limit: expected above 0, at most 100, got 101.0"),
         ("[task]\nlimit = nan", "limit: expected above 0"),
-        ("[task]\nmask = 'some'", "task.mask: input should be 'random', 'coherence' or 'fixed'"),
+        ("[task]\nmask = 'some'", "task.mask: expected 'random', 'coherence' or 'fixed'"),
         ("[task]\nmask_probability = 1.5", "mask_probability: expected 0 to 1, got 1.5"),
         ("[task]\ncoherence_fraction = -1", "coherence_fraction: expected 0 to 1, got -1.0"),
         ("[task]\nmask = 'fixed'", "expected some exactly if mask is fixed, got fixed"),

@@ -7,7 +7,9 @@ line must answer at once.
 import json
 import math
 import tomllib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -355,18 +357,28 @@ def _task_from_table(table: dict) -> Task:
 
 
 def _mistake(error: "ValidationError", task: Task, prefix: str = "") -> str:
-    """The first mistake; after an unknown field, those that there are with such a task."""
-    unknown = error.errors()[0]["type"] == "unexpected_keyword_argument"
-    return first_mistake(error, prefix) + (f"; there are: {', '.join(_field_names(task))}" if unknown else "")
+    """The first mistake, where the fields are those that there are with such a task."""
+    return first_mistake(error, _field_names(task), prefix)
 
 
-def first_mistake(error: "ValidationError", prefix: str = "") -> str:
-    """The first of pydantic's complaints, in a line."""
-    mistake = error.errors()[0]
+def first_mistake(error: "ValidationError", known: Sequence[str], prefix: str = "") -> str:
+    """The first of pydantic's complaints, in a line; of a field that is not `known`, before all others: what is missing
+    may be what it was to be."""
+    unknown = "unexpected_keyword_argument"
+    mistake = min(error.errors(), key=lambda each: each["type"] != unknown)
     where = prefix + ".".join(str(part) for part in mistake["loc"])
-    if mistake["type"] == "unexpected_keyword_argument":
-        return f"unknown field {where}"
-    return f"{where}: {mistake['msg'][0].lower()}{mistake['msg'][1:]}, got {mistake['input']!r}"
+    if mistake["type"] == unknown:
+        return unknown_field(where, known)
+    if mistake["type"] == "missing":
+        return f"{where}: expected a value, got none"
+    expected = mistake["msg"].replace("Input should be", "expected").replace("tuple", "list")  # as TOML calls it
+    return f"{where}: {expected[0].lower()}{expected[1:]}, got {mistake['input']!r}"
+
+
+def unknown_field(name: str, known: Sequence[str]) -> str:
+    """What is said of a field that there is not: those that there are, and the one it was perhaps to be."""
+    near = get_close_matches(name, known, 1)
+    return f"unknown field {name}; there are: {', '.join(known)}" + (f"; did you mean {near[0]}?" if near else "")
 
 
 def _field_names(task: Task) -> list[str]:

@@ -365,7 +365,7 @@ def test_no_claim_is_about_a_sweep_of_one_s_own(tmp_path: Path) -> None:
     make_sweep(tmp_path, WIDTHS, lambda point: make_metrics())
     status, said = abruptlab("claims", tmp_path)
     assert status == 1
-    assert said.startswith("abruptlab: no claim is about the sweep mine; there are some about runs and the sweeps ")
+    assert said.startswith("abruptlab: no claim is about the sweep mine; there are claims about runs and the sweeps ")
     assert not (tmp_path / "claims.json").exists()
 
 

@@ -71,8 +71,9 @@ def test_a_sweep_is_counted_before_it_is_listed(tmp_path: Path, text: str) -> No
     assert time.process_time() - started < 10
 
 
-@pytest.mark.parametrize(("base", "said"), [('"a\\u0000b"', "null byte"), ('"none.toml"', "cannot read .*none.toml")])
-def test_a_base_that_is_no_file_is_one_line(tmp_path: Path, base: str, said: str) -> None:
+@pytest.mark.parametrize("base", ['"a\\u0000b"', '"none.toml"', '"smokey"', '"../mine.toml"'])
+def test_a_base_that_is_no_file_is_one_line(tmp_path: Path, base: str) -> None:
+    said = r"base: expected a preset \(smoke, .*\) or a file beside the sweep's, got '"
     with pytest.raises(ConfigError, match=said):
         SweepConfig.read(write(tmp_path, f'name = "a"\nbase = {base}'))
 
@@ -86,16 +87,28 @@ def test_a_base_may_be_a_file_beside_the_sweep(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("name = 1", "not valid|valid string"),
-        ('name = "x"', "base: .*required"),
-        (TEXT + "[[variant]]\n", "unknown field variant"),
-        (TEXT.replace("training.steps", "training.step"), "unknown field training.step; there are: "),
+        ("name = 1", "name: expected a valid string, got 1"),
+        ('name = "x"', "base: expected a value, got none"),
+        ('name = "x"\nbas = "smoke"', "unknown field bas; there are: name, base, .*; did you mean base"),
+        (TEXT + "[[variant]]\n", "unknown field variant; .* did you mean variants"),
+        (TEXT.replace("[0, 3]", "3"), "seeds: expected a valid list, got 3"),
+        (
+            TEXT.replace("label", "labl"),
+            "variants: unknown field labl; there are: family, .* you mean label",
+        ),
+        (
+            TEXT.replace("width = 8", "widht = 8"),
+            "run 'narrow, batch 8': unknown field .*; did you mean model.width",
+        ),
+        (
+            TEXT.replace("training.steps", "training.step"),
+            "unknown field training.step; .* did you mean training.steps",
+        ),
         (TEXT.replace("training.steps", "seed.steps"), "no field seed.steps"),
         (TEXT.replace("[8, 16]", "8"), r"grid.training.batch: expected a list of values, got 8"),
         (TEXT.replace("[8, 16]", "[8, 8]"), r"runs 'narrow, batch 8' and 'narrow, batch 8' with seed 0 are the same"),
         (TEXT.replace("[8, 16]", "[8, 0]"), "batch: expected at least 1, got 0"),
         (TEXT.replace("[8, 16]", "[]"), "expected at least one seed"),
-        (TEXT.replace('"smoke"', '"none.toml"'), r"cannot read .*none\.toml"),
         ("name = ", "is not TOML"),
     ],
 )

@@ -22,12 +22,12 @@ import json
 import math
 import tomllib
 from collections.abc import Collection, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from abruptlab.config import STRICT, RunConfig, first_mistake
+from abruptlab.config import STRICT, RunConfig, first_mistake, unknown_field
 from abruptlab.errors import ConfigError
 from abruptlab.presets import PRESETS, preset
 from abruptlab.task.base import Task
@@ -102,7 +102,7 @@ class SweepConfig:
         except RecursionError:
             raise ConfigError(f"{path} is not TOML that can be read: it is nested too deep") from None
         except ValidationError as error:
-            raise ConfigError(f"{path}: {first_mistake(error)}") from None
+            raise ConfigError(f"{path}: {first_mistake(error, _names(SweepConfig))}") from None
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from None
         except (OSError, UnicodeDecodeError) as error:
@@ -114,22 +114,30 @@ class SweepConfig:
 
         Raises `ConfigError` for a field that does not exist, a bad value, or two runs of a family that are the same.
         """
-        if Path(self.base).name != self.base:  # it moves into the sweep's folder with the sweep
-            raise ConfigError(f"base: expected a preset or a file beside the sweep's, got {self.base!r}")
+        is_file = Path(self.base).name == self.base and (beside / self.base).is_file()
+        if not (is_file or self.base in PRESETS):  # a file moves into the sweep's folder with the sweep
+            presets = ", ".join(PRESETS)
+            raise ConfigError(f"base: expected a preset ({presets}) or a file beside the sweep's, got {self.base!r}")
         if self.count > MOST_RUNS:
             raise ConfigError(f"expected at most {MOST_RUNS:,} runs, got {self.count:,}")
         base = preset(self.base) if self.base in PRESETS else RunConfig.read(beside / self.base)
-        common = _flat(self.overrides)
+        common, variable = _flat(self.overrides), ["family", "label", *_names(RunConfig)]
         found: dict[tuple[str, str], Point] = {}
         for seed, combination, variant in itertools.product(self.seeds, self._combinations(), self.variants or ({},)):
             settings = dict(variant)
+            for name in settings:
+                if name.partition(".")[0] not in variable:
+                    raise ConfigError(f"variants: {unknown_field(name, variable)}")
             family, named = str(settings.pop("family", "")), settings.pop("label", None)
             changes = combination | _flat(settings)
             parts = [
                 f"{name.rpartition('.')[2]} {value}" for name, value in (combination if named else changes).items()
             ]
             label = ", ".join([*([str(named)] if named else []), *parts]) or self.base
-            config = _changed(base, common | changes | {"seed": seed, "name": self.name})
+            try:
+                config = _changed(base, common | changes | {"seed": seed, "name": self.name})
+            except ConfigError as error:
+                raise ConfigError(f"run {label!r}: {error}") from None
             point = Point(label, config, family)
             if twin := found.get((family, point.key)):
                 raise ConfigError(f"runs {twin.label!r} and {label!r} with seed {seed} are the same")
@@ -211,6 +219,10 @@ class Sweep:
             if (folder / "config.toml").is_file() and (run := Run(folder)).finished:
                 runs.append(run)
         return found
+
+
+def _names(kind: type) -> list[str]:
+    return [each.name for each in fields(kind)]
 
 
 def _flat(table: dict[str, Any], prefix: str = "") -> Settings:
