@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from abruptlab.cli import main
+from abruptlab.cli.printing import plain_console
+from abruptlab.cli.sweeping import _Display, _table
 from abruptlab.config import RunConfig
 from abruptlab.experiments.variants import measure_families
 from abruptlab.figures.variants import draw_families
@@ -21,6 +23,7 @@ from abruptlab.paper import CLAIMS, FIGURES
 from abruptlab.presets import PRESETS, init_std, preset
 from abruptlab.run.checkpoints import saved_steps
 from abruptlab.run.run import Run
+from abruptlab.sweep.state import read_state
 from tests.synthetic import STEPS, make_metrics, make_sweep
 
 COMMAND = [sys.executable, "-m", "abruptlab"]
@@ -359,6 +362,31 @@ def test_claims_on_a_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert verdicts["width-suboptimal"]["numbers"] == [1]
     assert "no family 'depth'" in verdicts["depth-earlier"]["notes"][0]
     assert "of 2 claims judged 1 hold, 1 fail" in capsys.readouterr().out
+
+
+def test_of_two_that_share_a_sweep_each_says_which_runs_it_found_and_which_are_elsewhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = make_sweep(tmp_path, "seeds = [0, 1]\n" + WIDTHS, lambda point: make_metrics())
+    first, second, third, fourth = (read_state(tmp_path / point.key, point) for point in sweep.points)
+    begun = [replace(state, state="begun", step=9) for state in (third, fourth)]
+    with _Display(plain_console(stderr=True)) as display:
+        display.report(
+            [first, second, *begun], {third.point.key, fourth.point.key}, {second.point.key, third.point.key}
+        )
+    found, done, status = capsys.readouterr().err.splitlines()
+    assert found.startswith("found done: 12 seed 0, 4000 steps in ")
+    assert done.startswith("done: 16 seed 0, 4000 steps in ")
+    assert status.startswith("2 of 4 runs done, 1 running and 1 elsewhere, 0 failed, ")
+
+
+def test_a_sweep_s_table_is_whole_in_a_log(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    label = "a label, " * 30 + "that is long"
+    [point] = make_sweep(
+        tmp_path, WIDTHS.replace("12", label, 1).partition('[[variants]]\nlabel = "16')[0], lambda point: None
+    ).points
+    plain_console().print(_table([read_state(tmp_path / point.key, point)], "Runs"))
+    assert re.search(f"{label}.*waiting.*{point.key}", capsys.readouterr().out)
 
 
 def test_no_claim_is_about_a_sweep_of_one_s_own(tmp_path: Path) -> None:

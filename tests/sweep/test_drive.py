@@ -181,7 +181,9 @@ def test_an_interrupt_leaves_the_rest_for_later(tmp_path: Path) -> None:
     sweep, workers = make(tmp_path, GOOD), Inline()
     (sweep.folder / f"{sweep.points[1].key}.error").write_text("it failed the last time\n")
     with pytest.raises(KeyboardInterrupt):
-        run_sweep(sweep, workers, device="cpu", report=lambda states, running: os.kill(os.getpid(), signal.SIGINT))
+        run_sweep(
+            sweep, workers, device="cpu", report=lambda states, running, mine: os.kill(os.getpid(), signal.SIGINT)
+        )
     assert not workers.tasks  # told to stop
     assert [row["state"] for row in index(sweep)] == ["done", "waiting", "done"]
 
@@ -256,7 +258,7 @@ def test_a_driver_waits_for_a_claim_that_nobody_works_on(tmp_path: Path) -> None
         assert dead.take(sweep.points[0].key)
         calls = 0
 
-        def report(states: list[RunState], running: set[str]) -> None:
+        def report(states: list[RunState], running: set[str], mine: set[str]) -> None:
             nonlocal calls
             calls += 1
             if calls == 10:

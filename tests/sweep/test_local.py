@@ -39,7 +39,7 @@ def test_a_killed_run_stops_no_other_and_goes_on_with_the_same_numbers(
     victim, other = sweep.points
     errors: set[str] = set()
 
-    def kill_then_interrupt(states: list[RunState], running: set[str]) -> None:
+    def kill_then_interrupt(states: list[RunState], running: set[str], mine: set[str]) -> None:
         children = {child.name: child.pid or 0 for child in multiprocessing.active_children()}
         if victim.key in children and newest(sweep.folder, victim) >= 16:
             os.kill(children[victim.key], signal.SIGKILL)
@@ -54,7 +54,7 @@ def test_a_killed_run_stops_no_other_and_goes_on_with_the_same_numbers(
     saved = [newest(sweep.folder, point) for point in sweep.points]
     assert len(Run(sweep.folder / other.key).metrics["step"]) == saved[1]  # it was let save
 
-    def interrupt_later(states: list[RunState], running: set[str]) -> None:
+    def interrupt_later(states: list[RunState], running: set[str], mine: set[str]) -> None:
         if all(newest(sweep.folder, point) > step for point, step in zip(sweep.points, saved, strict=True)):
             os.kill(os.getpid(), signal.SIGINT)
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from abruptlab.run.run import Run
     from abruptlab.task.base import Objective
 
+WIDEST = 10_000  # columns
+
 
 def typed() -> str:
     """The command as the user typed it."""
@@ -50,10 +52,14 @@ def print_state(run: "Run") -> None:
 
 
 def plain_console(*, stderr: bool = False) -> "Console":
-    """A console that prints text as it is: paths and names may have brackets and colons."""
+    """A console that prints text as it is: paths and names may have brackets and colons. In a file or a log, nothing is
+    folded or shortened."""
     from rich.console import Console
 
-    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    console = Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    if not console.is_terminal:
+        console.width = WIDEST
+    return console
 
 
 def print_verdicts(verdicts: "Sequence[Verdict]") -> None:

@@ -139,14 +139,15 @@ class _Display:
         if self._live:
             self._live.stop()
 
-    def report(self, states: "Sequence[RunState]", running: set[str]) -> None:
-        """Called about twice a second."""
+    def report(self, states: "Sequence[RunState]", running: set[str], mine: set[str]) -> None:
+        """Called about twice a second (`run_sweep`)."""
         for state in states:
             if state.state in ("done", "failed") and state.name not in self._said:
                 self._said.add(state.name)
-                self._console.print(_line(state), soft_wrap=True)
+                found = "" if state.point.key in mine else "found "  # as another process has left it, or left it before
+                self._console.print(found + _line(state), soft_wrap=True)
         self._most = max(self._most, len(running))  # also while some of them are only starting
-        title = _title(states, len(running), self._most)
+        title = _title(states, len(running & mine), len(running - mine), self._most)
         if self._live:
             active = [state for state in states if state.point.key in running]
             self._live.update(_table(active, title), refresh=True)
@@ -155,13 +156,14 @@ class _Display:
             self._console.print(title, soft_wrap=True)
 
 
-def _title(states: "Sequence[RunState]", running: int, at_a_time: int) -> str:
+def _title(states: "Sequence[RunState]", running: int, elsewhere: int, at_a_time: int) -> str:
     from abruptlab.sweep import seconds_left
 
     count = Counter(state.state for state in states)
     left = seconds_left(states, at_a_time)
+    others = f" and {elsewhere} elsewhere" if elsewhere else ""
     return (
-        f"{count['done']} of {len(states)} runs done, {running} running, {count['failed']} failed, "
+        f"{count['done']} of {len(states)} runs done, {running} running{others}, {count['failed']} failed, "
         f"{'time left unknown' if left is None else f'{hours(left)} left'}"
     )
 

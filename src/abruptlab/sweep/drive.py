@@ -85,13 +85,14 @@ def run_sweep(
     device: str | None = None,
     threads: int = 1,
     track: Sequence[TrackerName] = (),
-    report: Callable[[list[RunState], set[str]], None] = lambda states, running: None,
+    report: Callable[[list[RunState], set[str], set[str]], None] = lambda states, running, mine: None,
 ) -> list[RunState]:
     """Train every run of a sweep (of some families: `only`) that is not done; returns how each of its points ended.
 
     A run that fails is noted and the others go on; called again, the failed ones are tried again. Runs that another
     process is training are left to it: returned is how far they are. `report` is called about twice a second, with the
-    runs' states and the keys of those that are being trained, here or elsewhere.
+    runs' states, the keys of those that are being trained, here or elsewhere, and the keys of those that were taken
+    on here.
 
     On Ctrl-C (SIGINT), SIGTERM or SIGUSR1 every run in progress is saved before `KeyboardInterrupt` is raised. Raises
     `ConfigError` for a family that the sweep does not have.
@@ -107,6 +108,7 @@ def run_sweep(
     states = {point.key: read_state(folder / point.key, point) for point in reversed(sweep.points)}
     todo = [key for key in tasks if states[key].state != "done"]  # and nobody here is at it
     ours: set[str] = set()
+    mine: set[str] = set()  # ours, and those that were
     watch = _Watch([tasks[key].folder for key in todo])
 
     def look(keys: Iterable[str]) -> None:
@@ -125,6 +127,7 @@ def run_sweep(
                         else:
                             workers.submit(tasks[key])
                             ours.add(key)
+                            mine.add(key)
                 ended = workers.finished()
                 for task, death in ended:
                     if death and not task.note.exists() and not interrupted.is_set():  # else it was told to stop
@@ -136,7 +139,7 @@ def run_sweep(
                 if ended:
                     look(todo)
                     _write_index(sweep, states)
-                report([states[key] for key in tasks], running)
+                report([states[key] for key in tasks], running, mine)
                 busy = time.monotonic() if ours or ended else busy
                 if todo and not ours and (running >= {*todo} or time.monotonic() - busy > PATIENCE_S):
                     break  # others are at them, or have died in a way that a network file system is slow to notice
