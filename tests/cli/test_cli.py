@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -144,6 +145,21 @@ def test_show(smoke: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert RunConfig.from_toml(shown.split("\nrun ")[0]) == Run(smoke).config
     assert "60 of 60 steps" in shown
     assert "none found" in shown
+
+
+def test_show_says_what_is_damaged(smoke: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = Path(shutil.copytree(smoke, tmp_path / "run"))
+    weights = run / "checkpoints" / "step_000060" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    status, said = abruptlab("show", run)
+    assert status == 1
+    assert said.startswith(f"abruptlab: {weights} is damaged: expected bytes ")
+    assert "60 of 60 steps" in capsys.readouterr().out
+    (run / "metrics.jsonl").write_text("nonsense\n")
+    status, said = abruptlab("show", run)
+    assert status == 1
+    assert said.startswith(f"abruptlab: {run / 'metrics.jsonl'} is damaged: line 1: ")
+    assert capsys.readouterr().out == ""
 
 
 def test_a_figure_of_the_package_s_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -93,9 +93,12 @@ class Show:
 
     def __call__(self) -> None:
         run = open_run(self.run)
+        _ = run.metrics  # if they are damaged, that line is all
         print(run.config.to_toml())
         print_state(run)
         print(f"example     {textwrap.indent(example(run), ' ' * 12).lstrip()}")
+        if run.steps:
+            run.load(run.steps[-1])  # damage is said, after all that is intact
 
 
 def example(run: "Run") -> str:
