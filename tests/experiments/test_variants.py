@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from abruptlab.cli.looking import make_all
 from abruptlab.errors import RunError
 from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.variants import measure_families, measure_variants, over_seeds, trivial_level
@@ -254,3 +255,8 @@ def test_figures_and_tables_are_saved(tmp_path: Path) -> None:
     with np.load(data) as saved:
         np.testing.assert_array_equal(saved["onset.each"], measure_variants(found.subject, "factors").onset.each)  # pyright: ignore
     assert (tmp_path / "tables" / "table_variants.md") in make_table("variants", found, "x")
+
+
+def test_a_sweep_with_figures_of_its_own_is_not_drawn_once_more(tmp_path: Path) -> None:
+    make_all(Findings(make_sweep(tmp_path, FACTORS, of_factors)))
+    assert [path.name for path in (tmp_path / "figures").glob("*.png")] == ["figure_18.png"]

@@ -257,7 +257,10 @@ def make_all(found: "Findings") -> None:
 
     from abruptlab.paper import FIGURES, TABLES, make_figure, make_table, shown_in
 
-    jobs = [("figure", name, spec, make_figure) for name, spec in FIGURES.items() if found.suit(spec)]
+    figures = {name: spec for name, spec in FIGURES.items() if found.suit(spec)}
+    if len(figures) > 1:
+        figures.pop("sweep", None)  # that has all families once more, for sweeps without figures of their own
+    jobs = [("figure", name, spec, make_figure) for name, spec in figures.items()]
     jobs += [("table", name, spec, make_table) for name, spec in TABLES.items() if found.suit(spec)]
     missing = []
     for kind, name, spec, make in track(jobs, description="figures and tables"):
