@@ -93,14 +93,15 @@ def _probe(
     states, answers = _states(model, training, names, objective), _answers(training, objective)
     unseen, truth = _states(model, test, names, objective), _answers(test, objective)
     which = torch.nn.functional.one_hot(answers, objective.vocabulary_size).double()
-
-    def right(given: Float[Tensor, "example place token"]) -> Estimate:
-        maps = [_least_squares(states[name].flatten(0, 1), given.flatten(0, 1)) for name in names]
-        read = [(_with_one(unseen[name].double()) @ found).argmax(-1) for name, found in zip(names, maps, strict=True)]
-        return _share(torch.stack(read), truth)
-
+    both = torch.stack([which, which.roll(1, 0)], -2)  # of a site one probe for each, by one decomposition
+    given, read = both.flatten(0, 1), []
+    for name in names:
+        found = _least_squares(states[name].flatten(0, 1), given.flatten(1))
+        said = _with_one(unseen[name].double()) @ found
+        read.append(said.unflatten(-1, given.shape[1:]).argmax(-1))
+    right, chance = torch.stack(read).unbind(-1)
     own = asked(predict(model, objective.inputs(test)), objective).argmax(-1)
-    return right(which), right(which.roll(1, 0)), _share(own, truth)
+    return _share(right, truth), _share(chance, truth), _share(own, truth)
 
 
 def _states(
