@@ -185,6 +185,23 @@ def test_the_column_of_a_frame_that_is_text_is_named() -> None:
         NuclearNorm().fit(frame)
 
 
+DATES = pd.date_range("2020-01-01", periods=2)
+
+
+@pytest.mark.parametrize(
+    ("column", "line"),
+    [
+        (DATES, "column 'when': expected numbers, got dates or durations"),
+        (DATES - DATES[0], "column 'when': expected numbers, got dates or durations"),
+        (DATES.tz_localize("UTC"), "column 'when': float.* not 'Timestamp'"),
+        (DATES.to_period(), "column 'when': float.* not 'Period'"),
+    ],
+)
+def test_the_column_of_a_frame_that_is_of_dates_is_named(column: Any, line: str) -> None:
+    with pytest.raises(DataError, match=line):
+        NuclearNorm().fit(pd.DataFrame({"age": [1.0, 2], "when": column}))
+
+
 def test_frames_with_pandas_own_missing_value_are_read() -> None:
     frame = pd.DataFrame({"a": [1, 2, None], "b": [2, None, 6]}, dtype="Int64")
     np.testing.assert_allclose(Factorisation(1).fit_transform(frame), [[1, 2], [2, 4], [3, 6]], atol=1e-2)

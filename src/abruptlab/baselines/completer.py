@@ -167,7 +167,9 @@ class Completer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             return np.reshape(check_array(rows, estimator=self, input_name="X", **options), shape)
         except DataError:
             raise
-        except ValueError as error:  # ragged, not numbers, infinite, empty, other columns
+        except np.exceptions.DTypePromotionError:
+            raise DataError(f"{_column_of_text(X)}expected numbers, got dates or durations") from None
+        except (TypeError, ValueError) as error:  # ragged, not numbers, infinite, empty, other columns
             raise DataError(f"{_column_of_text(X)}{' '.join(str(error).split())}") from None
 
     def __sklearn_tags__(self) -> Tags:
