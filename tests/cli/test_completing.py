@@ -21,6 +21,7 @@ from abruptlab.baselines.holdout import HeldOut
 from abruptlab.cli.completing import LISTED, Complete
 from abruptlab.complete import methods as completion
 from abruptlab.complete.methods import METHODS, Completion, complete, plan
+from abruptlab.complete.options import OPTIONS as METHOD_OPTIONS
 from abruptlab.errors import ConfigError, DataError
 from abruptlab.figures.completion import draw_completion
 from tests.baselines.test_completer import person_data
@@ -113,12 +114,7 @@ def test_what_a_method_has_to_say_comes_with_the_completion() -> None:
 @pytest.mark.parametrize(
     ("name", "shape", "options", "line"),
     [
-        ("factorisation", (5, 4), {}, "method factorisation: expected the rank of the matrix, 1 to 4, got none"),
-        ("factorisation", (5, 4), {"rank": 5}, "1 to 4, got 5"),
-        ("posterior-mean", (5, 4), {"rank": 0}, "1 to 4, got 0"),
-        ("bert", (5, 5), {"scale": "columns"}, "no option scale, which is one of nuclear and regularised and fact"),
-        ("nuclear", (5, 4), {"rank": 2}, "no option rank, which is one of factorisation and posterior-mean"),
-        ("means", (5, 4), {"run": "laptop"}, "no option run, which is one of bert"),
+        ("factorisation", (5, 4), {"rank": 5}, "--rank: expected 1 to 4 for a matrix of 5×4, got 5"),
         ("nuclear", (4000, 4000), {}, r"about [\d,]+ minutes for a matrix of 4000×4000, .*: take a part of it"),
         ("posterior-mean", (200, 100), {"rank": 2}, r"about \d+ minutes .*: use nuclear"),
         ("factorisation", (900, 400), {"rank": 9}, "use nuclear"),
@@ -126,7 +122,7 @@ def test_what_a_method_has_to_say_comes_with_the_completion() -> None:
     ],
 )
 def test_what_a_method_cannot_do_is_refused_before_it_starts(
-    name: str, shape: tuple[int, int], options: dict[str, int | str], line: str
+    name: str, shape: tuple[int, int], options: dict[str, int], line: str
 ) -> None:
     with pytest.raises(ConfigError, match=line):
         plan(name, shape, **options)
@@ -158,7 +154,7 @@ def test_the_picture_shows_holes_and_spread(shape: tuple[int, int]) -> None:
 
 
 def test_the_methods_are_those_there_are() -> None:
-    assert set(get_args(get_type_hints(Complete)["method"])) == set(METHODS)
+    assert set(get_args(get_type_hints(Complete)["method"])) == set(METHODS) == set(METHOD_OPTIONS)
 
 
 def test_a_file_is_completed(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -457,9 +453,7 @@ def test_warnings_are_lines_on_stderr(table: Path, capsys: pytest.CaptureFixture
         (["t.csv", "--picture", "t.csv.png", "--out", "."], "t.csv, got |cannot write .: it is a folder"),
         (["t.csv", "--out", "t.npy"], "--out: expected the format of t.csv, got t.npy"),
         (["t.csv", "--out", "no/t.csv"], "cannot write no/t.csv: no is no folder"),
-        (["t.csv", "--method", "factorisation"], "factorisation: expected the rank of the matrix, 1 to 5, got none"),
-        (["t.csv", "--rank", "2"], "method nuclear has no option rank"),
-        (["t.csv", "--method", "regularised", "--penalty", "-1"], "expected a penalty of 0 or more, got -1"),
+        (["t.csv", "--method", "factorisation", "--rank", "6"], "--rank: expected 1 to 5 for a matrix of 5×5, got 6"),
         (["t.csv", "--method", "bert", "--run", "nowhere"], "nowhere is neither a run folder nor a run"),
         (["big.csv", "--method", "bert"], "5×5, the size that laptop was trained for, got 2×3; .*--method nuclear"),
         (["large.csv", "--method", "bert"], "from −1 to 1, .* got one of size 100; .*--method nuclear"),
@@ -477,3 +471,22 @@ def test_a_mistake_is_one_line(words: list[str], line: str, table: Path) -> None
     assert "\n" not in said
     assert re.search(line, said), said
     assert {path.name for path in Path().iterdir()} == there
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("--method factorisation", "--rank: method factorisation needs one, got none; nuclear needs none"),
+        ("--method posterior-mean --rank 0", "--rank: expected a whole number of at least 1, got 0"),
+        ("--rank 2", "--rank: method nuclear has no such option, which is one of factorisation and posterior-mean"),
+        ("--method means --run laptop", "--run: method means has no such option, which is one of bert"),
+        ("--method regularised --penalty -1", "--penalty: expected a number of 0 or more, got -1"),
+        ("--method regularised --penalty nan", "--penalty: expected a number of 0 or more, got nan"),
+        ("--min nan", "--min: expected a finite number, got nan"),
+        ("--max inf", "--max: expected a finite number, got inf"),
+        ("--min 1 --max 0", "--min: expected at most --max (0), got 1"),
+        ("--round 301", "--round: expected a whole number from -300 to 300, got 301"),
+    ],
+)  # fmt: skip
+def test_an_option_that_makes_no_sense_is_told_by_its_name_before_the_table_is_read(words: str, line: str) -> None:
+    assert abruptlab("complete", "none.csv", *words.split()) == (1, f"abruptlab: {line}")

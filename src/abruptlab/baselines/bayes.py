@@ -14,7 +14,8 @@ from jaxtyping import Bool, Float
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
-from abruptlab.baselines.completer import Completer, whole
+from abruptlab.baselines.checks import whole
+from abruptlab.baselines.completer import Completer
 from abruptlab.baselines.smc import POPULATIONS, posterior_draws
 from abruptlab.errors import ConfigError
 from abruptlab.task.matrix import Factors, MatrixTask

@@ -12,11 +12,11 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_array, validate_data
 from torch import Tensor
 
+from abruptlab.baselines.checks import DECIMALS, whole
 from abruptlab.baselines.columns import Scale, choose_units, columns_differ
 from abruptlab.baselines.holdout import HeldOut, held_out
 from abruptlab.errors import ConfigError, DataError
 
-DECIMALS = 300  # to which numbers may be rounded, before or behind the point
 KEPT = (np.float64, np.float32, np.float16)  # precisions that come back as they came; all else becomes the first
 
 
@@ -180,14 +180,6 @@ class Completer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         tags.input_tags.three_d_array = True
         tags.requires_fit = False
         return tags
-
-
-def whole(name: str, value: Any, least: int, most: int | None = None) -> None:
-    """Raise `ConfigError` if `value` is no whole number from `least` to `most`."""
-    is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not is_whole or value < least or (most is not None and value > most):
-        bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
-        raise ConfigError(f"{name}: expected a whole number {bounds}, got {value!r}")
 
 
 def _column_of_text(X: Any) -> str:

@@ -8,8 +8,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from abruptlab.baselines.checks import whole
 from abruptlab.baselines.columns import Scale, Units, choose_units
-from abruptlab.baselines.completer import Completer, typical_size, whole
+from abruptlab.baselines.completer import Completer, typical_size
 from abruptlab.errors import ConfigError
 from abruptlab.task.counter import generator
 

@@ -4,7 +4,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
@@ -67,12 +67,12 @@ class Complete:
     """Each line has a row, a column and a value: user, item, rating."""
 
     def __call__(self) -> None:
+        from abruptlab.complete.options import check_options
         from abruptlab.complete.tablefile import as_completed, read_table, write_table
 
+        check_options(self.method, least=self.min_value, largest=self.max_value, decimals=self.round, **self._options())
         if self.file.is_dir():
             raise DataError(f"{self.file}: expected a file, got a folder")
-        if self.min_value is not None and self.max_value is not None and not self.min_value <= self.max_value:
-            raise ConfigError(f"--min: expected at most --max ({self.max_value:g}), got {self.min_value:g}")
         out = self.out or as_completed(self.file)
         self._look_at_paths(out)
         table = read_table(self.file, self._reading())
@@ -136,14 +136,16 @@ class Complete:
         header = {"recognise": None, "yes": True, "no": False}[self.header]
         return Reading(header, index, self.missing, self.encoding, separator, self.decimal, self.sheet, self.triplets)
 
+    def _options(self) -> dict[str, Any]:
+        return {"rank": self.rank, "penalty": self.penalty, "run": self.run, "scale": self.scale}
+
     def _complete(self, table: "Table") -> "Completion":
         from rich.console import Console
 
         from abruptlab.complete.methods import complete, plan
 
-        options = {"rank": self.rank, "penalty": self.penalty, "run": self.run, "scale": self.scale}
         bounds = {"min_value": self.min_value, "max_value": self.max_value, "rounding": self.round}
-        planned = plan(self.method, table.values.shape, **options, **bounds)
+        planned = plan(self.method, table.values.shape, **self._options(), **bounds)
         console = Console(stderr=True)
         if planned.seconds > NOTED:
             console.print(f"{self.method}: some {planned.seconds:.0f} seconds", highlight=False)

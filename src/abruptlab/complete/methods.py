@@ -22,7 +22,6 @@ from abruptlab.errors import ConfigError, DataError
 LONGEST = 300.0  # seconds, about, that a completion may take
 HELD_OUT = 30.0  # seconds, about, that its error on held-out entries may take; one part is always held out
 ROUGH = 64  # particles of the posterior mean on held-out entries: many matrices, of whose error a digit is enough
-SHARED = ("min_value", "max_value", "rounding")  # options of all methods
 PRIOR_DECIMALS = 4  # that the posterior mean knows at most
 
 
@@ -31,23 +30,21 @@ class Method:
     """A way to complete a matrix."""
 
     make: Callable[..., Completer]
-    options: tuple[str, ...] = ()  # that it has: rank (which must be given), penalty, run, scale
     seconds: Callable[[int, int, int], float] = lambda m, n, rank: 0.0  # for m × n, m ≥ n; about, on two cores
     rescaled: bool = True  # whether the matrix is made one of root mean square 1 first
 
 
 METHODS = {
-    "nuclear": Method(NuclearNorm, ("scale",), lambda m, n, rank: 5e-7 * m * n**2),
-    "regularised": Method(RegularisedNuclearNorm, ("penalty", "scale"), lambda m, n, rank: 5e-7 * m * n**2),
+    "nuclear": Method(NuclearNorm, lambda m, n, rank: 5e-7 * m * n**2),
+    "regularised": Method(RegularisedNuclearNorm, lambda m, n, rank: 5e-7 * m * n**2),
     "factorisation": Method(
         Factorisation,
-        ("rank", "scale"),
         # the second stands for the memory: at most half a gigabyte for a tensor
         lambda m, n, rank: m * n * rank**2 * max(5e-7 * n * rank, 1e-4),
     ),
-    "means": Method(RowColumnMeans, ("scale",), lambda m, n, rank: 1e-9 * (m + n) ** 3),
-    "posterior-mean": Method(PosteriorMean, ("rank",), lambda m, n, rank: 0.1 * m * n * rank, rescaled=False),
-    "bert": Method(TransformerImputer, ("run",), rescaled=False),
+    "means": Method(RowColumnMeans, lambda m, n, rank: 1e-9 * (m + n) ** 3),
+    "posterior-mean": Method(PosteriorMean, lambda m, n, rank: 0.1 * m * n * rank, rescaled=False),
+    "bert": Method(TransformerImputer, rescaled=False),
 }
 
 
@@ -75,20 +72,15 @@ class Completion:
 def plan(name: str, shape: tuple[int, int], **options: Any) -> Plan:
     """The method called `name` for a matrix of that shape; options that are None count as not given.
 
-    All methods have `min_value`, `max_value` and `rounding`. Raises `ConfigError` for an option that the method has no
-    use for, for bounds that make no sense, for a rank that is missing or does not suit the shape, and for a matrix that
-    would take it more than `LONGEST`.
+    The options are those that `check_options` lets pass, and `min_value`, `max_value` and `rounding`. Raises
+    `ConfigError` for a rank that does not suit the shape, and for a matrix that would take it more than `LONGEST`.
     """
     method = METHODS[name]
     options = {option: value for option, value in options.items() if value is not None}
-    for option in sorted(options.keys() - set(method.options) - set(SHARED)):
-        has = " and ".join(other for other, each in METHODS.items() if option in each.options)
-        raise ConfigError(f"method {name} has no option {option}, which is one of {has}")
     large, small = max(shape), min(shape)
-    rank = options.get("rank", 0 if "rank" in method.options else 1)
-    if not 1 <= rank <= small:
-        came = f"got {rank}" if "rank" in options else "got none"
-        raise ConfigError(f"method {name}: expected the rank of the matrix, 1 to {small}, {came}; nuclear needs none")
+    rank = options.get("rank", 1)
+    if rank > small:
+        raise ConfigError(f"--rank: expected 1 to {small} for a matrix of {shape[0]}×{shape[1]}, got {rank}")
     seconds = method.seconds(large, small, rank)
     if seconds > LONGEST:
         instead = "use nuclear" if METHODS["nuclear"].seconds(large, small, 1) <= LONGEST else "take a part of it"
@@ -97,9 +89,7 @@ def plan(name: str, shape: tuple[int, int], **options: Any) -> Plan:
             f"than it is made for: {instead}"
         )
     folds = PARTS if PARTS * seconds <= HELD_OUT else max(1, int(HELD_OUT / seconds))
-    completer = method.make(**options)
-    completer.check_bounds()
-    return Plan(completer, method.rescaled, folds, (1 + folds) * seconds)
+    return Plan(method.make(**options), method.rescaled, folds, (1 + folds) * seconds)
 
 
 def complete(given: Float[np.ndarray, "m n"], plan: Plan) -> Completion:
