@@ -202,6 +202,12 @@ def test_the_column_of_a_frame_that_is_of_dates_is_named(column: Any, line: str)
         NuclearNorm().fit(pd.DataFrame({"age": [1.0, 2], "when": column}))
 
 
+@pytest.mark.parametrize("given", [pd.DataFrame({"when": DATES}), np.array([["2020-01-01"]], "M8[D]")])
+def test_dates_alone_are_no_numbers(given: Any) -> None:
+    with pytest.raises(DataError, match=r"^expected numbers, got dates"):
+        NuclearNorm().fit(given)
+
+
 def test_frames_with_pandas_own_missing_value_are_read() -> None:
     frame = pd.DataFrame({"a": [1, 2, None], "b": [2, None, 6]}, dtype="Int64")
     np.testing.assert_allclose(Factorisation(1).fit_transform(frame), [[1, 2], [2, 4], [3, 6]], atol=1e-2)

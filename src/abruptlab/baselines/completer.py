@@ -160,6 +160,8 @@ class Completer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             if len(shape) not in (2, 3):
                 came = f"expected a matrix [m, n] or a batch [batch, m, n], got shape {[*shape]}. Reshape your data"
                 raise DataError(came)
+            if np.asarray(X).dtype.kind in "mM":  # which NumPy would count in nanoseconds
+                raise DataError("expected numbers, got dates or durations")
             rows: Any = X if len(shape) == 2 else np.reshape(X, (shape[0] * shape[1], shape[2]))
             options: dict[str, Any] = {"dtype": KEPT, "ensure_all_finite": "allow-nan"}
             if reset or hasattr(self, "n_features_in_"):
