@@ -431,6 +431,14 @@ def test_a_reader_who_has_enough_is_no_error(table: Path) -> None:
     assert done.stderr.endswith("0 missing\nnothing to do\n")
 
 
+def test_a_full_disk_behind_standard_output_is_told(table: Path) -> None:
+    words = [sys.executable, "-m", "abruptlab", "complete", table, "--method", "means", "--out", "-"]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=ENVIRONMENT)
+    assert done.returncode == 1
+    assert done.stderr.endswith("abruptlab: cannot write to standard output: No space left on device\n")
+
+
 def test_warnings_are_lines_on_stderr(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     strange = 0.5 * np.eye(5)
     strange[0, 1] = NAN

@@ -170,7 +170,8 @@ def write_table(content: bytes, path: Path, like: Path) -> None:
     except BrokenPipeError:  # who reads has enough
         raise
     except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror or error}") from None
+        place = "to standard output" if path == STREAM else path
+        raise DataError(f"cannot write {place}: {error.strerror or error}") from None
 
 
 def as_completed(path: Path) -> Path:
