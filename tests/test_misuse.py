@@ -4,12 +4,15 @@ import subprocess
 import sys
 
 SCRIPT = """
+from dataclasses import replace
+
 import torch
 
 import abruptlab
 from abruptlab import measure_attention
 
 run = abruptlab.pretrained_run("pocket")
+config = run.config
 model = run.load("final")
 batch = abruptlab.sample(run.config.task, batch=2, seed=0)
 with torch.no_grad(), abruptlab.record(model, "embed") as activations:
@@ -31,6 +34,18 @@ mistakes = {
     ),
     "no recorded site is named 'blocks.9'; there are: embed": lambda: activations["blocks.9"],
     "at places 0 to 15, got float32 [4, 4]": lambda: model(torch.zeros(4, 4)),
+    "seed: expected int, got 1.5": lambda: replace(config, seed=1.5),
+    "model: expected abruptlab.config.ModelConfig, got {'width': 3}": lambda: replace(config, model={"width": 3}),
+    "steps: expected int, got '3'": lambda: replace(config.training, steps="3"),
+    "learning_rate: expected float, got None": lambda: replace(config.training, learning_rate=None),
+    "micro_batch: expected int | None, got 2.0": lambda: replace(config.training, micro_batch=2.0),
+    "trained: expected tuple[str, ...], got 'mlp'": lambda: replace(config.start, run="laptop", trained="mlp"),
+    "rank: expected int, got 1.5": lambda: replace(config.task, rank=1.5),
+    "sizes: expected tuple[tuple[int, int], ...], got (7, 7)": lambda: replace(config.task, sizes=(7, 7)),
+    "length: expected int, got '8'": lambda: replace(abruptlab.preset("window-sum").task, length="8"),
+    "task: expected a MatrixTask, such as the config.task of a run, got RunConfig": lambda: abruptlab.sample(config, 2, 0),
+    "batch: expected a whole number of at least 1, got -1": lambda: abruptlab.sample(config.task, batch=-1, seed=0),
+    "seed: expected a whole number of at least 0, got -1": lambda: abruptlab.sample(config.task, batch=2, seed=-1),
     "at places 0 to 15, got int64 [16]": lambda: model(batch.tokens[0]),
 }
 for line, mistake in mistakes.items():

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from abruptlab.errors import ConfigError
 from abruptlab.task import TASKS
-from abruptlab.task.base import STRICT, Task, require, require_words
+from abruptlab.task.base import STRICT, Task, require, require_types
 from abruptlab.task.matrix import MatrixTask
 from abruptlab.task.sequence import SequenceTask
 
@@ -67,7 +67,7 @@ class ModelConfig:
     """decoder: softmax attention, or linear attention (the same scores without the softmax)."""
 
     def __post_init__(self) -> None:
-        require_words(self)
+        require_types(self)
         for name in ("layers", "heads", "width", "mlp_width"):
             require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         require(self.width % self.heads == 0, "width", f"a multiple of heads ({self.heads})", self.width)
@@ -144,7 +144,7 @@ class TrainingConfig:
     """Steps between the rows of metrics that also have the norms of weights and gradients by group (default: none)."""
 
     def __post_init__(self) -> None:
-        require_words(self)
+        require_types(self)
         for name in ("steps", "batch", "checkpoint_every", "rolling_every"):
             require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         part = self.micro_batch
@@ -201,6 +201,7 @@ class StartConfig:
         return (where if self.run else "fresh weights") + frozen
 
     def __post_init__(self) -> None:
+        require_types(self)
         for name in ("trained", "taken"):
             require(
                 bool(self.run) or not getattr(self, name), f"start.{name}", "start.run beside it", getattr(self, name)
@@ -228,6 +229,7 @@ class RunConfig:
     start: StartConfig = field(default_factory=StartConfig)
 
     def __post_init__(self) -> None:
+        require_types(self)
         require(self.name.replace("-", "").replace("_", "").isalnum(), "name", "letters, digits, - and _", self.name)
         require(0 <= self.seed < 2**63, "seed", "0 to 2⁶³ − 1", self.seed)
         self.task.require_model(self.model.kind, self.model.positions)

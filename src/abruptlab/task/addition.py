@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from abruptlab.task.base import require
+from abruptlab.task.base import require, require_types
 from abruptlab.task.sequence import SequenceTask
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ class Addition(SequenceTask):
     """Of either number; the sum has one more."""
 
     def __post_init__(self) -> None:
+        require_types(self)
         require(1 <= self.digits <= 17, "digits", "1 to 17", self.digits)
 
     @property

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from abruptlab.task.base import NATS, SHARE, Metric, Objective, Segment
+from abruptlab.task.base import NATS, SHARE, Metric, Objective, Segment, require_count
 from abruptlab.task.counter import BLOCK, by_blocks, generator
 from abruptlab.task.examples import Examples
 from abruptlab.task.sequence import SequenceTask
@@ -35,7 +35,8 @@ class SequenceBatch(Examples):
 def stream(
     task: SequenceTask, batch: int, seed: int, start: int = 0, device: torch.device | str = "cpu"
 ) -> Iterator[SequenceBatch]:
-    """The batches of the steps from `start` on, without end."""
+    """The batches of the steps from `start` on, without end. Raises `ConfigError` for no number of examples."""
+    require_count(batch, "batch")
 
     def draw(block: int) -> list[SequenceBatch]:
         prompts, answers = task.draw(BLOCK * batch, generator(seed, 0, block, device=device))

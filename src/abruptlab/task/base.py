@@ -6,8 +6,10 @@ must answer at once.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
+from inspect import formatannotation
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
 from abruptlab.errors import ConfigError
@@ -29,18 +31,39 @@ def require(holds: bool, field_name: str, expected: str, given: object) -> None:
         raise ConfigError(f"{field_name}: expected {expected}, got {given}")
 
 
-def require_words(config: object) -> None:
-    """Raises `ConfigError` for a word that is none of those its field has: no branch may be the last by mistake."""
-    for name, words in _words(type(config)).items():
+def require_count(count: object, name: str, least: int = 1) -> None:
+    """Raises `ConfigError` unless it is a whole number of at least `least`."""
+    require(_fits(count, int) and count >= least, name, f"a whole number of at least {least}", repr(count))
+
+
+def require_types(config: Any) -> None:
+    """Raises `ConfigError` for a field of another type than it says, or a word that is none of those it has: no branch
+    may be the last by mistake."""
+    for name, hint in _hints(type(config)).items():
         value = getattr(config, name)
-        require(value in words, name, " or ".join(words), repr(value))
+        expected = " or ".join(get_args(hint)) if get_origin(hint) is Literal else formatannotation(hint)
+        require(_fits(value, hint), name, expected, repr(value))
 
 
 @cache
-def _words(kind: type) -> dict[str, tuple[str, ...]]:
-    """The words that each field of a dataclass has, if it has words."""
+def _hints(kind: type) -> dict[str, Any]:
     hints = get_type_hints(kind)
-    return {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is Literal}
+    return {each.name: hints[each.name] for each in fields(kind)}
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of a type that a configuration's fields have; NumPy's numbers and lists are, too."""
+    inner = get_args(hint)
+    if hint in (int, float):
+        return isinstance(value, Integral if hint is int else Real) and not isinstance(value, bool)
+    if get_origin(hint) is Literal:
+        return value in inner
+    if get_origin(hint) is tuple:
+        if not isinstance(value, tuple | list):
+            return False
+        each = inner[:1] * len(value) if inner[-1] is ... else inner
+        return len(value) == len(each) and all(map(_fits, value, each))
+    return any(_fits(value, one) for one in inner) if inner else isinstance(value, hint)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ falls in stages."""
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from abruptlab.task.base import require
+from abruptlab.task.base import require, require_types
 from abruptlab.task.sequence import SequenceTask
 from abruptlab.task.window_sum import sum_entropies
 
@@ -30,6 +30,7 @@ class ConcatenatedWindows(SequenceTask):
     """The numbers are 1 to modulus − 1, each as likely, the sums 0 to modulus − 1."""
 
     def __post_init__(self) -> None:
+        require_types(self)
         require(self.length >= 1, "length", "at least 1", self.length)
         fit = all(1 <= window <= self.length for window in self.windows)
         require(bool(self.windows) and fit, "windows", f"one or more of 1 to length ({self.length})", self.windows)

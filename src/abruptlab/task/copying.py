@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from abruptlab.task.base import require
+from abruptlab.task.base import require, require_types
 from abruptlab.task.sequence import SequenceTask
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ class Copy(SequenceTask):
     """Whether the answer goes from the last to the first."""
 
     def __post_init__(self) -> None:
+        require_types(self)
         require(self.length >= 1, "length", "at least 1", self.length)
         require(self.numbers >= 2, "numbers", "at least 2", self.numbers)
 

@@ -11,13 +11,19 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from abruptlab.task.base import require_count
+
 BLOCK = 64  # steps drawn at once; part of what decides the numbers
 
 Drawn = TypeVar("Drawn")
 
 
 def generator(seed: int, *key: int, device: torch.device | str = "cpu") -> torch.Generator:
-    """A generator whose stream depends on `seed` and `key` alone; different keys give independent streams."""
+    """A generator whose stream depends on `seed` and `key` alone; different keys give independent streams.
+
+    Raises `ConfigError` for a negative seed, or one that is no whole number.
+    """
+    require_count(seed, "seed", least=0)
     state = np.random.SeedSequence(seed, spawn_key=key).generate_state(1, np.uint64)
     return torch.Generator(device).manual_seed(int(state[0] >> np.uint64(1)))
 

@@ -3,9 +3,7 @@
 import math
 from itertools import islice
 
-import numpy as np
-
-from abruptlab.task.base import Task, require
+from abruptlab.task.base import Task, require_count
 from abruptlab.task.counter import BLOCK, generator
 from abruptlab.task.examples import Examples, cat
 
@@ -17,8 +15,7 @@ def held_out_of(task: Task, count: int, seed: int = 0) -> Examples:
 
     Raises `ConfigError` for less than one.
     """
-    whole = isinstance(count, int | np.integer) and not isinstance(count, bool)
-    require(whole and count >= 1, "matrices (or other examples)", "a whole number of at least 1", count)
+    require_count(count, "matrices (or other examples)")
     # the stream draws BLOCK steps at once: a little of each of them, instead of one step whole
     steps = task.of_one_size().stream(math.ceil(count / BLOCK), generator(seed, HELD_OUT).initial_seed())
     batches = list(islice(steps, BLOCK))

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from abruptlab.task.base import require
+from abruptlab.task.base import require, require_types
 from abruptlab.task.sequence import SequenceTask
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ class Histogram(SequenceTask):
     """They are 1 to this, each as likely; a letter and a count of the same number share an id."""
 
     def __post_init__(self) -> None:
+        require_types(self)
         require(self.length >= 1, "length", "at least 1", self.length)
         require(self.letters >= 2, "letters", "at least 2", self.letters)
 

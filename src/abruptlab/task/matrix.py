@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from abruptlab.task.base import Objective, Task, require, require_words
+from abruptlab.task.base import Objective, Task, require, require_types
 
 if TYPE_CHECKING:
     import torch
@@ -50,7 +50,7 @@ class MatrixTask(Task):
     """fixed: (row, column) entries that stay observed in spite of that."""
 
     def __post_init__(self) -> None:
-        require_words(self)
+        require_types(self)
         require(
             len(self.sizes) > 0 and all(m > 0 and n > 0 for m, n in self.sizes),
             "sizes",

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from abruptlab.task.base import require
+from abruptlab.task.base import require, require_types
 from abruptlab.task.sequence import SequenceTask
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ class Permutation(SequenceTask):
     """How often the permutation is applied."""
 
     def __post_init__(self) -> None:
+        require_types(self)
         require(self.length >= 2, "length", "at least 2", self.length)
         require(self.times >= 1, "times", "at least 1", self.times)
 

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from abruptlab.task.base import require
+from abruptlab.task.base import require, require_types
 from abruptlab.task.sequence import SequenceTask
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ class Repeat(SequenceTask):
     """The numbers are 1 to modulus − 1, each as likely."""
 
     def __post_init__(self) -> None:
+        require_types(self)
         require(self.length >= 1, "length", "at least 1", self.length)
         require(
             self.blocks >= 1 and self.length % self.blocks == 0,

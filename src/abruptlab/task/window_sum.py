@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from abruptlab.task.base import require
+from abruptlab.task.base import require, require_types
 from abruptlab.task.sequence import SequenceTask
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class WindowSum(SequenceTask):
     """The numbers are 1 to modulus − 1, each as likely, the sums 0 to modulus − 1."""
 
     def __post_init__(self) -> None:
+        require_types(self)
         require(self.length >= 1, "length", "at least 1", self.length)
         require(1 <= self.window <= self.length, "window", f"1 to length ({self.length})", self.window)
         require(self.modulus >= 3, "modulus", "at least 3", self.modulus)
