@@ -112,8 +112,8 @@ def test_the_claim_is_of_what_is_there_and_not_written(tmp_path: Path, looks: bo
 
 def test_what_makes_no_sense_is_an_error(tmp_path: Path) -> None:
     run = make_run(tmp_path, METRICS, {STEPS: holder(looks=True, writes=True)}, CONFIG)
-    with pytest.raises(ConfigError, match="train and matrices of 1 or more, got 0 and 256"):
-        measure_answer_probes(run, train=0)
+    with pytest.raises(ConfigError, match="train: expected a whole number of at least 2, got 1"):
+        measure_answer_probes(run, train=1)
     with pytest.raises(
         RunError, match="this needs a decoder of other sequences, and the run has an encoder of matrices"
     ):

@@ -118,7 +118,7 @@ def test_probes_are_judged_on_matrices_they_have_not_seen(tmp_path: Path) -> Non
     run = make_run(tmp_path, make_metrics(), (STEPS,), CONFIG)
     model, batch = run.load_encoder(STEPS), held_out(run, 4)
     np.testing.assert_allclose(probe(model, batch[:2], batch[:2])["row"].mse.mean[0, OBSERVED], 0, atol=1e-6)
-    assert (measure_probes(run, train=2, matrices=2).row.mse.mean[0, OBSERVED] > 1e-3).all()
+    assert (measure_probes(run, train=9, matrices=2).row.mse.mean[0, OBSERVED] > 1e-3).all()
 
 
 def test_a_singular_vector_is_read_off_a_column_that_changes_sign_with_it(tmp_path: Path) -> None:
@@ -197,9 +197,10 @@ def test_what_makes_no_sense_is_an_error(tmp_path: Path) -> None:
     run = handmade_run(tmp_path, {STEPS: copier()})
     with pytest.raises(ConfigError, match="ridge of 0 or more"):
         measure_probes(run, ridge=-1.0)
-    for none in ("train", "matrices"):
-        with pytest.raises(ConfigError, match="train and matrices of 1 or more"):
-            measure_probes(run, **{none: 0})  # pyright: ignore
+    with pytest.raises(ConfigError, match="matrices: expected a whole number of at least 1, got 0"):
+        measure_probes(run, matrices=0)
+    with pytest.raises(ConfigError, match="train: expected a whole number of at least 9, got 8"):  # of eight shuffles
+        measure_probes(run, train=8)
     with pytest.raises(CheckpointError, match="no checkpoint 7"):
         measure_probes(run, 7)
 

@@ -27,6 +27,7 @@ from abruptlab.experiments.result import Outlined
 from abruptlab.experiments.scores import Scores, Shown, joined, score, score_of, stacked
 from abruptlab.model import sites
 from abruptlab.model.build import Model
+from abruptlab.task.base import require_count
 
 if TYPE_CHECKING:
     from abruptlab.run.run import Run
@@ -146,8 +147,10 @@ def measure_greedy_ablation(
     choice does not flatter the result. A better set may exist. It takes about (heads of the model) × (fewest + 5)
     forward passes.
 
-    Raises `ConfigError` for a replacement that does not exist, `CheckpointError` for a step without a checkpoint.
+    Raises `ConfigError` for a replacement that does not exist or less than one matrix, `CheckpointError` for a step
+    without a checkpoint.
     """
+    require_count(matrices, "matrices")
     (at, model), objective = loaded_model(run, step), run.objective
     both = held_out_examples(run, SEARCHED + matrices, seed)
     search, batch = both[:SEARCHED], both[SEARCHED:]

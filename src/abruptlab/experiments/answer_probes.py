@@ -13,14 +13,14 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from abruptlab.errors import ConfigError
 from abruptlab.experiments.estimate import Estimate, pooled
-from abruptlab.experiments.forward import predict, recorded
+from abruptlab.experiments.forward import predict, recorded, require_run
 from abruptlab.experiments.held_out import held_out_examples
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model.collapse import asked
 from abruptlab.model.decoder import Decoder
 from abruptlab.system.devices import choose_device
+from abruptlab.task.base import require_count
 
 if TYPE_CHECKING:
     from abruptlab.run.run import Run
@@ -57,10 +57,11 @@ def measure_answer_probes(
 
     A probe is least squares from a state and a constant to which of the tokens is the next one, the same for all places
     of the answer. Raises `RunError` unless the run's task is one of sequences, `CheckpointError` for a step without a
-    checkpoint and `ConfigError` for less than one example.
+    checkpoint and `ConfigError` for less than one example, or than two to fit to: chance is others' answers.
     """
-    if train < 1 or matrices < 1:
-        raise ConfigError(f"probes: expected train and matrices of 1 or more, got {train} and {matrices}")
+    require_count(train, "train", 2)
+    require_count(matrices, "matrices")
+    require_run(run)
     run.require("sequence")
     at = _around_the_drop(run) if steps is None else run.resolve_all(steps)
     both = held_out_examples(run, matrices + train, seed)

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from abruptlab.experiments.estimate import Estimate, pooled
-from abruptlab.experiments.forward import load, recorded
+from abruptlab.experiments.forward import load, loaded, recorded, require_run
 from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model.encoder import Encoder
@@ -71,8 +71,8 @@ def measure_attention(
     `ConfigError` for another mask.
     """
     require(mask in get_args(Mask), "mask", f"one of {', '.join(get_args(Mask))}", repr(mask))
-    step = run.resolve(step)
-    return mean_attention(load(run, step), _batch(run, mask, matrices, seed), step)
+    at, model = loaded(run, step)
+    return mean_attention(model, _batch(run, mask, matrices, seed), at)
 
 
 def measure_attention_over_time(
@@ -82,6 +82,7 @@ def measure_attention_over_time(
 
     Raises `CheckpointError` for a step without a checkpoint.
     """
+    require_run(run)
     at = run.resolve_all((run.milestones or ["final"]) if steps is None else steps)
     batch = _batch(run, "random", matrices, seed)
     taken = [mean_attention(load(run, step), batch, step) for step in at]

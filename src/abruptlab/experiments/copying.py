@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from abruptlab.errors import CheckpointError
 from abruptlab.experiments.estimate import Estimate, losses, pooled
-from abruptlab.experiments.forward import load, predict
+from abruptlab.experiments.forward import load, predict, require_run
 from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.task.counter import generator
@@ -51,6 +51,7 @@ def measure_copying(
 
     Raises `CheckpointError` for a step without a checkpoint and `VocabularyError` for a value without a token.
     """
+    require_run(run)
     tokens_of = [MASK, *Vocabulary.of(run.config.matrices).encode(torch.tensor(values)).tolist()]
     batches = {True: held_out(run, matrices, seed), False: full_rank(run, matrices, seed)}
     conditions, estimates = [], []

@@ -15,6 +15,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from abruptlab.errors import RunError
+from abruptlab.experiments.forward import require_run
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.task.vocabulary import Vocabulary
 
@@ -92,6 +93,7 @@ def measure_embeddings(run: "Run", step: int | str = "final", seed: int = 0) -> 
     Of several sizes of matrix, positions are those of the largest. Raises `CheckpointError` for a step without a
     checkpoint, `RunError` if there are too few rows, columns, values or dimensions for a geometry.
     """
+    require_run(run)
     at = run.resolve(step)
     value, row, column = _places(run)
     model, vocabulary = run.load_encoder(at), Vocabulary.of(run.config.matrices)
@@ -105,6 +107,7 @@ def measure_embeddings_over_time(run: "Run", steps: Sequence[int | str] | None =
 
     t-SNE has no axes to share: each checkpoint's starts from the final layout. Raises as `measure_embeddings` does.
     """
+    require_run(run)
     value, row, column = _places(run)
     final, vocabulary = run.load_encoder("final"), Vocabulary.of(run.config.matrices)
     token_axes = principal_axes(embedded_tokens(final, vocabulary, value), value)

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from abruptlab.errors import CheckpointError
-from abruptlab.experiments.forward import predict
+from abruptlab.experiments.forward import predict, require_run
 from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.result import Outlined
 from abruptlab.task.matrices import Batch
@@ -65,6 +65,7 @@ def measure_examples(run: "Run", steps: Sequence[int | str] | None = None, seed:
 
     Raises `CheckpointError` for a step without a checkpoint.
     """
+    require_run(run)
     at = before_and_after(run) if steps is None else run.resolve_all(steps)
     batch = held_out(run, CANDIDATES, seed)
     with torch.no_grad():
@@ -93,6 +94,7 @@ def measure_gallery(run: "Run", steps: Sequence[int | str] | None = None, seed: 
 
     Raises `CheckpointError` for a step without a checkpoint, or if there is none at all.
     """
+    require_run(run)
     at = run.resolve_all((run.steps or ["final"]) if steps is None else steps)
     batch = held_out(run, CANDIDATES, seed)
     chosen = _by_error(predict(run.load_encoder(at[-1]), batch.tokens), batch, PERCENTILES)

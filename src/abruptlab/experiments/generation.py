@@ -11,7 +11,7 @@ from torch import Tensor
 
 from abruptlab.errors import RunError
 from abruptlab.experiments.estimate import Estimate, losses, pooled
-from abruptlab.experiments.forward import load, parts, predict
+from abruptlab.experiments.forward import load, parts, predict, require_run
 from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.losses import smooth
 from abruptlab.experiments.result import Outlined, stack
@@ -67,6 +67,7 @@ def measure_gpt_learning(
     Raises `RunError` if the run's model is an encoder or has made no step yet, and `CheckpointError` for a step without
     a checkpoint.
     """
+    require_run(run)
     run.require("decoder")
     metrics = run.metrics
     if not len(metrics["step"]):
@@ -89,6 +90,7 @@ def measure_generation(run: "Run", step: int | str = "final", matrices: int = 25
 
     Raises `RunError` if the run's model is an encoder, and `CheckpointError` for a step without a checkpoint.
     """
+    require_run(run)
     model, batch = run.load_decoder(step).to(choose_device()), held_out(run, matrices, seed)
     vocabulary = Vocabulary.of(run.config.matrices)
     return assess(write(model, batch, vocabulary), batch, vocabulary)

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from abruptlab.errors import RunError
+from abruptlab.experiments.forward import require_run
 from abruptlab.experiments.result import Outlined
 from abruptlab.task.matrix import MatrixTask
 
@@ -54,6 +55,7 @@ class Curves(Outlined):
 
 def measure_curves(run: "Run") -> Curves:
     """The losses over the steps of a run, raw and smoothed. Raises `RunError` if the run has made no step yet."""
+    require_run(run)
     metrics, objective = run.metrics, run.objective
     if not len(metrics["step"]):
         raise RunError(f"{run.folder} has no metrics yet")
@@ -78,6 +80,7 @@ def measure_loss_curves(run: "Run") -> LossCurves:
 
     Raises `RunError` if the run has made no step yet, or its model is a decoder.
     """
+    require_run(run)
     run.require("encoder")
     metrics = run.metrics
     if not len(metrics["step"]):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from abruptlab.experiments.examples import ExampleMatrices, before_and_after, measure_examples
+from abruptlab.experiments.forward import require_run
 from abruptlab.experiments.losses import LossCurves, measure_loss_curves
 from abruptlab.experiments.result import Outlined
 
@@ -21,4 +22,5 @@ class Overview(Outlined):
 
 def measure_overview(run: "Run", seed: int = 0) -> Overview:
     """A typical held-out matrix as the last checkpoint completes it, and the loss curves (figure 1)."""
+    require_run(run)
     return Overview(measure_examples(run, before_and_after(run)[-1:], seed), measure_loss_curves(run))

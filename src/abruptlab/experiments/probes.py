@@ -12,12 +12,12 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from abruptlab.errors import ConfigError
 from abruptlab.experiments.estimate import Estimate, pooled
 from abruptlab.experiments.forward import loaded, recorded
 from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model.encoder import Encoder
+from abruptlab.task.base import require, require_count
 from abruptlab.task.matrices import Batch
 
 if TYPE_CHECKING:
@@ -67,11 +67,12 @@ def measure_probes(
     of zeros counts with a cosine of 0, and singular vectors have the sign that the decomposition happens to give.
 
     Both are drawn at once and then divided, so that they have no matrix in common. `ridge` as in `probe`. Raises
-    `CheckpointError` for a step without a checkpoint and `ConfigError` for a negative `ridge` or no matrices.
+    `CheckpointError` for a step without a checkpoint and `ConfigError` for a negative `ridge`, no matrices, or so few
+    to fit to that a shuffle of the targets would give a matrix its own.
     """
-    if ridge < 0 or train < 1 or matrices < 1:
-        given = f"got {ridge:g}, {train} and {matrices}"
-        raise ConfigError(f"probes: expected ridge of 0 or more, train and matrices of 1 or more, {given}")
+    require(ridge >= 0, "ridge", "0 or more", ridge)
+    require_count(train, "train", SHUFFLES + 1)
+    require_count(matrices, "matrices")
     at, model = loaded(run, step)
     batch = held_out(run, matrices + train, seed)
     return Probes(

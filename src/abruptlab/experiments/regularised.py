@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from abruptlab.baselines.nuclear import RegularisedNuclearNorm
 from abruptlab.experiments.estimate import Losses, losses
-from abruptlab.experiments.forward import load, predict
+from abruptlab.experiments.forward import load, predict, require_run
 from abruptlab.experiments.held_out import estimated, held_out
 from abruptlab.experiments.result import Outlined, stack
 
@@ -40,6 +40,7 @@ def measure_regularised(
 
     Raises `CheckpointError` for a step without a checkpoint and `ConfigError` for a negative penalty.
     """
+    require_run(run)
     at, batch = run.resolve(step), held_out(run, matrices, seed)
     estimates = [estimated(RegularisedNuclearNorm(penalty), batch).flatten(1) for penalty in penalties]
     return Regularised(

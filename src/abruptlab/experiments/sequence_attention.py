@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 
 from abruptlab.experiments.estimate import Estimate, pooled
-from abruptlab.experiments.forward import recorded
+from abruptlab.experiments.forward import recorded, require_run
 from abruptlab.experiments.held_out import held_out_examples
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.system.devices import choose_device
@@ -43,6 +43,7 @@ def measure_sequence_attention(
 
     Raises `RunError` if the run's model is an encoder, and `CheckpointError` for a step without a checkpoint.
     """
+    require_run(run)
     moments = run.milestones
     usual = [moments.get("before-drop", moments.get("start", "final")), moments.get("after-drop", "final")]
     at = run.resolve_all(usual if steps is None else steps)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from abruptlab.errors import DataError
 from abruptlab.model.kernels import attention
 from abruptlab.model.sites import Site
+from abruptlab.task.examples import outline
 
 
 def embedded(
@@ -21,10 +22,11 @@ def embedded(
     Raises `DataError` for what are no token ids, or more places than there are embeddings for; on a CPU, where looking
     costs nothing, also for an id beyond the vocabulary.
     """
-    if tokens.ndim != 2 or tokens.is_floating_point() or start + tokens.shape[1] > len(positions):
+    ids = isinstance(tokens, Tensor) and tokens.ndim == 2 and tokens.dtype in (torch.int64, torch.int32)
+    if not ids or start + tokens.shape[1] > len(positions):
         known = f"token ids [batch, place] at places 0 to {len(positions) - 1}"
         came = f" from place {start} on" if start else ""
-        raise DataError(f"expected {known}, got {str(tokens.dtype)[6:]} {[*tokens.shape]}{came}")
+        raise DataError(f"expected {known}, got {outline(tokens)}{came}")
     try:
         x = embedding(tokens)
     except IndexError:

@@ -31,7 +31,7 @@ def require(holds: bool, field_name: str, expected: str, given: object) -> None:
         raise ConfigError(f"{field_name}: expected {expected}, got {given}")
 
 
-def require_count(count: object, name: str, least: int = 1) -> None:
+def require_count(count: Any, name: str, least: int = 1) -> None:
     """Raises `ConfigError` unless it is a whole number of at least `least`."""
     require(_fits(count, int) and count >= least, name, f"a whole number of at least {least}", repr(count))
 

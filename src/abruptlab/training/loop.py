@@ -13,6 +13,7 @@ from abruptlab.system.devices import choose_device
 from abruptlab.system.memory import keep_freed_memory, require_memory
 from abruptlab.system.provenance import device_name, versions
 from abruptlab.system.signals import finish_on_interrupt
+from abruptlab.task.base import require
 from abruptlab.training.cuda_graph import require_capturable
 from abruptlab.training.measures import Measures
 from abruptlab.training.needs import training_needs
@@ -70,6 +71,8 @@ def train(
     `DivergedError` at a NaN or infinite loss, or once L_obs has risen for good (`run.divergence`); `VocabularyError` at
     a value without a token; `AbruptlabError` for a tracker that is not installed.
     """
+    expected = "a RunConfig, as abruptlab.preset(name) gives"
+    require(isinstance(config, RunConfig), "config", expected, type(config).__name__)
     where = choose_device(device)
     ranks = Ranks()
     ranks.require_equal_parts(config.training.batch)
