@@ -32,6 +32,8 @@ def test_the_loss_is_that_of_the_value_put_there(tmp_path: Path) -> None:
     batch = held_out(run, 64, seed=3)
     expected = [(((value - batch.values) ** 2) * ~batch.observed).mean().item() for value in (0.0, 0.44)]
     np.testing.assert_allclose(check.loss.mean[:2], expected, rtol=1e-3)
+    alone = measure_copying(run, "final", [0.44], matrices=64, seed=3)  # a single step, not its letters
+    np.testing.assert_array_equal(alone.loss.mean, check.loss.mean)
 
 
 def test_a_model_that_averages_its_row_copies_nothing(tmp_path: Path) -> None:

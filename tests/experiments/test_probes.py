@@ -195,7 +195,7 @@ def test_the_seed_decides_and_the_parts_do_not(tmp_path: Path, monkeypatch: pyte
 
 def test_what_makes_no_sense_is_an_error(tmp_path: Path) -> None:
     run = handmade_run(tmp_path, {STEPS: copier()})
-    with pytest.raises(ConfigError, match="ridge of 0 or more"):
+    with pytest.raises(ConfigError, match="ridge: expected 0 or more"):
         measure_probes(run, ridge=-1.0)
     with pytest.raises(ConfigError, match="matrices: expected a whole number of at least 1, got 0"):
         measure_probes(run, matrices=0)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,13 +12,11 @@ from abruptlab.experiments.estimate import Estimate, losses, pooled
 from abruptlab.experiments.forward import load, predict, require_run
 from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.result import Outlined, stack
+from abruptlab.run.run import Run, several
 from abruptlab.task.counter import generator
 from abruptlab.task.held_out import HELD_OUT
 from abruptlab.task.matrices import Batch
 from abruptlab.task.vocabulary import MASK, Vocabulary
-
-if TYPE_CHECKING:
-    from abruptlab.run.run import Run
 
 VALUES = (0.44, -0.24)  # the paper's
 # The paper's moments, steps 1,000, 4,000 and 14,000 of a drop at about 14,300, as shares of the steps to the onset.
@@ -40,7 +37,7 @@ class CopyingCheck(Outlined):
 
 
 def measure_copying(
-    run: "Run",
+    run: Run,
     steps: Sequence[int | str] | None = None,
     values: Sequence[float] = VALUES,
     matrices: int = 1024,
@@ -55,7 +52,7 @@ def measure_copying(
     tokens_of = [MASK, *Vocabulary.of(run.config.matrices).encode(torch.tensor(values)).tolist()]
     batches = {True: held_out(run, matrices, seed), False: full_rank(run, matrices, seed)}
     conditions, estimates = [], []
-    moments = moments_before(run) if steps is None else {str(step): run.resolve(step) for step in steps}
+    moments = moments_before(run) if steps is None else {str(step): run.resolve(step) for step in several(steps)}
     for moment, at in moments.items():
         model = load(run, at)
         for low_rank, batch in batches.items():
@@ -70,7 +67,7 @@ def measure_copying(
     return CopyingCheck(moment, step, low_rank, value, loss, loss_observed, distance)
 
 
-def moments_before(run: "Run") -> dict[str, int]:
+def moments_before(run: Run) -> dict[str, int]:
     """For each of the `MOMENTS`, the nearest checkpoint of those before the onset that are nearer to it than to the
     others.
 
@@ -93,7 +90,7 @@ def moments_before(run: "Run") -> dict[str, int]:
     return {name: min(steps, key=lambda step: distance(name, step)) for name, steps in nearest.items() if steps}
 
 
-def full_rank(run: "Run", matrices: int, seed: int = 0) -> Batch:
+def full_rank(run: Run, matrices: int, seed: int = 0) -> Batch:
     """Matrices of independent entries, uniform within ±1 (or the vocabulary's limit, if that is less), with the masks
     of `held_out`."""
     masks = held_out(run, matrices, seed)

@@ -199,8 +199,7 @@ class Run:
 
     def resolve_all(self, steps: int | str | Iterable[int | str]) -> list[int]:
         """The steps of several checkpoints, or of a single one, ascending, each once. Raises as `resolve`."""
-        several = [steps] if isinstance(steps, int | str | np.integer) else steps
-        return sorted({self.resolve(step) for step in several})
+        return sorted({self.resolve(step) for step in several(steps)})
 
     def require(self, kind: str) -> None:
         """Raises `RunError` unless the run's objective is of that kind (`Objective.kind`)."""
@@ -229,6 +228,11 @@ class Run:
         if self.config.model.kind != "decoder":
             raise RunError("this needs a decoder, and the run's model is an encoder")
         return cast(Decoder, self.load(step))
+
+
+def several(steps: int | str | Iterable[int | str]) -> Iterable[int | str]:
+    """Steps, or a single one, as several."""
+    return [steps] if isinstance(steps, int | str | np.integer) else steps
 
 
 def _table(rows: Sequence[Row], names: Iterable[str]) -> dict[str, Shaped[np.ndarray, " time"]]:
