@@ -172,7 +172,10 @@ class Completer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         except np.exceptions.DTypePromotionError:
             raise DataError(f"{_column_of_text(X)}expected numbers, got dates or durations") from None
         except (TypeError, ValueError) as error:  # ragged, not numbers, infinite, empty, other columns
-            raise DataError(f"{_column_of_text(X)}{' '.join(str(error).split())}") from None
+            column = _column_of_text(X)
+            if isinstance(error, TypeError) and not column:
+                raise  # as scikit-learn asks of what is no data at all
+            raise DataError(f"{column}{' '.join(str(error).split())}") from None
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
