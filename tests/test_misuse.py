@@ -11,6 +11,7 @@ import torch
 
 import abruptlab
 from abruptlab import measure_attention
+from abruptlab.experiments.patching import Patch
 
 run = abruptlab.pretrained_run("pocket")
 config = run.config
@@ -39,6 +40,12 @@ mistakes = {
     ),
     "site embed: expected a function of one argument, the activation, got int": (
         lambda: abruptlab.replace(model, {"embed": 0}).__enter__()
+    ),
+    "site blocks.0.attn.z: expected heads as whole numbers, got [1.5]": (
+        lambda: abruptlab.measure_patching(run, [Patch("blocks.0.attn.z", heads=[1.5])], matrices=2)
+    ),
+    "site embed: expected positions as whole numbers, got 0": (
+        lambda: abruptlab.measure_patching(run, [Patch("embed", positions=0)], matrices=2)
     ),
     "no recorded site is named 'blocks.9'; there are: embed": lambda: activations["blocks.9"],
     "config: expected a RunConfig, as abruptlab.preset(name) gives, got str": lambda: abruptlab.train("pocket", "no"),

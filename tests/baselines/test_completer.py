@@ -142,7 +142,9 @@ def test_bounds_and_rounding_are_of_what_is_filled_in() -> None:
         ({"rounding": 1}, round(value, 1)),
         ({"rounding": -1}, 10),
         ({"max_value": 3.0}, 3),
-        ({"min_value": 6.25, "rounding": 0}, 6.25),
+        ({"min_value": 6.25, "rounding": 0}, 7),
+        ({"min_value": 6.25, "rounding": 1}, 6.3),
+        ({"max_value": 0.07, "rounding": 2}, 0.07),
     ]
     for options, expected in cases:
         filled = Factorisation(1, **options).transform(given)
@@ -154,8 +156,8 @@ def test_bounds_and_rounding_are_of_what_is_filled_in() -> None:
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        ({"min_value": 2.0, "max_value": 1.0}, "expected min_value up to max_value, got 2.0 and 1.0"),
-        ({"min_value": math.nan}, "expected min_value up to max_value, got nan"),
+        ({"min_value": 2.0, "max_value": 1.0}, r"min_value: expected at most max_value \(1\), got 2"),
+        ({"min_value": math.nan}, "min_value: expected one number, for all columns, got nan"),
         ({"min_value": None}, "min_value: expected one number, for all columns, got None"),
         ({"max_value": np.ones(2)}, "max_value: expected one number, for all columns, got array"),
         ({"rounding": 0.5}, "rounding: expected a whole number"),

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from abruptlab.errors import CheckpointError, VocabularyError
+from abruptlab.errors import CheckpointError, ConfigError, VocabularyError
 from abruptlab.experiments.copying import measure_copying, moments_before
 from abruptlab.experiments.held_out import held_out
 from abruptlab.paper import TABLES, Findings, make_table
@@ -63,8 +63,11 @@ def test_each_moment_has_the_checkpoint_nearest_to_it_and_none_two(tmp_path: Pat
 
 
 def test_a_value_without_a_token_is_an_error(tmp_path: Path) -> None:
+    run = handmade_run(tmp_path, {STEPS: copier()})
     with pytest.raises(VocabularyError, match=r"1\.50 has no token"):
-        measure_copying(handmade_run(tmp_path, {STEPS: copier()}), ["final"], [1.5])
+        measure_copying(run, ["final"], [1.5])
+    with pytest.raises(ConfigError, match=r"values: expected numbers of 2 decimals, as tokens are, got \[0.444\]"):
+        measure_copying(run, ["final"], [0.444])
 
 
 def test_the_table_is_written_in_three_formats(tmp_path: Path) -> None:

@@ -169,6 +169,20 @@ def test_what_was_not_recorded_is_named_with_what_was(encoder: Encoder, tokens: 
     ]
 
 
+def test_a_function_may_change_its_activation_in_place(encoder: Encoder, tokens: Tensor):
+    def silence(x: Tensor) -> Tensor:
+        x[:, 0] = 0
+        return x
+
+    names = ["blocks.0.resid_post", "blocks.1.resid_pre"]
+    with torch.no_grad(), record(encoder, names) as plain:
+        encoder(tokens)
+    with torch.no_grad(), record(encoder, names) as outside, replace(encoder, {"blocks.1.resid_pre": silence}):
+        changed = encoder(tokens)
+    assert all(torch.equal(outside[name], plain[name]) for name in names)
+    assert not torch.equal(changed, encoder(tokens))
+
+
 def test_a_model_without_sites():
     with pytest.raises(SiteError, match="this model has: none"), record(nn.Linear(1, 1), ["embed"]):
         pass

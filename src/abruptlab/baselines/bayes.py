@@ -14,10 +14,10 @@ from jaxtyping import Bool, Float
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
-from abruptlab.baselines.checks import whole
 from abruptlab.baselines.completer import Completer
 from abruptlab.baselines.smc import POPULATIONS, posterior_draws
 from abruptlab.errors import ConfigError
+from abruptlab.task.base import require_count
 from abruptlab.task.matrix import Factors, MatrixTask
 
 TOGETHER = 2**18  # numbers in a tensor of all particles of the matrices that are led at once: what a cache holds
@@ -100,7 +100,7 @@ class PosteriorMean(Completer):
         return torch.from_numpy(self._posterior(values, observed).mean)
 
     def _posterior(self, values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "batch m n"]) -> Posterior:
-        whole("rank", self.rank, 1)
+        require_count(self.rank, "rank")
         if self.factors not in get_args(Factors):
             raise ConfigError(f"factors: expected one of {', '.join(get_args(Factors))}, got {self.factors}")
         if self.particles < 2 * POPULATIONS or self.particles % POPULATIONS:

@@ -12,7 +12,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_array, validate_data
 from torch import Tensor
 
-from abruptlab.baselines.checks import DECIMALS, whole
+from abruptlab.baselines.checks import check_bounds
 from abruptlab.baselines.columns import Scale, choose_units, columns_differ
 from abruptlab.baselines.holdout import HeldOut, held_out
 from abruptlab.errors import ConfigError, DataError
@@ -31,7 +31,7 @@ class Completer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
       over its root mean square, so that the rank stays what it is); "none" has it see the matrix as it is; "auto" is
       "columns" for a matrix whose columns differ in spread by more than a factor of ten.
     - `min_value`, `max_value`: what is filled in is brought between them.
-    - `rounding`: what is filled in is rounded to so many decimals.
+    - `rounding`: what is filled in is rounded to so many decimals, and within the bounds all the same.
     - `add_indicator`: `transform` appends, for every column, one that is 1 where its entry was missing.
 
     Matrices whose largest entry is beyond 1e100 or below 1e-100 are divided by it first, whatever `scale` is.
@@ -66,24 +66,14 @@ class Completer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self, given: Float[np.ndarray, "*batch m n"], values: Float[np.ndarray, "*batch m n"]
     ) -> Float[np.ndarray, "*batch m n"]:
         """`given` with `values` where it is NaN, rounded and within the bounds. Raises as `transform` does."""
-        self.check_bounds()
+        bounds = check_bounds(self.min_value, self.max_value, self.rounding)
         if self.rounding is not None:
             values = values.round(self.rounding)
         with np.errstate(over="ignore"):
-            filled = np.where(np.isnan(given), values.clip(self.min_value, self.max_value).astype(given.dtype), given)
+            filled = np.where(np.isnan(given), values.clip(*bounds).astype(given.dtype), given)
         if not np.isfinite(filled).all():
             raise DataError(f"the completion has entries beyond the range of {given.dtype}: divide the matrix first")
         return filled
-
-    def check_bounds(self) -> None:
-        """Raise `ConfigError` if the bounds and the rounding make no sense."""
-        for name, bound in (("min_value", self.min_value), ("max_value", self.max_value)):
-            if isinstance(bound, bool) or not isinstance(bound, int | float | np.number):
-                raise ConfigError(f"{name}: expected one number, for all columns, got {bound!r}")
-        if not self.min_value <= self.max_value:
-            raise ConfigError(f"expected min_value up to max_value, got {self.min_value} and {self.max_value}")
-        if self.rounding is not None:
-            whole("rounding", self.rounding, -DECIMALS, DECIMALS)
 
     def estimate(self, X: Any) -> np.ndarray:
         """The method's own values for all entries, observed ones included, in the shape of `X`, in float64.

@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from abruptlab.baselines.checks import whole
 from abruptlab.baselines.columns import Scale, Units, choose_units
 from abruptlab.baselines.completer import Completer, typical_size
 from abruptlab.errors import ConfigError
+from abruptlab.task.base import require_count
 from abruptlab.task.counter import generator
 
 PART = 1000  # problems (matrices × restarts) solved at once, few enough for the cache
@@ -96,8 +96,8 @@ class Factorisation(Completer):
         self, values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "batch m n"]
     ) -> Float[Tensor, "batch m n"]:
         """Raises `ConfigError` for a rank or restarts that are no whole numbers from 1, or a ridge not above 0."""
-        whole("rank", self.rank, 1)
-        whole("restarts", self.restarts, 1)
+        require_count(self.rank, "rank")
+        require_count(self.restarts, "restarts")
         if not self.ridge > 0:
             raise ConfigError(f"ridge: expected a number above 0, got {self.ridge}")
         if values.shape[1] < values.shape[2]:  # tall matrices, whose small V is what the solver works on

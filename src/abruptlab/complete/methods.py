@@ -113,6 +113,8 @@ def complete(given: Float[np.ndarray, "m n"], plan: Plan) -> Completion:
                 values = completer.fill(given, unit * completer.estimate(scaled))
             error = completer.held_out(scaled, plan.folds).times(unit)
     words = [str(warning.message) for warning in said]
+    if not error.entries:
+        words.append("no entry could be spared to see how well this does: do not trust the completion")
     if not error.better:
         words.append("column means tell held-out entries as well as this or better: do not trust the completion")
     return Completion(values, observed, spread, error, tuple(dict.fromkeys(words)))

@@ -100,11 +100,7 @@ def _refusal(misfits: dict[str, tuple[int, int, str]], place: Callable[[int, int
         if _INFINITY.fullmatch(cell):
             return f"{place(i, j)}: expected a finite number, got {shown(cell)}"
         if not is_number(cell) or len(misfits) == 1:
-            hint = (
-                ""
-                if re.search(r"\d", cell)
-                else f" (if that is how a missing entry is written: --missing '{shown(cell)}')"
-            )
-            return f"{place(i, j)}: expected a number or an empty cell, got '{shown(cell)}'{hint}"
+            hint = "names are told by --header and --index, another word for a missing entry by --missing"
+            return f"{place(i, j)}: expected a number or an empty cell, got '{shown(cell)}' ({hint})"
     point, comma = (place(*misfits[mark][:2]) for mark in ",.")  # what does not suit the one has the other
     return f"expected one decimal mark, got a point in {point} and a comma in {comma}"

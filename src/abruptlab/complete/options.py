@@ -3,8 +3,9 @@
 import math
 from typing import Any
 
-from abruptlab.baselines.checks import DECIMALS, whole
+from abruptlab.baselines.checks import check_bounds
 from abruptlab.errors import ConfigError
+from abruptlab.task.base import require_count
 
 OPTIONS = {  # of each method, besides bounds and rounding; a rank must be given
     "nuclear": ("scale",),
@@ -30,13 +31,8 @@ def check_options(
     if "rank" in OPTIONS[method]:
         if "rank" not in given:
             raise ConfigError(f"--rank: method {method} needs one, got none; nuclear needs none")
-        whole("--rank", given["rank"], 1)
+        require_count(given["rank"], "--rank")
     if not 0 <= given.get("penalty", 0) < math.inf:
         raise ConfigError(f"--penalty: expected a number of 0 or more, got {given['penalty']:g}")
-    for flag, bound in (("--min", least), ("--max", largest)):
-        if bound is not None and not math.isfinite(bound):
-            raise ConfigError(f"{flag}: expected a finite number, got {bound:g}")
-    if least is not None and largest is not None and least > largest:
-        raise ConfigError(f"--min: expected at most --max ({largest:g}), got {least:g}")
-    if decimals is not None:
-        whole("--round", decimals, -DECIMALS, DECIMALS)
+    bounds = -math.inf if least is None else least, math.inf if largest is None else largest
+    check_bounds(*bounds, decimals, ("--min", "--max", "--round"))

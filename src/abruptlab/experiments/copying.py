@@ -13,6 +13,7 @@ from abruptlab.experiments.forward import load, predict, require_run
 from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.run.run import Run, several
+from abruptlab.task.base import require
 from abruptlab.task.counter import generator
 from abruptlab.task.held_out import HELD_OUT
 from abruptlab.task.matrices import Batch
@@ -46,10 +47,14 @@ def measure_copying(
     """Table 1: MASK left as it is, then replaced by each of `values`, on low-rank and on full-rank matrices, at the
     given steps, by default the three `moments_before` the drop.
 
-    Raises `CheckpointError` for a step without a checkpoint and `VocabularyError` for a value without a token.
+    Raises `CheckpointError` for a step without a checkpoint, `VocabularyError` for a value beyond the vocabulary and
+    `ConfigError` for one that its tokens round.
     """
     require_run(run)
-    tokens_of = [MASK, *Vocabulary.of(run.config.matrices).encode(torch.tensor(values)).tolist()]
+    task = run.config.matrices
+    tokens_of = [MASK, *Vocabulary.of(task).encode(torch.tensor(values)).tolist()]
+    exact = all(round(value, task.decimals) == value for value in values)
+    require(exact, "values", f"numbers of {task.decimals} decimals, as tokens are", values)
     batches = {True: held_out(run, matrices, seed), False: full_rank(run, matrices, seed)}
     conditions, estimates = [], []
     moments = moments_before(run) if steps is None else {str(step): run.resolve(step) for step in several(steps)}

@@ -7,6 +7,7 @@ predictions a decoder has logits.
 """
 
 import math
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -240,11 +241,15 @@ def _chosen(patch: Patch, activation: Tensor) -> Bool[Tensor, "..."]:
         if axis is None:
             raise SiteError(f"site {patch.site} has no heads; these have: {', '.join(HEAD_AXIS)}")
         count = activation.shape[axis]
-        for index in indices:
+        try:
+            places = [operator.index(index) for index in indices]
+        except TypeError:
+            raise SiteError(f"site {patch.site}: expected {name}s as whole numbers, got {indices!r}") from None
+        for index in places:
             if not 0 <= index < count:
                 raise SiteError(f"site {patch.site}: no {name} {index}; there are 0 to {count - 1}")
         along = torch.zeros(count, dtype=torch.bool, device=activation.device)
-        along[list(indices)] = True
+        along[places] = True
         chosen = chosen & along.view([-1 if at == axis else 1 for at in range(activation.ndim)])
     return chosen
 

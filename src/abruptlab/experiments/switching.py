@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,12 +17,10 @@ from abruptlab.experiments.result import Outlined, stack
 from abruptlab.experiments.scores import Shown, score
 from abruptlab.model.build import Model
 from abruptlab.model.groups import GROUPS, parameters_of
+from abruptlab.run.run import Run, several
 from abruptlab.system.devices import choose_device
 from abruptlab.task.counter import generator
 from abruptlab.task.held_out import HELD_OUT
-
-if TYPE_CHECKING:
-    from abruptlab.run.run import Run
 
 Shape = TypeVar("Shape", bound=Model)  # of two models
 
@@ -66,7 +64,7 @@ def switch(into: Shape, source: Shape, groups: Iterable[str]) -> Shape:
 
 
 def measure_switching(
-    run: "Run",
+    run: Run,
     before: int | str = "before-drop",
     after: int | str = "final",
     groups: str | Sequence[str] = tuple(GROUPS),
@@ -78,7 +76,7 @@ def measure_switching(
 
     Raises `CheckpointError` for a step without a checkpoint and `ConfigError` for a group that does not exist.
     """
-    groups = [groups] if isinstance(groups, str) else groups
+    groups = list(several(groups))
     each = [loaded_model(run, before), loaded_model(run, after)]
     steps, models = [at for at, _ in each], [model for _, model in each]
     batch, stranger = held_out_examples(run, matrices, seed), copy.deepcopy(models[0]).cpu()  # where the generator is
@@ -102,7 +100,7 @@ def measure_switching(
 
 
 def measure_switch(
-    run: "Run",
+    run: Run,
     groups: str | Sequence[str],
     source: int | str = "before-drop",
     into: int | str = "final",
@@ -113,7 +111,7 @@ def measure_switch(
 
     Raises `ConfigError` for a group that does not exist and `CheckpointError` for a step without a checkpoint.
     """
-    groups = [groups] if isinstance(groups, str) else groups
+    groups = list(several(groups))
     (into, receiver), (source, giver) = loaded_model(run, into), loaded_model(run, source)
     batch, objective = held_out_examples(run, matrices, seed), run.objective
     return Switch(

@@ -152,7 +152,7 @@ def replace(model: nn.Module, functions: Mapping[str, Callable[[Tensor], Tensor]
 
     def swap(name: str, function: Callable[[Tensor], Tensor]) -> Callable[[nn.Module, object, Tensor], Tensor]:
         def hook(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
-            new = function(output)
+            new = function(output.clone())  # which it may change in place: others hold the activation, too
             came = [*new.shape] if isinstance(new, Tensor) else type(new).__name__
             if came != [*output.shape]:
                 raise SiteError(f"site {name}: expected a replacement of shape {[*output.shape]}, got {came}")

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import numpy as np
 from jaxtyping import Shaped
@@ -36,6 +36,7 @@ NAMED = {  # kinds of objectives
     "sequence": "a decoder of other sequences",
 }
 ALWAYS = ("learning_rate", "elapsed_s")
+Step = TypeVar("Step", bound=int | str)
 MILESTONES = "milestones.json"  # of an imported run: those that were given by hand
 
 
@@ -230,9 +231,9 @@ class Run:
         return cast(Decoder, self.load(step))
 
 
-def several(steps: int | str | Iterable[int | str]) -> Iterable[int | str]:
-    """Steps, or a single one, as several."""
-    return [steps] if isinstance(steps, int | str | np.integer) else steps
+def several(ones: Step | Iterable[Step]) -> Iterable[Step]:
+    """Steps or names, or a single one, as several."""
+    return cast("Iterable[Step]", [ones] if isinstance(ones, int | str | np.integer) else ones)
 
 
 def _table(rows: Sequence[Row], names: Iterable[str]) -> dict[str, Shaped[np.ndarray, " time"]]:

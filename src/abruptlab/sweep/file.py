@@ -121,8 +121,12 @@ class SweepConfig:
         if self.count > MOST_RUNS:
             raise ConfigError(f"expected at most {MOST_RUNS:,} runs, got {self.count:,}")
         base = preset(self.base) if self.base in PRESETS else RunConfig.read(beside / self.base)
+        for table in (self.overrides, self.grid, *self.variants):
+            for name in {"seed", "name"} & table.keys():
+                raise ConfigError(f"{name}: expected none in overrides, grid and variants, as the sweep has its own")
         common, variable = _flat(self.overrides), ["family", "label", *_names(RunConfig)]
         found: dict[tuple[str, str], Point] = {}
+        labels: set[tuple[str, str, int]] = set()
         for seed, combination, variant in itertools.product(self.seeds, self._combinations(), self.variants or ({},)):
             settings = dict(variant)
             for name in settings:
@@ -141,6 +145,11 @@ class SweepConfig:
             point = Point(label, config, family)
             if twin := found.get((family, point.key)):
                 raise ConfigError(f"runs {twin.label!r} and {label!r} with seed {seed} are the same")
+            if (family, label, seed) in labels:  # whose runs would be taken for seeds of one variant
+                raise ConfigError(
+                    f"two runs with seed {seed} are called {label!r}: give each variant a label of its own"
+                )
+            labels.add((family, label, seed))
             found[family, point.key] = point
         if not found:
             raise ConfigError("expected at least one seed, one variant and one value of the grid")

@@ -31,9 +31,11 @@ def require(holds: bool, field_name: str, expected: str, given: object) -> None:
         raise ConfigError(f"{field_name}: expected {expected}, got {given}")
 
 
-def require_count(count: Any, name: str, least: int = 1) -> None:
-    """Raises `ConfigError` unless it is a whole number of at least `least`."""
-    require(_fits(count, int) and count >= least, name, f"a whole number of at least {least}", repr(count))
+def require_count(count: Any, name: str, least: int = 1, most: int | None = None) -> None:
+    """Raises `ConfigError` unless it is a whole number of at least `least`, and at most `most`."""
+    bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
+    fits = _fits(count, int) and count >= least and (most is None or count <= most)
+    require(fits, name, f"a whole number {bounds}", repr(count))
 
 
 def require_types(config: Any) -> None:
