@@ -24,7 +24,7 @@ def check_bounds(
         require(is_number, name, "one number, for all columns", repr(bound))
     require(least <= largest, low, f"at most {high} ({largest:g})", f"{least:g}")
     if decimals is None:
-        return least, largest
+        return float(least), float(largest)
     require_count(decimals, rounding, -DECIMALS, DECIMALS)
     inner = _rounded(least, decimals, ROUND_CEILING), _rounded(largest, decimals, ROUND_FLOOR)
     if inner[0] > inner[1]:
