@@ -12,6 +12,7 @@ import torch
 import abruptlab
 from abruptlab import measure_attention
 from abruptlab.experiments.patching import Patch
+from abruptlab.model.huggingface import to_huggingface
 
 run = abruptlab.pretrained_run("pocket")
 config = run.config
@@ -26,30 +27,38 @@ of_a_run = [
     if name.startswith("measure_") and next(iter(signature(getattr(abruptlab, name)).parameters)) == "run"
 ]
 assert len(of_a_run) > 20
+
+
+def replaced(function):
+    with abruptlab.replace(model, {"embed": function}):
+        model(batch.tokens)
+
+
 mistakes = {
-    "mask: expected one of random, rows, columns, single, got 'rand'": lambda: measure_attention(run, mask="rand"),
-    "mask: expected one of random, rows, columns, single, got None": lambda: measure_attention(run, mask=None),
+    "mask: expected random, rows, columns or single, got 'rand'": lambda: measure_attention(run, mask="rand"),
+    "mask: expected random, rows, columns or single, got None": lambda: measure_attention(run, mask=None),
     "a whole number of at least 1, got 0": lambda: measure_attention(run, matrices=0),
-    "a whole number of at least 1, got 2.5": lambda: measure_attention(run, matrices=2.5),
-    "a whole number of at least 1, got True": lambda: measure_attention(run, matrices=True),
-    "no head '1.1': expected pairs (layer, head)": lambda: abruptlab.measure_ablation(run, ["1.1"], matrices=2),
-    "expected names of sites, got 3; this model has: embed, ": lambda: abruptlab.record(model, 3).__enter__(),
-    "expected names of sites, got None": lambda: abruptlab.record(model, None).__enter__(),
+    "matrices: expected int, got 2.5": lambda: measure_attention(run, matrices=2.5),
+    "matrices: expected int, got True": lambda: measure_attention(run, matrices=True),
+    "heads: expected a list of (int, int) or None, got ['1.1']": (
+        lambda: abruptlab.measure_ablation(run, ["1.1"], matrices=2)
+    ),
+    "names: expected str or a list of str, got 3": lambda: abruptlab.record(model, 3).__enter__(),
+    "names: expected str or a list of str, got None": lambda: abruptlab.record(model, None).__enter__(),
     "site embed: expected a function of one argument, the activation, got one of other arguments": (
         lambda: abruptlab.replace(model, {"embed": lambda activation, hook: activation}).__enter__()
     ),
     "site embed: expected a function of one argument, the activation, got int": (
         lambda: abruptlab.replace(model, {"embed": 0}).__enter__()
     ),
-    "site blocks.0.attn.z: expected heads as whole numbers, got [1.5]": (
-        lambda: abruptlab.measure_patching(run, [Patch("blocks.0.attn.z", heads=[1.5])], matrices=2)
-    ),
-    "site embed: expected positions as whole numbers, got 0": (
-        lambda: abruptlab.measure_patching(run, [Patch("embed", positions=0)], matrices=2)
-    ),
+    "heads: expected a list of int or None, got [1.5]": lambda: Patch("blocks.0.attn.z", heads=[1.5]),
+    "positions: expected a list of int or None, got 0": lambda: Patch("embed", positions=0),
+    "site: expected the name of one site, got 'blocks.*.attn.z'": lambda: Patch("blocks.*.attn.z"),
     "no recorded site is named 'blocks.9'; there are: embed": lambda: activations["blocks.9"],
-    "config: expected a RunConfig, as abruptlab.preset(name) gives, got str": lambda: abruptlab.train("pocket", "no"),
-    "matrices: expected a whole number of at least 1, got '4'": lambda: measure_attention(run, matrices="4"),
+    "config: expected a RunConfig, as abruptlab.preset(name) gives, got 'pocket'": (
+        lambda: abruptlab.train("pocket", "no")
+    ),
+    "matrices: expected int, got '4'": lambda: measure_attention(run, matrices="4"),
     "matrices: expected a whole number of at least 1, got 0": (
         lambda: abruptlab.measure_greedy_ablation(run, matrices=0)
     ),
@@ -57,20 +66,38 @@ mistakes = {
     "at places 0 to 15, got Batch(": lambda: model(batch),
     "at places 0 to 15, got float32 [4, 4]": lambda: model(torch.zeros(4, 4)),
     "seed: expected int, got 1.5": lambda: replace(config, seed=1.5),
-    "model: expected abruptlab.config.ModelConfig, got {'width': 3}": lambda: replace(config, model={"width": 3}),
+    "model: expected a ModelConfig, got {'width': 3}": lambda: replace(config, model={"width": 3}),
     "steps: expected int, got '3'": lambda: replace(config.training, steps="3"),
     "learning_rate: expected float, got None": lambda: replace(config.training, learning_rate=None),
-    "micro_batch: expected int | None, got 2.0": lambda: replace(config.training, micro_batch=2.0),
-    "trained: expected tuple[str, ...], got 'mlp'": lambda: replace(config.start, run="laptop", trained="mlp"),
+    "micro_batch: expected int or None, got 2.0": lambda: replace(config.training, micro_batch=2.0),
+    "trained: expected a list of str, got 'mlp'": lambda: replace(config.start, run="laptop", trained="mlp"),
     "rank: expected int, got 1.5": lambda: replace(config.task, rank=1.5),
-    "sizes: expected tuple[tuple[int, int], ...], got (7, 7)": lambda: replace(config.task, sizes=(7, 7)),
+    "sizes: expected a list of (int, int), got (7, 7)": lambda: replace(config.task, sizes=(7, 7)),
     "length: expected int, got '8'": lambda: replace(abruptlab.preset("window-sum").task, length="8"),
-    "task: expected a MatrixTask, such as the config.task of a run, got Run": lambda: abruptlab.sample(run, 2, 0),
+    "task: expected a MatrixTask, as Run.config.task gives, got a Run": lambda: abruptlab.sample(run, 2, 0),
     "batch: expected a whole number of at least 1, got -1": lambda: abruptlab.sample(config.task, batch=-1, seed=0),
     "seed: expected a whole number of at least 0, got -1": lambda: abruptlab.sample(config.task, batch=2, seed=-1),
     "at places 0 to 15, got int64 [16]": lambda: model(batch.tokens[0]),
+    "model: expected a Module, as Run.load(step) gives, got a Run": lambda: abruptlab.record(run, "embed"),
+    "model: expected a Decoder, as Run.load(step) gives, got an Encoder": (
+        lambda: abruptlab.generate(model, batch.tokens)
+    ),
+    "sweep: expected a Sweep, as abruptlab.Sweep(folder) gives, got a Run": lambda: abruptlab.measure_variants(run),
+    "attention: expected an Attention, got a Run": lambda: abruptlab.draw_attention(run),
+    "model: expected Encoder or Decoder, got a Run": lambda: to_huggingface(run),
+    "steps: expected at least one, got none": lambda: abruptlab.measure_attention_over_time(run, []),
+    "folder: expected Path or str, got 3": lambda: abruptlab.Run(3),
+    "step: expected int or str, got 2.5": lambda: run.load(2.5),
+    "glob: expected str, got ['embed']": lambda: activations.stack(["embed"]),
+    "seed: expected a whole number from 0 to 4294967295, got -1": lambda: abruptlab.measure_embeddings(run, seed=-1),
+    "checkpoints: expected a list of str, Path or (str, str), got 'gpt2'": (
+        lambda: abruptlab.measure_language_models("gpt2", batch.tokens)
+    ),
+    "site embed: expected a replacement that is float32 [2, 16, 32], got int64 [2, 16, 32]": (
+        lambda: replaced(lambda activation: activation.long())
+    ),
 }
-no_run = "expected a Run, which abruptlab.Run(folder) or abruptlab.pretrained_run(name) gives, got a str"
+no_run = "run: expected a Run, as abruptlab.Run(folder) or abruptlab.pretrained_run(name) gives, got 'laptop'"
 without = [(no_run, lambda name=name: getattr(abruptlab, name)("laptop", **asked.get(name, {}))) for name in of_a_run]
 for line, mistake in [*mistakes.items(), *without]:
     try:

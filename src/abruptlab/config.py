@@ -9,14 +9,14 @@ import math
 import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from abruptlab.arguments import choice, require, require_types
 from abruptlab.errors import ConfigError
 from abruptlab.task import TASKS
-from abruptlab.task.base import STRICT, Task, require, require_types
+from abruptlab.task.base import STRICT, Task
 from abruptlab.task.matrix import MatrixTask
 from abruptlab.task.sequence import SequenceTask
 
@@ -39,6 +39,21 @@ GROUP_NAMES = (  # of a model's parameters, by name; `abruptlab.model.groups` sa
     "not-attention",
     "all-but-qkv",
 )
+
+IN_TOML = {  # pydantic's kinds of mistake: what was expected, in the words of TOML
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "string_type": "a text in quotes",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "dict_type": "a table",
+    "dataclass_type": "a table",
+}
 
 
 @dataclass(frozen=True)
@@ -363,24 +378,23 @@ def _mistake(error: "ValidationError", task: Task, prefix: str = "") -> str:
     return first_mistake(error, _field_names(task), prefix)
 
 
-def first_mistake(error: "ValidationError", known: Sequence[str], prefix: str = "") -> str:
+def first_mistake(error: "ValidationError", known: Sequence[str], prefix: str = "", nearby: Sequence[str] = ()) -> str:
     """The first of pydantic's complaints, in a line; of a field that is not `known`, before all others: what is missing
-    may be what it was to be."""
+    may be what it was to be. It may also have been one that is `nearby`."""
     unknown = "unexpected_keyword_argument"
     mistake = min(error.errors(), key=lambda each: each["type"] != unknown)
     where = prefix + ".".join(str(part) for part in mistake["loc"])
     if mistake["type"] == unknown:
-        return unknown_field(where, known)
+        return unknown_field(where, known, nearby)
     if mistake["type"] == "missing":
         return f"{where}: expected a value, got none"
-    expected = mistake["msg"].replace("Input should be", "expected").replace("tuple", "list")  # as TOML calls it
-    return f"{where}: {expected[0].lower()}{expected[1:]}, got {mistake['input']!r}"
+    said = mistake["msg"].removeprefix("Input should be ")
+    return f"{where}: expected {IN_TOML.get(mistake['type'], said[0].lower() + said[1:])}, got {mistake['input']!r}"
 
 
-def unknown_field(name: str, known: Sequence[str]) -> str:
+def unknown_field(name: str, known: Sequence[str], nearby: Sequence[str] = ()) -> str:
     """What is said of a field that there is not: those that there are, and the one it was perhaps to be."""
-    near = get_close_matches(name, known, 1)
-    return f"unknown field {name}; there are: {', '.join(known)}" + (f"; did you mean {near[0]}?" if near else "")
+    return f"unknown field {name}; {choice(name, known, nearby)}"
 
 
 def _field_names(task: Task) -> list[str]:

@@ -2,6 +2,7 @@
 
 import math
 
+from abruptlab.arguments import checked, choice
 from abruptlab.config import MatrixTask, ModelConfig, RunConfig, TrainingConfig
 from abruptlab.errors import ConfigError
 from abruptlab.task.addition import Addition
@@ -154,8 +155,9 @@ PRESETS: dict[str, tuple[str, RunConfig]] = {
 }
 
 
+@checked
 def preset(name: str) -> RunConfig:
     """The configuration called `name`. Raises `ConfigError`, listing the names, if there is none."""
     if name not in PRESETS:
-        raise ConfigError(f"no preset {name!r}; there are: {', '.join(PRESETS)}")
+        raise ConfigError(f"no preset {name!r}; {choice(name, PRESETS)}")
     return PRESETS[name][1]

@@ -14,10 +14,10 @@ from jaxtyping import Bool, Float
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
+from abruptlab.arguments import require_count
 from abruptlab.baselines.completer import Completer
 from abruptlab.baselines.smc import POPULATIONS, posterior_draws
 from abruptlab.errors import ConfigError
-from abruptlab.task.base import require_count
 from abruptlab.task.matrix import Factors, MatrixTask
 
 TOGETHER = 2**18  # numbers in a tensor of all particles of the matrices that are led at once: what a cache holds

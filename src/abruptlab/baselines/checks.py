@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from abruptlab.arguments import require, require_count
 from abruptlab.errors import ConfigError
-from abruptlab.task.base import require, require_count
 
 DECIMALS = 300  # to which numbers may be rounded, before or behind the point
 PARAMETERS = ("min_value", "max_value", "rounding")

@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from abruptlab.arguments import require_count
 from abruptlab.baselines.columns import Scale, Units, choose_units
 from abruptlab.baselines.completer import Completer, typical_size
 from abruptlab.errors import ConfigError
-from abruptlab.task.base import require_count
 from abruptlab.task.counter import generator
 
 PART = 1000  # problems (matrices × restarts) solved at once, few enough for the cache

@@ -37,7 +37,11 @@ def base_config(command: type, name: str, words: Sequence[str]) -> RunConfig:
     if branch is not None:
         return branch_config(branch)
     if named.preset is not None:
-        return RunConfig.read(Path(named.preset) / "config.toml") if is_folder(named.preset) else preset(named.preset)
+        if is_folder(named.preset):
+            return RunConfig.read(Path(named.preset) / "config.toml")
+        if named.preset not in PRESETS and Path(named.preset).is_dir():
+            raise ConfigError(f"{named.preset} is neither a run folder, which has a config.toml, nor a preset")
+        return preset(named.preset)
     if name == "reproduce":
         return preset("laptop")
     if len(rest) < len(words):

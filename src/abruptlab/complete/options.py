@@ -3,9 +3,9 @@
 import math
 from typing import Any
 
+from abruptlab.arguments import require_count
 from abruptlab.baselines.checks import check_bounds
 from abruptlab.errors import ConfigError
-from abruptlab.task.base import require_count
 
 OPTIONS = {  # of each method, besides bounds and rounding; a rank must be given
     "nuclear": ("scale",),

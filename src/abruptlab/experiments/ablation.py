@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from abruptlab.arguments import checked, choice, require_count
 from abruptlab.errors import ConfigError, SiteError
 from abruptlab.experiments.estimate import Losses
 from abruptlab.experiments.forward import loaded_model, recorded
@@ -27,7 +28,6 @@ from abruptlab.experiments.result import Outlined
 from abruptlab.experiments.scores import Scores, Shown, joined, score, score_of, stacked
 from abruptlab.model import sites
 from abruptlab.model.build import Model
-from abruptlab.task.base import require_count
 
 if TYPE_CHECKING:
     from abruptlab.run.run import Run
@@ -99,6 +99,7 @@ class GreedyAblation(Outlined):
         return int((loss <= TOLERATED * loss[0]).sum()) - 1
 
 
+@checked
 def measure_ablation(
     run: "Run",
     heads: Collection[Head] | None = None,
@@ -115,12 +116,13 @@ def measure_ablation(
     """
     (at, model), objective = loaded_model(run, step), run.objective
     batch = held_out_examples(run, matrices, seed)
-    heads = all_heads(model) if heads is None else sorted(set(heads))
+    heads = all_heads(model) if heads is None else sorted({(layer, head) for layer, head in heads})
     ablated = score(model, batch, objective, constant_maps(model, heads, replacement))
     intact = score(model, batch, objective)
     return Ablation(at, replacement, _table(heads), intact.losses, ablated.losses, (ablated - intact).losses)
 
 
+@checked
 def measure_single_ablations(
     run: "Run", step: int | str = "final", matrices: int = 256, seed: int = 0
 ) -> SingleAblations:
@@ -137,6 +139,7 @@ def measure_single_ablations(
     )
 
 
+@checked
 def measure_greedy_ablation(
     run: "Run", replacement: str = "uniform", step: int | str = "final", matrices: int = 512, seed: int = 0
 ) -> GreedyAblation:
@@ -214,7 +217,7 @@ def constant_maps(model: Model, heads: Collection[Head], replacement: str) -> di
                 f"0 to {model.config.heads - 1} each"
             )
     if replacement not in REPLACEMENTS:
-        raise ConfigError(f"no replacement {replacement!r}; there are: {', '.join(REPLACEMENTS)}")
+        raise ConfigError(f"no replacement {replacement!r}; {choice(replacement, REPLACEMENTS)}")
     causal, normalised = model.config.kind == "decoder", model.config.attention == "softmax"
 
     def constant(pattern: Float[Tensor, "part some query key"]) -> Float[Tensor, "#some query key"]:

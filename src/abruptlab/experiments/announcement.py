@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
+from abruptlab.arguments import checked
 from abruptlab.errors import RunError
 from abruptlab.experiments.progress import measure_progress
 from abruptlab.experiments.result import Outlined
@@ -75,6 +76,7 @@ class Announcement(Outlined):
         return float(self.in_time[measure, ~self.fixing].mean())
 
 
+@checked
 def measure_announcement(sweep: "Sweep", matrices: int = 256, seed: int = 0) -> Announcement:
     """The rules of all measures, fixed on every other seed of a sweep of one variant.
 

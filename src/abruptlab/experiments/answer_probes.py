@@ -13,14 +13,15 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
+from abruptlab.arguments import checked, require_count
 from abruptlab.experiments.estimate import Estimate, pooled
-from abruptlab.experiments.forward import predict, recorded, require_run
+from abruptlab.experiments.forward import predict, recorded
 from abruptlab.experiments.held_out import held_out_examples
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model.collapse import asked
 from abruptlab.model.decoder import Decoder
+from abruptlab.run.run import Steps
 from abruptlab.system.devices import choose_device
-from abruptlab.task.base import require_count
 
 if TYPE_CHECKING:
     from abruptlab.run.run import Run
@@ -49,8 +50,9 @@ class AnswerProbes(Outlined):
         return self.right.mean.max(1) - np.maximum(self.model.mean, self.chance.mean.max(1))
 
 
+@checked
 def measure_answer_probes(
-    run: "Run", steps: Sequence[int | str] | None = None, train: int = 2048, matrices: int = 256, seed: int = 0
+    run: "Run", steps: Steps | None = None, train: int = 2048, matrices: int = 256, seed: int = 0
 ) -> AnswerProbes:
     """Probes fitted to `train` held-out examples and judged on `matrices` others, by default at some checkpoints until
     half of the plateau's length after the onset of the drop.
@@ -61,7 +63,6 @@ def measure_answer_probes(
     """
     require_count(train, "train", 2)
     require_count(matrices, "matrices")
-    require_run(run)
     run.require("sequence")
     at = _around_the_drop(run) if steps is None else run.resolve_all(steps)
     both = held_out_examples(run, matrices + train, seed)

@@ -1,6 +1,5 @@
 """Attention maps and where each head looks (figures 4, 5, 22 and 23)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -9,12 +8,13 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
+from abruptlab.arguments import checked, require
 from abruptlab.experiments.estimate import Estimate, pooled
-from abruptlab.experiments.forward import load, loaded, recorded, require_run
+from abruptlab.experiments.forward import load, loaded, recorded
 from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model.encoder import Encoder
-from abruptlab.task.base import require
+from abruptlab.run.run import Steps
 from abruptlab.task.matrices import Batch
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class AttentionOverTime(Outlined):
     label: Shaped[np.ndarray, "step layer head"]
 
 
+@checked
 def measure_attention(
     run: "Run", step: int | str = "final", mask: Mask = "random", matrices: int = 512, seed: int = 0
 ) -> Attention:
@@ -75,14 +76,14 @@ def measure_attention(
     return mean_attention(model, _batch(run, mask, matrices, seed), at)
 
 
+@checked
 def measure_attention_over_time(
-    run: "Run", steps: Sequence[int | str] | None = None, matrices: int = 512, seed: int = 0
+    run: "Run", steps: Steps | None = None, matrices: int = 512, seed: int = 0
 ) -> AttentionOverTime:
     """The same at several checkpoints with random masks (figure 22), by default at all milestones that the run has.
 
     Raises `CheckpointError` for a step without a checkpoint.
     """
-    require_run(run)
     at = run.resolve_all((run.milestones or ["final"]) if steps is None else steps)
     batch = _batch(run, "random", matrices, seed)
     taken = [mean_attention(load(run, step), batch, step) for step in at]

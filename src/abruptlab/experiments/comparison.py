@@ -8,10 +8,11 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from abruptlab.arguments import checked
 from abruptlab.baselines.nuclear import NuclearNorm, nuclear_norm
 from abruptlab.errors import ConfigError
 from abruptlab.experiments.estimate import Estimate, Losses, differences, losses, over_matrices
-from abruptlab.experiments.forward import loaded, predict, require_run
+from abruptlab.experiments.forward import loaded, predict
 from abruptlab.experiments.held_out import completed, held_out
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model.encoder import Encoder
@@ -51,6 +52,7 @@ class Comparison(Outlined):
     contest: Contest  # [probability]
 
 
+@checked
 def measure_comparison(
     run: "Run",
     step: int | str = "final",
@@ -64,7 +66,6 @@ def measure_comparison(
     run on several sizes, the largest is taken. Raises `CheckpointError` for a step without a checkpoint and
     `ConfigError` for a probability outside 0 to 1 and for a run with a fixed mask.
     """
-    require_run(run)
     task = run.config.matrices
     if task.mask == "fixed":
         raise ConfigError("the share of hidden entries cannot be varied: the run's mask is fixed, not random")

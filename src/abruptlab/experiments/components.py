@@ -3,6 +3,7 @@
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from abruptlab.arguments import checked
 from abruptlab.errors import ConfigError, RunError
 from abruptlab.experiments.variants import Variants, series, side_by_side
 from abruptlab.run.pretrained import find_run
@@ -14,6 +15,7 @@ FAMILY = "components"
 ORDINARY = "ordinary training"
 
 
+@checked
 def measure_components(sweep: "Sweep") -> Variants:
     """Figure 8: the runs in which one component is trained, and below them the finished run that gave the others.
 

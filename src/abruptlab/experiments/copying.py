@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 
+from abruptlab.arguments import checked, require
 from abruptlab.errors import CheckpointError
 from abruptlab.experiments.estimate import Estimate, losses, pooled
-from abruptlab.experiments.forward import load, predict, require_run
+from abruptlab.experiments.forward import load, predict
 from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.result import Outlined, stack
-from abruptlab.run.run import Run, several
-from abruptlab.task.base import require
+from abruptlab.run.run import Run, Steps, several
 from abruptlab.task.counter import generator
 from abruptlab.task.held_out import HELD_OUT
 from abruptlab.task.matrices import Batch
@@ -37,9 +37,10 @@ class CopyingCheck(Outlined):
     distance: Estimate  # [row] mean squared distance of the predictions at hidden places to the value put there
 
 
+@checked
 def measure_copying(
     run: Run,
-    steps: Sequence[int | str] | None = None,
+    steps: Steps | None = None,
     values: Sequence[float] = VALUES,
     matrices: int = 1024,
     seed: int = 0,
@@ -50,7 +51,6 @@ def measure_copying(
     Raises `CheckpointError` for a step without a checkpoint, `VocabularyError` for a value beyond the vocabulary and
     `ConfigError` for one that its tokens round.
     """
-    require_run(run)
     task = run.config.matrices
     tokens_of = [MASK, *Vocabulary.of(task).encode(torch.tensor(values)).tolist()]
     exact = all(round(value, task.decimals) == value for value in values)

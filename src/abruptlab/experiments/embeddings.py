@@ -4,7 +4,6 @@ Shares of the variance are of all dimensions: a number sees what a component's c
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,9 +13,10 @@ from jaxtyping import Float, Int
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
+from abruptlab.arguments import checked, require_count
 from abruptlab.errors import RunError
-from abruptlab.experiments.forward import require_run
 from abruptlab.experiments.result import Outlined, stack
+from abruptlab.run.run import Steps
 from abruptlab.task.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ SPAN = 1.5  # the paper's figures show the values from −1.5 to 1.5
 SMOOTHED = 9  # neighbouring tokens over which norms are averaged: a rarely drawn one has the noise of its start
 SHUFFLES = 100  # of the labels, for the share that chance gives
 PERPLEXITY = 30.0  # t-SNE's usual one, as in the paper; of no more points than that, a third of the neighbours of each
+LARGEST_SEED = 2**32 - 1  # of NumPy's generator, which scikit-learn takes
 START = 1e-4  # size of a layout that t-SNE starts from, as in scikit-learn's own start
 
 
@@ -87,13 +88,13 @@ class Embeddings(Outlined):
     positions: PositionGeometry
 
 
+@checked
 def measure_embeddings(run: "Run", step: int | str = "final", seed: int = 0) -> Embeddings:
     """Figure 7: the embeddings of a checkpoint, on their own principal components.
 
     Of several sizes of matrix, positions are those of the largest. Raises `CheckpointError` for a step without a
     checkpoint, `RunError` if there are too few rows, columns, values or dimensions for a geometry.
     """
-    require_run(run)
     at = run.resolve(step)
     value, row, column = _places(run)
     model, vocabulary = run.load_encoder(at), Vocabulary.of(run.config.matrices)
@@ -101,13 +102,13 @@ def measure_embeddings(run: "Run", step: int | str = "final", seed: int = 0) -> 
     return Embeddings(np.array(at), value, row, column, tokens, position_geometry(model, row, column, seed=seed))
 
 
-def measure_embeddings_over_time(run: "Run", steps: Sequence[int | str] | None = None, seed: int = 0) -> Embeddings:
+@checked
+def measure_embeddings_over_time(run: "Run", steps: Steps | None = None, seed: int = 0) -> Embeddings:
     """Figures 9 and 10: the embeddings at several checkpoints (the milestones, unless told otherwise), on the final
     principal components.
 
     t-SNE has no axes to share: each checkpoint's starts from the final layout. Raises as `measure_embeddings` does.
     """
-    require_run(run)
     value, row, column = _places(run)
     final, vocabulary = run.load_encoder("final"), Vocabulary.of(run.config.matrices)
     token_axes = principal_axes(embedded_tokens(final, vocabulary, value), value)
@@ -230,6 +231,7 @@ def lay_out(
     points: Float[np.ndarray, "point width"], seed: int = 0, start: Float[np.ndarray, "point 2"] | None = None
 ) -> Float[np.ndarray, "point 2"]:
     """Their t-SNE, from the layout `start` or from their first two principal components."""
+    require_count(seed, "seed", 0, LARGEST_SEED)
     init = "pca" if start is None else (START * start / start[:, 0].std()).astype(np.float32)
     perplexity = PERPLEXITY if len(points) > PERPLEXITY else (len(points) - 1) / 3
     # exact: few points, and no threads whose order could change the sums

@@ -8,10 +8,12 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
+from abruptlab.arguments import checked
 from abruptlab.errors import CheckpointError
-from abruptlab.experiments.forward import predict, require_run
+from abruptlab.experiments.forward import predict
 from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.result import Outlined
+from abruptlab.run.run import Steps
 from abruptlab.task.matrices import Batch
 from abruptlab.task.vocabulary import MASK, Vocabulary
 
@@ -58,14 +60,14 @@ def before_and_after(run: "Run") -> list[int]:
     return sorted({moments.get("before-drop", moments["start"]), moments["final"]})
 
 
-def measure_examples(run: "Run", steps: Sequence[int | str] | None = None, seed: int = 0) -> ExampleMatrices:
+@checked
+def measure_examples(run: "Run", steps: Steps | None = None, seed: int = 0) -> ExampleMatrices:
     """Predictions of the checkpoints at `steps` (default: `before_and_after`) for one matrix no run was trained on.
 
     It is the typical one of 256: that with the median L_mask at the last of the steps, so that nobody has to choose.
 
     Raises `CheckpointError` for a step without a checkpoint.
     """
-    require_run(run)
     at = before_and_after(run) if steps is None else run.resolve_all(steps)
     batch = held_out(run, CANDIDATES, seed)
     with torch.no_grad():
@@ -86,7 +88,7 @@ def measure_examples(run: "Run", steps: Sequence[int | str] | None = None, seed:
     )
 
 
-def measure_gallery(run: "Run", steps: Sequence[int | str] | None = None, seed: int = 0) -> Gallery:
+def measure_gallery(run: "Run", steps: Steps | None = None, seed: int = 0) -> Gallery:
     """Predictions of the checkpoints at `steps` (all, unless told otherwise) for a few matrices no run was trained on.
 
     They stand at PERCENTILES of the error at the last of the steps, so that nobody has to choose. Each is shown with
@@ -94,7 +96,6 @@ def measure_gallery(run: "Run", steps: Sequence[int | str] | None = None, seed: 
 
     Raises `CheckpointError` for a step without a checkpoint, or if there is none at all.
     """
-    require_run(run)
     at = run.resolve_all((run.steps or ["final"]) if steps is None else steps)
     batch = held_out(run, CANDIDATES, seed)
     chosen = _by_error(predict(run.load_encoder(at[-1]), batch.tokens), batch, PERCENTILES)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
+from abruptlab.arguments import checked
 from abruptlab.errors import RunError
 from abruptlab.experiments.family import Family
 from abruptlab.experiments.losses import smooth
@@ -31,6 +32,7 @@ class Falls(Family):
     halved: Float[np.ndarray, "label run"]  # first step with that at most a half; inf if there is none
 
 
+@checked
 def measure_falls(sweep: "Sweep", family: str) -> Falls:
     """The losses of the finished runs of a family, and when they are halved.
 

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from abruptlab.arguments import checked
 from abruptlab.baselines.bayes import PosteriorMean
 from abruptlab.experiments.estimate import Estimate, over_matrices, pooled
 from abruptlab.experiments.forward import load, predict
@@ -50,6 +51,7 @@ class Floor(Outlined):
     heaviest: Float[np.ndarray, " method"]  # share of the total loss that the worst twentieth of the matrices has
 
 
+@checked
 def measure_floor(run: "Run", step: int | str = "final", matrices: int = 2048, seed: int = 0) -> Floor:
     """All methods on held-out matrices of the run's task; the posterior mean, which is slow, on an eighth of them.
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from abruptlab.errors import RunError
+from abruptlab.arguments import checked
 from abruptlab.model import sites
 from abruptlab.model.build import Model
 from abruptlab.model.encoder import Encoder
@@ -16,29 +16,22 @@ from abruptlab.system.devices import choose_device
 PART = 256  # examples in one forward pass
 
 
-def require_run(run: object) -> None:
-    """Raises `RunError` for what is no run, such as the name of one, or a model."""
-    if not isinstance(run, Run):
-        made = "abruptlab.Run(folder) or abruptlab.pretrained_run(name)"
-        raise RunError(f"expected a Run, which {made} gives, got a {type(run).__name__}")
-
-
+@checked
 def load(run: Run, step: int | str) -> Encoder:
     """`Run.load_encoder`, on the fastest device."""
-    require_run(run)
     return run.load_encoder(step).to(choose_device())
 
 
+@checked
 def loaded(run: Run, step: int | str) -> tuple[int, Encoder]:
     """The step of a checkpoint, which may be given as a milestone, and `load` of it."""
-    require_run(run)
     at = run.resolve(step)
     return at, load(run, at)
 
 
+@checked
 def loaded_model(run: Run, step: int | str) -> tuple[int, Model]:
     """The same with a model of either kind."""
-    require_run(run)
     at = run.resolve(step)
     return at, run.load(at).to(choose_device())
 

@@ -1,6 +1,5 @@
 """What a decoder writes when it is given a masked matrix, beside its losses (figure 11)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -9,14 +8,16 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from abruptlab.arguments import checked
 from abruptlab.errors import RunError
 from abruptlab.experiments.estimate import Estimate, losses, pooled
-from abruptlab.experiments.forward import load, parts, predict, require_run
+from abruptlab.experiments.forward import load, parts, predict
 from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.losses import smooth
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model.generate import generate
 from abruptlab.run.pretrained import pretrained_run
+from abruptlab.run.run import Steps
 from abruptlab.system.devices import choose_device
 from abruptlab.task.matrices import Batch
 from abruptlab.task.sequences import prompts
@@ -58,16 +59,14 @@ class GptLearning(Outlined):
     drop: "Drop | None"  # of the observed part
 
 
-def measure_gpt_learning(
-    run: "Run", steps: Sequence[int | str] | None = None, matrices: int = 256, seed: int = 0
-) -> GptLearning:
+@checked
+def measure_gpt_learning(run: "Run", steps: Steps | None = None, matrices: int = 256, seed: int = 0) -> GptLearning:
     """The losses over the steps of a decoder's run, and what it writes at the given checkpoints (default: all) for
     held-out matrices, always the same (figure 11).
 
     Raises `RunError` if the run's model is an encoder or has made no step yet, and `CheckpointError` for a step without
     a checkpoint.
     """
-    require_run(run)
     run.require("decoder")
     metrics = run.metrics
     if not len(metrics["step"]):
@@ -85,12 +84,12 @@ def measure_gpt_learning(
     )
 
 
+@checked
 def measure_generation(run: "Run", step: int | str = "final", matrices: int = 256, seed: int = 0) -> Generation:
     """What the decoder of a checkpoint writes for held-out matrices.
 
     Raises `RunError` if the run's model is an encoder, and `CheckpointError` for a step without a checkpoint.
     """
-    require_run(run)
     model, batch = run.load_decoder(step).to(choose_device()), held_out(run, matrices, seed)
     vocabulary = Vocabulary.of(run.config.matrices)
     return assess(write(model, batch, vocabulary), batch, vocabulary)

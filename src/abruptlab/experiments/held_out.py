@@ -8,9 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from abruptlab.experiments.forward import require_run
+from abruptlab.arguments import checked, require_count
 from abruptlab.system.memory import require_memory
-from abruptlab.task.base import require_count
 from abruptlab.task.examples import Examples
 from abruptlab.task.held_out import held_out_of as held_out_examples_of
 from abruptlab.task.matrices import Batch
@@ -22,20 +21,20 @@ if TYPE_CHECKING:
     from abruptlab.run.run import Run
 
 
+@checked
 def held_out(run: "Run", matrices: int, seed: int = 0, **changes: Any) -> Batch:
     """Matrices of the run's task that no training ever draws, on the CPU; `changes` to the task's fields are allowed.
 
     They depend on the task and `seed` alone; of several sizes, the largest is taken. Raises `ConfigError` for changes
     that make no sense, less than one matrix, or more than the memory holds, and `RunError` for what is no run.
     """
-    require_run(run)
     task = run.config.matrices.of_one_size()
     return held_out_of(replace(task, **changes), matrices, seed)
 
 
+@checked
 def held_out_examples(run: "Run", count: int, seed: int = 0) -> Examples:
     """The same for a run of any task."""
-    require_run(run)
     task = run.config.task
     if isinstance(task, MatrixTask):
         return held_out_of(task, count, seed)
@@ -43,6 +42,7 @@ def held_out_examples(run: "Run", count: int, seed: int = 0) -> Examples:
     return held_out_examples_of(task, count, seed)
 
 
+@checked
 def held_out_of(task: MatrixTask, matrices: int, seed: int = 0) -> Batch:
     """The same for matrices that need not be a run's."""
     _require_room(task.of_one_size().positions, matrices, "matrices")

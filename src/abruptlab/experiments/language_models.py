@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
+from abruptlab.arguments import checked, require_count
 from abruptlab.errors import AbruptlabError, ConfigError
 from abruptlab.experiments.result import Outlined
 from abruptlab.model.collapse import mean_cosine
@@ -30,6 +31,7 @@ class LanguageModels(Outlined):
     collapse: Float[np.ndarray, "checkpoint layer"]  # mean cosine similarity of a layer's outputs at two written places
 
 
+@checked
 def measure_language_models(
     checkpoints: Sequence[str | Path | tuple[str, str]],
     prompts: Int[Tensor, "prompt pos"],
@@ -44,10 +46,7 @@ def measure_language_models(
     Raises `ConfigError` for fewer than two tokens, no checkpoint, or ids that a model does not have, and
     `AbruptlabError` where transformers is not installed or cannot load a model.
     """
-    if length < 2:
-        raise ConfigError(f"length: expected at least 2, got {length}")
-    if not len(checkpoints):
-        raise ConfigError("checkpoints: expected at least one")
+    require_count(length, "length", 2)
     rows = [_measure(_loaded(checkpoint), prompts, length) for checkpoint in checkpoints]
     repeated, collapse = zip(*rows, strict=True)
     return LanguageModels(

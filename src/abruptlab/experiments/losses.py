@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
+from abruptlab.arguments import checked
 from abruptlab.errors import RunError
-from abruptlab.experiments.forward import require_run
 from abruptlab.experiments.result import Outlined
 from abruptlab.task.matrix import MatrixTask
 
@@ -55,7 +55,6 @@ class Curves(Outlined):
 
 def measure_curves(run: "Run") -> Curves:
     """The losses over the steps of a run, raw and smoothed. Raises `RunError` if the run has made no step yet."""
-    require_run(run)
     metrics, objective = run.metrics, run.objective
     if not len(metrics["step"]):
         raise RunError(f"{run.folder} has no metrics yet")
@@ -75,12 +74,12 @@ def measure_curves(run: "Run") -> Curves:
     )
 
 
+@checked
 def measure_loss_curves(run: "Run") -> LossCurves:
     """L, L_obs and L_mask over the steps of a run, raw and smoothed (figures 1B and 2).
 
     Raises `RunError` if the run has made no step yet, or its model is a decoder.
     """
-    require_run(run)
     run.require("encoder")
     metrics = run.metrics
     if not len(metrics["step"]):

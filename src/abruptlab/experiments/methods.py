@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from abruptlab.arguments import checked
 from abruptlab.baselines.bayes import PosteriorMean
 from abruptlab.baselines.factorisation import Factorisation
 from abruptlab.baselines.nuclear import NuclearNorm
@@ -58,6 +59,7 @@ class Methods(Outlined):
     nearest: Estimate  # [step, method], share of the matrices in which BERT is nearest to the method
 
 
+@checked
 def measure_methods(run: "Run", matrices: int = 512, seed: int = 0) -> Methods:
     """All methods, and BERT at every checkpoint, on `matrices` held-out matrices of the run's task.
 

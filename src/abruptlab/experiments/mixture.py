@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
+from abruptlab.arguments import checked
 from abruptlab.errors import ConfigError, RunError
 from abruptlab.experiments.result import Outlined
 from abruptlab.experiments.variants import LOSSES, Series, Variants, series, side_by_side
@@ -27,6 +28,7 @@ class Mixture(Outlined):
     order: Float[np.ndarray, "run size"]  # the sizes (rows of `sizes`) of a run by their onset; NaN: no such drop
 
 
+@checked
 def measure_mixture(sweep: "Sweep") -> Mixture:
     """Figure 16: the losses and drops of each size of the sweep's mixture, and the order in which the sizes drop.
 

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import nn
 
+from abruptlab.arguments import checked
 from abruptlab.errors import ConfigError
 from abruptlab.experiments.comparison import Contest, compete
 from abruptlab.experiments.estimate import Estimate, Losses
@@ -52,6 +53,7 @@ class OutOfDistribution(Outlined):
     columns_in_place: Varied  # up to the trained number of columns (or that one), each with its position in training
 
 
+@checked
 def measure_out_of_distribution(
     run: "Run",
     step: int | str = "final",

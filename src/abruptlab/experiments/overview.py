@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from abruptlab.arguments import checked
 from abruptlab.experiments.examples import ExampleMatrices, before_and_after, measure_examples
-from abruptlab.experiments.forward import require_run
 from abruptlab.experiments.losses import LossCurves, measure_loss_curves
 from abruptlab.experiments.result import Outlined
 
@@ -20,7 +20,7 @@ class Overview(Outlined):
     curves: LossCurves
 
 
+@checked
 def measure_overview(run: "Run", seed: int = 0) -> Overview:
     """A typical held-out matrix as the last checkpoint completes it, and the loss curves (figure 1)."""
-    require_run(run)
     return Overview(measure_examples(run, before_and_after(run)[-1:], seed), measure_loss_curves(run))

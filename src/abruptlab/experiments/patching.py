@@ -7,7 +7,6 @@ predictions a decoder has logits.
 """
 
 import math
-import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from abruptlab.arguments import checked, require, require_types
 from abruptlab.errors import SiteError
 from abruptlab.experiments.estimate import Estimate, Losses, of_sums
 from abruptlab.experiments.forward import loaded, loaded_model, parts, predict, recorded
@@ -42,6 +42,10 @@ class Patch:
     site: str
     heads: Sequence[int] | None = None  # None: all
     positions: Sequence[int] | None = None  # None: all
+
+    def __post_init__(self) -> None:
+        require_types(self)
+        require("*" not in self.site, "site", "the name of one site", repr(self.site))
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ class PatchingMaps(Outlined):
     between: Estimate  # [layer, patched, read] the same at one hidden place
 
 
+@checked
 def measure_patching(
     run: "Run", patches: Sequence[Patch], step: int | str = "final", matrices: int = 256, seed: int = 0
 ) -> Patching:
@@ -130,6 +135,7 @@ def _patch_part(
     return to_clean, to_corrupted, (covered, whole)
 
 
+@checked
 def measure_patching_maps(run: "Run", step: int | str = "final", matrices: int = 256, seed: int = 0) -> PatchingMaps:
     """The effect of every single head, layer and position.
 
@@ -241,15 +247,11 @@ def _chosen(patch: Patch, activation: Tensor) -> Bool[Tensor, "..."]:
         if axis is None:
             raise SiteError(f"site {patch.site} has no heads; these have: {', '.join(HEAD_AXIS)}")
         count = activation.shape[axis]
-        try:
-            places = [operator.index(index) for index in indices]
-        except TypeError:
-            raise SiteError(f"site {patch.site}: expected {name}s as whole numbers, got {indices!r}") from None
-        for index in places:
+        for index in indices:
             if not 0 <= index < count:
                 raise SiteError(f"site {patch.site}: no {name} {index}; there are 0 to {count - 1}")
         along = torch.zeros(count, dtype=torch.bool, device=activation.device)
-        along[places] = True
+        along[[*indices]] = True
         chosen = chosen & along.view([-1 if at == axis else 1 for at in range(activation.ndim)])
     return chosen
 

@@ -6,7 +6,7 @@ moved about and moving the predictions back: what survives a shuffle needs only 
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from abruptlab.arguments import checked, choice
 from abruptlab.errors import ConfigError
 from abruptlab.experiments.estimate import Estimate, Losses, losses
 from abruptlab.experiments.forward import load, predict
@@ -22,6 +23,7 @@ from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.experiments.scores import Shown
 from abruptlab.model.encoder import Encoder
+from abruptlab.run.run import Steps
 from abruptlab.task.counter import generator
 from abruptlab.task.held_out import HELD_OUT
 from abruptlab.task.matrices import Batch
@@ -77,8 +79,9 @@ class Permutation(Outlined):
     zero_level: float  # L_mask of predicting zero
 
 
+@checked
 def measure_permutation(
-    run: "Run", steps: Sequence[int | str] = STEPS, draws: int = 8, matrices: int = 256, seed: int = 0
+    run: "Run", steps: Steps = STEPS, draws: int = 8, matrices: int = 256, seed: int = 0
 ) -> Permutation:
     """`draws` permutations of each kind, the same ones for every step, none of them the identity.
 
@@ -127,7 +130,7 @@ def draw_order(kind: str, size: tuple[int, int], random: torch.Generator) -> Int
     Raises `ConfigError` for a kind that does not exist and for matrices of one row or one column.
     """
     if kind not in KINDS:
-        raise ConfigError(f"no permutation {kind!r}; there are: {', '.join(KINDS)}")
+        raise ConfigError(f"no permutation {kind!r}; {choice(kind, KINDS)}")
     if min(size) < 2:
         raise ConfigError(f"permutations need two or more rows and columns, not {size[0]} × {size[1]}")
     places = torch.arange(math.prod(size)).view(size)

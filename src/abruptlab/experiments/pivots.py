@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from abruptlab.arguments import checked
 from abruptlab.baselines.nuclear import NuclearNorm
 from abruptlab.experiments.forward import loaded, predict
 from abruptlab.experiments.held_out import completed, held_out
@@ -45,6 +46,7 @@ class Pivots(Outlined):
         return float(max((lost[method] - np.median(lost[method])).max() for lost in (self.rows, self.columns)))
 
 
+@checked
 def measure_pivots(run: "Run", step: int | str = "final", matrices: int = 512, seed: int = 0) -> Pivots:
     """Each row and each column of held-out matrices hidden in turn, beside what is hidden at random.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int
 
+from abruptlab.arguments import checked
 from abruptlab.errors import RunError
 from abruptlab.experiments.losses import Curves, measure_curves
 from abruptlab.experiments.progress import uniform_attention
@@ -61,6 +62,7 @@ class Plateau(Outlined):
         return float(np.interp(step, self.step, values))
 
 
+@checked
 def measure_plateau(run: "Run") -> Plateau:
     """What was measured during the training of a run. Nothing is computed anew.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
+from abruptlab.arguments import checked
 from abruptlab.errors import RunError
 from abruptlab.experiments.family import Family
 from abruptlab.experiments.plateau import Plateau, measure_plateau
@@ -31,6 +32,7 @@ class Plateaus(Family):
     collapse: Float[np.ndarray, "label run"]  # the largest representation collapse
 
 
+@checked
 def measure_plateaus(sweep: "Sweep", family: str) -> Plateaus:
     """What was measured in the trainings of the finished runs of a family.
 

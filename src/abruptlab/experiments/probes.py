@@ -12,12 +12,12 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
+from abruptlab.arguments import checked, require, require_count
 from abruptlab.experiments.estimate import Estimate, pooled
 from abruptlab.experiments.forward import loaded, recorded
 from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model.encoder import Encoder
-from abruptlab.task.base import require, require_count
 from abruptlab.task.matrices import Batch
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class Probes(Outlined):
     singular_vector: Probe  # judged up to its sign
 
 
+@checked
 def measure_probes(
     run: "Run",
     step: int | str = "final",

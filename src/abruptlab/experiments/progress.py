@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from abruptlab.arguments import checked
 from abruptlab.experiments.estimate import Estimate, over_matrices
 from abruptlab.experiments.forward import parts, recorded
 from abruptlab.experiments.held_out import held_out_examples
@@ -23,6 +24,7 @@ from abruptlab.experiments.result import Outlined
 from abruptlab.experiments.scores import Shown
 from abruptlab.model.build import Model
 from abruptlab.model.collapse import asked, collapse_and_attention, mean_cosine
+from abruptlab.run.run import Steps
 from abruptlab.system.devices import choose_device
 
 if TYPE_CHECKING:
@@ -56,9 +58,8 @@ class Progress(Outlined):
     uniform: Float[np.ndarray, ""]  # attention progress of attending to all places alike
 
 
-def measure_progress(
-    run: "Run", steps: Sequence[int | str] | None = None, matrices: int = 256, seed: int = 0
-) -> Progress:
+@checked
+def measure_progress(run: "Run", steps: Steps | None = None, matrices: int = 256, seed: int = 0) -> Progress:
     """Both measures at the given checkpoints (all, unless told otherwise) on held-out matrices, always the same.
 
     A measure *first moves* at the first checkpoint after mid-plateau (the milestone `before-drop`) from which on, until

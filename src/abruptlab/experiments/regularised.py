@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
+from abruptlab.arguments import checked
 from abruptlab.baselines.nuclear import RegularisedNuclearNorm
 from abruptlab.experiments.estimate import Losses, losses
-from abruptlab.experiments.forward import load, predict, require_run
+from abruptlab.experiments.forward import load, predict
 from abruptlab.experiments.held_out import estimated, held_out
 from abruptlab.experiments.result import Outlined, stack
 
@@ -29,6 +30,7 @@ class Regularised(Outlined):
     bert: Losses
 
 
+@checked
 def measure_regularised(
     run: "Run",
     step: int | str = "final",
@@ -40,7 +42,6 @@ def measure_regularised(
 
     Raises `CheckpointError` for a step without a checkpoint and `ConfigError` for a negative penalty.
     """
-    require_run(run)
     at, batch = run.resolve(step), held_out(run, matrices, seed)
     estimates = [estimated(RegularisedNuclearNorm(penalty), batch).flatten(1) for penalty in penalties]
     return Regularised(

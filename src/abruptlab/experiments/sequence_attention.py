@@ -1,6 +1,5 @@
 """A decoder's attention maps before and after the drop (figure 12)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -8,10 +7,12 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from abruptlab.arguments import checked
 from abruptlab.experiments.estimate import Estimate, pooled
-from abruptlab.experiments.forward import recorded, require_run
+from abruptlab.experiments.forward import recorded
 from abruptlab.experiments.held_out import held_out_examples
 from abruptlab.experiments.result import Outlined, stack
+from abruptlab.run.run import Steps
 from abruptlab.system.devices import choose_device
 
 if TYPE_CHECKING:
@@ -31,8 +32,9 @@ class SequenceAttention(Outlined):
     copying: Estimate  # [step, layer, head] share of the attention on what the query needs: the entry to be copied
 
 
+@checked
 def measure_sequence_attention(
-    run: "Run", steps: Sequence[int | str] | None = None, matrices: int = 256, seed: int = 0
+    run: "Run", steps: Steps | None = None, matrices: int = 256, seed: int = 0
 ) -> SequenceAttention:
     """The maps of every head at the given checkpoints: by default in the middle of the plateau and after the drop (the
     first and the last, if there is none), as the paper's steps 200 and 600 are.
@@ -43,7 +45,6 @@ def measure_sequence_attention(
 
     Raises `RunError` if the run's model is an encoder, and `CheckpointError` for a step without a checkpoint.
     """
-    require_run(run)
     moments = run.milestones
     usual = [moments.get("before-drop", moments.get("start", "final")), moments.get("after-drop", "final")]
     at = run.resolve_all(usual if steps is None else steps)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
+from abruptlab.arguments import checked
 from abruptlab.errors import ConfigError
 from abruptlab.experiments.estimate import Losses
 from abruptlab.experiments.forward import loaded_model
@@ -63,6 +64,7 @@ def switch(into: Shape, source: Shape, groups: Iterable[str]) -> Shape:
     return switched
 
 
+@checked
 def measure_switching(
     run: Run,
     before: int | str = "before-drop",
@@ -99,6 +101,7 @@ def measure_switching(
     )
 
 
+@checked
 def measure_switch(
     run: Run,
     groups: str | Sequence[str],

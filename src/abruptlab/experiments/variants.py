@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
+from abruptlab.arguments import checked
 from abruptlab.errors import RunError
 from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.losses import final_value, loss_of_zero, smooth
@@ -97,6 +98,7 @@ class Variants(Outlined):
         return np.isfinite(self.onset.each).sum(1)
 
 
+@checked
 def measure_variants(sweep: "Sweep", family: str = "") -> Variants:
     """The losses and drops of the finished runs of a family of variants, over their seeds.
 

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
+from abruptlab.arguments import checked
 from abruptlab.experiments.ablation import REPLACEMENTS, TOLERATED, GreedyAblation, Removal, SingleAblations
 from abruptlab.experiments.ablation_groups import REPLACEMENTS as GROUPED, GroupAblation
 from abruptlab.figures.style import (
@@ -36,6 +37,7 @@ NUMBERED = 8  # heads whose numbers fit below the panel of a layer
 NAMED = 39  # heads whose names fit below a panel of the sets
 
 
+@checked
 @paper_style()
 def draw_single_ablations(single: SingleAblations) -> Figure:
     """The loss that drops and the first other part of the whole one (of matrices L_mask and L_obs) with one head
@@ -137,6 +139,7 @@ def draw_group_ablation(groups: GroupAblation) -> Figure:
     return figure
 
 
+@checked
 @paper_style()
 def draw_greedy_ablation(greedy: GreedyAblation) -> Figure:
     """The losses along both greedy sequences of heads: the one that drops up to the plateau, and L up to 10 % above the

@@ -4,10 +4,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from abruptlab.arguments import checked
 from abruptlab.experiments.announcement import WINDOW, Announcement
 from abruptlab.figures.style import DROP, LOSS, REFERENCE, new_figure, paper_style
 
 
+@checked
 @paper_style()
 def draw_announcement(found: Announcement) -> Figure:
     """When every rule speaks, in shares of the plateau before the onset: on the runs that it was fixed on (grey) and on

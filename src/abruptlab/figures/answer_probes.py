@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter, StrMethodFormatter
 
+from abruptlab.arguments import checked
 from abruptlab.experiments.answer_probes import AnswerProbes
 from abruptlab.figures.style import DROP, GREEN, LOSS, ORANGE, PURPLE, REFERENCE, SKY, new_figure, paper_style
 
@@ -14,6 +15,7 @@ COLOURS = (REFERENCE, SKY, GREEN, ORANGE, PURPLE)  # of the sites, in their orde
 DASHES = (3, 2)
 
 
+@checked
 @paper_style()
 def draw_answer_probes(probes: AnswerProbes) -> Figure:
     """The share of the answer that is read off each site at each checkpoint, beside chance and the model's own."""

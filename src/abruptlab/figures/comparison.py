@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from abruptlab.arguments import checked
 from abruptlab.experiments.comparison import Comparison, Contest
 from abruptlab.experiments.estimate import Estimate
 from abruptlab.experiments.out_of_distribution import OutOfDistribution, Varied
@@ -30,6 +31,7 @@ CONTROLS = {"rank": "rank_rescaled", "columns": "columns_in_place"}  # → of wh
 LOSSES = {"loss": "mean squared error, $L$", "loss_masked": r"at hidden entries, $L_\mathrm{mask}$"}
 
 
+@checked
 @paper_style()
 def draw_comparison(comparison: Comparison) -> Figure:
     """Figure 3: L, L_mask and the nuclear norms of the solutions over the share of hidden entries."""
@@ -48,6 +50,7 @@ def draw_comparison(comparison: Comparison) -> Figure:
     return figure
 
 
+@checked
 @paper_style()
 def draw_out_of_distribution(result: OutOfDistribution) -> Figure:
     """Figure 19: L and L_mask over the rank, the number of rows and the number of columns."""

@@ -11,6 +11,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.colors import BoundaryNorm
 from matplotlib.figure import Figure, SubFigure
 
+from abruptlab.arguments import checked
 from abruptlab.experiments.embeddings import Embeddings, Explained, magnitude_and_sign
 from abruptlab.figures.style import LOSS, SMALL, new_figure, paper_style
 
@@ -23,6 +24,7 @@ LABELLED = 8  # columns or rows that are all named on the colour bar
 MINUS = "\N{MINUS SIGN}"
 
 
+@checked
 @paper_style()
 def draw_embeddings(found: Embeddings) -> Figure:
     """Figure 7: norms of the tokens, their components, and the positions by column and by row."""
@@ -55,6 +57,7 @@ def draw_embeddings(found: Embeddings) -> Figure:
     return figure
 
 
+@checked
 @paper_style()
 def draw_tokens_over_time(found: Embeddings) -> Figure:
     """Figure 9: the tokens of each checkpoint on the final components."""
@@ -86,6 +89,7 @@ def draw_tokens_over_time(found: Embeddings) -> Figure:
     return figure
 
 
+@checked
 @paper_style()
 def draw_positions_over_time(found: Embeddings) -> Figure:
     """Figure 10: the t-SNE of the positions of each checkpoint, by column and by row."""

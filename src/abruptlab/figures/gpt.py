@@ -8,6 +8,7 @@ from matplotlib.colors import FuncNorm, Normalize, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
+from abruptlab.arguments import checked
 from abruptlab.experiments.estimate import Estimate
 from abruptlab.experiments.generation import PARTS, GptLearning
 from abruptlab.experiments.sequence_attention import SequenceAttention
@@ -41,6 +42,7 @@ LARGEST = 1.6  # side of a map
 WORDS = 0.8  # a map this wide has room for its full name
 
 
+@checked
 @paper_style()
 def draw_gpt_learning(learning: GptLearning) -> Figure:
     """Figure 11: the losses over the steps; accuracy and error of what the checkpoints write."""
@@ -83,6 +85,7 @@ def _draw_checkpoints(axes: Axes, learning: GptLearning, values: Estimate, part:
     )
 
 
+@checked
 @paper_style()
 def draw_sequence_attention(attention: SequenceAttention) -> Figure:
     """Figure 12: the map of every head, a row for each checkpoint."""

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 
+from abruptlab.arguments import checked
 from abruptlab.experiments.losses import LossCurves
 from abruptlab.figures.style import DROP, LOSS, MASKED, OBSERVED, REFERENCE, SMALL, new_figure, paper_style
 
@@ -18,6 +19,7 @@ DASHES = (4, 3)
 HEADROOM = 1.5  # height of the linear axes over the plateau: room for names above it
 
 
+@checked
 @paper_style()
 def draw_loss_curves(curves: LossCurves) -> Figure:
     """Figure 2: L, L_obs and L_mask on logarithmic and on linear axes, with the plateau and the drop."""

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
+from abruptlab.arguments import checked
 from abruptlab.experiments.examples import ExampleMatrices
 from abruptlab.figures.style import DIVERGING, HOLE, OUTLINE, TEXT_WIDTH, new_figure, paper_style
 
@@ -16,6 +17,7 @@ MARGINS = 1.0  # inches of the width that are colour bar and gaps
 NUMBER_WIDTH = 2.43  # of −0.00, in ems of the paper's font
 
 
+@checked
 @paper_style()
 def draw_examples(example: ExampleMatrices) -> Figure:
     """The matrix with holes and as completed at each step; below, the truth and each completion's error.

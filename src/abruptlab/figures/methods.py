@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
+from abruptlab.arguments import checked
 from abruptlab.experiments.methods import FACTORISATION, MEANS, NUCLEAR, POSTERIOR, ZERO, Methods
 from abruptlab.figures import style
 from abruptlab.figures.style import BERT, DROP, SMALL, ShortLog, new_figure, paper_style
@@ -23,6 +24,7 @@ DASHES = (4, 3)
 DISTANCES = "Blues_r"  # dark is close
 
 
+@checked
 @paper_style()
 def draw_floor(result: Methods) -> Figure:
     """L_mask and L of BERT over the steps, with each method's level and its standard error as a band."""
@@ -48,6 +50,7 @@ def draw_floor(result: Methods) -> Figure:
     return figure
 
 
+@checked
 @paper_style()
 def draw_closeness(result: Methods) -> Figure:
     """BERT's distances to the methods and which is nearest, over the steps; all distances at the last checkpoint."""

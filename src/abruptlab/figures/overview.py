@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from abruptlab.arguments import checked
 from abruptlab.experiments.examples import ExampleMatrices
 from abruptlab.experiments.overview import Overview
 from abruptlab.figures.loss import draw_phases
@@ -25,6 +26,7 @@ HIDDEN_WORDS = (1, 5)
 KNOWN = {"fill": False, "edgecolor": REFERENCE, "linewidth": 0.4}
 
 
+@checked
 @paper_style()
 def draw_overview(overview: Overview) -> Figure:
     """Figure 1: (A) masked language modelling beside matrix completion, (B) the loss with its two phases.

@@ -9,6 +9,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from abruptlab.arguments import checked
 from abruptlab.experiments.patching import PatchingMaps
 from abruptlab.figures.style import MASKED, OBSERVED, OUTLINE, TEXT_WIDTH, new_figure, paper_style
 
@@ -20,6 +21,7 @@ LARGEST = 0.85  # inches of a matrix's side
 ROW = 0.19  # inches of the height of a layer, above
 
 
+@checked
 @paper_style()
 def draw_patching(maps: PatchingMaps) -> Figure:
     """Above, layer × head and the layers whole; below, a matrix of patched places for each layer."""

@@ -3,12 +3,14 @@
 import numpy as np
 from matplotlib.figure import Figure
 
+from abruptlab.arguments import checked
 from abruptlab.experiments.pivots import METHODS, Pivots
 from abruptlab.figures.style import BERT, NUCLEAR, REFERENCE, new_figure, paper_style
 
 BAR = 0.38  # of the distance of two lines
 
 
+@checked
 @paper_style()
 def draw_pivots(found: Pivots) -> Figure:
     """A pair of bars for each row and each column: BERT and nuclear norm."""

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from abruptlab.arguments import checked
 from abruptlab.experiments.falls import Falls
 from abruptlab.experiments.language_models import LanguageModels
 from abruptlab.experiments.plateau import Plateau
@@ -27,6 +28,7 @@ DARK = 0.88  # of the colour map: its yellow end is too pale for lines
 DASHES = (4, 3)
 
 
+@checked
 @paper_style()
 def draw_plateau(plateau: Plateau) -> Figure:
     """Loss, accuracy, repetition bias with collapse, and attention progress over the steps."""
@@ -74,6 +76,7 @@ def draw_plateau(plateau: Plateau) -> Figure:
     return figure
 
 
+@checked
 @paper_style()
 def draw_plateaus(plateaus: Plateaus) -> Figure:
     """The accuracy of every variant over the steps, and when half of it is learnt."""
@@ -84,6 +87,7 @@ def draw_plateaus(plateaus: Plateaus) -> Figure:
     return figure
 
 
+@checked
 @paper_style()
 def draw_falls(falls: Falls) -> Figure:
     """The falling loss of every variant over the steps, and when half of it is gone."""
@@ -124,6 +128,7 @@ def _draw_first(axes: Axes, steps: Float[np.ndarray, " run"], last: float, row: 
         axes.plot(np.median(np.minimum(steps, last)), row, "|", color=colour, markersize=11)
 
 
+@checked
 @paper_style()
 def draw_language_models(found: LanguageModels) -> Figure:
     """Repetition bias and the last layer's collapse over the checkpoints."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from abruptlab.arguments import checked
 from abruptlab.experiments.estimate import Estimate
 from abruptlab.experiments.probes import PLACES, Probes
 from abruptlab.figures.style import MASKED, OBSERVED, new_figure, paper_style
@@ -19,6 +20,7 @@ SHOWN = (("observed", OBSERVED, "o"), ("hidden", MASKED, "s"))  # kind of place,
 DASHES = (3, 2)
 
 
+@checked
 @paper_style()
 def draw_probes(probes: Probes, targets: Sequence[str] = ("row", "column")) -> Figure:
     """Figures 6, 20 and 21: mean squared error and cosine similarity over the layers, two panels for each target."""

@@ -10,6 +10,7 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
+from abruptlab.arguments import checked
 from abruptlab.experiments.estimate import Estimate
 from abruptlab.experiments.progress import Measure, Progress
 from abruptlab.figures.style import DROP, LOSS, PURPLE, REFERENCE, curve_colour, new_figure, paper_style
@@ -22,6 +23,7 @@ DASHES, DOTS = (4, 3), (1, 1.5)
 APART = {"loss_masked": "last layer at hidden places", "loss_observed": "last layer at observed places"}
 
 
+@checked
 @paper_style()
 def draw_progress(progress: Progress) -> Figure:
     """The loss that drops, representation collapse and attention progress over the steps."""

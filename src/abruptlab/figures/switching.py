@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from abruptlab.arguments import checked
 from abruptlab.experiments.estimate import Estimate
 from abruptlab.experiments.scores import Shown
 from abruptlab.experiments.switching import Switching
@@ -30,6 +31,7 @@ DOT = 3.2  # points
 OTHER = (0, (4, 3))  # dashes of a level that is not the model's own
 
 
+@checked
 @paper_style()
 def draw_switching(result: Switching) -> Figure:
     """The losses (of matrices L_mask and L_obs) of each model with one group of the other's parameters, and the levels

@@ -9,6 +9,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
+from abruptlab.arguments import checked
 from abruptlab.experiments.mixture import Mixture
 from abruptlab.experiments.variants import OverSeeds, Variants
 from abruptlab.figures.style import (
@@ -31,6 +32,7 @@ SETTLED = 1 / 50  # share of the steps
 MOMENTS = {"onset": "onset", "halved": "first step below half"}
 
 
+@checked
 @paper_style()
 def draw_variants(variants: Variants, moment: str = "onset") -> Figure:
     """Figures 8, 13 to 15, 17 and 18: L_mask over that of predicting zero (of other tasks, what falls over what the
@@ -67,6 +69,7 @@ def _draw_family(figure: Figure | SubFigure, variants: Variants, moment: str) ->
     _draw_numbers(when, final, variants, moment)
 
 
+@checked
 @paper_style()
 def draw_mixture(mixture: Mixture) -> Figure:
     """Figure 16: test MSE and L_mask of each size over the steps, and below the drops of the sizes."""

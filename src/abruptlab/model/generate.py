@@ -4,9 +4,11 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from abruptlab.arguments import checked
 from abruptlab.model.decoder import Decoder
 
 
+@checked
 @torch.no_grad()
 def generate(model: Decoder, prompts: Int[Tensor, "batch prompt"]) -> Int[Tensor, "batch answer"]:
     """The tokens with which the model fills the places after the prompts, always the most probable one.

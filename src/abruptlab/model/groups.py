@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 
 from torch.nn import Parameter
 
+from abruptlab.arguments import choice
 from abruptlab.errors import ConfigError
 from abruptlab.model.build import Model
 
@@ -67,5 +68,5 @@ def transplant(model: Model, finished: Model, names: Collection[str]) -> None:
 
 def _modules(group: str) -> tuple[str, ...]:
     if group not in GROUPS:
-        raise ConfigError(f"no group of parameters {group!r}; there are: {', '.join(GROUPS)}")
+        raise ConfigError(f"no group of parameters {group!r}; {choice(group, GROUPS)}")
     return GROUPS[group]

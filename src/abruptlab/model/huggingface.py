@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from abruptlab.arguments import checked
 from abruptlab.errors import AbruptlabError, CheckpointError, ConfigError, RunError
 from abruptlab.model.bert import encoder_of, encoder_of_bert, stock_bert
 from abruptlab.model.build import Model
@@ -31,6 +32,7 @@ ABOUT = "abruptlab"  # the key in config.json of what `save_pretrained` is told 
 def to_huggingface(model: Encoder) -> "transformers.BertForTokenClassification": ...
 @overload
 def to_huggingface(model: Decoder) -> "transformers.GPT2LMHeadModel": ...
+@checked
 def to_huggingface(model: Model) -> "transformers.PreTrainedModel":
     """The stock model with a copy of the weights: a BERT for an encoder, a GPT-2 for a decoder, in evaluation mode.
 
@@ -57,6 +59,7 @@ def from_huggingface(model: "transformers.PreTrainedModel") -> Model:
     raise ConfigError(f"expected a BertForTokenClassification or a GPT2LMHeadModel, got {type(model).__name__}")
 
 
+@checked
 def save_pretrained(model: Model, folder: Path | str, about: Mapping[str, Any] | None = None) -> None:
     """Write a folder that `AutoModelForTokenClassification` (an encoder) or `AutoModelForCausalLM` (a decoder), and
     `load_huggingface`, read; `about`, plain values, goes into its config.json.

@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor, nn
 
+from abruptlab.arguments import checked
 from abruptlab.errors import SiteError
 from abruptlab.task.examples import outline
 
@@ -67,6 +68,7 @@ class Activations(dict[str, Tensor]):
         """The memory of all activations."""
         return sum(activation.nbytes for activation in self.values())
 
+    @checked
     def stack(self, glob: str) -> Shaped[Tensor, "site *shape"]:
         """The activations of the sites that `glob` names (`blocks.*.attn.pattern`), one above the other, in the order
         of the forward pass.
@@ -83,11 +85,13 @@ class Activations(dict[str, Tensor]):
         return torch.stack([*found.values()])
 
 
+@checked
 def site_names(model: nn.Module) -> list[str]:
     """The names of all sites of `model`, in the order of their declaration."""
     return [name for name, module in model.named_modules() if isinstance(module, Site)]
 
 
+@checked
 def site_table(model: nn.Module) -> list[SiteRow]:
     """All kinds of sites of `model`, with what their declarations say."""
     rows = {}
@@ -98,6 +102,7 @@ def site_table(model: nn.Module) -> list[SiteRow]:
     return [*rows.values()]
 
 
+@checked
 @contextmanager
 def record(model: nn.Module, names: str | Iterable[str]) -> Iterator[Activations]:
     """Record the activations at `names` during the forward passes inside the `with` block.
@@ -125,6 +130,7 @@ def record(model: nn.Module, names: str | Iterable[str]) -> Iterator[Activations
     _require_reached(hooks.keys() - activations.keys())
 
 
+@checked
 def record_shapes(model: nn.Module, names: str | Iterable[str], *inputs: Tensor) -> Activations:
     """What `record` would keep of `model(*inputs)`, as tensors without numbers: shapes, types, and `nbytes`. Nothing is
     computed and no memory is taken.
@@ -138,6 +144,7 @@ def record_shapes(model: nn.Module, names: str | Iterable[str], *inputs: Tensor)
     return shapes
 
 
+@checked
 @contextmanager
 def replace(model: nn.Module, functions: Mapping[str, Callable[[Tensor], Tensor]]) -> Iterator[None]:
     """Replace the activation at each named site by `function(activation)` inside the `with` block.
@@ -153,16 +160,14 @@ def replace(model: nn.Module, functions: Mapping[str, Callable[[Tensor], Tensor]
     def swap(name: str, function: Callable[[Tensor], Tensor]) -> Callable[[nn.Module, object, Tensor], Tensor]:
         def hook(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
             new = function(output.clone())  # which it may change in place: others hold the activation, too
-            came = [*new.shape] if isinstance(new, Tensor) else type(new).__name__
-            if came != [*output.shape]:
-                raise SiteError(f"site {name}: expected a replacement of shape {[*output.shape]}, got {came}")
+            came = outline(new) if isinstance(new, Tensor) else type(new).__name__
+            if came != outline(output):
+                raise SiteError(f"site {name}: expected a replacement that is {outline(output)}, got {came}")
             reached.add(name)
             return new
 
         return hook
 
-    if not isinstance(functions, Mapping):
-        raise SiteError(f"expected a dictionary from the name of a site to a function, got {type(functions).__name__}")
     hooks = {}
     for names, function in functions.items():
         if not _takes_one(function):
@@ -181,8 +186,6 @@ def _matching(model: nn.Module, names: str | Iterable[str]) -> list[str]:
     """The model's sites that are meant, each once, in its order."""
     there = site_names(model)
     meant: set[str] = set()
-    if not isinstance(names, Iterable):
-        raise SiteError(f"expected names of sites, got {names!r}; this model has: {_listed(there)}")
     for name in [names] if isinstance(names, str) else names:
         found = there if name == "all" else [site for site in there if fnmatchcase(site, name)]
         if not found:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from abruptlab.arguments import choice
 from abruptlab.errors import ConfigError, RunError
 from abruptlab.figures.save import arrays, save_figure, save_table
 from abruptlab.paper.catalogue import FIGURES, TABLES
@@ -53,7 +54,7 @@ def make_table(table: str, found: Findings, command: str) -> list[Path]:
 
 def _known(kind: str, name: str, specs: Mapping[str, Spec]) -> Spec:
     if name not in specs:
-        raise ConfigError(f"no {kind} {name!r}; there are: {', '.join(specs)}")
+        raise ConfigError(f"no {kind} {name!r}; {choice(name, specs)}")
     return specs[name]
 
 

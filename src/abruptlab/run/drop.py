@@ -31,6 +31,8 @@ from jaxtyping import Float, Int
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike
 
+from abruptlab.arguments import checked
+
 BIN_GROWTH = 1 + 1 / 64  # a bin's end over its start: 60 steps at step 4,000, which cut a step's noise to a sixth
 BIN_POINTS = 8  # recorded steps in a bin at least, so that its median outvotes a spike of three
 SHORT_POINTS = 2  # and in one of a short series
@@ -101,6 +103,7 @@ def _settled(
     return None
 
 
+@checked
 def find_drop(steps: ArrayLike, loss_masked: ArrayLike) -> Drop | None:
     """The first drop of a run that ended a plateau, by the module's definition; None if there is none (yet), or if
     fewer than LEAST steps were recorded, in which no plateau and drop can be told from chance.

@@ -3,6 +3,7 @@
 from importlib.resources import files
 from pathlib import Path
 
+from abruptlab.arguments import checked, choice
 from abruptlab.errors import RunError
 from abruptlab.model.encoder import Encoder
 from abruptlab.run.run import Run
@@ -15,13 +16,14 @@ def shipped_runs() -> list[str]:
     return sorted(path.parent.name for path in _FOLDER.glob("*/config.toml"))
 
 
+@checked
 def pretrained_run(name: str = "laptop") -> Run:
     """The shipped run called `name`: its configuration, its metrics, and the checkpoints of `Run.milestones`.
 
     Raises `RunError`, listing the names, if there is none.
     """
     if name not in shipped_runs():
-        raise RunError(f"no shipped run {name!r}; there are: {', '.join(shipped_runs())}")
+        raise RunError(f"no shipped run {name!r}; {choice(name, shipped_runs())}")
     return Run(_FOLDER / name)
 
 
@@ -38,12 +40,11 @@ def find_run(name: Path | str) -> Run:
     if is_shipped(str(name)):
         return pretrained_run(str(name))
     if not Path(name).exists():
-        raise RunError(
-            f"{name} is neither a run folder nor a run of the package; there are: {', '.join(shipped_runs())}"
-        )
+        raise RunError(f"{name} is neither a run folder nor a run of the package; {choice(name, shipped_runs())}")
     return Run(name)
 
 
+@checked
 def load_pretrained(name: str = "laptop", step: int | str = "final") -> Encoder:
     """A shipped model after `step` updates, or at one of `start`, `before-drop`, `onset`, `after-drop`, `final`.
 

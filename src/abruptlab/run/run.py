@@ -10,6 +10,7 @@ from typing import TypeVar, cast
 import numpy as np
 from jaxtyping import Shaped
 
+from abruptlab.arguments import checked
 from abruptlab.config import RunConfig
 from abruptlab.errors import CheckpointError, RunError
 from abruptlab.model.build import Model, new_model
@@ -36,6 +37,7 @@ NAMED = {  # kinds of objectives
     "sequence": "a decoder of other sequences",
 }
 ALWAYS = ("learning_rate", "elapsed_s")
+Steps = int | str | Sequence[int | str]  # checkpoints: their numbers, or the names of milestones
 Step = TypeVar("Step", bound=int | str)
 MILESTONES = "milestones.json"  # of an imported run: those that were given by hand
 
@@ -47,10 +49,13 @@ class Run:
     than it says.
     """
 
+    @checked
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
         if not (self.folder / "config.toml").is_file():
-            raise RunError(f"{self.folder} is not a run folder: expected a config.toml in it")
+            is_sweep = (self.folder / "sweep.toml").is_file()
+            expected = "one of the runs in this sweep" if is_sweep else "a config.toml in it"
+            raise RunError(f"{self.folder} is not a run folder: expected {expected}")
         self.config = RunConfig.read(self.folder / "config.toml")
         self._newest = newest_meta(self.checkpoints)
         if self._newest is not None:
@@ -183,6 +188,7 @@ class Run:
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise RunError(f"cannot read {path}: {error}") from None
 
+    @checked
     def resolve(self, step: int | str) -> int:
         """The step of a checkpoint, given as that number, in digits too, or as the name of a milestone.
 
@@ -198,7 +204,7 @@ class Run:
         why = ", as it has no drop" if isinstance(step, str) and self.steps and self.drop is None else ""
         raise CheckpointError(f"{self.folder} has no checkpoint {step!r}{why}; there are: {', '.join(known) or 'none'}")
 
-    def resolve_all(self, steps: int | str | Iterable[int | str]) -> list[int]:
+    def resolve_all(self, steps: Steps | Iterable[int | str]) -> list[int]:
         """The steps of several checkpoints, or of a single one, ascending, each once. Raises as `resolve`."""
         return sorted({self.resolve(step) for step in several(steps)})
 

@@ -27,6 +27,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from abruptlab.arguments import checked, choice, require
 from abruptlab.config import STRICT, RunConfig, first_mistake, unknown_field
 from abruptlab.errors import ConfigError
 from abruptlab.presets import PRESETS, preset
@@ -49,8 +50,12 @@ def find_sweep(name: str) -> Path:
     for path in (Path(name), SHIPPED / f"{name}.toml"):
         if path.is_file():
             return path
-    shipped = ", ".join(sorted(path.stem for path in SHIPPED.glob("*.toml")))
-    raise ConfigError(f"{name} is neither a sweep's file nor a sweep of the package; there are: {shipped}")
+    if (begun := Path(name) / "sweep.toml").is_file():
+        raise ConfigError(f"{name} is a sweep's folder; to go on with it: abruptlab sweep {begun} --out {name}")
+    if name.endswith(".toml"):
+        raise ConfigError(f"there is no sweep's file {name}")
+    shipped = sorted(path.stem for path in SHIPPED.glob("*.toml"))
+    raise ConfigError(f"{name} is neither a sweep's file nor a sweep of the package; {choice(name, shipped)}")
 
 
 @dataclass(frozen=True)
@@ -95,14 +100,17 @@ class SweepConfig:
         from pydantic import TypeAdapter, ValidationError
 
         try:
-            config = TypeAdapter(SweepConfig).validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
+            table = tomllib.loads(path.read_text(encoding="utf-8"))
+            require(not isinstance(table.get("variants"), dict), "variants", "[[variants]] above each", "[variants]")
+            config = TypeAdapter(SweepConfig).validate_python(table)
             config.points(path.parent)
         except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"{path} is not TOML: {error}") from None
         except RecursionError:
             raise ConfigError(f"{path} is not TOML that can be read: it is nested too deep") from None
         except ValidationError as error:
-            raise ConfigError(f"{path}: {first_mistake(error, _names(SweepConfig))}") from None
+            of_a_run = [f"overrides.{name}" for name in _usual(MatrixTask)]
+            raise ConfigError(f"{path}: {first_mistake(error, _names(SweepConfig), nearby=of_a_run)}") from None
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from None
         except (OSError, UnicodeDecodeError) as error:
@@ -116,8 +124,9 @@ class SweepConfig:
         """
         is_file = Path(self.base).name == self.base and (beside / self.base).is_file()
         if not (is_file or self.base in PRESETS):  # a file moves into the sweep's folder with the sweep
-            presets = ", ".join(PRESETS)
-            raise ConfigError(f"base: expected a preset ({presets}) or a file beside the sweep's, got {self.base!r}")
+            known = choice(self.base, PRESETS)
+            raise ConfigError(f"base: {self.base!r} is neither a file beside this one nor a preset; {known}")
+        require(len(self.seeds) > 0, "seeds", "at least one", "none")
         if self.count > MOST_RUNS:
             raise ConfigError(f"expected at most {MOST_RUNS:,} runs, got {self.count:,}")
         base = preset(self.base) if self.base in PRESETS else RunConfig.read(beside / self.base)
@@ -141,7 +150,8 @@ class SweepConfig:
             try:
                 config = _changed(base, common | changes | {"seed": seed, "name": self.name})
             except ConfigError as error:
-                raise ConfigError(f"run {label!r}: {error}") from None
+                hint = "; a run for each of several values is what [grid] makes" if ", got [" in str(error) else ""
+                raise ConfigError(f"run {label!r}: {error}{hint}") from None
             point = Point(label, config, family)
             if twin := found.get((family, point.key)):
                 raise ConfigError(f"runs {twin.label!r} and {label!r} with seed {seed} are the same")
@@ -151,8 +161,6 @@ class SweepConfig:
                 )
             labels.add((family, label, seed))
             found[family, point.key] = point
-        if not found:
-            raise ConfigError("expected at least one seed, one variant and one value of the grid")
         return list(found.values())
 
     @property
@@ -165,6 +173,7 @@ class SweepConfig:
         for name, values in axes.items():
             if not isinstance(values, list):
                 raise ConfigError(f"grid.{name}: expected a list of values, got {values!r}")
+            require(len(values) > 0, f"grid.{name}", "at least one value", "none")
         return axes
 
     def _combinations(self) -> list[Settings]:
@@ -181,7 +190,9 @@ def of_families(points: Iterable[Point], families: Collection[str]) -> list[Poin
     there = dict.fromkeys(point.family for point in points)
     for family in families:
         if family not in there:
-            raise ConfigError(f"the sweep has no family {family!r}; there are: {', '.join(map(repr, there))}")
+            named = [each for each in there if each]  # "" is that of the variants which name none
+            known = choice(family, named) if named else "its variants name none"
+            raise ConfigError(f"the sweep has no family {family!r}; {known}")
     return [point for point in points if not families or point.family in families]
 
 
@@ -191,6 +202,7 @@ class Sweep:
     Raises `ConfigError` if there is no such file, or it makes no sense.
     """
 
+    @checked
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
         self.config = SweepConfig.read(self.folder / "sweep.toml")

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from abruptlab.task.base import NATS, SHARE, Metric, Objective, Segment, require_count
+from abruptlab.arguments import require_count
+from abruptlab.task.base import NATS, SHARE, Metric, Objective, Segment
 from abruptlab.task.counter import BLOCK, by_blocks, generator
 from abruptlab.task.examples import Examples
 from abruptlab.task.sequence import SequenceTask

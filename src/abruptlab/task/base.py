@@ -6,13 +6,10 @@ must answer at once.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
-from functools import cache
-from inspect import formatannotation
-from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from abruptlab.errors import ConfigError
+from abruptlab.arguments import require_count
 
 if TYPE_CHECKING:
     import torch
@@ -23,49 +20,6 @@ if TYPE_CHECKING:
 SHARE = "share"  # the unit of a metric that counts how many are right
 NATS = "cross-entropy (nats)"
 STRICT = {"extra": "forbid"}  # pydantic: an unknown field is an error
-
-
-def require(holds: bool, field_name: str, expected: str, given: object) -> None:
-    """Raises `ConfigError`, naming the field, unless its value makes sense."""
-    if not holds:
-        raise ConfigError(f"{field_name}: expected {expected}, got {given}")
-
-
-def require_count(count: Any, name: str, least: int = 1, most: int | None = None) -> None:
-    """Raises `ConfigError` unless it is a whole number of at least `least`, and at most `most`."""
-    bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
-    fits = _fits(count, int) and count >= least and (most is None or count <= most)
-    require(fits, name, f"a whole number {bounds}", repr(count))
-
-
-def require_types(config: Any) -> None:
-    """Raises `ConfigError` for a field of another type than it says, or a word that is none of those it has: no branch
-    may be the last by mistake."""
-    for name, hint in _hints(type(config)).items():
-        value = getattr(config, name)
-        expected = " or ".join(get_args(hint)) if get_origin(hint) is Literal else formatannotation(hint)
-        require(_fits(value, hint), name, expected, repr(value))
-
-
-@cache
-def _hints(kind: type) -> dict[str, Any]:
-    hints = get_type_hints(kind)
-    return {each.name: hints[each.name] for each in fields(kind)}
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value is of a type that a configuration's fields have; NumPy's numbers and lists are, too."""
-    inner = get_args(hint)
-    if hint in (int, float):
-        return isinstance(value, Integral if hint is int else Real) and not isinstance(value, bool)
-    if get_origin(hint) is Literal:
-        return value in inner
-    if get_origin(hint) is tuple:
-        if not isinstance(value, tuple | list):
-            return False
-        each = inner[:1] * len(value) if inner[-1] is ... else inner
-        return len(value) == len(each) and all(map(_fits, value, each))
-    return any(_fits(value, one) for one in inner) if inner else isinstance(value, hint)
 
 
 @dataclass(frozen=True)
@@ -228,7 +182,8 @@ class Task(ABC):
 
     def contrast(self, batch: Any) -> "Examples":
         """Other examples of the same form, one for each of a batch, which activation patching starts from: unless a
-        task has better ones, those of the batch, each the next one's."""
+        task has better ones, those of the batch, each the next one's. Raises `ConfigError` where there is no next."""
+        require_count(len(batch.tokens), "examples, each compared with another", least=2)
         return batch.map(lambda tensor: tensor.roll(-1, 0))
 
     @abstractmethod

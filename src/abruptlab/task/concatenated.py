@@ -4,7 +4,7 @@ falls in stages."""
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from abruptlab.task.base import require, require_types
+from abruptlab.arguments import require, require_types
 from abruptlab.task.sequence import SequenceTask
 from abruptlab.task.window_sum import sum_entropies
 

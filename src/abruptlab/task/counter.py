@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from abruptlab.task.base import require_count
+from abruptlab.arguments import require_count
 
 BLOCK = 64  # steps drawn at once; part of what decides the numbers
 

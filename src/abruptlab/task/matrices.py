@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from abruptlab.task.base import require, require_count
+from abruptlab.arguments import checked, require_count
 from abruptlab.task.counter import BLOCK, by_blocks, generator
 from abruptlab.task.examples import Examples
 from abruptlab.task.matrix import MatrixTask
@@ -92,12 +92,11 @@ def stream(
     Raises `VocabularyError` if a value has no token (Gaussian and Laplace factors are unbounded) and `ConfigError` for
     what is no task of matrices, no number of them or no seed.
     """
-    expected = "a MatrixTask, such as the config.task of a run"
-    require(isinstance(task, MatrixTask), "task", expected, type(task).__name__)
     require_count(batch, "batch")
     return by_blocks(partial(_sample_block, task, batch, seed, device=device), start)
 
 
+@checked
 def sample(task: MatrixTask, batch: int, seed: int, step: int = 0, device: torch.device | str = "cpu") -> Batch:
     """The batch of one step; `stream` goes through many without drawing them again.
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from abruptlab.task.base import Objective, Task, require, require_types
+from abruptlab.arguments import require, require_types
+from abruptlab.task.base import Objective, Task
 
 if TYPE_CHECKING:
     import torch

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from abruptlab.task.base import Objective, Task, require
+from abruptlab.arguments import require
+from abruptlab.task.base import Objective, Task
 
 if TYPE_CHECKING:
     import torch

@@ -7,16 +7,19 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from abruptlab.arguments import checked
 from abruptlab.task.matrices import Batch
 from abruptlab.task.vocabulary import Vocabulary
 
 
+@checked
 def prompts(batch: Batch, vocabulary: Vocabulary) -> Int[Tensor, "batch prompt"]:
     """[masked X, SEP] of every matrix."""
     separator = torch.full_like(batch.tokens[:, :1], vocabulary.separator)
     return torch.cat([batch.tokens, separator], 1)
 
 
+@checked
 def sequences(batch: Batch, vocabulary: Vocabulary) -> Int[Tensor, "batch place"]:
     """[masked X, SEP, X] of every matrix."""
     return torch.cat([prompts(batch, vocabulary), vocabulary.encode_known(batch.values)], 1)

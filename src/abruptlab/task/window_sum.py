@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from abruptlab.task.base import require, require_types
+from abruptlab.arguments import require, require_types
 from abruptlab.task.sequence import SequenceTask
 
 if TYPE_CHECKING:

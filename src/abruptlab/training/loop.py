@@ -1,19 +1,19 @@
 """The loop: one function, one loop, for every device and precision."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from abruptlab.arguments import checked
 from abruptlab.config import RunConfig
 from abruptlab.run.run import Run
 from abruptlab.system.devices import choose_device
 from abruptlab.system.memory import keep_freed_memory, require_memory
 from abruptlab.system.provenance import device_name, versions
 from abruptlab.system.signals import finish_on_interrupt
-from abruptlab.task.base import require
 from abruptlab.training.cuda_graph import require_capturable
 from abruptlab.training.measures import Measures
 from abruptlab.training.needs import training_needs
@@ -41,6 +41,7 @@ class Progress:
     seconds_left: float
 
 
+@checked
 def train(
     config: RunConfig,
     folder: Path | str,
@@ -49,7 +50,7 @@ def train(
     device: str | None = None,
     report: Callable[[Progress], None] | None = None,
     warn: Callable[[str], None] = lambda message: None,
-    track: Sequence[TrackerName] = (),
+    track: Collection[TrackerName] = (),
 ) -> Run:
     """Train `config` in `folder` and return the finished `Run`.
 
@@ -71,8 +72,6 @@ def train(
     `DivergedError` at a NaN or infinite loss, or once L_obs has risen for good (`run.divergence`); `VocabularyError` at
     a value without a token; `AbruptlabError` for a tracker that is not installed.
     """
-    expected = "a RunConfig, as abruptlab.preset(name) gives"
-    require(isinstance(config, RunConfig), "config", expected, type(config).__name__)
     where = choose_device(device)
     ranks = Ranks()
     ranks.require_equal_parts(config.training.batch)

@@ -8,7 +8,7 @@ given before a kill may not have arrived, so every row that a tracker does not s
 import math
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -114,7 +114,7 @@ TRACKERS: dict[TrackerName, type[Tracker]] = {
 }
 
 
-def require_trackers(names: Sequence[TrackerName]) -> None:
+def require_trackers(names: Collection[TrackerName]) -> None:
     """Raises `AbruptlabError` for a tracker that is not installed."""
     for name in names:
         try:
@@ -128,7 +128,7 @@ class Trackers:
 
     def __init__(
         self,
-        names: Sequence[TrackerName],
+        names: Collection[TrackerName],
         config: RunConfig,
         folder: Path,
         recorder: "Recorder | Follower",
