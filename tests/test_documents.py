@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from abruptlab.config import RunConfig
 from abruptlab.paper.ledger import ledger
 from abruptlab.sweep.file import SweepConfig
 from scripts.pages.reference import names_by_module
@@ -28,6 +29,7 @@ LONG = (
     *("abruptlab report laptop", "abruptlab import"),
 )
 FILE = re.compile(r"# ((?:src|tests)/\S+\.py)\n")  # at the head of a block that is a file of the repository
+TOML = re.compile(r"# (\S+\.toml)\n")  # at that of one that is a file of the reader's
 # what is not ours, needs a network, or has a test of its own
 KNOWN = ("git", "cd", "pip", "pipx", "uvx", "ray", "pkill", "hf", "sbatch")
 LEFT_BEHIND = tuple(
@@ -107,16 +109,22 @@ def check(command: str, folder: Path, root: Path) -> None:
 def test_commands(page: Path, tmp_path: Path) -> None:
     for example in page.parent.glob("*.csv"):
         shutil.copy(example, tmp_path)
+    for block in blocks(page, "toml"):
+        if named := TOML.match(block):
+            (tmp_path / named[1]).write_text(block)
     root = repository(page, tmp_path / "repository")
     for command in commands(page):
         check(command, tmp_path, root)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "toml")], ids=lambda page: page.name)
-def test_sweeps(page: Path, tmp_path: Path) -> None:
+def test_toml(page: Path, tmp_path: Path) -> None:
     for block in blocks(page, "toml"):
-        (tmp_path / "sweep.toml").write_text(block)
-        assert SweepConfig.read(tmp_path / "sweep.toml").points()
+        (tmp_path / "file.toml").write_text(block)
+        if "base" in tomllib.loads(block):
+            assert SweepConfig.read(tmp_path / "file.toml").points()
+        else:
+            assert RunConfig.read(tmp_path / "file.toml")
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name)

@@ -49,8 +49,9 @@ def choice(name: object, known: Iterable[str], nearby: Iterable[str] = ()) -> st
     known = list(known)
     inner = {each.rpartition(".")[2]: each for each in (*nearby, *known)}
     last = str(name).rpartition(".")[2]
-    alike = get_close_matches(str(name), known, 1) or [inner[one] for one in get_close_matches(last, inner, 1)]
-    near = [inner[last]] if last in inner else alike
+    tables = {each.partition(".")[0] for each in known}
+    near = [inner[last]] if last in inner and last == name else get_close_matches(str(name), [*known, *tables], 1)
+    near = near or [inner[one] for one in get_close_matches(last, inner, 1)]
     return f"there are: {', '.join(known)}" + "".join(f"; did you mean {each}?" for each in near)
 
 

@@ -7,18 +7,18 @@ line must answer at once.
 import json
 import math
 import tomllib
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from abruptlab.arguments import choice, require, require_types
+from abruptlab.arguments import require, require_types
 from abruptlab.errors import ConfigError
 from abruptlab.task import TASKS
 from abruptlab.task.base import STRICT, Task
 from abruptlab.task.matrix import MatrixTask
 from abruptlab.task.sequence import SequenceTask
+from abruptlab.toml import first_mistake, mistakes_of, read_text, require_kinds
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
@@ -39,21 +39,6 @@ GROUP_NAMES = (  # of a model's parameters, by name; `abruptlab.model.groups` sa
     "not-attention",
     "all-but-qkv",
 )
-
-IN_TOML = {  # pydantic's kinds of mistake: what was expected, in the words of TOML
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "int_parsing": "a whole number",
-    "float_type": "a number",
-    "float_parsing": "a number",
-    "string_type": "a text in quotes",
-    "bool_type": "true or false",
-    "bool_parsing": "true or false",
-    "tuple_type": "a list",
-    "list_type": "a list",
-    "dict_type": "a table",
-    "dataclass_type": "a table",
-}
 
 
 @dataclass(frozen=True)
@@ -299,14 +284,8 @@ class RunConfig:
 
         Raises `ConfigError`, starting with `source`, for TOML that does not parse, an unknown field, or a bad value.
         """
-        try:
+        with mistakes_of(source):
             return RunConfig.from_table(tomllib.loads(text))
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigError(f"{source} is not TOML: {error}") from None
-        except RecursionError:
-            raise ConfigError(f"{source} is not TOML that can be read: it is nested too deep") from None
-        except ConfigError as error:
-            raise ConfigError(f"{source}: {error}") from None
 
     @staticmethod
     def from_table(table: dict) -> "RunConfig":
@@ -318,16 +297,13 @@ class RunConfig:
             config = _validator().validate_python(table | task)
         except ValidationError as error:
             raise ConfigError(_mistake(error, MatrixTask())) from None
-        _require_kinds(table, config.to_table())
+        require_kinds(table, config.to_table())
         return config
 
     @staticmethod
     def read(path: Path) -> "RunConfig":
         """Read a configuration file. Raises `ConfigError` as `from_toml`, and if there is no readable file."""
-        try:
-            return RunConfig.from_toml(path.read_text(encoding="utf-8"), str(path))
-        except (OSError, ValueError) as error:  # no text, or no path: a null byte in its name
-            raise ConfigError(f"cannot read {path}: {error}") from None
+        return RunConfig.from_toml(read_text(path), str(path))
 
 
 @cache
@@ -347,19 +323,6 @@ def _without_none(table: dict) -> dict:
     }
 
 
-def _require_kinds(given: Any, taken: Any, where: str = "") -> None:
-    """Raises `ConfigError` where pydantic has made a number of a text ("3"), or of true."""
-    if isinstance(given, dict):
-        for name, value in given.items():
-            _require_kinds(value, taken[name], f"{where}.{name}" if where else name)
-    elif isinstance(given, list | tuple):
-        for value, item in zip(given, taken, strict=True):
-            _require_kinds(value, item, where)
-    elif isinstance(given, str | bool) and type(given) is not type(taken):
-        expected = "true or false" if isinstance(taken, bool) else "a number"
-        raise ConfigError(f"{where}: expected {expected}, got {given!r}")
-
-
 def _task_from_table(table: dict) -> Task:
     """The task that a `[task]` table names by its kind; a matrix task, if it names none."""
     from pydantic import TypeAdapter, ValidationError
@@ -376,25 +339,6 @@ def _task_from_table(table: dict) -> Task:
 def _mistake(error: "ValidationError", task: Task, prefix: str = "") -> str:
     """The first mistake, where the fields are those that there are with such a task."""
     return first_mistake(error, _field_names(task), prefix)
-
-
-def first_mistake(error: "ValidationError", known: Sequence[str], prefix: str = "", nearby: Sequence[str] = ()) -> str:
-    """The first of pydantic's complaints, in a line; of a field that is not `known`, before all others: what is missing
-    may be what it was to be. It may also have been one that is `nearby`."""
-    unknown = "unexpected_keyword_argument"
-    mistake = min(error.errors(), key=lambda each: each["type"] != unknown)
-    where = prefix + ".".join(str(part) for part in mistake["loc"])
-    if mistake["type"] == unknown:
-        return unknown_field(where, known, nearby)
-    if mistake["type"] == "missing":
-        return f"{where}: expected a value, got none"
-    said = mistake["msg"].removeprefix("Input should be ")
-    return f"{where}: expected {IN_TOML.get(mistake['type'], said[0].lower() + said[1:])}, got {mistake['input']!r}"
-
-
-def unknown_field(name: str, known: Sequence[str], nearby: Sequence[str] = ()) -> str:
-    """What is said of a field that there is not: those that there are, and the one it was perhaps to be."""
-    return f"unknown field {name}; {choice(name, known, nearby)}"
 
 
 def _field_names(task: Task) -> list[str]:

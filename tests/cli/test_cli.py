@@ -272,7 +272,7 @@ def test_switching_everything_gives_the_other_model(capsys: pytest.CaptureFixtur
         (["patch", "laptop", "--site", "blocks.9.attn.z"], r"no site 'blocks\.9\.attn\.z'; this model has: embed"),
         (["switch", "laptop", "--groups", "brains"], "no group of parameters 'brains'; there are: token-embeddings"),
         (["sweep", "nowhere"], "nowhere is neither a sweep's file nor a sweep of the package; there are: .*smoke"),
-        (["sweep", "smoke", "--only", "size"], "the sweep has no family 'size'; there are: 'width', 'depth'"),
+        (["sweep", "smoke", "--only", "size"], "the sweep has no family 'size'; there are: width, depth"),
         (["sweep", "smoke", "--jobs", "0"], "--jobs: expected at least 1, got 0"),
         (["sweep", "smoke", "--device", "abacus"], "device 'abacus': expected one of"),
         (["sweep", "smoke", "--gpus-per-run", "1"], "--gpus-per-run: expected with --ray only"),

@@ -190,7 +190,7 @@ def test_a_model_without_sites():
 
 @pytest.mark.parametrize("name", ["embed", "blocks.1.attn.pattern"])
 def test_a_replacement_of_another_shape(encoder: Encoder, tokens: Tensor, name: str):
-    message = rf"site {name}: expected a replacement of shape \[5, .*\], got \[4, "
+    message = rf"site {name}: expected a replacement that is float32 \[5, .*\], got float32 \[4, "
     with pytest.raises(SiteError, match=message), replace(encoder, {name: lambda a: a[1:]}):
         encoder(tokens)
     assert hooks(encoder) == 0
@@ -295,13 +295,13 @@ def test_memory_is_told_beforehand(encoder: Encoder, tokens: Tensor):
 UNCHECKED = """
 import torch
 from abruptlab import Encoder, ModelConfig, record, replace
-from abruptlab.errors import SiteError
+from abruptlab.errors import AbruptlabError
 
 def said(functions):
     try:
         with replace(encoder, functions):
             print("not refused")
-    except SiteError as error:
+    except AbruptlabError as error:
         print(error)
 
 encoder = Encoder(ModelConfig(layers=2, heads=4, width=32, mlp_width=64), 20, 9)
@@ -332,14 +332,14 @@ def test_compiled_models_and_what_is_no_replacement():
     assert run.stdout.splitlines() == [
         "site embed: expected a function of one argument, the activation, got NoneType",
         "site embed: expected a function of one argument, the activation, got Tensor",
-        "expected a dictionary from the name of a site to a function, got str",
+        "functions: expected a dictionary from str to a function, got 'embed'",
         "site embed: expected one function, got several (a glob names it too)",
         "compiled",
     ]
 
 
 def test_a_function_that_gives_no_tensor(encoder: Encoder, tokens: Tensor):
-    message = r"site embed: expected a replacement of shape \[5, 9, 32\], got NoneType"
+    message = r"site embed: expected a replacement that is float32 \[5, 9, 32\], got NoneType"
     with pytest.raises(SiteError, match=message), replace(encoder, {"embed": lambda activation: None}):  # pyright: ignore[reportArgumentType]
         encoder(tokens)
 

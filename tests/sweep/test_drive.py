@@ -271,7 +271,7 @@ def test_a_driver_waits_for_a_claim_that_nobody_works_on(tmp_path: Path) -> None
 
 
 def test_a_family_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="the sweep has no family 'size'; there are: 'width', 'depth'"):
+    with pytest.raises(ConfigError, match="the sweep has no family 'size'; there are: width, depth"):
         run_sweep(make(tmp_path, GOOD), Inline(), only=["size"])
 
 

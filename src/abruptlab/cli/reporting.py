@@ -20,7 +20,7 @@ def write_page(found: "Findings") -> Path:
     from abruptlab.report import build_report
 
     console = plain_console(stderr=True)
-    return build_report(found, lambda names: track(names, description="page", console=console))
+    return build_report(found, lambda what, names: track(names, description=what, console=console))
 
 
 @dataclass

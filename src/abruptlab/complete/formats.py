@@ -129,6 +129,8 @@ def read_text(data: bytes, given: Reading) -> Grid:
         if ragged := _RAGGED.search(str(error)):
             expected, line, came = map(int, ragged.groups())
             raise DataError(_ragged(before + line, expected, came)) from None
+        if "unexpected end of data" in str(error):
+            raise DataError("expected quotes in pairs, got one that nothing closes") from None
         raise DataError(" ".join(str(error).split())[:200]) from None
     if frame.shape[1] == 1:
         frame = frame.fillna("")  # a blank line is an empty cell
@@ -150,7 +152,9 @@ def read_text(data: bytes, given: Reading) -> Grid:
 
 
 def _ragged(line: int, expected: int, came: int) -> str:
-    return f"row {line}: expected {expected} cells as in the first row, got {came}"
+    """`came` cells where the first row has `expected`."""
+    above = " (is there a line above the table, such as a comment?)" if expected == 1 else ""
+    return f"row {line}: expected {expected} cell{'s' * (expected != 1)} as in the first row, got {came}{above}"
 
 
 def read_excel(data: bytes, given: Reading) -> Grid:

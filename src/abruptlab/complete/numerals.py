@@ -2,6 +2,7 @@
 
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from abruptlab.errors import DataError
 DIGITS = 4  # an entry of typical size is written with so many at least
 MEANT = 17  # digits that a number in the computer can have
 LONGEST = 40  # characters of a cell that are shown
+_LIKE_NUMERALS = ("Pd", "Sm", "Zs", "Nd", "Cf")  # dashes, signs, spaces, digits, what is not seen
 _INFINITY = re.compile(r"[+-]?(?:inf(?:inity)?|∞)", re.IGNORECASE)
 
 
@@ -101,6 +103,10 @@ def _refusal(misfits: dict[str, tuple[int, int, str]], place: Callable[[int, int
             return f"{place(i, j)}: expected a finite number, got {shown(cell)}"
         if not is_number(cell) or len(misfits) == 1:
             hint = "names are told by --header and --index, another word for a missing entry by --missing"
+            strange = [char for char in cell if not char.isascii() and unicodedata.category(char) in _LIKE_NUMERALS]
+            if strange and any(map(str.isdigit, cell)):
+                name = unicodedata.name(strange[0], repr(strange[0])).lower()
+                hint = f"the {name} in it is none of the ASCII characters that numbers are made of"
             return f"{place(i, j)}: expected a number or an empty cell, got '{shown(cell)}' ({hint})"
     point, comma = (place(*misfits[mark][:2]) for mark in ",.")  # what does not suit the one has the other
     return f"expected one decimal mark, got a point in {point} and a comma in {comma}"

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from abruptlab.complete.arrays import NPY, read_npy, read_npz
-from abruptlab.complete.formats import Grid, Reading, read_excel, read_parquet, read_text
+from abruptlab.complete.formats import SEPARATORS, Grid, Reading, read_excel, read_parquet, read_text
 from abruptlab.complete.labels import find_labels
 from abruptlab.complete.numerals import Notation, read_numbers, shown
 from abruptlab.complete.triplets import read_triplets
@@ -244,7 +244,9 @@ def _read_grid(grid: Grid, given: Reading) -> GridTable:
     columns = [j for j in range(width) if not (named and j == first)]
     body = [[row[j] for j in columns] for row in texts[header:]]
     if not body or not columns:
-        raise DataError("expected numbers in cells separated by tabs, semicolons or commas, got nothing but names")
+        given_one = given.separator and SEPARATORS.get(given.separator, repr(given.separator))
+        separators = given_one or "tabs, semicolons or commas"
+        raise DataError(f"expected numbers in cells separated by {separators}, got nothing but names")
 
     def place(i: int, j: int) -> str:
         return f"row {grid.lines[header + i]}, column {columns[j] + 1}"

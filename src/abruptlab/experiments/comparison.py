@@ -1,6 +1,6 @@
 """BERT against nuclear-norm minimisation, on the same matrices (figure 3)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -56,7 +56,7 @@ class Comparison(Outlined):
 def measure_comparison(
     run: "Run",
     step: int | str = "final",
-    probabilities: Sequence[float] = PROBABILITIES,
+    probabilities: Collection[float] = PROBABILITIES,
     matrices: int = 512,
     seed: int = 0,
 ) -> Comparison:

@@ -1,7 +1,7 @@
 """Model switching: parts of the model before the drop in the model after it, and the other way round."""
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -104,7 +104,7 @@ def measure_switching(
 @checked
 def measure_switch(
     run: Run,
-    groups: str | Sequence[str],
+    groups: str | Collection[str],
     source: int | str = "before-drop",
     into: int | str = "final",
     matrices: int = 512,

@@ -11,6 +11,7 @@ from abruptlab.figures.save import arrays, save_figure, save_table
 from abruptlab.paper.catalogue import FIGURES, TABLES
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.registry import FigureSpec, TableSpec, shown_in
+from abruptlab.run.run import NAMED
 
 Spec = TypeVar("Spec", FigureSpec[Any], TableSpec[Any])
 
@@ -22,8 +23,7 @@ def make_figure(figure: str, found: Findings, command: str) -> list[Path]:
     id that does not exist, listing them all, and for a run where a sweep is needed or the other way round; `RunError`
     if the run lacks what the figure needs, or the files cannot be written.
     """
-    spec = _known("figure", figure, FIGURES)
-    found.require(f"figure {figure}", spec)
+    spec = _suiting("figure", figure, FIGURES, found)
     result = shown_in(spec, found)
     drawing = spec.draw(result)
     seed = found.options.get("seed", 0)
@@ -44,18 +44,24 @@ def make_table(table: str, found: Findings, command: str) -> list[Path]:
 
     Returns the paths. Raises as `make_figure` does.
     """
-    spec = _known("table", table, TABLES)
-    found.require(f"table {table}", spec)
+    spec = _suiting("table", table, TABLES, found)
     content = spec.tabulate(shown_in(spec, found))
     seed = found.options.get("seed", 0)
     with writing(found):
         return save_table(content, found.folder / "tables", f"table_{table}", command, seed, found.origin(spec.measure))
 
 
-def _known(kind: str, name: str, specs: Mapping[str, Spec]) -> Spec:
+def _suiting(what: str, name: str, specs: Mapping[str, Spec], found: Findings) -> Spec:
+    """The figure or table, if the subject is such that it can be made of it."""
     if name not in specs:
-        raise ConfigError(f"no {kind} {name!r}; {choice(name, specs)}")
-    return specs[name]
+        raise ConfigError(f"no {what} {name!r}; {choice(name, specs)}")
+    spec = specs[name]
+    found.require(f"{what} {name}", spec)
+    if not spec.sweep and spec.kind != (kind := found.run.objective.kind):
+        others = [other for other, each in specs.items() if not each.sweep and each.kind == kind]
+        expected = f"{what} {name}: expected {NAMED[spec.kind]}, got {NAMED[kind]}"
+        raise RunError(expected + (f", of which there are: {', '.join(others)}" if others else ""))
+    return spec
 
 
 @contextmanager

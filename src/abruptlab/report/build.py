@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +24,21 @@ from abruptlab.system.provenance import versions
 
 CLASSICAL = ("floor", "3", "19", "closeness")  # figures that have a part of the page to themselves
 
-Through = Callable[[Sequence[str]], Iterable[str]]
+Through = Callable[[str, Sequence[str]], Iterable[str]]
 
 
-def build_report(found: Findings, through: Through = iter) -> Path:
+def build_report(found: Findings, through: Through = lambda _what, names: names) -> Path:
     """Write `report.html` to the folder of the findings, with everything it shows inside it.
 
     Figures that are missing, or made from another run or with other options, are made first; those that the run cannot
-    give are named with the reason. `through` goes through the names of what is to be done, and may show progress.
+    give are named with the reason. `through` goes through the names of what is to be measured, then of what is to be
+    drawn (it is told which), and may show progress.
 
     Raises `RunError` if the run has no metrics yet, or the page cannot be written.
     """
-    story, kind = tell(found, through), found.run.objective.kind
+    story, kind = tell(found, partial(through, "measured")), found.run.objective.kind
     names = [name for name, spec in FIGURES.items() if found.suit(spec) and spec.kind == kind]
-    pictures = {name: picture(name, found) for name in through(names)}
+    pictures = {name: picture(name, found) for name in through("drawn", names)}
     page = render(found, story, pictures)
     path = found.folder / "report.html"
     with writing(found):

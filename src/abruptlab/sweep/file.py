@@ -28,11 +28,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from abruptlab.arguments import checked, choice, require
-from abruptlab.config import STRICT, RunConfig, first_mistake, unknown_field
+from abruptlab.config import STRICT, RunConfig
 from abruptlab.errors import ConfigError
 from abruptlab.presets import PRESETS, preset
 from abruptlab.task.base import Task
 from abruptlab.task.matrix import MatrixTask
+from abruptlab.toml import first_mistake, mistakes_of, read_text, unknown_field
 
 if TYPE_CHECKING:
     from abruptlab.run.run import Run
@@ -99,22 +100,16 @@ class SweepConfig:
         """
         from pydantic import TypeAdapter, ValidationError
 
-        try:
-            table = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = read_text(path)
+        with mistakes_of(path):
+            table = tomllib.loads(text)
             require(not isinstance(table.get("variants"), dict), "variants", "[[variants]] above each", "[variants]")
-            config = TypeAdapter(SweepConfig).validate_python(table)
+            try:
+                config = TypeAdapter(SweepConfig).validate_python(table)
+            except ValidationError as error:
+                of_a_run = [f"overrides.{name}" for name in _usual(MatrixTask)]
+                raise ConfigError(first_mistake(error, _names(SweepConfig), nearby=of_a_run)) from None
             config.points(path.parent)
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigError(f"{path} is not TOML: {error}") from None
-        except RecursionError:
-            raise ConfigError(f"{path} is not TOML that can be read: it is nested too deep") from None
-        except ValidationError as error:
-            of_a_run = [f"overrides.{name}" for name in _usual(MatrixTask)]
-            raise ConfigError(f"{path}: {first_mistake(error, _names(SweepConfig), nearby=of_a_run)}") from None
-        except ConfigError as error:
-            raise ConfigError(f"{path}: {error}") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot read {path}: {error}") from None
         return config
 
     def points(self, beside: Path = Path()) -> list[Point]:

@@ -1,0 +1,83 @@
+"""TOML files: reading one, and what is said of a mistake in it."""
+
+import tomllib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from abruptlab.arguments import choice
+from abruptlab.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+IN_TOML = {  # pydantic's kinds of mistake: what was expected, in the words of TOML
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "string_type": "a text in quotes",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "dict_type": "a table",
+    "dataclass_type": "a table",
+}
+
+
+def read_text(path: Path) -> str:
+    """The text of a file. Raises `ConfigError` if there is none to be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from None
+    except ValueError:  # or no path: a null byte in its name
+        raise ConfigError(f"cannot read {path}: expected TOML, which is text in UTF-8") from None
+
+
+@contextmanager
+def mistakes_of(source: object) -> Iterator[None]:
+    """Raises a `ConfigError` that begins with the source, for text that is no TOML, or says what makes no sense."""
+    try:
+        yield
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source} is not TOML: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{source} is not TOML that can be read: it is nested too deep") from None
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from None
+
+
+def first_mistake(error: "ValidationError", known: Sequence[str], prefix: str = "", nearby: Sequence[str] = ()) -> str:
+    """The first of pydantic's complaints, in a line; of a field that is not `known`, before all others: what is missing
+    may be what it was to be. It may also have been one that is `nearby`."""
+    unknown = "unexpected_keyword_argument"
+    mistake = min(error.errors(), key=lambda each: each["type"] != unknown)
+    where = prefix + ".".join(str(part) for part in mistake["loc"])
+    if mistake["type"] == unknown:
+        return unknown_field(where, known, nearby)
+    if mistake["type"] == "missing":
+        return f"{where}: expected a value, got none"
+    said = mistake["msg"].removeprefix("Input should be ")
+    return f"{where}: expected {IN_TOML.get(mistake['type'], said[0].lower() + said[1:])}, got {mistake['input']!r}"
+
+
+def unknown_field(name: str, known: Sequence[str], nearby: Sequence[str] = ()) -> str:
+    """What is said of a field that there is not: those that there are, and the one it was perhaps to be."""
+    return f"unknown field {name}; {choice(name, known, nearby)}"
+
+
+def require_kinds(given: Any, taken: Any, where: str = "") -> None:
+    """Raises `ConfigError` where pydantic has made a number of a text ("3"), or of true."""
+    if isinstance(given, dict):
+        for name, value in given.items():
+            require_kinds(value, taken[name], f"{where}.{name}" if where else name)
+    elif isinstance(given, list | tuple):
+        for value, item in zip(given, taken, strict=True):
+            require_kinds(value, item, where)
+    elif isinstance(given, str | bool) and type(given) is not type(taken):
+        expected = "true or false" if isinstance(taken, bool) else "a number"
+        raise ConfigError(f"{where}: expected {expected}, got {given!r}")
