@@ -3,7 +3,8 @@
 Writes seeds.png and .pdf (over the steps L_mask, or a decoder's loss at observed entries), .npz (the losses of every
 step), .json (command, versions); seeds_table.json (for each run its drop, how much of the plateau is left at the end,
 whether that is below a fifth, device and versions); and
-where every run has a claims.json, seeds_claims.csv, .md and .tex (every claim's number and verdict on each).
+where every run has a claims.json, seeds_claims.csv, .md and .tex (every claim's number and verdict on each) and the
+claims.json of all together.
 """
 
 import json
@@ -20,7 +21,7 @@ from abruptlab.experiments.losses import smooth
 from abruptlab.figures.save import save_figure, save_table
 from abruptlab.figures.style import REFERENCE, new_figure, paper_style
 from abruptlab.figures.table import Table
-from abruptlab.paper import Findings, read_verdicts, together
+from abruptlab.paper import Findings, Verdict, read_verdicts, together, write_verdicts
 from abruptlab.paper.training import FALLEN, fallen
 from abruptlab.run.run import Run
 from abruptlab.system.files import write_atomically
@@ -43,11 +44,11 @@ def row(run: Run) -> dict[str, object]:
     }
 
 
-def claims(runs: list[Run]) -> Table:
+def claims(runs: list[Run], verdicts: list[Verdict]) -> Table:
     """Every claim's number and verdict on each run."""
     words = {True: "holds", False: "FAILS", None: "–"}
     rows = []
-    for verdict in together([read_verdicts(run.folder) for run in runs]):
+    for verdict in verdicts:
         each = zip(verdict.numbers, verdict.within, strict=True)
         cells = ("–" if number is None else f"{number:.3g} {words[within]}" for number, within in each)
         rows.append((verdict.claim, verdict.quantity, verdict.bound, *cells, verdict.null, verdict.said))
@@ -88,8 +89,10 @@ def main(out: Path, runs: list[Run]) -> None:
     data = {f"seed{run.config.seed}.{name}": run.metrics[name].astype(np.float32) for run in runs for name in losses}
     command = shlex.join(["python", "-m", "scripts.seeds", *sys.argv[1:]])
     save_figure(draw(runs), out, "seeds", data, command, runs[0].config.seed)
-    if all(read_verdicts(run.folder) for run in runs):
-        save_table(claims(runs), out, "seeds_claims", command, runs[0].config.seed)
+    if all(each := [read_verdicts(run.folder) for run in runs]):
+        verdicts = together(each)
+        write_verdicts(out / "claims.json", verdicts)
+        save_table(claims(runs, verdicts), out, "seeds_claims", command, runs[0].config.seed)
     write_atomically(out / "config.toml", runs[0].config.to_toml())
     write_atomically(out / "seeds_table.json", json.dumps([row(run) for run in runs], indent=1) + "\n")
 

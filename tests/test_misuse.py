@@ -11,12 +11,15 @@ import torch
 
 import abruptlab
 from abruptlab import measure_attention
+from abruptlab.experiments.estimate import losses
+from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.patching import Patch
 from abruptlab.model.huggingface import to_huggingface
 
 run = abruptlab.pretrained_run("pocket")
 config = run.config
 model = run.load("final")
+decoder = abruptlab.Decoder(abruptlab.preset("gpt-laptop").model, 40, 25)
 batch = abruptlab.sample(run.config.task, batch=2, seed=0)
 with torch.no_grad(), abruptlab.record(model, "embed") as activations:
     model(batch.tokens)
@@ -40,7 +43,7 @@ mistakes = {
     "a whole number of at least 1, got 0": lambda: measure_attention(run, matrices=0),
     "matrices: expected int, got 2.5": lambda: measure_attention(run, matrices=2.5),
     "matrices: expected int, got True": lambda: measure_attention(run, matrices=True),
-    "heads: expected a list of (int, int) or None, got ['1.1']": (
+    "heads: expected a list of (int, int), Int[ndarray, 'head 2'] or None, got ['1.1']": (
         lambda: abruptlab.measure_ablation(run, ["1.1"], matrices=2)
     ),
     "names: expected str or a list of str, got 3": lambda: abruptlab.record(model, 3).__enter__(),
@@ -63,7 +66,7 @@ mistakes = {
         lambda: abruptlab.measure_greedy_ablation(run, matrices=0)
     ),
     "at places 0 to 15, got bool [2, 4]": lambda: model(torch.zeros(2, 4, dtype=torch.bool)),
-    "at places 0 to 15, got Batch(": lambda: model(batch),
+    "at places 0 to 15, got a Batch": lambda: model(batch),
     "at places 0 to 15, got float32 [4, 4]": lambda: model(torch.zeros(4, 4)),
     "seed: expected int, got 1.5": lambda: replace(config, seed=1.5),
     "model: expected a ModelConfig, got {'width': 3}": lambda: replace(config, model={"width": 3}),
@@ -86,6 +89,35 @@ mistakes = {
     "attention: expected an Attention, got a Run": lambda: abruptlab.draw_attention(run),
     "model: expected Encoder or Decoder, got a Run": lambda: to_huggingface(run),
     "steps: expected at least one, got none": lambda: abruptlab.measure_attention_over_time(run, []),
+    "found: expected one checkpoint, as measure_embeddings gives, got several": (
+        lambda: abruptlab.draw_embeddings(abruptlab.measure_embeddings_over_time(run, ["final"]))
+    ),
+    "found: expected checkpoints, as measure_embeddings_over_time gives, got a single one": (
+        lambda: abruptlab.draw_tokens_over_time(abruptlab.measure_embeddings(run))
+    ),
+    "no target 'rows'; there are: row, column, ": (
+        lambda: abruptlab.draw_probes(abruptlab.measure_probes(run, train=200, matrices=4), ["rows"])
+    ),
+    "predictions: expected numbers [..., 2, 16], got float32 [1, 16]": lambda: losses(model(batch.tokens)[:1], batch),
+    "predictions: expected numbers [..., 2, 16], got int64 [2, 16]": lambda: losses(batch.tokens, batch),
+    "step: expected a whole number of at least 0, got -1": lambda: abruptlab.sample(config.task, 2, 0, step=-1),
+    "device 'gpu': expected one of": lambda: abruptlab.sample(config.task, 2, 0, device="gpu"),
+    "matrices of each of 64 steps takes at least": lambda: abruptlab.sample(config.task, 10**9, 0),
+    "no field 'ranks' of a task; there are: sizes, rank, ": lambda: held_out(run, 2, ranks=2),
+    "expected the vocabulary of the matrices' own task, got Vocabulary(limit=2": (
+        lambda: abruptlab.sequences(batch, abruptlab.Vocabulary(2.0, 2))
+    ),
+    "ids: expected Int[Tensor, '*shape'], got float32 [1]": (
+        lambda: abruptlab.Vocabulary(1.0, 2).decode(torch.tensor([3.7]))
+    ),
+    "decimals: expected a whole number of at least 0, got -1": lambda: abruptlab.Vocabulary(2.0, -1),
+    "prompts: expected prompts of 1 to 24 tokens, which leave places to fill, got int64 [2, 25]": (
+        lambda: abruptlab.generate(decoder, torch.zeros(2, 25, dtype=torch.int64))
+    ),
+    "cannot read nowhere.toml: No such file": lambda: abruptlab.RunConfig.read("nowhere.toml"),
+    "no site 'blocks.0.attn.patern'; this model has: ": (
+        lambda: abruptlab.record(model, "blocks.0.attn.patern").__enter__()
+    ),
     "folder: expected Path or str, got 3": lambda: abruptlab.Run(3),
     "step: expected int or str, got 2.5": lambda: run.load(2.5),
     "glob: expected str, got ['embed']": lambda: activations.stack(["embed"]),

@@ -40,7 +40,7 @@ def require_count(count: Any, name: str, least: int = 1, most: int | None = None
     """Raises `ConfigError` unless it is a whole number of at least `least`, and at most `most`."""
     bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
     fits = _fits(count, int) and count >= least and (most is None or count <= most)
-    require(fits, name, f"a whole number {bounds}", _shown(count))
+    require(fits, name, f"a whole number {bounds}", shown(count))
 
 
 def choice(name: object, known: Iterable[str], nearby: Iterable[str] = ()) -> str:
@@ -76,7 +76,7 @@ def checked(function: Function) -> Function:
         for name, hint in _argument_hints(function).items():
             if name in given:
                 _require_type(given[name], hint, name)
-                require(not (_is_empty(given[name]) and _asks(hint, Sequence)), name, "at least one", "none")
+                require(not (_asks(hint, Sequence) and _is_empty(given[name])), name, "at least one", "none")
         return function(*arguments, **named)
 
     return cast(Function, with_checks)
@@ -84,7 +84,7 @@ def checked(function: Function) -> Function:
 
 def _require_type(value: Any, hint: Any, name: str) -> None:
     if not _fits(value, hint):
-        raise ConfigError(f"{name}: expected {_named(hint)}, got {_shown(value)}")
+        raise ConfigError(f"{name}: expected {_named(hint)}, got {shown(value)}")
 
 
 @cache
@@ -134,6 +134,11 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, origin)
     if origin in UNIONS:
         return any(_fits(value, one) for one in inner)
+    if hasattr(hint, "array_type"):
+        from jaxtyping import jaxtyped
+
+        with jaxtyped("context"):  # in which no name of a dimension has a size yet
+            return isinstance(value, hint)
     return hint is Any or not isinstance(hint, type) or isinstance(value, hint)
 
 
@@ -177,7 +182,7 @@ def _article(name: str) -> str:
     return "an" if name[0] in "AEIOUaeiou" else "a"
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """A value as it is written, or, if that is long or says nothing, what it is."""
     if hasattr(value, "dtype") and hasattr(value, "shape"):
         return f"{str(value.dtype).removeprefix('torch.')} {[*value.shape]}"

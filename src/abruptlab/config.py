@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from abruptlab.arguments import require, require_types
+from abruptlab.arguments import checked, require, require_types
 from abruptlab.errors import ConfigError
 from abruptlab.task import TASKS
 from abruptlab.task.base import STRICT, Task
@@ -301,9 +301,10 @@ class RunConfig:
         return config
 
     @staticmethod
-    def read(path: Path) -> "RunConfig":
+    @checked
+    def read(path: Path | str) -> "RunConfig":
         """Read a configuration file. Raises `ConfigError` as `from_toml`, and if there is no readable file."""
-        return RunConfig.from_toml(read_text(path), str(path))
+        return RunConfig.from_toml(read_text(Path(path)), str(path))
 
 
 @cache

@@ -58,6 +58,13 @@ def test_a_branch_starts_from_the_weights_with_any_field_changed(parent: Path, t
     assert all(not torch.equal(start[name], end[name]) for name in start)  # nothing is frozen
 
 
+def test_a_branch_goes_on_without_its_parent(parent: Path, tmp_path: Path) -> None:
+    assert abruptlab("train", "--from", f"{parent}@32", "--steps", "5", "--out", "branch", "--device", "cpu") == (0, "")
+    parent.rename(tmp_path / "moved")
+    assert abruptlab("train", "branch", "--steps", "8", "--device", "cpu") == (0, "")
+    assert Run(tmp_path / "branch").finished
+
+
 def test_a_branch_says_its_parent(
     parent: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,10 +4,12 @@ import io
 import os
 import random
 import warnings
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openpyxl
 import pandas as pd
 import pytest
 
@@ -221,6 +223,9 @@ def test_what_is_known_of_a_text_can_be_told(tmp_path: Path) -> None:
         ("x\n1\n\n3\n\n", "row 3: every entry of this row is missing"),
         ("1,2\n3,unknown\n", r"got 'unknown' \(names are told by --header and --index, .* --missing\)$"),
         ("1,2,\n3,4,5\n6\n", "row 3: expected 3 cells as in the first row, got 1"),
+        ("# mine\n1,2\n3,4\n", "row 2: expected 1 cell as in the first row, got 2 .is there a line above the table"),
+        ('1,"2\n3,4\n', "expected quotes in pairs, got one that nothing closes"),
+        ("1,2\n3,\N{MINUS SIGN}4\n", "row 2, column 2: .* .the minus sign in it is none of the ASCII characters"),
         ("1,2\n3,inf\n", "row 2, column 2: expected a finite number, got inf"),
         ("1,-Infinity\n3,4\n", "row 1, column 2: expected a finite number"),
         ("1,1e999\n3,4\n", "row 1, column 2: expected a finite number, got 1e999"),
@@ -357,6 +362,61 @@ def test_numbers_too_large_for_the_file_are_one_line(tmp_path: Path) -> None:
     table = read(tmp_path, npy(np.array([[1, NAN], [2, 3]], dtype="f2")))
     with pytest.raises(DataError, match="beyond the range of float16"):
         completed_with(table, 1e6)
+
+
+@pytest.mark.parametrize(("dtype", "number"), [("i1", 132), ("i2", 50183), ("u1", -3)])
+def test_whole_numbers_do_not_wrap_around(dtype: str, number: float, tmp_path: Path) -> None:
+    table = read(tmp_path, npy(np.array([[1, 7], [2, 3]], dtype=dtype)), missing="7")
+    with pytest.raises(DataError, match=r"beyond the range of u?int"):
+        completed_with(table, number)
+    assert completed_with(table, 5) == npy(np.array([[1, 5], [2, 3]], dtype=dtype))
+
+
+def excel(*rows: list[object]) -> bytes:
+    book, buffer = openpyxl.Workbook(), io.BytesIO()
+    assert book.active is not None
+    for row in rows:
+        book.active.append(row)
+    book.save(buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("cell", "line"),
+    [
+        ("=A1+B1", "row 2, column 2: expected a number or an empty cell, got a formula without its value"),
+        ("#DIV/0!", "row 2, column 2: expected a number or an empty cell, got the error #DIV/0!"),
+    ],
+)
+def test_a_cell_of_excel_that_holds_something_is_not_empty(cell: str, line: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=line):
+        read(tmp_path, excel([1.5, 2.5], [3.5, cell], [4.5, 1.5]))
+    assert np.isnan(read(tmp_path, excel([1.5, 2.5], [3.5, "#N/A"], [4.5, 1.5])).values[1, 1])
+    with pytest.raises(DataError, match="expected a matrix, got nothing"):
+        read(tmp_path, excel())
+
+
+def parquet(frame: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("column", [pd.array([1, None], dtype="Int8"), [Decimal("1.5"), None]], ids=["Int8", "Decimal"])
+def test_what_does_not_fit_a_column_of_parquet_is_one_line(column: Any, tmp_path: Path) -> None:
+    table = read(tmp_path, parquet(pd.DataFrame({"a": [1.5, 2.5], "b": column})), index=0)
+    with pytest.raises(DataError, match="does not fit the types of the columns") as caught:
+        completed_with(table, 300)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_index_of_parquet_is_kept_or_refused(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": [1.5, 2.5], "b": [3.5, NAN]}, index=pd.RangeIndex(1, 3))
+    written = pd.read_parquet(io.BytesIO(completed_with(read(tmp_path, parquet(frame), index=0), 4)))
+    pd.testing.assert_frame_equal(written, frame.fillna(4.0))
+    frame.index = pd.MultiIndex.from_tuples([("x", 1), ("y", 2)])
+    with pytest.raises(DataError, match="expected an index of one level, got one of 2"):
+        read(tmp_path, parquet(frame))
 
 
 def test_the_default_name() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 from abruptlab.errors import AbruptlabError, ConfigError
@@ -75,8 +76,21 @@ def test_what_it_cannot_do_is_one_line(tmp_path: Path) -> None:
         measure_language_models([folder], prompts(), 1)
     with pytest.raises(ConfigError, match="at least one"):
         measure_language_models([], prompts())
-    with pytest.raises(ConfigError, match="ids below 50, got 99"):
-        measure_language_models([folder], torch.full((1, 3), 99))
+    for ids, came in ((99, "99 to 99"), (-1, "-1 to -1")):
+        with pytest.raises(ConfigError, match=f"token ids from 0 to 49, got {came}"):
+            measure_language_models([folder], torch.full((1, 3), ids))
+    with pytest.raises(ConfigError, match=r"length: expected with the prompt at most 64, .* got 106"):
+        measure_language_models([folder], prompts(), 100)
+    with pytest.raises(ConfigError, match="expected no revision, as it is a folder, got 'step1'"):
+        measure_language_models([(str(folder), "step1")], prompts())
     with pytest.raises(AbruptlabError, match="no causal language model in") as caught:
         measure_language_models([tmp_path / "nowhere"], prompts())
     assert "\n" not in str(caught.value)
+
+
+def test_weights_that_are_missing_are_not_drawn_at_random(tmp_path: Path) -> None:
+    weights = load_file(model(tmp_path / "m", 0) / "model.safetensors")
+    del weights["gpt_neox.layers.1.mlp.dense_h_to_4h.weight"]
+    save_file(weights, tmp_path / "m" / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(AbruptlabError, match=r"no weight gpt_neox\.layers\.1\.mlp"):
+        measure_language_models([tmp_path / "m"], prompts())

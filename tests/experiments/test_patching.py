@@ -25,6 +25,7 @@ from abruptlab.experiments.patching import (
 )
 from abruptlab.figures.patching import draw_patching
 from abruptlab.model.encoder import Encoder
+from abruptlab.model.sites import record
 from abruptlab.paper import Findings
 from abruptlab.run.run import Run
 from abruptlab.task.counter import generator
@@ -113,6 +114,25 @@ def test_a_pattern_is_patched_by_head_and_query(batch: Batch) -> None:
     close(patched, torch.where(torch.arange(12) == 5, others, own))
 
 
+@pytest.mark.parametrize("kind", ["q", "k", "v", "scores", "pattern", "z", "result"])
+def test_every_site_of_heads_is_patched_along_its_own_axes(batch: Batch, kind: str) -> None:
+    model = Encoder(CONFIG.model, Vocabulary.of(CONFIG.matrices).size, batch.tokens.shape[1])
+    model.initialise(generator(3, 1))
+    site, head, place = f"blocks.1.attn.{kind}", 1, 5
+    other = torch.where(batch.observed, Vocabulary.of(CONFIG.matrices).encode(-batch.values), 0)
+    with torch.no_grad(), record(model, site) as clean:
+        model(batch.tokens)
+    at = (slice(None), head, place) if kind in ("scores", "pattern") else (slice(None), place, head)
+
+    def by_hand(activation: Tensor) -> Tensor:
+        activation[at] = clean[site][at]
+        return activation
+
+    expected = predict(model, other, {site: by_hand})
+    close(patch(model, batch, Patch(site, heads=[head], positions=[place])), expected)
+    assert (expected - predict(model, other)).abs().max() > 1e-6
+
+
 def test_a_place_moves_those_that_read_it(batch: Batch) -> None:
     means, place = row_means(batch), 6  # row 1, column 2
     gained = torch.zeros(30, 12)
@@ -127,7 +147,7 @@ def test_a_place_moves_those_that_read_it(batch: Batch) -> None:
         (Patch("blocks.2.attn.z"), r"no site 'blocks\.2\.attn\.z'; this model has: embed"),
         (Patch("blocks.1.attn.z", heads=[3]), r"no head 3; there are 0 to 2"),
         (Patch("blocks.1.attn.z", positions=[-1]), r"no position -1; there are 0 to 11"),
-        (Patch("embed", heads=[0]), r"site embed has no heads; these have: pattern, z"),
+        (Patch("embed", heads=[0]), r"site embed has no heads: it is .batch, pos, width."),
     ],
 )
 def test_what_does_not_exist_is_named_with_what_does(tmp_path: Path, wrong: Patch, message: str) -> None:

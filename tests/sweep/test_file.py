@@ -123,6 +123,12 @@ def test_a_base_may_be_a_file_beside_the_sweep(tmp_path: Path) -> None:
             'name = "x"\nbase = "smoke"\noverrides.model.width = [8, 16]',
             r"model.width: expected a whole number, got \[8, 16\]; a run for each of several values is what \[grid\]",
         ),
+        ('name = "x"\nbase = "smoke"\nseeds = ["0", "1"]', "seeds: expected a number, got '0'"),
+        ('name = "x"\nbase = "smoke"\n[[variants]]\nlabel = ["a"]', r"label: expected a text, got \['a'\]"),
+        (
+            'name = "x"\nbase = "smoke"\n[[variants]]\n"model.width" = 48\nmodel = { width = 32 }',
+            "model.width: expected once, got it twice",
+        ),
         ("name = ", "is not TOML"),
     ],
 )
@@ -180,3 +186,15 @@ def test_families_share_labels_and_runs(tmp_path: Path) -> None:
 def test_no_sweep_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"cannot read .*sweep\.toml"):
         Sweep(tmp_path)
+
+
+def test_tables_in_a_grid_change_single_fields_and_labels_may_be_numbers(tmp_path: Path) -> None:
+    text = 'name = "x"\nbase = "smoke"\ngrid.model = [{ width = 32 }, { width = 48 }]\n'
+    points = SweepConfig.read(write(tmp_path, text)).points()
+    smoke = preset("smoke")
+    assert [point.config.model for point in points] == [replace(smoke.model, width=width) for width in (32, 48)]
+    assert [point.label for point in points] == ["width 32", "width 48"]
+    text = 'name = "x"\nbase = "smoke"\n' + "".join(
+        f"[[variants]]\nlabel = {n}\nmodel.layers = {n + 1}\n" for n in (0, 1)
+    )
+    assert [point.label for point in SweepConfig.read(write(tmp_path, text)).points()] == ["0", "1"]

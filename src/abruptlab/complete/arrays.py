@@ -48,10 +48,10 @@ class ArrayTable:
         array, missing = self.array.copy(order="K"), np.isnan(self.values)
         if missing.any() and array.dtype.kind != "f" and (completed[missing] != completed[missing].round()).any():
             array = array.astype(np.float64, order="K")  # whole numbers of which one is a missing value's token
-        with np.errstate(over="ignore"):
-            array[missing] = completed[missing]
-        if np.isinf(array).any():
+        limits = np.finfo(array.dtype) if array.dtype.kind == "f" else np.iinfo(array.dtype.name)
+        if (np.abs(completed[missing]) > limits.max).any() or (completed[missing] < limits.min).any():
             raise DataError(f"the completion has entries beyond the range of {array.dtype}: save the file as float64")
+        array[missing] = completed[missing]
         buffer = io.BytesIO()
         np.save(buffer, array, allow_pickle=False)
         return self.save(buffer.getvalue())

@@ -162,6 +162,7 @@ def read_excel(data: bytes, given: Reading) -> Grid:
     with reading("Excel"), pd.ExcelFile(io.BytesIO(data), engine="openpyxl") as book:
         sheet = choose("sheets", [str(name) for name in book.sheet_names], given.sheet)
         frame: Any = book.parse(sheet, header=None, dtype=object, na_filter=False)
+        _require_values(data, sheet, book.book[sheet])
     read = frame.to_numpy(dtype=object).tolist()
     cells, lines = _without_blank([[None if cell_text(cell) == "" else cell for cell in row] for row in read])
 
@@ -173,10 +174,29 @@ def read_excel(data: bytes, given: Reading) -> Grid:
     return Grid(cells, f"Excel, sheet {shown(sheet)}", save, lines=lines)
 
 
+def _require_values(data: bytes, sheet: str, values: Any) -> None:
+    """Raises `DataError` for a cell that holds an error, or a formula whose value nobody has stored: pandas reads both
+    as empty."""
+    import openpyxl
+
+    formulas: Any = openpyxl.load_workbook(io.BytesIO(data), read_only=True)[sheet]
+    for row, formula_row in zip(values.iter_rows(), formulas.iter_rows(), strict=True):
+        for cell, formula in zip(row, formula_row, strict=True):
+            if cell.data_type == "e" and cell.value.lower() not in MISSING:
+                came = f"the error {cell.value}"
+            elif formula.data_type == "f" and cell.value is None:
+                came = "a formula without its value, which a spreadsheet program stores with the file"
+            else:
+                continue
+            raise DataError(f"row {cell.row}, column {cell.column}: expected a number or an empty cell, got {came}")
+
+
 def read_parquet(data: bytes) -> Grid:
     """A Parquet file, whose columns have names; it is saved with the types of its columns. Raises `DataError`."""
     with reading("Parquet"):
         frame = pd.read_parquet(io.BytesIO(data), engine="pyarrow")
+    if frame.index.nlevels > 1:
+        raise DataError(f"expected an index of one level, got one of {frame.index.nlevels}: reset it before saving")
     named = not isinstance(frame.index, pd.RangeIndex)
     whole = frame.reset_index() if named else frame
     names = 1 if named else 0  # of the index, whose header is empty, as pandas writes it in text
@@ -184,15 +204,21 @@ def read_parquet(data: bytes) -> Grid:
     cells = np.array([header, *whole.astype(object).to_numpy().tolist()], dtype=object)
 
     def save(filled: np.ndarray) -> bytes:
-        columns = {
-            name: _typed(filled[1:, at].tolist(), dtype)
-            for at, (name, dtype) in enumerate(zip(whole.columns, whole.dtypes, strict=True))
-        }
-        result = pd.DataFrame(columns)
-        if named:
-            result = result.set_index(whole.columns[0]).rename_axis(frame.index.name)
         buffer = io.BytesIO()
-        result.to_parquet(buffer, engine="pyarrow")
+        try:
+            columns = {
+                name: _typed(filled[1:, at].tolist(), dtype)
+                for at, (name, dtype) in enumerate(zip(whole.columns, whole.dtypes, strict=True))
+            }
+            result = pd.DataFrame(columns)
+            if named:
+                result = result.set_index(whole.columns[0]).rename_axis(frame.index.name)
+            else:
+                result.index = frame.index
+            result.to_parquet(buffer, engine="pyarrow")
+        except (TypeError, ValueError, OverflowError) as error:
+            why = str(error).partition("\n")[0]
+            raise DataError(f"the completion does not fit the types of the columns: {why}") from None
         return buffer.getvalue()
 
     return Grid(cells, "Parquet", save, headed=True, lines=list(range(len(cells))))
@@ -224,6 +250,8 @@ def _without_blank(rows: list[list[Any]], before: int = 0) -> tuple[np.ndarray, 
     A cell that is not there is None; a line of empty ones is a line. In a table of one column a blank line is one, too,
     between others.
     """
+    if not rows:
+        raise DataError("expected a matrix, got nothing")
     stripped = [[cell.strip() if isinstance(cell, str) else cell for cell in row] for row in rows]
     filled = [at for at, cells in enumerate(stripped) if any(cell not in (None, "") for cell in cells)]
     single = len(stripped[0]) == 1

@@ -102,7 +102,7 @@ class GreedyAblation(Outlined):
 @checked
 def measure_ablation(
     run: "Run",
-    heads: Collection[Head] | None = None,
+    heads: Collection[Head] | Int[np.ndarray, "head 2"] | None = None,
     replacement: str = "uniform",
     step: int | str = "final",
     matrices: int = 512,
@@ -116,7 +116,7 @@ def measure_ablation(
     """
     (at, model), objective = loaded_model(run, step), run.objective
     batch = held_out_examples(run, matrices, seed)
-    heads = all_heads(model) if heads is None else sorted({(layer, head) for layer, head in heads})
+    heads = all_heads(model) if heads is None else sorted({(int(layer), int(head)) for layer, head in heads})
     ablated = score(model, batch, objective, constant_maps(model, heads, replacement))
     intact = score(model, batch, objective)
     return Ablation(at, replacement, _table(heads), intact.losses, ablated.losses, (ablated - intact).losses)

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from abruptlab.arguments import checked, require, shown
 from abruptlab.experiments.result import Outlined
 from abruptlab.task.matrices import Batch
 
@@ -48,8 +49,12 @@ def over_matrices(values: Float[Tensor, "*condition matrix"]) -> Estimate:
     return pooled(values.unsqueeze(-1), torch.ones(values.shape[-1], 1, dtype=torch.bool))
 
 
+@checked
 def losses(predictions: Float[Tensor, "*condition matrix pos"], batch: Batch) -> Losses:
-    """L, L_obs and L_mask of predictions, with standard errors over matrices."""
+    """L, L_obs and L_mask of predictions, with standard errors over matrices. Raises `ConfigError` for predictions of
+    other matrices, or for what are none."""
+    fit = predictions.is_floating_point() and predictions.shape[-2:] == batch.values.shape
+    require(fit, "predictions", f"numbers [..., {', '.join(map(str, batch.values.shape))}]", shown(predictions))
     return _by_place((predictions - batch.values).square(), batch)
 
 

@@ -36,6 +36,7 @@ def loaded_model(run: Run, step: int | str) -> tuple[int, Model]:
     return at, run.load(at).to(choose_device())
 
 
+@checked
 @torch.no_grad()
 def predict(
     model: Model,

@@ -1,6 +1,6 @@
 """What the experiments look at: examples that no training draws, and what other methods make of them."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from abruptlab.arguments import checked, require_count
+from abruptlab.arguments import checked, choice, require_count
+from abruptlab.errors import ConfigError
 from abruptlab.system.memory import require_memory
 from abruptlab.task.examples import Examples
 from abruptlab.task.held_out import held_out_of as held_out_examples_of
@@ -29,6 +30,9 @@ def held_out(run: "Run", matrices: int, seed: int = 0, **changes: Any) -> Batch:
     that make no sense, less than one matrix, or more than the memory holds, and `RunError` for what is no run.
     """
     task = run.config.matrices.of_one_size()
+    known = [field.name for field in fields(task)]
+    for name in changes.keys() - known:
+        raise ConfigError(f"no field {name!r} of a task; {choice(name, known)}")
     return held_out_of(replace(task, **changes), matrices, seed)
 
 

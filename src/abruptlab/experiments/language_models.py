@@ -5,17 +5,19 @@ The measures are those of `training.measures`: what the model writes by itself f
 token, and its states there.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from abruptlab.arguments import checked, require_count
-from abruptlab.errors import AbruptlabError, ConfigError
+from abruptlab.arguments import checked, require, require_count, shown
+from abruptlab.errors import AbruptlabError, CheckpointError, ConfigError
 from abruptlab.experiments.result import Outlined
 from abruptlab.model.collapse import mean_cosine
 from abruptlab.system.devices import choose_device
@@ -47,6 +49,7 @@ def measure_language_models(
     `AbruptlabError` where transformers is not installed or cannot load a model.
     """
     require_count(length, "length", 2)
+    require(prompts.numel() > 0, "prompts", "at least one token each", shown(prompts))
     rows = [_measure(_loaded(checkpoint), prompts, length) for checkpoint in checkpoints]
     repeated, collapse = zip(*rows, strict=True)
     return LanguageModels(
@@ -58,9 +61,13 @@ def measure_language_models(
 def _measure(
     model: torch.nn.Module, prompts: Int[Tensor, "prompt pos"], length: int
 ) -> tuple[float, Float[np.ndarray, " layer"]]:
-    vocabulary: int = model.config.vocab_size  # pyright: ignore
-    if int(prompts.max()) >= vocabulary:
-        raise ConfigError(f"prompts: expected token ids below {vocabulary:,}, got {int(prompts.max()):,}")
+    config: Any = model.config
+    least, most = prompts.min().item(), prompts.max().item()
+    fit = least >= 0 and most < config.vocab_size
+    require(fit, "prompts", f"token ids from 0 to {config.vocab_size - 1:,}", f"{least:,} to {most:,}")
+    places = getattr(config, "max_position_embeddings", math.inf)
+    there = f"with the prompt at most {places:,}, which the model has places for"
+    require(prompts.shape[1] + length <= places, "length", there, prompts.shape[1] + length)
     tokens = prompts.to(choose_device())
     model.to(tokens.device)
     # min_new_tokens: all write alike, whatever they have learnt of an end of text
@@ -78,11 +85,17 @@ def _loaded(checkpoint: str | Path | tuple[str, str]) -> torch.nn.Module:
     except ImportError:
         raise AbruptlabError("language models need transformers: pip install 'abruptlab[huggingface]'") from None
     name, revision = checkpoint if isinstance(checkpoint, tuple) else (str(checkpoint), "main")
+    if isinstance(checkpoint, tuple) and Path(name).is_dir():
+        raise ConfigError(f"{name}: expected no revision, as it is a folder, got {revision!r}")
     try:
-        return AutoModelForCausalLM.from_pretrained(name, revision=revision).eval()
+        loading: dict[str, Any] = {"revision": revision, "output_loading_info": True}
+        model, info = AutoModelForCausalLM.from_pretrained(name, **loading)  # pyright: ignore[reportGeneralTypeIssues]
     except (OSError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise AbruptlabError(f"no causal language model in {_name(checkpoint)}: {reason}") from None
+    if info["missing_keys"]:  # from_pretrained has drawn them at random
+        raise CheckpointError(f"no causal language model in {_name(checkpoint)}: no weight {min(info['missing_keys'])}")
+    return model.eval()
 
 
 def _name(checkpoint: str | Path | tuple[str, str]) -> str:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -24,6 +24,7 @@ from abruptlab.experiments.held_out import held_out, held_out_examples
 from abruptlab.experiments.result import Outlined, unstack
 from abruptlab.experiments.scores import Scores, joined, score_of, stacked
 from abruptlab.model.build import Model
+from abruptlab.model.sites import Site
 from abruptlab.task.matrices import Batch, negated
 
 if TYPE_CHECKING:
@@ -31,8 +32,7 @@ if TYPE_CHECKING:
     from abruptlab.task.base import Objective
     from abruptlab.task.examples import Examples
 
-HEAD_AXIS = {"pattern": 1, "z": 2}  # of the sites that have one
-POSITION_AXIS = {"pattern": 2}  # the query's; 1 at all other sites
+AXES = {"head": ("head",), "position": ("pos", "query")}  # what a site's declaration calls them
 
 
 @dataclass(frozen=True)
@@ -215,37 +215,37 @@ def predict_patched(
     names = sorted({patch.site for patches in interventions for patch in patches})
     predictions = []
     for where, activations in recorded(model, clean, names):
-        each = [predict(model, corrupted[where], _grafts(activations, patches)) for patches in interventions]
+        each = [predict(model, corrupted[where], _grafts(model, activations, patches)) for patches in interventions]
         predictions.append(torch.stack(each))
     return torch.cat(predictions, dim=1)
 
 
-def _grafts(activations: dict[str, Tensor], patches: Sequence[Patch]) -> dict[str, Callable[[Tensor], Tensor]]:
+def _grafts(
+    model: Model, activations: dict[str, Tensor], patches: Sequence[Patch]
+) -> dict[str, Callable[[Tensor], Tensor]]:
     """What `sites.replace` takes to make these patches with the clean run's activations."""
     by_site: dict[str, list[Patch]] = {}
     for patch in patches:
         by_site.setdefault(patch.site, []).append(patch)
-    return {site: partial(_graft, activations[site], there) for site, there in by_site.items()}
+    axes = {site: cast(Site, model.get_submodule(site)).shape.split(", ") for site in by_site}
+    return {site: partial(_graft, activations[site], axes[site], there) for site, there in by_site.items()}
 
 
-def _graft(clean: Tensor, patches: Sequence[Patch], corrupted: Tensor) -> Tensor:
+def _graft(clean: Tensor, axes: Sequence[str], patches: Sequence[Patch], corrupted: Tensor) -> Tensor:
     for patch in patches:
-        corrupted = torch.where(_chosen(patch, clean), clean, corrupted)
+        corrupted = torch.where(_chosen(patch, axes, clean), clean, corrupted)
     return corrupted
 
 
-def _chosen(patch: Patch, activation: Tensor) -> Bool[Tensor, "..."]:
-    """Which of an activation's numbers a patch takes, in a shape that broadcasts to it."""
+def _chosen(patch: Patch, axes: Sequence[str], activation: Tensor) -> Bool[Tensor, "..."]:
+    """Which of an activation's numbers, along the axes of its site, a patch takes, in a shape that broadcasts to it."""
     chosen = torch.ones([1] * activation.ndim, dtype=torch.bool, device=activation.device)
-    kind = patch.site.rpartition(".")[2]
-    for name, indices, axis in (
-        ("head", patch.heads, HEAD_AXIS.get(kind)),
-        ("position", patch.positions, POSITION_AXIS.get(kind, 1)),
-    ):
+    for name, indices in (("head", patch.heads), ("position", patch.positions)):
         if indices is None:
             continue
+        axis = next((at for at, called in enumerate(axes) if called in AXES[name]), None)
         if axis is None:
-            raise SiteError(f"site {patch.site} has no heads; these have: {', '.join(HEAD_AXIS)}")
+            raise SiteError(f"site {patch.site} has no {name}s: it is [{', '.join(axes)}]")
         count = activation.shape[axis]
         for index in indices:
             if not 0 <= index < count:

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from abruptlab.arguments import checked, choice
+from abruptlab.arguments import checked, choice, require_count
 from abruptlab.errors import ConfigError
 from abruptlab.experiments.estimate import Estimate, Losses, losses
 from abruptlab.experiments.forward import load, predict
@@ -31,6 +31,7 @@ from abruptlab.task.matrices import Batch
 if TYPE_CHECKING:
     from abruptlab.run.run import Run
 
+MOST_DRAWS = 1000  # each is a forward pass at every step
 STEPS = ("before-drop", "final")
 
 Places = Int[Tensor, "rows columns"]
@@ -88,8 +89,7 @@ def measure_permutation(
     Raises `CheckpointError` for a step without a checkpoint and `ConfigError` for matrices of one row or one column or
     no draws.
     """
-    if draws < 1:
-        raise ConfigError(f"draws: expected at least 1, got {draws}")
+    require_count(draws, "draws", 1, MOST_DRAWS)
     batch = held_out(run, matrices, seed)
     random = generator(seed, HELD_OUT, 2)
     orders = torch.stack([torch.stack([draw_order(kind, batch.size, random) for _ in range(draws)]) for kind in KINDS])

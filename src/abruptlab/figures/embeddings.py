@@ -11,7 +11,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.colors import BoundaryNorm
 from matplotlib.figure import Figure, SubFigure
 
-from abruptlab.arguments import checked
+from abruptlab.arguments import checked, require
 from abruptlab.experiments.embeddings import Embeddings, Explained, magnitude_and_sign
 from abruptlab.figures.style import LOSS, SMALL, new_figure, paper_style
 
@@ -28,6 +28,7 @@ MINUS = "\N{MINUS SIGN}"
 @paper_style()
 def draw_embeddings(found: Embeddings) -> Figure:
     """Figure 7: norms of the tokens, their components, and the positions by column and by row."""
+    require(found.step.ndim == 0, "found", "one checkpoint, as measure_embeddings gives", "several")
     figure = new_figure(3.75)
     (top,), (bottom,) = figure.subfigures(2, 1, squeeze=False, height_ratios=(1.0, 0.9))
     norms, tokens = top.subplots(1, 2, width_ratios=(1.1, 1.0))
@@ -57,10 +58,15 @@ def draw_embeddings(found: Embeddings) -> Figure:
     return figure
 
 
+def _require_several(found: Embeddings) -> None:
+    require(found.step.ndim == 1, "found", "checkpoints, as measure_embeddings_over_time gives", "a single one")
+
+
 @checked
 @paper_style()
 def draw_tokens_over_time(found: Embeddings) -> Figure:
     """Figure 9: the tokens of each checkpoint on the final components."""
+    _require_several(found)
     count = len(found.step)
     rows, across = _grid(count)
     figure = new_figure(0.25 + (WIDTH / across + 0.85) * rows)
@@ -93,6 +99,7 @@ def draw_tokens_over_time(found: Embeddings) -> Figure:
 @paper_style()
 def draw_positions_over_time(found: Embeddings) -> Figure:
     """Figure 10: the t-SNE of the positions of each checkpoint, by column and by row."""
+    _require_several(found)
     rows, across = _grid(len(found.step))
     figure = new_figure((2 * WIDTH / across + 0.7) * rows)
     panels = figure.subplots(2 * rows, across, squeeze=False)

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from abruptlab.arguments import checked
+from abruptlab.arguments import checked, choice
+from abruptlab.errors import ConfigError
 from abruptlab.experiments.estimate import Estimate
 from abruptlab.experiments.probes import PLACES, Probes
 from abruptlab.figures.style import MASKED, OBSERVED, new_figure, paper_style
@@ -24,6 +25,9 @@ DASHES = (3, 2)
 @paper_style()
 def draw_probes(probes: Probes, targets: Sequence[str] = ("row", "column")) -> Figure:
     """Figures 6, 20 and 21: mean squared error and cosine similarity over the layers, two panels for each target."""
+    for target in targets:
+        if target not in TITLES:
+            raise ConfigError(f"no target {target!r}; {choice(target, TITLES)}")
     figure = new_figure(0.75 + 1.6 * len(targets))
     axes = figure.subplots(len(targets), 2, squeeze=False, sharex=True, sharey="col")
     for at, target in enumerate(targets):

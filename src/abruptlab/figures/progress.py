@@ -108,6 +108,6 @@ def _draw_bar(figure: Figure, progress: Progress, panels: list[Axes]) -> None:
 
 def _moved(progress: Progress, measure: Measure) -> str:
     if progress.curves.drop is None or not np.isfinite(measure.moved):
-        return "does not move"
+        return "no first move found"
     share = float(measure.moved) / progress.curves.drop.onset
-    return f"first moves at step {int(measure.moved):,}, {share:.2f} of the onset"
+    return f"has moved by step {int(measure.moved):,}, {share:.2f} of the onset"

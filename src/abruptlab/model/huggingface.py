@@ -77,6 +77,7 @@ def save_pretrained(model: Model, folder: Path | str, about: Mapping[str, Any] |
         raise RunError(f"cannot write {folder}: {_first_line(error)}") from None
 
 
+@checked
 def load_huggingface(folder: Path | str) -> Model:
     """Read a folder written by `save_pretrained`, or any other with a model that ours can be.
 
@@ -102,6 +103,7 @@ def load_huggingface(folder: Path | str) -> Model:
     return from_huggingface(model)
 
 
+@checked
 def load_authors_checkpoint(path: Path | str, heads: int = 8) -> Encoder:
     """Read a `.tar` checkpoint of the authors' code: a dictionary saved by PyTorch whose `model` holds the weights.
 

@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from abruptlab.arguments import shown
 from abruptlab.errors import DataError
 from abruptlab.model.kernels import attention
 from abruptlab.model.sites import Site
-from abruptlab.task.examples import outline
 
 
 def embedded(
@@ -26,7 +26,7 @@ def embedded(
     if not ids or start + tokens.shape[1] > len(positions):
         known = f"token ids [batch, place] at places 0 to {len(positions) - 1}"
         came = f" from place {start} on" if start else ""
-        raise DataError(f"expected {known}, got {outline(tokens)}{came}")
+        raise DataError(f"expected {known}, got {shown(tokens)}{came}")
     try:
         x = embedding(tokens)
     except IndexError:

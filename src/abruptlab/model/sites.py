@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from inspect import signature
 from typing import NamedTuple
@@ -189,7 +190,8 @@ def _matching(model: nn.Module, names: str | Iterable[str]) -> list[str]:
     for name in [names] if isinstance(names, str) else names:
         found = there if name == "all" else [site for site in there if fnmatchcase(site, name)]
         if not found:
-            raise SiteError(f"no site {name!r}; this model has: {_listed(there)}")
+            near = "".join(f"; did you mean {each}?" for each in get_close_matches(str(name), there, 1))
+            raise SiteError(f"no site {name!r}; this model has: {_listed(there)}{near}")
         meant.update(found)
     return [site for site in there if site in meant]
 

@@ -6,7 +6,7 @@ from abruptlab.paper.findings import Findings, options_of
 from abruptlab.paper.judge import judge, judge_together, save_claims, write_claims
 from abruptlab.paper.make import make_figure, make_table, writing
 from abruptlab.paper.registry import FigureSpec, TableSpec, shown_in
-from abruptlab.paper.verdict import Verdict, counted, read_verdicts, together
+from abruptlab.paper.verdict import Verdict, counted, read_verdicts, together, write_verdicts
 
 __all__ = [
     "CLAIMS",
@@ -29,5 +29,6 @@ __all__ = [
     "shown_in",
     "together",
     "write_claims",
+    "write_verdicts",
     "writing",
 ]

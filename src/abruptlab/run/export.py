@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jinja2 import StrictUndefined, Template
 
+from abruptlab.arguments import checked
 from abruptlab.errors import RunError
 from abruptlab.model.huggingface import ABOUT, save_pretrained
 from abruptlab.run.run import Run
@@ -17,6 +18,7 @@ from abruptlab.task.vocabulary import Vocabulary
 AVERAGED = 100  # steps over which the card's losses are means
 
 
+@checked
 def export(run: Run, folder: Path | str, step: int | str = "final") -> None:
     """Write the model after `step` updates (or at a milestone, by name) to `folder`, which transformers reads: an
     encoder by `AutoModelForTokenClassification`, a decoder by `AutoModelForCausalLM`.

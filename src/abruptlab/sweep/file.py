@@ -33,7 +33,7 @@ from abruptlab.errors import ConfigError
 from abruptlab.presets import PRESETS, preset
 from abruptlab.task.base import Task
 from abruptlab.task.matrix import MatrixTask
-from abruptlab.toml import first_mistake, mistakes_of, read_text, unknown_field
+from abruptlab.toml import first_mistake, mistakes_of, read_text, require_kinds, unknown_field
 
 if TYPE_CHECKING:
     from abruptlab.run.run import Run
@@ -107,8 +107,9 @@ class SweepConfig:
             try:
                 config = TypeAdapter(SweepConfig).validate_python(table)
             except ValidationError as error:
-                of_a_run = [f"overrides.{name}" for name in _usual(MatrixTask)]
+                of_a_run = [f"overrides.{name}" for name in (*_names(RunConfig), *_usual(MatrixTask))]
                 raise ConfigError(first_mistake(error, _names(SweepConfig), nearby=of_a_run)) from None
+            require_kinds(table.get("seeds", config.seeds), config.seeds, "seeds")
             config.points(path.parent)
         return config
 
@@ -132,16 +133,16 @@ class SweepConfig:
         found: dict[tuple[str, str], Point] = {}
         labels: set[tuple[str, str, int]] = set()
         for seed, combination, variant in itertools.product(self.seeds, self._combinations(), self.variants or ({},)):
-            settings = dict(variant)
+            settings, combination = dict(variant), _flat(combination)
             for name in settings:
                 if name.partition(".")[0] not in variable:
                     raise ConfigError(f"variants: {unknown_field(name, variable)}")
-            family, named = str(settings.pop("family", "")), settings.pop("label", None)
+            family, named = (_name(settings.pop(which, ""), which) for which in ("family", "label"))
             changes = combination | _flat(settings)
             parts = [
                 f"{name.rpartition('.')[2]} {value}" for name, value in (combination if named else changes).items()
             ]
-            label = ", ".join([*([str(named)] if named else []), *parts]) or self.base
+            label = ", ".join([*([named] if named else []), *parts]) or self.base
             try:
                 config = _changed(base, common | changes | {"seed": seed, "name": self.name})
             except ConfigError as error:
@@ -237,6 +238,12 @@ class Sweep:
         return found
 
 
+def _name(given: Any, which: str) -> str:
+    """What a family or a label is called: a text or a number."""
+    require(isinstance(given, str | int | float) and not isinstance(given, bool), which, "a text", repr(given))
+    return str(given)
+
+
 def _names(kind: type) -> list[str]:
     return [each.name for each in fields(kind)]
 
@@ -244,7 +251,10 @@ def _names(kind: type) -> list[str]:
 def _flat(table: dict[str, Any], prefix: str = "") -> Settings:
     flat: Settings = {}
     for name, value in table.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+        inner = _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+        for twice in flat.keys() & inner.keys():
+            raise ConfigError(f"{twice}: expected once, got it twice")
+        flat |= inner
     return flat
 
 

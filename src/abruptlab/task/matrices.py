@@ -9,10 +9,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from abruptlab.arguments import checked, require_count
+from abruptlab.system.devices import choose_device
+from abruptlab.system.memory import require_memory
 from abruptlab.task.counter import BLOCK, by_blocks, generator
 from abruptlab.task.examples import Examples
 from abruptlab.task.matrix import MatrixTask
 from abruptlab.task.vocabulary import MASK, Vocabulary
+
+ENTRY = 8 + 4 + 1  # bytes of an entry of a batch: token, value, observed
 
 
 @dataclass(frozen=True)
@@ -100,9 +104,12 @@ def stream(
 def sample(task: MatrixTask, batch: int, seed: int, step: int = 0, device: torch.device | str = "cpu") -> Batch:
     """The batch of one step; `stream` goes through many without drawing them again.
 
-    Raises as `stream` does.
+    Raises as `stream` does, and `ConfigError` for more than the memory holds, or a device that is not there.
     """
-    return next(stream(task, batch, seed, step, device))
+    require_count(step, "step", 0)
+    require_count(batch, "batch")
+    require_memory(BLOCK * batch * task.positions * ENTRY, f"{batch:,} matrices of each of {BLOCK} steps")
+    return next(stream(task, batch, seed, step, choose_device(str(device))))
 
 
 def size_choices(task: MatrixTask, seed: int, block: int) -> Int[Tensor, " step"]:

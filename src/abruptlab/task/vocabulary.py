@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from abruptlab.arguments import checked, require, require_count, require_types
 from abruptlab.errors import VocabularyError
 from abruptlab.task.matrix import MatrixTask
 
@@ -19,7 +20,13 @@ class Vocabulary:
     limit: float
     decimals: int
 
+    def __post_init__(self) -> None:
+        require_types(self)
+        require(self.limit > 0, "limit", "above 0", self.limit)
+        require_count(self.decimals, "decimals", 0)
+
     @staticmethod
+    @checked
     def of(task: MatrixTask) -> "Vocabulary":
         """The vocabulary of a task's matrices."""
         return Vocabulary(task.limit, task.decimals)
@@ -49,6 +56,7 @@ class Vocabulary:
         limit 2, and are kept since each of them takes part in the softmax over the next token."""
         return self.size + 3
 
+    @checked
     def encode(self, values: Float[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
         """The id of each value, after rounding to the vocabulary's decimals (half to even).
 
@@ -67,11 +75,13 @@ class Vocabulary:
         """`encode` of values that are known to have an id: unchecked, so that nothing waits for the device."""
         return (values * self.steps_per_unit).round().long() + self.zero
 
+    @checked
     def decode(self, ids: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """The value of each id; NaN for MASK.
 
         Raises `VocabularyError` for an id that is none of the vocabulary's.
         """
+        ids = ids.long()  # an eight-bit number would wrap
         strange = (ids < 0) | (ids >= self.size)
         if strange.any():
             raise VocabularyError(f"token {ids[strange][0].item()} does not exist: expected 0 to {self.size - 1}")

@@ -9,6 +9,7 @@ import numpy as np
 
 from abruptlab.arguments import checked
 from abruptlab.config import RunConfig
+from abruptlab.run.checkpoints import saved_steps
 from abruptlab.run.run import Run
 from abruptlab.system.devices import choose_device
 from abruptlab.system.memory import keep_freed_memory, require_memory
@@ -86,7 +87,7 @@ def train(
     if compiles(config.training, where):
         require_compiler(where)
     keep_freed_memory()
-    state = initial_state(config, where)
+    state = initial_state(config, where, begun=bool(saved_steps(Path(folder) / "checkpoints")))
     with recorder, finish_on_interrupt() as interrupted:
         recorder.restore(state, warn)
         ranks.share(state)

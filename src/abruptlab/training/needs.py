@@ -1,8 +1,8 @@
 """The least memory that a run or a number of matrices takes, reckoned without making anything."""
 
 from abruptlab.config import RunConfig
+from abruptlab.task.matrices import ENTRY
 
-ENTRY = 8 + 4 + 1  # bytes of an entry of a batch: token, value, observed
 STATES = {"adam": 4, "adamw": 4, "sgd": 2, "muon": 3}  # weight, gradient, and what the optimiser keeps of a parameter
 
 

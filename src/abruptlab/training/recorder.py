@@ -121,9 +121,9 @@ class Recorder:
             there["training.steps"] = ours["training.steps"]
         differs = next((name for name in ours if there.get(name) != ours[name]), None)
         if differs is not None:
+            theirs, own = ("empty" if each.get(differs) == "" else each.get(differs) for each in (there, ours))
             raise RunError(
-                f"{self.folder} holds a different run: {differs} is {there.get(differs)} there, {ours[differs]} here; "
-                "choose another folder"
+                f"{self.folder} holds a different run: {differs} is {theirs} there, {own} here; choose another folder"
             )
         if not self.resume:
             raise RunError(f"{self.folder} already holds this run; resume it, or choose another folder")

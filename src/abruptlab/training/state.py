@@ -21,14 +21,15 @@ class TrainingState:
     step: int = 0  # updates made
 
 
-def initial_state(config: RunConfig, device: torch.device | str = "cpu") -> TrainingState:
+def initial_state(config: RunConfig, device: torch.device | str = "cpu", begun: bool = False) -> TrainingState:
     """The state at step 0. Raises as `initial_model` does."""
-    model = initial_model(config, device)
+    model = initial_model(config, device, begun)
     return TrainingState(model, build_optimizers(config.training, model))
 
 
-def initial_model(config: RunConfig, device: torch.device | str = "cpu") -> Model:
-    """The run's model at step 0. The weights are drawn on the CPU: every device starts from the same ones.
+def initial_model(config: RunConfig, device: torch.device | str = "cpu", begun: bool = False) -> Model:
+    """The run's model at step 0. The weights are drawn on the CPU: every device starts from the same ones. Of a run
+    that has `begun`, a checkpoint has all weights, and the run that they were taken from may be gone.
 
     Raises `RunError`, `CheckpointError` or `ConfigError` for a `start` whose run, checkpoint or sizes are not there.
     """
@@ -36,7 +37,7 @@ def initial_model(config: RunConfig, device: torch.device | str = "cpu") -> Mode
     model.initialise(generator(config.seed, 2))
     start = config.start
     every, trained = dict(model.named_parameters()).keys(), parameters_of(model, start.trained).keys()
-    if start.run:
+    if start.run and not begun:
         taken = parameters_of(model, start.taken).keys() if start.taken else every - trained
         transplant(model, find_run(start.run).load(start.step), taken)
     for name in parameters_of(model, start.frozen).keys() | (every - trained if trained else set()):
