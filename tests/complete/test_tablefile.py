@@ -364,6 +364,16 @@ def test_numbers_too_large_for_the_file_are_one_line(tmp_path: Path) -> None:
         completed_with(table, 1e6)
 
 
+def test_a_word_for_missing_entries_that_no_cell_says_is_told(tmp_path: Path) -> None:
+    text = "1.5,2.5\n3.5,-999\n"
+    assert "no cell that says -99" in read(tmp_path, text, missing="-99").layout
+    assert "no cell" not in read(tmp_path, text, missing="-999").layout
+    assert "no cell" not in read(tmp_path, text, missing="NA").layout  # which is one anyway
+    whole = np.array([[1, -999], [2, 3]])
+    assert read(tmp_path, npy(whole), missing="-99").layout == "NPY, int64, no entry that is -99"
+    assert read(tmp_path, npy(whole), missing="-999").layout == "NPY, int64"
+
+
 @pytest.mark.parametrize(("dtype", "number"), [("i1", 132), ("i2", 50183), ("u1", -3)])
 def test_whole_numbers_do_not_wrap_around(dtype: str, number: float, tmp_path: Path) -> None:
     table = read(tmp_path, npy(np.array([[1, 7], [2, 3]], dtype=dtype)), missing="7")

@@ -72,16 +72,17 @@ def read_npy(data: bytes, token: str | None, name: str = "NPY", save: Callable[[
     if (wanted := int(np.prod(shape, dtype=object)) * dtype.itemsize) != len(data) - file.tell():
         raise DataError(f"damaged {name} file: expected {wanted} bytes of numbers, got {len(data) - file.tell()}")
     array = np.load(io.BytesIO(data), allow_pickle=False)
-    values = array.astype(np.float64)
+    values, layout = array.astype(np.float64), f"{name}, {array.dtype}"
     if token is not None:
         try:
             values[array == float(token)] = np.nan
+            layout += "" if np.isnan(values).any() else f", no entry that is {token}"
         except ValueError:
             raise DataError(f"--missing: expected a number for {name}, got {token}") from None
     if np.isinf(values).any():
         i, j = np.argwhere(np.isinf(values))[0]
         raise DataError(f"row {i + 1}, column {j + 1}: expected a finite number, got {array[i, j]}")
-    return ArrayTable(values, array, f"{name}, {array.dtype}", save)
+    return ArrayTable(values, array, layout, save)
 
 
 def read_npz(data: bytes, token: str | None, array: str | None, largest: int) -> ArrayTable:

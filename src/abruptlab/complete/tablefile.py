@@ -4,7 +4,7 @@ import io
 import stat
 import sys
 import zipfile
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from abruptlab.complete.arrays import NPY, read_npy, read_npz
-from abruptlab.complete.formats import SEPARATORS, Grid, Reading, read_excel, read_parquet, read_text
+from abruptlab.complete.formats import SEPARATORS, Grid, Reading, is_missing, read_excel, read_parquet, read_text
 from abruptlab.complete.labels import find_labels
 from abruptlab.complete.numerals import Notation, read_numbers, shown
 from abruptlab.complete.triplets import read_triplets
@@ -210,6 +210,9 @@ def _recognise(data: bytes, given: Reading) -> Table:
         if kind == "parquet"
         else read_text(data, given)
     )
+    token = given.missing
+    if token is not None and not is_missing(token, None) and grid.texts(token) == grid.texts(None):
+        grid = replace(grid, layout=f"{grid.layout}, no cell that says {shown(token)}")
     return read_triplets(grid, given) if given.triplets else _read_grid(grid, given)
 
 
