@@ -147,6 +147,18 @@ def test_show(smoke: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "none found" in shown
 
 
+def test_show_says_that_the_last_checkpoint_is_gone(
+    smoke: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Path(shutil.copytree(smoke, tmp_path / "run"))
+    shutil.rmtree(run / "checkpoints" / "step_000060")
+    abruptlab("show", run)
+    assert "(that of step 60, the last one, is gone)" in capsys.readouterr().out
+    shutil.rmtree(run / "checkpoints")
+    abruptlab("show", run)
+    assert "checkpoints none (that of step 60, the last one, is gone)" in capsys.readouterr().out
+
+
 def test_show_says_what_is_damaged(smoke: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = Path(shutil.copytree(smoke, tmp_path / "run"))
     weights = run / "checkpoints" / "step_000060" / "model.safetensors"

@@ -48,7 +48,9 @@ def print_state(run: "Run") -> None:
         print(
             f"drop        plateau {drop.plateau:.4f}, onset {drop.onset}, {end}, {drop.depth:.1f} times lower after it"
         )
-    print("checkpoints " + ", ".join(f"{name} {step}" for name, step in run.milestones.items()))
+    kept = ", ".join(f"{name} {step}" for name, step in run.milestones.items()) or "none"
+    is_gone = done == run.config.training.steps and not run.finished
+    print(f"checkpoints {kept}" + (f" (that of step {done}, the last one, is gone)" if is_gone else ""))
 
 
 def plain_console(*, stderr: bool = False) -> "Console":
