@@ -99,7 +99,9 @@ mistakes = {
         lambda: abruptlab.draw_probes(abruptlab.measure_probes(run, train=200, matrices=4), ["rows"])
     ),
     "predictions: expected numbers [..., 2, 16], got float32 [1, 16]": lambda: losses(model(batch.tokens)[:1], batch),
-    "predictions: expected numbers [..., 2, 16], got int64 [2, 16]": lambda: losses(batch.tokens, batch),
+    "predictions: expected Float[Tensor, '*condition matrix pos'], got int64 [2, 16]": (
+        lambda: losses(batch.tokens, batch)
+    ),
     "step: expected a whole number of at least 0, got -1": lambda: abruptlab.sample(config.task, 2, 0, step=-1),
     "device 'gpu': expected one of": lambda: abruptlab.sample(config.task, 2, 0, device="gpu"),
     "matrices of each of 64 steps takes at least": lambda: abruptlab.sample(config.task, 10**9, 0),

@@ -129,7 +129,7 @@ def test_it_depends_on_the_seed_alone(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_mistakes_are_named(tmp_path: Path) -> None:
     run = handmade_run(tmp_path, {STEPS: copier()}, make_metrics(onset=9000, end=9500))
-    with pytest.raises(ConfigError, match="draws: expected at least 1, got 0"):
+    with pytest.raises(ConfigError, match="draws: expected a whole number from 1 to 1000, got 0"):
         measure_permutation(run, ["final"], draws=0)
     with pytest.raises(CheckpointError, match="no checkpoint 'before-drop', as it has no drop"):
         measure_permutation(run, matrices=4)

@@ -53,7 +53,7 @@ def over_matrices(values: Float[Tensor, "*condition matrix"]) -> Estimate:
 def losses(predictions: Float[Tensor, "*condition matrix pos"], batch: Batch) -> Losses:
     """L, L_obs and L_mask of predictions, with standard errors over matrices. Raises `ConfigError` for predictions of
     other matrices, or for what are none."""
-    fit = predictions.is_floating_point() and predictions.shape[-2:] == batch.values.shape
+    fit = predictions.shape[-2:] == batch.values.shape
     require(fit, "predictions", f"numbers [..., {', '.join(map(str, batch.values.shape))}]", shown(predictions))
     return _by_place((predictions - batch.values).square(), batch)
 

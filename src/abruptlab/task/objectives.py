@@ -11,7 +11,7 @@ from abruptlab.task.answers import of_next_tokens
 from abruptlab.task.base import NATS, SHARE, Metric, Objective, Segment
 from abruptlab.task.matrices import Batch
 from abruptlab.task.matrix import MatrixTask
-from abruptlab.task.sequences import sequences
+from abruptlab.task.sequences import sequences_known
 from abruptlab.task.vocabulary import Vocabulary
 
 SQUARED = "mean squared error"
@@ -132,7 +132,7 @@ the loss at the entries that it has seen falls within a short time: it has learn
 
     def inputs(self, batch: Batch) -> Int[Tensor, "batch place"]:
         """All but the last entry, of which nothing is asked."""
-        return sequences(batch, self.vocabulary)[:, :-1]
+        return sequences_known(batch, self.vocabulary)[:, :-1]
 
     def useful(self, batch: Batch) -> Bool[Tensor, "batch query key"]:
         """For each place whose next entry was observed, that entry's place in the prompt."""
@@ -144,7 +144,7 @@ the loss at the entries that it has seen falls within a short time: it has learn
     def values(
         self, outputs: Float[Tensor, "batch place token"], batch: Batch
     ) -> tuple[Float[Tensor, "batch place"], ...]:
-        following = sequences(batch, self.vocabulary)[:, 1:]
+        following = sequences_known(batch, self.vocabulary)[:, 1:]
         losses, right = of_next_tokens(outputs, following, batch.tokens.shape[1])
         return losses, losses, losses, losses, right, right
 

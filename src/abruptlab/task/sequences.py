@@ -15,18 +15,20 @@ from abruptlab.task.vocabulary import Vocabulary
 
 @checked
 def prompts(batch: Batch, vocabulary: Vocabulary) -> Int[Tensor, "batch prompt"]:
-    """[masked X, SEP] of every matrix.
-
-    Raises `VocabularyError`, on a CPU, where looking costs nothing, for another vocabulary than the matrices' own.
-    """
-    known = batch.observed
-    if known.device.type == "cpu" and not vocabulary.encode(batch.values)[known].equal(batch.tokens[known].long()):
+    """[masked X, SEP] of every matrix. Raises `VocabularyError` for another vocabulary than the matrices' own."""
+    if not vocabulary.encode(batch.values)[batch.observed].equal(batch.tokens[batch.observed].long()):
         raise VocabularyError(f"expected the vocabulary of the matrices' own task, got {vocabulary}")
-    separator = torch.full_like(batch.tokens[:, :1], vocabulary.separator)
-    return torch.cat([batch.tokens, separator], 1)
+    return sequences_known(batch, vocabulary)[:, : batch.tokens.shape[1] + 1]
 
 
 @checked
 def sequences(batch: Batch, vocabulary: Vocabulary) -> Int[Tensor, "batch place"]:
     """[masked X, SEP, X] of every matrix. Raises as `prompts`."""
-    return torch.cat([prompts(batch, vocabulary), vocabulary.encode_known(batch.values)], 1)
+    prompts(batch, vocabulary)
+    return sequences_known(batch, vocabulary)
+
+
+def sequences_known(batch: Batch, vocabulary: Vocabulary) -> Int[Tensor, "batch place"]:
+    """`sequences` of matrices that are known to be of the vocabulary: unchecked, so nothing waits for the device."""
+    separator = torch.full_like(batch.tokens[:, :1], vocabulary.separator)
+    return torch.cat([batch.tokens, separator, vocabulary.encode_known(batch.values)], 1)
