@@ -44,15 +44,21 @@ def require_count(count: Any, name: str, least: int = 1, most: int | None = None
 
 
 def choice(name: object, known: Iterable[str], nearby: Iterable[str] = ()) -> str:
-    """What is said where a name is none of the known ones: "there are: …", and the one, or one that is `nearby`, that
-    was perhaps meant: spelt likewise, or the same after the last point."""
+    """What is said where a name is none of the known ones: those that there are, and `meant`."""
+    known = list(known)
+    return f"there are: {', '.join(known)}{meant(name, known, nearby)}"
+
+
+def meant(name: object, known: Iterable[str], nearby: Iterable[str] = ()) -> str:
+    """The known name, or one that is `nearby`, that was perhaps meant, as a question: spelt likewise, or the same after
+    the last point. Empty if there is none."""
     known = list(known)
     inner = {each.rpartition(".")[2]: each for each in (*nearby, *known)}
     last = str(name).rpartition(".")[2]
     tables = {each.partition(".")[0] for each in known}
     near = [inner[last]] if last in inner and last == name else get_close_matches(str(name), [*known, *tables], 1)
     near = near or [inner[one] for one in get_close_matches(last, inner, 1)]
-    return f"there are: {', '.join(known)}" + "".join(f"; did you mean {each}?" for each in near)
+    return "".join(f"; did you mean {each}?" for each in near)
 
 
 def require_types(config: Any) -> None:
@@ -76,7 +82,7 @@ def checked(function: Function) -> Function:
         for name, hint in _argument_hints(function).items():
             if name in given:
                 _require_type(given[name], hint, name)
-                require(not (_asks(hint, Sequence) and _is_empty(given[name])), name, "at least one", "none")
+                require(not (_is_of_some(hint) and _is_empty(given[name])), name, "at least one", "none")
         return function(*arguments, **named)
 
     return cast(Function, with_checks)
@@ -142,8 +148,10 @@ def _fits(value: Any, hint: Any) -> bool:
     return hint is Any or not isinstance(hint, type) or isinstance(value, hint)
 
 
-def _asks(hint: Any, kind: Any) -> bool:
-    return get_origin(hint) is kind or (get_origin(hint) in UNIONS and any(_asks(one, kind) for one in get_args(hint)))
+def _is_of_some(hint: Any) -> bool:
+    """Whether a type is a `Sequence`, or may be one."""
+    origin = get_origin(hint)
+    return origin is Sequence or (origin in UNIONS and any(map(_is_of_some, get_args(hint))))
 
 
 def _is_empty(value: Any) -> bool:

@@ -4,6 +4,7 @@ import io
 import os
 import random
 import warnings
+import zipfile
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -404,6 +405,17 @@ def test_a_cell_of_excel_that_holds_something_is_not_empty(cell: str, line: str,
     assert np.isnan(read(tmp_path, excel([1.5, 2.5], [3.5, "#N/A"], [4.5, 1.5])).values[1, 1])
     with pytest.raises(DataError, match="expected a matrix, got nothing"):
         read(tmp_path, excel())
+
+
+def test_a_formula_of_excel_that_gives_an_empty_text_is_an_empty_cell(tmp_path: Path) -> None:
+    stored = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(excel([1.5, 2.5], [3.5, "=A1"], [4.5, 1.5]))) as old,
+        zipfile.ZipFile(stored, "w") as new,
+    ):
+        for name in old.namelist():
+            new.writestr(name, old.read(name).replace(b'<c r="B2">', b'<c r="B2" t="str">'))
+    assert np.isnan(read(tmp_path, stored.getvalue()).values[1, 1])
 
 
 def parquet(frame: pd.DataFrame) -> bytes:

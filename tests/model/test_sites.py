@@ -339,7 +339,7 @@ def test_compiled_models_and_what_is_no_replacement():
 
 
 def test_a_function_that_gives_no_tensor(encoder: Encoder, tokens: Tensor):
-    message = r"site embed: expected a replacement that is float32 \[5, 9, 32\], got NoneType"
+    message = r"site embed: expected a replacement that is float32 \[5, 9, 32\], got None"
     with pytest.raises(SiteError, match=message), replace(encoder, {"embed": lambda activation: None}):  # pyright: ignore[reportArgumentType]
         encoder(tokens)
 

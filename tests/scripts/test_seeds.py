@@ -1,11 +1,14 @@
 """Seeds side by side, with and without a drop."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from abruptlab.paper import Findings, read_verdicts, together
+from abruptlab.paper.judge import write_claims
 from scripts.seeds import main
 from tests.handmade_gpt import CONFIG, make_gpt_metrics
 from tests.synthetic import make_run
@@ -21,3 +24,15 @@ def test_seeds_are_drawn_whether_they_drop_or_not(tmp_path: Path, onset: int | N
     assert (tmp_path / "out" / "seeds.png").stat().st_size > 10_000
     with np.load(tmp_path / "out" / "seeds.npz") as data:
         np.testing.assert_array_equal(data["seed0.loss_observed"], metrics["loss_observed"].astype(np.float32))
+
+
+def test_verdicts_on_all_seeds_are_put_together(tmp_path: Path) -> None:
+    runs = []
+    for seed in (0, 1):
+        (folder := tmp_path / f"seed{seed}").mkdir()
+        runs.append(make_run(folder, make_gpt_metrics(onset=1000, end=1200), (), replace(CONFIG, seed=seed)))
+        write_claims(Findings(runs[-1]))
+    main(tmp_path / "out", runs)
+    verdicts = read_verdicts(tmp_path / "out")
+    assert verdicts == together([read_verdicts(run.folder) for run in runs])
+    assert any(verdict.seeds == (0, 1) and verdict.judged for verdict in verdicts)

@@ -121,7 +121,7 @@ def test_a_base_may_be_a_file_beside_the_sweep(tmp_path: Path) -> None:
         ('name = "x"\nbase = "smoke"\nsteps = 8', "unknown field steps; .* did you mean overrides.training.steps"),
         (
             'name = "x"\nbase = "smoke"\noverrides.model.width = [8, 16]',
-            r"model.width: expected a whole number, got \[8, 16\]; a run for each of several values is what \[grid\]",
+            r"model.width: expected one value, got \[8, 16\]; several, for a run each, go under \[grid\]",
         ),
         ('name = "x"\nbase = "smoke"\nseeds = ["0", "1"]', "seeds: expected a number, got '0'"),
         ('name = "x"\nbase = "smoke"\n[[variants]]\nlabel = ["a"]', r"label: expected a text, got \['a'\]"),

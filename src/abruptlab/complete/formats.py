@@ -184,7 +184,7 @@ def _require_values(data: bytes, sheet: str, values: Any) -> None:
         for cell, formula in zip(row, formula_row, strict=True):
             if cell.data_type == "e" and cell.value.lower() not in MISSING:
                 came = f"the error {cell.value}"
-            elif formula.data_type == "f" and cell.value is None:
+            elif formula.data_type == "f" and cell.value is None and cell.data_type == "n":  # no empty text
                 came = "a formula without its value, which a spreadsheet program stores with the file"
             else:
                 continue

@@ -86,8 +86,8 @@ def measure_permutation(
 ) -> Permutation:
     """`draws` permutations of each kind, the same ones for every step, none of them the identity.
 
-    Raises `CheckpointError` for a step without a checkpoint and `ConfigError` for matrices of one row or one column or
-    no draws.
+    Raises `CheckpointError` for a step without a checkpoint and `ConfigError` for matrices of one row or one column,
+    no draws, or more than `MOST_DRAWS`.
     """
     require_count(draws, "draws", 1, MOST_DRAWS)
     batch = held_out(run, matrices, seed)

@@ -110,4 +110,4 @@ def _moved(progress: Progress, measure: Measure) -> str:
     if progress.curves.drop is None or not np.isfinite(measure.moved):
         return "no first move found"
     share = float(measure.moved) / progress.curves.drop.onset
-    return f"has moved by step {int(measure.moved):,}, {share:.2f} of the onset"
+    return f"first moves at step {int(measure.moved):,}, {share:.2f} of the onset"

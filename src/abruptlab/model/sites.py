@@ -10,7 +10,6 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from inspect import signature
 from typing import NamedTuple
@@ -19,9 +18,8 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor, nn
 
-from abruptlab.arguments import checked
+from abruptlab.arguments import checked, meant, shown
 from abruptlab.errors import SiteError
-from abruptlab.task.examples import outline
 
 NUMBER = re.compile(r"\b\d+\b")  # of a layer, in a site's name
 
@@ -62,7 +60,7 @@ class Activations(dict[str, Tensor]):
     def __repr__(self) -> str:
         """What is in it, without the numbers."""
         width = max(map(len, self), default=0)
-        return "\n".join([type(self).__name__, *(f"  {name:{width}}  {outline(self[name])}" for name in self)])
+        return "\n".join([type(self).__name__, *(f"  {name:{width}}  {shown(self[name])}" for name in self)])
 
     @property
     def nbytes(self) -> int:
@@ -161,9 +159,8 @@ def replace(model: nn.Module, functions: Mapping[str, Callable[[Tensor], Tensor]
     def swap(name: str, function: Callable[[Tensor], Tensor]) -> Callable[[nn.Module, object, Tensor], Tensor]:
         def hook(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
             new = function(output.clone())  # which it may change in place: others hold the activation, too
-            came = outline(new) if isinstance(new, Tensor) else type(new).__name__
-            if came != outline(output):
-                raise SiteError(f"site {name}: expected a replacement that is {outline(output)}, got {came}")
+            if not isinstance(new, Tensor) or shown(new) != shown(output):
+                raise SiteError(f"site {name}: expected a replacement that is {shown(output)}, got {shown(new)}")
             reached.add(name)
             return new
 
@@ -186,14 +183,13 @@ def replace(model: nn.Module, functions: Mapping[str, Callable[[Tensor], Tensor]
 def _matching(model: nn.Module, names: str | Iterable[str]) -> list[str]:
     """The model's sites that are meant, each once, in its order."""
     there = site_names(model)
-    meant: set[str] = set()
+    chosen: set[str] = set()
     for name in [names] if isinstance(names, str) else names:
         found = there if name == "all" else [site for site in there if fnmatchcase(site, name)]
         if not found:
-            near = "".join(f"; did you mean {each}?" for each in get_close_matches(str(name), there, 1))
-            raise SiteError(f"no site {name!r}; this model has: {_listed(there)}{near}")
-        meant.update(found)
-    return [site for site in there if site in meant]
+            raise SiteError(f"no site {name!r}; this model has: {_listed(there)}{meant(name, there)}")
+        chosen.update(found)
+    return [site for site in there if site in chosen]
 
 
 def _takes_one(function: object) -> bool:

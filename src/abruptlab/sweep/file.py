@@ -144,10 +144,10 @@ class SweepConfig:
             ]
             label = ", ".join([*([named] if named else []), *parts]) or self.base
             try:
+                _require_single(common | changes, _usual(type(base.task)))
                 config = _changed(base, common | changes | {"seed": seed, "name": self.name})
             except ConfigError as error:
-                hint = "; a run for each of several values is what [grid] makes" if ", got [" in str(error) else ""
-                raise ConfigError(f"run {label!r}: {error}{hint}") from None
+                raise ConfigError(f"run {label!r}: {error}") from None
             point = Point(label, config, family)
             if twin := found.get((family, point.key)):
                 raise ConfigError(f"runs {twin.label!r} and {label!r} with seed {seed} are the same")
@@ -262,6 +262,13 @@ def _flat(table: dict[str, Any], prefix: str = "") -> Settings:
 def _usual(task: type[Task]) -> Settings:
     """The default of every field, with such a task; that of the task's kind is always a matrix task's."""
     return _flat(asdict(RunConfig()) | {"task": {"kind": MatrixTask.kind, **asdict(task())}})
+
+
+def _require_single(settings: Settings, usual: Settings) -> None:
+    """Raises `ConfigError` for a list where a field has a single value."""
+    for name, value in settings.items():
+        if isinstance(value, list) and not isinstance(usual.get(name, ()), tuple):
+            raise ConfigError(f"{name}: expected one value, got {value}; several, for a run each, go under [grid]")
 
 
 def _changed(base: RunConfig, settings: Settings) -> RunConfig:

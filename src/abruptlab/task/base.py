@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from abruptlab.arguments import require_count
+from abruptlab.arguments import require
 
 if TYPE_CHECKING:
     import torch
@@ -183,7 +183,7 @@ class Task(ABC):
     def contrast(self, batch: Any) -> "Examples":
         """Other examples of the same form, one for each of a batch, which activation patching starts from: unless a
         task has better ones, those of the batch, each the next one's. Raises `ConfigError` where there is no next."""
-        require_count(len(batch.tokens), "examples, each compared with another", least=2)
+        require(len(batch.tokens) > 1, "examples", "at least 2, as each is compared with the next", len(batch.tokens))
         return batch.map(lambda tensor: tensor.roll(-1, 0))
 
     @abstractmethod

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from abruptlab.arguments import shown
+
 Batched = TypeVar("Batched", bound="Examples")
 
 
@@ -36,7 +38,7 @@ class Examples:
     def __repr__(self) -> str:
         """What is in it, without the numbers."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        parts = (f"{name}={outline(value)}" for name, value in values.items())
+        parts = (f"{name}={shown(value)}" for name, value in values.items())
         return f"{type(self).__name__}({', '.join(parts)})"
 
     def __len__(self) -> int:
@@ -49,11 +51,6 @@ class Examples:
     def to(self: Batched, device: torch.device | str) -> Batched:
         """The same batch on `device`."""
         return self.map(lambda tensor: tensor.to(device))
-
-
-def outline(value: object) -> str:
-    """A tensor by its type and shape; anything else as it is."""
-    return f"{str(value.dtype)[6:]} {[*value.shape]}" if isinstance(value, Tensor) else repr(value)
 
 
 def cat(batches: Sequence[Batched]) -> Batched:

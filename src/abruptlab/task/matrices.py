@@ -94,7 +94,7 @@ def stream(
     """The batches of `batch` matrices of the steps from `start` on, without end, on `device`.
 
     Raises `VocabularyError` if a value has no token (Gaussian and Laplace factors are unbounded) and `ConfigError` for
-    what is no task of matrices, no number of them or no seed.
+    no number of matrices or no seed.
     """
     require_count(batch, "batch")
     return by_blocks(partial(_sample_block, task, batch, seed, device=device), start)
