@@ -8,7 +8,7 @@ import pytest
 from abruptlab.errors import ConfigError, RunError
 from abruptlab.experiments.plateau import Plateau, first_step, measure_plateau, rise
 from abruptlab.experiments.plateaus import measure_plateaus
-from abruptlab.figures.plateau import draw_plateau, draw_plateaus
+from abruptlab.figures.plateau import draw_each_plateau, draw_plateau, draw_plateaus
 from abruptlab.sweep.file import Sweep
 from tests.plateaus import ONSET, SMALL, make_folder
 
@@ -79,6 +79,8 @@ def test_variants_are_told_apart(sweep: Sweep) -> None:
     assert plateaus.by_seed("learnt", "soon") == {1: 230, 2: 240}
     assert plateaus.by_seed("learnt", "late") == {1: 700, 2: 700}  # the last step
     assert plateaus.by_seed("learnt", "none") == {}
+    assert plateaus.by_seed("fall", "base") == pytest.approx({1: 80 / 420, 2: 80 / 430}, rel=0.05)
+    assert np.isinf(plateaus.fall[2]).all()
     assert plateaus.by_seed("collapse", "base") == pytest.approx({1: 0.9, 2: 0.9})
     assert plateaus.planned.tolist() == [2, 2, 2, 2]
     assert np.isinf(plateaus.learnt[2]).all()
@@ -98,3 +100,13 @@ def test_they_are_drawn(sweep: Sweep, plateau: Plateau) -> None:
     assert [str(line.get_markerfacecolor()) == "white" for line in dots] == [False] * 4 + [True] * 2
     assert len(curves.lines) > 3
     assert [axes.get_title("left") for axes in draw_plateau(plateau).axes][-1] == "attention progress"
+
+
+def test_they_are_drawn_each_over_its_own_steps(sweep: Sweep) -> None:
+    figure = draw_each_plateau(measure_plateaus(sweep, "f"))
+    panels = {axes.get_title("left"): axes for axes in figure.axes if axes.get_title("left")}
+    assert list(panels) == ["base", "soon", "late", "none"]
+    assert [round(panels[label].get_xlim()[1]) for label in ("base", "soon", "late")] == [1000, 500, 700]
+    accuracy = np.asarray(panels["base"].lines[0].get_ydata())
+    assert accuracy.min() == pytest.approx(0.15, abs=0.01)
+    assert accuracy.max() == pytest.approx(1, abs=0.01)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from abruptlab.cli import main
-from abruptlab.paper import FIGURES, Findings, judge, plateau, plateaus
+from abruptlab.paper import FIGURES, Findings, judge, plateau, plateaus, tasks
 from abruptlab.paper.follow_up import SAID
-from abruptlab.paper.plan import EASY, MAIN, PLATEAU
+from abruptlab.paper.plan import EASY, MAIN, PLATEAU, TASKS
 from abruptlab.paper.registry import FigureSpec
 from abruptlab.paper.verdict import Verdict
 from abruptlab.sweep.file import Sweep
@@ -126,10 +126,28 @@ def test_the_claims_of_the_easy_task(tmp_path: Path) -> None:
     assert verdicts["blocks-plateau"].outcome == "holds"
 
 
+def test_the_claims_of_other_tasks(tmp_path: Path) -> None:
+    """One whose loss falls at once has no plateau; one whose loss never falls has none that ends."""
+    hard = dict.fromkeys(tasks.HARD, ONSET) | {"addition": 2000}
+    easy = {"copy": 0, "reverse": 0}
+    (tmp_path / "task").mkdir()
+    (tmp_path / "easy").mkdir()
+    verdicts = {}
+    for families in ({"task": hard}, {"easy": easy, "sums": {"window 2": 60, "window 3": ONSET}}):
+        found = Findings(sweep(tmp_path / next(iter(families)), "tasks", families))
+        verdicts |= {verdict.id: verdict for verdict in judge(found, tasks.CLAIMS) if verdict.judged}
+    outcomes = {name: verdict.outcome for name, verdict in verdicts.items()}
+    held = {f"task-{label.replace(' ', '-')}": "holds" for label in hard if label != "addition"}
+    assert outcomes == {**held, "task-addition": "fails", "tasks-easy": "holds", "same-with-sums": "holds"}
+    assert verdicts["task-histogram"].numbers[0] == pytest.approx(80 / (ONSET + 20), rel=0.05)
+    assert verdicts["task-addition"].numbers == (1000, 1000, 1000)
+    assert verdicts["tasks-easy"].nulls["the main task"][0] < 1
+
+
 def test_the_sweeps_of_the_package_have_what_the_claims_ask_for() -> None:
     from abruptlab.sweep.file import SweepConfig, find_sweep
 
-    for name in ("plateau", "repeat"):
+    for name in ("plateau", "repeat", "tasks"):
         points = SweepConfig.read(find_sweep(name)).points()
         assert len({point.config.seed for point in points}) == 3
         for spec in FIGURES.values():
@@ -138,12 +156,14 @@ def test_the_sweeps_of_the_package_have_what_the_claims_ask_for() -> None:
     labels = {(point.family, point.label) for point in SweepConfig.read(find_sweep("plateau")).points()}
     assert {("late", label) for label in plateaus.LATE.values()} < labels
     assert {("parts", label) for label in plateaus.ATTENTION_TAKEN} < labels
+    points = SweepConfig.read(find_sweep("tasks")).points()
+    assert tuple(dict.fromkeys(point.label for point in points if point.family == "task")) == tasks.HARD
 
 
 def test_the_paper_s_ledger_has_every_claim(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = [name for said in SAID for name in said.claims]
-    assert sorted(told) == sorted([*plateau.CLAIMS, *plateaus.CLAIMS])
-    assert {said.home for said in SAID} == {MAIN, PLATEAU, EASY, None}
+    assert sorted(told) == sorted([*plateau.CLAIMS, *plateaus.CLAIMS, *tasks.CLAIMS])
+    assert {said.home for said in SAID} == {MAIN, PLATEAU, EASY, TASKS, None}
     main(["paper", "2506.13688", "--results", str(tmp_path)])
     shown = capsys.readouterr().out
     assert "Attention rises before the drop" in shown

@@ -8,6 +8,8 @@ from abruptlab.config import RunConfig
 from abruptlab.errors import ConfigError
 from abruptlab.presets import preset
 from abruptlab.sweep.file import Point, Sweep, SweepConfig
+from abruptlab.task.copying import Copy
+from abruptlab.task.histogram import Histogram
 from tests.synthetic import make_metrics, make_run
 
 TEXT = """
@@ -148,6 +150,16 @@ def test_a_folder_has_the_finished_runs_by_label(tmp_path: Path) -> None:
     runs = sweep.runs()
     assert list(runs) == [point.label for point in sweep.points[:4]]
     assert [[run.config.seed for run in of_label] for of_label in runs.values()] == [[0, 3], [], [], []]
+
+
+def test_a_task_of_another_kind_starts_from_its_own_sizes(tmp_path: Path) -> None:
+    tasks = '[[variants]]\ntask.kind = "histogram"\n[[variants]]\ntask = { kind = "copy", length = 4 }\n'
+    text = f'name = "x"\nbase = "window-sum"\noverrides.training.steps = 8\n{tasks}'
+    points = SweepConfig.read(write(tmp_path, text)).points()
+    assert [point.config.task for point in points] == [Histogram(), Copy(length=4)]
+    bad = text.replace("length = 4", "window = 4")
+    with pytest.raises(ConfigError, match=r"run .*: task.window: there is no such field; .*|unknown field task.window"):
+        SweepConfig.read(write(tmp_path, bad))
 
 
 FAMILIES = """

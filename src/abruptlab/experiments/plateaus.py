@@ -25,6 +25,7 @@ class Plateaus(Family):
 
     accuracy: Float[np.ndarray, "label run point"]  # share of the written tokens that are right
     loss_answer: Float[np.ndarray, "label run point"]  # running mean, nats a token
+    fall: Float[np.ndarray, "label run"]  # steps of the drop of the loss / steps before it; inf if there is none yet
     learnt: Float[np.ndarray, "label run"]  # first step with half of the tokens right; inf if there is none
     before: Float[np.ndarray, "label run"]  # steps before the accuracy has covered a tenth of its rise
     rise: Float[np.ndarray, "label run"]  # steps from there to nine tenths
@@ -46,7 +47,7 @@ def measure_plateaus(sweep: "Sweep", family: str) -> Plateaus:
         raise RunError(f"{sweep.folder}: no run of the family {family!r} is finished")
     planned = Counter(point.label for point in sweep.points if point.family == family)
     shape = len(found), max(planned.values())
-    seed, learnt, before, rises, repetition, collapse = (np.full(shape, np.nan) for _ in range(6))
+    seed, fall, learnt, before, rises, repetition, collapse = (np.full(shape, np.nan) for _ in range(7))
     step = np.full((shape[0], POINTS), np.nan)
     accuracy, loss = np.full((*shape, POINTS), np.nan), np.full((*shape, POINTS), np.nan)
     steps = np.full(shape[0], np.nan)
@@ -55,7 +56,7 @@ def measure_plateaus(sweep: "Sweep", family: str) -> Plateaus:
             at = row, column
             steps[row] = plateau.step[-1]
             step[row] = np.linspace(0, plateau.step[-1], POINTS)
-            seed[at], learnt[at] = of_seed, plateau.learnt
+            seed[at], fall[at], learnt[at] = of_seed, _fall(plateau), plateau.learnt
             start, stop = plateau.rise
             before[at], rises[at] = start, stop - start
             accuracy[at] = np.interp(step[row], plateau.step, plateau.accuracy)
@@ -69,12 +70,18 @@ def measure_plateaus(sweep: "Sweep", family: str) -> Plateaus:
         step=step,
         accuracy=accuracy,
         loss_answer=loss,
+        fall=fall,
         learnt=learnt,
         before=before,
         rise=rises,
         repetition=repetition,
         collapse=collapse,
     )
+
+
+def _fall(plateau: Plateau) -> float:
+    drop = plateau.curves.drop
+    return np.inf if drop is None or drop.width is None else drop.width / drop.onset
 
 
 def _largest(plateau: Plateau, name: str) -> float:

@@ -1,5 +1,7 @@
 """The loss plateau of a task of sequences, and variants of any task side by side."""
 
+import math
+
 import numpy as np
 from jaxtyping import Float
 from matplotlib import colormaps
@@ -26,6 +28,7 @@ from abruptlab.figures.style import (
 
 DARK = 0.88  # of the colour map: its yellow end is too pale for lines
 DASHES = (4, 3)
+ABREAST = 3  # panels in a row
 
 
 @checked
@@ -84,6 +87,29 @@ def draw_plateaus(plateaus: Plateaus) -> Figure:
     curves.set(ylim=(0, 1.03), ylabel="tokens written right")
     curves.yaxis.set_major_formatter(PercentFormatter(1))
     figure.axes[1].set_xlabel("half of the tokens right, step")
+    return figure
+
+
+@checked
+@paper_style()
+def draw_each_plateau(plateaus: Plateaus) -> Figure:
+    """The loss and the accuracy of every variant over steps of its own, a panel each."""
+    rows = math.ceil(len(plateaus.labels) / ABREAST)
+    figure = new_figure(0.25 + 1.25 * rows)
+    panels = figure.subplots(rows, ABREAST, squeeze=False).flat
+    for row, (axes, label) in enumerate(zip(panels, plateaus.labels, strict=False)):
+        losses = axes.twinx()
+        losses.plot(plateaus.step[row], plateaus.loss_answer[row].T, color=MASKED, linewidth=0.7)
+        axes.plot(plateaus.step[row], plateaus.accuracy[row].T, color=LOSS, linewidth=0.7)
+        axes.set(xlim=(0, plateaus.steps[row] if np.isfinite(plateaus.steps[row]) else None), ylim=(0, 1.03))
+        losses.set_ylim(0, None)
+        losses.tick_params(axis="y", colors=MASKED)
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.set_title(str(label), loc="left")
+    for axes in panels:
+        axes.remove()
+    figure.supxlabel("training step")
     return figure
 
 

@@ -21,6 +21,7 @@ from abruptlab.paper import (
     progress,
     sequences,
     switching,
+    tasks,
     training,
     variant_claims,
     variants,
@@ -44,6 +45,7 @@ FIGURES: Figures = {
     **gpt.FIGURES,
     **plateau.FIGURES,
     **plateaus.FIGURES,
+    **tasks.FIGURES,
     **causal.FIGURES,
     **announcement.FIGURES,
     **sequences.FIGURES,
@@ -76,6 +78,7 @@ CLAIMS: dict[str, Claim] = {
     **plateau.CLAIMS,
     **sequences.CLAIMS,
     **plateaus.CLAIMS,
+    **tasks.CLAIMS,
     **causal.CLAIMS,
     **announcement.CLAIMS,
 }

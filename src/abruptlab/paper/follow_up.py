@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from abruptlab.errors import RunError
-from abruptlab.paper.plan import EASY, MAIN, PLATEAU, Home
+from abruptlab.paper.plan import EASY, MAIN, PLATEAU, TASKS, Home
 from abruptlab.paper.verdict import Verdict, read_verdicts
 
 
@@ -24,6 +24,18 @@ class Said:
 
 SAID: tuple[Said, ...] = (
     Said("A plateau, then an abrupt change", MAIN, ("plateau-drop", "plateau-accuracy")),
+    Said(
+        "So on every task but the easy ones",
+        TASKS,
+        (
+            "task-prefix-sums",
+            "task-permutation",
+            "task-concatenated-windows",
+            "task-histogram",
+            "task-addition",
+            "tasks-easy",
+        ),
+    ),
     Said("On the plateau a partial solution", MAIN, ("plateau-partial",)),
     Said(
         "On the plateau repetition and collapse, which fade with the drop",
@@ -38,7 +50,12 @@ SAID: tuple[Said, ...] = (
     ),
     Said("Attention that starts as it ends removes most of it", PLATEAU, ("parts-attention", "parts-others")),
     Said("Attention that stays at random lengthens it", PLATEAU, ("frozen-attention", "frozen-others")),
-    Said("Other optimisers: the same picture, Muon shorter", PLATEAU, ("muon-shortens",)),
+    Said(
+        "Other sizes, models and optimisers: the same picture",
+        TASKS,
+        ("same-with-sums", "same-with-models", "same-with-optimisers"),
+    ),
+    Said("Muon: shorter", PLATEAU, ("muon-shortens",)),
     Said("Easy tasks have none, with more blocks one appears", EASY, ("easy-no-plateau", "blocks-plateau")),
     Said("Large language models show the same biases early in their training"),
 )

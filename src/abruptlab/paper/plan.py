@@ -47,11 +47,12 @@ PAPER: Mapping[str, Mapping[str, Home]] = {
 MAIN = Home("window-sum", "runs/window-sum-seed0", "loss-plateau/window-sum")
 PLATEAU = Home("plateau", "runs/sweeps/plateau", "loss-plateau/plateau")
 EASY = Home("repeat", "runs/sweeps/repeat", "loss-plateau/repeat")
+TASKS = Home("tasks", "runs/sweeps/tasks", "loss-plateau/tasks")
 BESIDE = tuple(
     Home(name, f"runs/sweeps/{name}", f"loss-plateau/{name}") for name in ("causal", "announce-sums", "announce")
 )
 
 ON_A_LAPTOP: Mapping[str, Home] = {
-    home.name: home for home in (*(homes[SMALLEST] for homes in PAPER.values()), MAIN, PLATEAU, EASY, *BESIDE)
+    home.name: home for home in (*(homes[SMALLEST] for homes in PAPER.values()), MAIN, PLATEAU, EASY, TASKS, *BESIDE)
 }
 """All that `reproduce --everything` runs, by name, in this order."""

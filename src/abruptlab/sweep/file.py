@@ -272,8 +272,11 @@ def _require_single(settings: Settings, usual: Settings) -> None:
 
 
 def _changed(base: RunConfig, settings: Settings) -> RunConfig:
-    """`base` with some fields changed, checked as a configuration file is."""
+    """`base` with some fields changed, checked as a configuration file is; a task of another kind starts from that
+    kind's own sizes."""
     table = base.to_table()
+    if settings.get("task.kind", base.task.kind) != base.task.kind:
+        table["task"] = {}
     for name, value in settings.items():
         *path, last = name.split(".")
         inner = table

@@ -1,0 +1,124 @@
+"""The follow-up paper's other tasks, and its main task in other models, sizes and optimisers (arXiv 2506.13688): the
+sweep `tasks`.
+
+The bounds are those of the main run and of the easiest task; none was seen a number for.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from abruptlab.experiments.plateaus import Plateaus
+from abruptlab.figures.plateau import draw_each_plateau
+from abruptlab.paper.claim import Bound, Claim, Number, OverSeeds, null
+from abruptlab.paper.findings import Findings
+from abruptlab.paper.plateaus import measure
+from abruptlab.paper.registry import Figures, FigureSpec
+from abruptlab.paper.training import FAST
+
+SWEEP = "tasks"
+HARD = ("prefix sums", "permutation", "concatenated windows", "histogram", "addition")
+
+READING = (
+    "Over the steps: red, with the axis at the right, the loss over the answer (running mean, nats a token); black, "
+    "with the axis at the left, the share of the tokens that the model writes right. A line each seed."
+)
+
+
+def _figure(title: str, family: str, what: str) -> FigureSpec:
+    return FigureSpec(title, "follow-up paper", f"{what} {READING}", measure(family), draw_each_plateau, sweep=SWEEP)
+
+
+FIGURES: Figures = {
+    "plateau-tasks": _figure("Other tasks", "task", "Five tasks that are not easy."),
+    "plateau-easy": _figure("Easy tasks", "easy", "Numbers copied, and copied backwards."),
+    "plateau-sums": _figure("Other windows, moduli and lengths", "sums", "The main task in other sizes."),
+    "plateau-models": _figure("Other models", "model", "The main task in other models."),
+    "plateau-optimisers": _figure("The optimisers' curves", "optimiser", "The main task with other optimisers."),
+}
+
+
+def _largest_fall(family: str, labels: Sequence[str] = ()) -> Callable[[Findings], OverSeeds]:
+    """Of each seed, the slowest fall among these variants of a family, or among all of them."""
+
+    def measured(found: Findings) -> OverSeeds:
+        plateaus = found.of(measure(family))
+        each = [plateaus.by_seed("fall", label) for label in labels or map(str, plateaus.labels)]
+        return _of_all(each, max, plateaus)
+
+    return measured
+
+
+def _easy_rise(found: Findings) -> OverSeeds:
+    """Of each seed, the more abrupt rise of the accuracy of the two easy tasks: its steps over those before it."""
+    plateaus = found.of(measure("easy"))
+    each = []
+    for label in map(str, plateaus.labels):
+        rises, before = plateaus.by_seed("rise", label), plateaus.by_seed("before", label)
+        each.append({seed: rises[seed] / max(before[seed], 1.0) for seed in rises})
+    return _of_all(each, min, plateaus)
+
+
+def _of_all(each: Sequence[dict[int, float]], of_all: Callable[..., float], plateaus: Plateaus) -> OverSeeds:
+    seeds = sorted(set.intersection(*map(set, each)))
+    return OverSeeds({seed: of_all(one[seed] for one in each) for seed in seeds}, int(plateaus.planned.max()))
+
+
+def _of_main_task(found: Findings) -> Number:
+    """The median of the same of the main task, which has a plateau."""
+    plateaus = found.of(measure("sums"))
+    label = str(plateaus.labels[0])
+    rises, before = plateaus.by_seed("rise", label), plateaus.by_seed("before", label)
+    return float(np.median([rises[seed] / max(before[seed], 1.0) for seed in rises])) if rises else None
+
+
+STEADY = null("a steady fall", lambda found: (0.9 - 0.1) / 0.1)
+FALL = "steps of the fall of the loss over the answer / steps before it (the steps of the run if there is no drop)"
+
+
+def _drops(text: str, family: str, figure: str, which: str, labels: Sequence[str] = ()) -> Claim:
+    return Claim(
+        text,
+        "follow-up",
+        f"{which}: {FALL}",
+        Bound(high=FAST),
+        _largest_fall(family, labels),
+        (STEADY,),
+        figures=(figure,),
+        sweep=SWEEP,
+    )
+
+
+CLAIMS: dict[str, Claim] = {
+    **{
+        f"task-{label.replace(' ', '-')}": _drops(
+            f"A plateau, then an abrupt change: {label}.", "task", "plateau-tasks", label, (label,)
+        )
+        for label in HARD
+    },
+    "tasks-easy": Claim(
+        "Copying, forwards and backwards, has no plateau to speak of.",
+        "follow-up",
+        "the smaller of both: steps from a tenth to nine tenths of the accuracy's rise / steps before them",
+        Bound(low=FAST),
+        _easy_rise,
+        (null("the main task", _of_main_task),),
+        figures=("plateau-easy",),
+        sweep=SWEEP,
+    ),
+    "same-with-sums": _drops(
+        "The same picture with other windows, moduli and lengths.", "sums", "plateau-sums", "the slowest of all"
+    ),
+    "same-with-models": _drops(
+        "The same picture with softmax attention, other widths, and two layers.",
+        "model",
+        "plateau-models",
+        "the slowest of all",
+    ),
+    "same-with-optimisers": _drops(
+        "The same picture with Muon, SGD, and Adam with warm-up and a cosine.",
+        "optimiser",
+        "plateau-optimisers",
+        "the slowest of all",
+    ),
+}
