@@ -160,6 +160,10 @@ def test_the_numbers_are_the_runs(tmp_path: Path) -> None:
     os.utime(tmp_path / "metrics.jsonl", (0, 1_000_000))
     assert said(tmp_path)[-1].startswith("no new step since 1970-01-1")
     make_run(tmp_path, metrics)
+    os.utime(tmp_path / "metrics.jsonl", (0, 1_000_000))
+    shutil.rmtree(checkpoint_folder(tmp_path / "checkpoints", 4000))
+    assert said(tmp_path)[-1].startswith("all steps are made, and no last checkpoint since 1970-01-1")
+    make_run(tmp_path, metrics)
     assert said(tmp_path)[0].endswith("step 4000 of 4000, 100%, finished")
     assert re.fullmatch(r"drop from step 1[45]\d\d to (19|20)\d\d, \d+(\.\d)? times lower", said(tmp_path)[-1])
 

@@ -418,6 +418,20 @@ def test_a_formula_of_excel_that_gives_an_empty_text_is_an_empty_cell(tmp_path: 
     assert np.isnan(read(tmp_path, stored.getvalue()).values[1, 1])
 
 
+@pytest.mark.parametrize("cell", ["1,500", "1.500"])
+def test_a_text_of_excel_that_may_be_two_numbers_is_refused(cell: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=f"row 2, column 2: expected a number, got the text {cell}, which may be"):
+        read(tmp_path, excel([1.5, 2.5], [3.5, cell], [4.5, None]))
+    assert read(tmp_path, excel([1.5, 2.5], [3.5, "1.5"], [4.5, 1.125])).values[1, 1] == 1.5
+
+
+def test_numbers_that_are_texts_are_filled_with_texts(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": ["1.5", "2.5"], "b": ["3.5", None], "c": [1.5, NAN]})
+    written = pd.read_parquet(io.BytesIO(completed_with(read(tmp_path, parquet(frame), index=0), 1 / 3)))
+    assert written["b"].tolist() == ["3.5", "0.333"]
+    assert written["c"].tolist() == [1.5, 1 / 3]
+
+
 def parquet(frame: pd.DataFrame) -> bytes:
     buffer = io.BytesIO()
     frame.to_parquet(buffer)

@@ -1,5 +1,6 @@
 """Plateaus of tasks of sequences: numbers of made-up measures that are known, and of a run."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,8 +42,11 @@ def test_steps_of_known_values() -> None:
 
 
 def test_a_run_without_measures_says_what_it_needs(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"has no measures: expected training\.measure_every above 0"):
+    with pytest.raises(RunError, match=r"has no measures: expected rows in measures\.jsonl"):
         measure_plateau(make_folder(tmp_path / "run", measures=False))
+    unmeasured = replace(SMALL, training=replace(SMALL.training, measure_every=0))
+    with pytest.raises(RunError, match=r"has no measures: expected training\.measure_every above 0"):
+        measure_plateau(make_folder(tmp_path / "other", unmeasured, measures=False))
 
 
 def test_without_a_drop_there_is_no_plateau_to_be_on(tmp_path: Path) -> None:

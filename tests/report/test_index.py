@@ -156,6 +156,11 @@ def test_without_a_run_there_is_no_page(tmp_path: Path) -> None:
     sweep = make_sweep(tmp_path, TEXT, lambda point: None)
     with pytest.raises(RunError, match="no run has begun yet"):
         build_index(Findings(sweep))
+    for point in sweep.points:
+        (tmp_path / point.key).mkdir()
+        (tmp_path / point.key / "config.toml").write_text("steps = ")
+    with pytest.raises(RunError, match=r"no run can be read: .*config\.toml"):
+        build_index(Findings(sweep))
     assert not (tmp_path / "index.html").exists()
     assert abruptlab("report", tmp_path / "none")[1].startswith(f"abruptlab: {tmp_path / 'none'} is neither")
 

@@ -71,6 +71,23 @@ def test_names_and_steps_that_were_not_shipped() -> None:
         abruptlab.load_pretrained("laptop", "before")
 
 
+def test_a_milestone_that_was_perhaps_meant(shipped: Run) -> None:
+    with pytest.raises(CheckpointError, match="did you mean after-drop"):
+        shipped.resolve("after_drop")
+
+
+def test_an_empty_folder_is_no_checkpoint(copied: Run) -> None:
+    steps = copied.steps
+    checkpoint_folder(copied.checkpoints, 10 * steps[-1]).mkdir()
+    assert Run(copied.folder).steps == steps
+
+
+def test_metrics_that_are_gone_are_missed(copied: Run) -> None:
+    (copied.folder / "metrics.jsonl").unlink()
+    with pytest.raises(RunError, match=r"metrics\.jsonl is missing: expected the rows of the 10000 steps"):
+        copied.metrics  # noqa: B018
+
+
 def test_a_step_in_digits_and_a_single_one_of_several(shipped: Run) -> None:
     last = shipped.steps[-1]
     assert shipped.resolve(str(last)) == shipped.resolve(last) == last

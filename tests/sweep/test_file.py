@@ -118,6 +118,7 @@ def test_a_base_may_be_a_file_beside_the_sweep(tmp_path: Path) -> None:
             'name = "x"\nbase = "smoke"\n[[variants]]\nlabel = "a"\nmodel.width = 32\n[[variants]]\nlabel = "a"\n',
             "two runs with seed 0 are called 'a': give each variant a label of its own",
         ),
+        (TEXT + "seeds = [1]\n", r"variants: expected seeds above the first \[\[variants\]\]"),
         (TEXT.replace("[0, 3]", "[]"), "seeds: expected at least one, got none"),
         ('name = "x"\nbase = "smoke"\n[variants]\nmodel.width = 8', r"variants: expected \[\[variants\]\] above each"),
         ('name = "x"\nbase = "smoke"\nsteps = 8', "unknown field steps; .* did you mean overrides.training.steps"),

@@ -133,7 +133,8 @@ def status(seen: "GrowingRun") -> "list[Text]":
         lines += [_losses(seen), Text(_drop(seen))]
     if seen.quiet_since is not None:
         since = datetime.fromtimestamp(seen.quiet_since)
-        lines.append(Text(f"no new step since {since:%Y-%m-%d %H:%M:%S}: is it still being trained?"))
+        what = "all steps are made, and no last checkpoint" if seen.step == steps else "no new step"
+        lines.append(Text(f"{what} since {since:%Y-%m-%d %H:%M:%S}: is it still being trained?"))
     return lines
 
 

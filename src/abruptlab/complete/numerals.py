@@ -45,6 +45,12 @@ def is_number(cell: str) -> bool:
     return any(pattern.fullmatch(cell) for pattern in NUMBERS.values()) or bool(_INFINITY.fullmatch(cell))
 
 
+def readings(cell: str) -> str:
+    """The two numbers that a cell may be, with a point or a comma as the decimal mark; empty if it is one alone."""
+    suits = all(pattern.fullmatch(cell) for pattern in NUMBERS.values())
+    return " or ".join(f"{_number(cell, mark):g}" for mark in NUMBERS) if suits and {".", ","} & {*cell} else ""
+
+
 def shown(cell: str, longest: int = LONGEST) -> str:
     """A cell in a message: on one line, not too long."""
     text = cell if len(cell) <= longest else cell[: longest - 1] + "…"
@@ -73,9 +79,8 @@ def read_numbers(
     values = np.full((len(cells), len(cells[0])), np.nan)
     decimals, scientific = 0, False
     for i, j, cell in known:
-        if len(suiting) > 1 and ("." in cell or "," in cell):
-            readings = " or ".join(f"{_number(cell, each):g}" for each in suiting)
-            raise DataError(f"{place(i, j)}: {shown(cell)} may be {readings}: say --decimal . or --decimal ,")
+        if len(suiting) > 1 and (may_be := readings(cell)):
+            raise DataError(f"{place(i, j)}: {shown(cell)} may be {may_be}: say --decimal . or --decimal ,")
         values[i, j] = _number(cell, mark)
         if math.isinf(values[i, j]):
             raise DataError(f"{place(i, j)}: expected a finite number, got {shown(cell)}")

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from abruptlab.complete.arrays import NPY, read_npy, read_npz
 from abruptlab.complete.formats import SEPARATORS, Grid, Reading, is_missing, read_excel, read_parquet, read_text
 from abruptlab.complete.labels import find_labels
-from abruptlab.complete.numerals import Notation, read_numbers, shown
+from abruptlab.complete.numerals import Notation, read_numbers, readings, shown
 from abruptlab.complete.triplets import read_triplets
 from abruptlab.errors import DataError
 from abruptlab.system.files import write_atomically
@@ -118,10 +118,16 @@ class GridTable:
 
     def filled(self, completed: Float[np.ndarray, "m n"], decimals: int | None = None) -> bytes:
         cells = self.grid.cells.copy()
+        textual = [self.grid.textual or self._holds_text(j) for j in range(len(self.columns))]
         for i, j in np.argwhere(np.isnan(self.values)).tolist():
             value = float(completed[i, j])
-            cells[self.header + i, self.columns[j]] = self.number(value, decimals) if self.grid.textual else value
+            cells[self.header + i, self.columns[j]] = self.number(value, decimals) if textual[j] else value
         return self.grid.save(cells)
+
+    def _holds_text(self, j: int) -> bool:
+        """Whether the numbers of a column are texts in a format that has numbers."""
+        known = self.grid.cells[self.header :, self.columns[j]][~np.isnan(self.values[:, j])]
+        return all(isinstance(cell, str) for cell in known)
 
 
 def read_table(path: Path, given: Reading | None = None) -> Table:
@@ -254,6 +260,12 @@ def _read_grid(grid: Grid, given: Reading) -> GridTable:
     def place(i: int, j: int) -> str:
         return f"row {grid.lines[header + i]}, column {columns[j] + 1}"
 
+    for i, j in np.ndindex(len(body), len(columns)):
+        written = not grid.textual and isinstance(grid.cells[header + i, columns[j]], str)
+        if written and (may_be := readings(body[i][j])):
+            raise DataError(
+                f"{place(i, j)}: expected a number, got the text {shown(body[i][j])}, which may be {may_be}"
+            )
     values, notation = read_numbers(body, place, grid.marks)
     return GridTable(values, grid, texts, header, first + 1 if named else 0, columns, notation)
 

@@ -70,7 +70,9 @@ def measure_plateau(run: "Run") -> Plateau:
     """
     curves, measures, task = measure_curves(run), run.measures, run.config.task
     if not len(measures["step"]):
-        raise RunError(f"{run.folder} has no measures: expected training.measure_every above 0")
+        measured = run.config.training.measure_every > 0
+        expected = "rows in measures.jsonl" if measured else "training.measure_every above 0"
+        raise RunError(f"{run.folder} has no measures: expected {expected}")
     batch = held_out_of(task, EXAMPLES)
     answers = batch.tokens[:, run.objective.answer :]
     return Plateau(

@@ -112,7 +112,8 @@ def _write(
 ) -> Path:
     runs = [_row(member, out) for member in members]
     if not any(run["curve"] for run in runs):
-        raise RunError(f"{title}: no run has begun yet")
+        failed = next((member.state.error for member in members if member.state.state == "failed"), None)
+        raise RunError(f"{title}: " + (f"no run can be read: {failed}" if failed else "no run has begun yet"))
     page = fill(
         "index.html.jinja",
         title=title,

@@ -10,7 +10,7 @@ from typing import TypeVar, cast
 import numpy as np
 from jaxtyping import Shaped
 
-from abruptlab.arguments import checked
+from abruptlab.arguments import checked, meant
 from abruptlab.config import RunConfig
 from abruptlab.errors import CheckpointError, RunError
 from abruptlab.model.build import Model, new_model
@@ -81,11 +81,15 @@ class Run:
     def _rows(self) -> list[Row]:
         """Raises `RunError` as `metrics`."""
         path = self.folder / "metrics.jsonl"
+        newest = self._newest
+        if newest is not None and newest.step > 0 and not newest.imported and not path.is_file():
+            raise RunError(
+                f"{path} is missing: expected the rows of the {newest.step} steps before the last checkpoint"
+            )
         found = read_rows(path, (*self.objective.names, *ALWAYS))
         if found.damage:
             raise RunError(f"{path} is damaged: {found.damage}")
         rows = found.rows
-        newest = self._newest
         if newest is not None and newest.imported:
             if not found.are(len(rows), newest.metrics):
                 raise RunError(f"{path} has been changed: expected the rows that were imported with the checkpoints")
@@ -202,7 +206,9 @@ class Run:
             return moments[str(step)]
         known = [f"{name} ({at})" for name, at in moments.items()] if isinstance(step, str) else map(str, self.steps)
         why = ", as it has no drop" if isinstance(step, str) and self.steps and self.drop is None else ""
-        raise CheckpointError(f"{self.folder} has no checkpoint {step!r}{why}; there are: {', '.join(known) or 'none'}")
+        hint = meant(step, moments) if isinstance(step, str) else ""
+        there = ", ".join(known) or "none"
+        raise CheckpointError(f"{self.folder} has no checkpoint {step!r}{why}; there are: {there}{hint}")
 
     def resolve_all(self, steps: Steps | Iterable[int | str]) -> list[int]:
         """The steps of several checkpoints, or of a single one, ascending, each once. Raises as `resolve`."""
