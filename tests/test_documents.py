@@ -16,6 +16,7 @@ import yaml
 from abruptlab.config import RunConfig
 from abruptlab.paper.ledger import ledger
 from abruptlab.sweep.file import SweepConfig
+from scripts.keep import SWEEPS
 from scripts.pages.reference import names_by_module
 from tests.cli.test_cli import abruptlab
 
@@ -25,20 +26,14 @@ LONG = (
     "abruptlab reproduce",
     *(f"abruptlab train {preset}" for preset in ("laptop", "paper", "base", "gpt")),
     *("abruptlab sweep width.toml", "abruptlab sweep smoke --jobs"),
-    *(f"abruptlab sweep {name}" for name in ("variants", "components", "plateau", "repeat", "causal", "announce")),
+    *(f"abruptlab sweep {name}" for name in SWEEPS),
     *("abruptlab report laptop", "abruptlab import"),
 )
 FILE = re.compile(r"# ((?:src|tests)/\S+\.py)\n")  # at the head of a block that is a file of the repository
 TOML = re.compile(r"# (\S+\.toml)\n")  # at that of one that is a file of the reader's
 # what is not ours, needs a network, or has a test of its own
 KNOWN = ("git", "cd", "pip", "pipx", "uvx", "ray", "pkill", "hf", "sbatch")
-LEFT_BEHIND = tuple(
-    f"runs/{run}"
-    for run in (
-        *(f"sweeps/{sweep}" for sweep in ("variants", "components", "plateau", "causal", "announce")),
-        *("window-sum-seed0", "theirs"),
-    )
-)
+LEFT_BEHIND = (*(f"runs/sweeps/{name}" for name in SWEEPS), "runs/window-sum-seed0", "runs/theirs")
 
 
 def blocks(page: Path, language: str) -> list[str]:

@@ -1,5 +1,5 @@
 """What makes the plateau of matrices longer or shorter: the follow-up paper's causal test (arXiv 2506.13688), which it
-made on tasks of sequences alone, on the sweep `causal`.
+made on tasks of sequences alone, on the sweep `causal`; and what shortens it most on larger ones, on `causal-laptop`.
 
 The bounds are those of the same claims on sequences and of the sweep of variants; none was seen a number for.
 """
@@ -15,9 +15,9 @@ from abruptlab.paper.plateaus import MOST
 from abruptlab.paper.registry import Figures, FigureSpec
 from abruptlab.paper.variant_claims import EARLIER, among_seeds, ratios
 
-SWEEP = "causal"
+SWEEP, LARGER = "causal", "causal-laptop"
 LATER = 1 / EARLIER
-FROM = 1500  # the step in mid-plateau from which the late ones differ
+FROM, FROM_LARGER = 1500, 2000  # the step in mid-plateau from which the late ones differ
 THRICE = 1 / 3
 
 
@@ -34,8 +34,8 @@ READING = (
 )
 
 
-def _figure(title: str, family: str, what: str) -> FigureSpec:
-    return FigureSpec(title, "beside the papers", f"{what} {READING}", measure(family), draw_falls, sweep=SWEEP)
+def _figure(title: str, family: str, what: str, sweep: str = SWEEP) -> FigureSpec:
+    return FigureSpec(title, "beside the papers", f"{what} {READING}", measure(family), draw_falls, sweep=sweep)
 
 
 FIGURES: Figures = {
@@ -52,6 +52,19 @@ FIGURES: Figures = {
         "Parts that start as they end, on matrices",
         "parts",
         "Some parts of the model start as they ended in a finished run of another seed, or stay as they are drawn.",
+    ),
+    "causal-laptop-attention": _figure(
+        "Useful attention multiplied, on larger matrices",
+        "useful attention",
+        "The attention of every head to the observed places of the query's row and column is multiplied by a number, "
+        "in training.",
+        LARGER,
+    ),
+    "causal-laptop-late": _figure(
+        "Useful attention multiplied from mid-plateau on, on larger matrices",
+        "late",
+        "The same, from the middle of the plateau on.",
+        LARGER,
     ),
 }
 
@@ -90,7 +103,14 @@ HALVED = "first step with half of L_mask gone (the last step if there is none)"
 
 
 def _claim(
-    text: str, family: str, figure: str, bound: Bound, over: Sequence[str], of_all: Callable[..., float], since: int = 0
+    text: str,
+    family: str,
+    figure: str,
+    bound: Bound,
+    over: Sequence[str],
+    of_all: Callable[..., float],
+    since: int = 0,
+    sweep: str = SWEEP,
 ) -> Claim:
     which = " and ".join(over)
     if len(over) > 1:
@@ -104,7 +124,7 @@ def _claim(
         _ratio(family, over, of_all, since),
         (_another_seed(family, since),),
         figures=(figure,),
-        sweep=SWEEP,
+        sweep=sweep,
     )
 
 
@@ -165,5 +185,33 @@ CLAIMS: dict[str, Claim] = {
         Bound(high=THRICE),
         ("attention", "MLP", "embeddings"),
         min,
+    ),
+    "causal-laptop-more": _claim(
+        "More useful attention shortens the plateau of larger matrices, too.",
+        "useful attention",
+        "causal-laptop-attention",
+        Bound(high=EARLIER),
+        ("×2.5", "×10"),
+        max,
+        sweep=LARGER,
+    ),
+    "causal-laptop-late": _claim(
+        "From mid-plateau on, it shortens what is left of it.",
+        "late",
+        "causal-laptop-late",
+        Bound(high=EARLIER),
+        (f"×10 from step {FROM_LARGER:,}",),
+        max,
+        FROM_LARGER,
+        LARGER,
+    ),
+    "causal-laptop-thrice": _claim(
+        "It shortens it three times or more.",
+        "useful attention",
+        "causal-laptop-attention",
+        Bound(high=THRICE),
+        ("×2.5", "×10"),
+        min,
+        sweep=LARGER,
     ),
 }

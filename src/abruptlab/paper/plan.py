@@ -49,7 +49,8 @@ PLATEAU = Home("plateau", "runs/sweeps/plateau", "loss-plateau/plateau")
 EASY = Home("repeat", "runs/sweeps/repeat", "loss-plateau/repeat")
 TASKS = Home("tasks", "runs/sweeps/tasks", "loss-plateau/tasks")
 BESIDE = tuple(
-    Home(name, f"runs/sweeps/{name}", f"loss-plateau/{name}") for name in ("causal", "announce-sums", "announce")
+    Home(name, f"runs/sweeps/{name}", f"loss-plateau/{name}")
+    for name in ("causal", "causal-laptop", "announce-sums", "announce")
 )
 
 ON_A_LAPTOP: Mapping[str, Home] = {
