@@ -202,8 +202,10 @@ class Run:
             step = int(step)
         if step in self.steps:
             return int(step)
-        if step in (moments := self.milestones):
-            return moments[str(step)]
+        ends = {"start": self.steps[0], "final": self.steps[-1]} if self.steps else {}
+        for moments in (ends | self._milestones_by_hand(), self.milestones):  # the first need no losses
+            if step in moments:
+                return moments[str(step)]
         known = [f"{name} ({at})" for name, at in moments.items()] if isinstance(step, str) else map(str, self.steps)
         why = ", as it has no drop" if isinstance(step, str) and self.steps and self.drop is None else ""
         hint = meant(step, moments) if isinstance(step, str) else ""
