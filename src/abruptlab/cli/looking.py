@@ -262,15 +262,16 @@ def make_all(found: "Findings") -> None:
         figures.pop("sweep", None)  # that has all families once more, for sweeps without figures of their own
     jobs = [("figure", name, spec, make_figure) for name, spec in figures.items()]
     jobs += [("table", name, spec, make_table) for name, spec in TABLES.items() if found.suit(spec)]
-    missing = []
+    missing: dict[str, list[str]] = {}  # by why
     for kind, name, spec, make in track(jobs, description="figures and tables"):
         try:
             shown_in(spec, found)
         except AbruptlabError as error:
-            missing.append(f"{kind} {name}: not from this {'sweep' if found.sweep else 'run'}: {error}")
+            missing.setdefault(str(error), []).append(f"{kind} {name}")
         else:
             print(f"{kind} {name}: {make(name, found, typed())[0]}")
-    print(*missing, sep="\n", end="\n" if missing else "")
+    for why, names in missing.items():
+        print(f"not from this {'sweep' if found.sweep else 'run'}: {', '.join(names)}: {why}")
 
 
 def _check_options(kind: str, name: str, specs: "Mapping[str, FigureSpec | TableSpec]", look: LookAtStep) -> None:
