@@ -65,17 +65,25 @@ def plain_console(*, stderr: bool = False) -> "Console":
 
 
 def print_verdicts(verdicts: "Sequence[Verdict]") -> None:
-    """The claims with their numbers, bounds, nulls and verdicts, as a table, and how many they are."""
+    """The claims that were judged with their numbers, bounds, nulls and verdicts, as a table; those that were not, by
+    why; and how many they are."""
     from rich.table import Table
 
     from abruptlab.paper import counted
 
     table = Table("claim", "from", "number", "bound", "null", "verdict", title="Claims of the paper")
-    for verdict in verdicts:
+    for verdict in (verdict for verdict in verdicts if verdict.judged):
         cells = (f"{verdict.claim} ({verdict.quantity})", verdict.place, verdict.number, verdict.bound, verdict.null)
         table.add_row(*cells, "; ".join([verdict.said, *verdict.notes]))
-    plain_console().print(table)
-    plain_console().print(counted(verdicts))
+    unjudged: dict[str, list[str]] = {}  # by why
+    for verdict in (verdict for verdict in verdicts if not verdict.judged):
+        unjudged.setdefault("; ".join(verdict.notes), []).append(verdict.id)
+    console = plain_console()
+    if table.row_count:
+        console.print(table)
+    for why, names in unjudged.items():
+        console.print(f"not judged: {', '.join(names)}: {why}", soft_wrap=True)
+    console.print(counted(verdicts))
 
 
 def print_losses(title: str, rows: "Mapping[str, Losses]", objective: "Objective") -> None:
