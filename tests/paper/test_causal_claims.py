@@ -52,11 +52,7 @@ def test_the_claims(tmp_path: Path) -> None:
 
 
 def test_the_claims_on_larger_matrices(tmp_path: Path) -> None:
-    families = {
-        "useful attention": {"×1": 800, "×10": 150},
-        "late": {"×1": 1800, "×10 from step 2,000": 1900},
-    }
-    found = Findings(make_sweep(tmp_path, "causal-laptop", families))
+    found = Findings(make_sweep(tmp_path, "causal-laptop", {"useful attention": {"×1": 800, "×10": 150}}))
     verdicts = {verdict.id: verdict for verdict in judge(found) if verdict.judged}
     for name in ("causal-laptop-more", "causal-laptop-thrice"):
         assert verdicts[name].numbers[0] == pytest.approx(210 / 860, rel=0.01)
