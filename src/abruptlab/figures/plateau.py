@@ -93,23 +93,29 @@ def draw_plateaus(plateaus: Plateaus) -> Figure:
 @checked
 @paper_style()
 def draw_each_plateau(plateaus: Plateaus) -> Figure:
-    """The loss and the accuracy of every variant over steps of its own, a panel each."""
-    rows = math.ceil(len(plateaus.labels) / ABREAST)
-    figure = new_figure(0.25 + 1.25 * rows)
-    panels = figure.subplots(rows, ABREAST, squeeze=False).flat
-    for row, (axes, label) in enumerate(zip(panels, plateaus.labels, strict=False)):
+    """The loss and the accuracy of every variant that has a finished run, over steps of its own, a panel each."""
+    there = np.flatnonzero(np.isfinite(plateaus.steps))
+    lines = math.ceil(len(there) / ABREAST)
+    figure = new_figure(0.25 + 1.25 * lines)
+    panels = figure.subplots(lines, ABREAST, squeeze=False).ravel()
+    for at, (row, axes) in enumerate(zip(there, panels, strict=False)):
         losses = axes.twinx()
         losses.plot(plateaus.step[row], plateaus.loss_answer[row].T, color=MASKED, linewidth=0.7)
         axes.plot(plateaus.step[row], plateaus.accuracy[row].T, color=LOSS, linewidth=0.7)
-        axes.set(xlim=(0, plateaus.steps[row] if np.isfinite(plateaus.steps[row]) else None), ylim=(0, 1.03))
+        axes.set(xlim=(0, plateaus.steps[row]), ylim=(0, 1.03))
         losses.set_ylim(0, None)
         losses.tick_params(axis="y", colors=MASKED)
         axes.yaxis.set_major_formatter(PercentFormatter(1))
         axes.xaxis.set_major_locator(MaxNLocator(4))
-        axes.set_title(str(label), loc="left")
-    for axes in panels:
+        axes.set_title(str(plateaus.labels[row]), loc="left")
+        if at % ABREAST == 0:
+            axes.set_ylabel("written right")
+        if at % ABREAST == ABREAST - 1 or at == len(there) - 1:
+            losses.set_ylabel("loss (nats)", color=MASKED)
+        if at >= len(there) - ABREAST:
+            axes.set_xlabel("training step")
+    for axes in panels[len(there) :]:
         axes.remove()
-    figure.supxlabel("training step")
     return figure
 
 
