@@ -48,11 +48,23 @@ def test_a_run_is_neither_shortened_nor_changed_nor_lengthened_if_its_rate_knows
 
 
 def test_a_branch_starts_from_the_weights_with_any_field_changed(parent: Path, tmp_path: Path) -> None:
-    words = ["--from", f"{parent}@32", "--seed", "7", "--learning-rate", "1e-2", "--steps", "5"]
+    words = [
+        "--from",
+        f"{parent}@32",
+        "--seed",
+        "7",
+        "--learning-rate",
+        "1e-2",
+        "--mask-probability",
+        "0.4",
+        "--steps",
+        "5",
+    ]
     assert abruptlab("train", *words, "--device", "cpu") == (0, "")
     run = Run(tmp_path / "runs/smoke-seed7-from32")
     assert (run.config.start.run, run.config.start.step, run.config.start.trained) == (str(parent), "32", ())
     assert (run.config.seed, run.config.training.learning_rate, run.config.training.steps) == (7, 1e-2, 5)
+    assert run.config.matrices.mask_probability == 0.4
     torch.testing.assert_close(run.load(0).state_dict(), Run(parent).load(32).state_dict(), rtol=0, atol=0)
     start, end = run.load(0).state_dict(), run.load(5).state_dict()
     assert all(not torch.equal(start[name], end[name]) for name in start)  # nothing is frozen

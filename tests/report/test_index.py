@@ -140,9 +140,9 @@ def test_any_folder_of_runs_has_an_index(tmp_path: Path, capsys: pytest.CaptureF
     assert capsys.readouterr().out == f"{folder / 'index.html'}\n"
     found = data(folder / "index.html")
     assert [(run["family"], run["label"], run["page"]) for run in found["runs"]] == [
-        ("GPT: loss at observed entries", "100% gpt", "100%25%20gpt/report.html"),
-        ("BERT: L_mask", "two", None),
-        ("BERT: L_mask", "two", None),
+        ("decoder: loss at observed entries", "100% gpt", "100%25%20gpt/report.html"),
+        ("encoder: L_mask", "two", None),
+        ("encoder: L_mask", "two", None),
     ]
     assert [found["axes"][family]["trivial"] for family in found["families"]] == [None, "predicting zero"]
     gpt = found["runs"][0]

@@ -9,7 +9,7 @@ from abruptlab.errors import RunError
 from abruptlab.paper import Findings
 from abruptlab.report.changes import changes
 from abruptlab.report.seeds import other_seeds
-from abruptlab.report.story import MOST, Story, parts_of, tell, told_steps
+from abruptlab.report.story import SCRUBBED, Story, parts_of, tell, told_steps
 from abruptlab.run.run import Run
 from tests.handmade import averager, copier, handmade_run
 from tests.handmade_gpt import gpt_run
@@ -93,10 +93,10 @@ def test_a_run_without_steps_has_no_story(tmp_path: Path) -> None:
 def test_of_many_checkpoints_some_are_told_with_all_milestones(tmp_path: Path) -> None:
     run = make_run(tmp_path, make_metrics(), range(0, STEPS + 1, 50))
     steps = told_steps(run)
-    assert MOST <= len(steps) <= MOST + len(run.milestones)
+    assert SCRUBBED <= len(steps) <= SCRUBBED + len(run.milestones)
     assert {*run.milestones.values()} <= {*steps}
     assert list(steps) == sorted(steps)
-    assert max(np.diff(steps)) < 2 * STEPS / MOST + 50
+    assert max(np.diff(steps)) < 2 * STEPS / SCRUBBED + 50
 
 
 def config(seed: int = 0, **changes: object) -> RunConfig:

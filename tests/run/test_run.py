@@ -11,9 +11,14 @@ import torch
 
 import abruptlab
 from abruptlab.errors import CheckpointError, ConfigError, RunError
+from abruptlab.paper import CLAIMS, Findings, judge
+from abruptlab.paper.verdict import read_verdicts
 from abruptlab.run.checkpoints import checkpoint_folder
+from abruptlab.run.pretrained import pretrained_run
 from abruptlab.run.run import Run
 from abruptlab.task.matrices import sample
+
+RESULTS = Path(__file__).parents[2] / "results"
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +57,19 @@ def test_a_shipped_model_has_the_loss_that_the_metrics_say(shipped: Run, moment:
     near = slice(max(0, step - 20), step + 21) if step else slice(0, 1)
     expected = shipped.metrics["loss_masked"][near].mean()
     assert squared[~batch.observed].mean().item() == pytest.approx(expected, rel=0.15)
+
+
+def test_the_shipped_base_has_the_numbers_of_the_results() -> None:
+    """Its claims about the curve and the attention, beside those of seed 0 in results/, which the documents quote."""
+    quoted = {verdict.id: verdict.numbers[verdict.seeds.index(0)] for verdict in read_verdicts(RESULTS / "base")}
+    attention = ("row-heads", "column-heads")
+    claims = {name: claim for name, claim in CLAIMS.items() if claim.kind == "encoder" and not claim.sweep}
+    claims = {name: claim for name, claim in claims.items() if claim.figures in (("1",), ("2",)) or name in attention}
+    found = {verdict.id: verdict.number for verdict in judge(Findings(pretrained_run("base")), claims)}
+    assert len(found) > 8
+    assert {name: float(number) for name, number in found.items()} == pytest.approx(
+        {name: quoted[name] for name in found}, rel=0.01
+    )
 
 
 def test_the_final_model_completes(shipped: Run) -> None:

@@ -20,6 +20,8 @@ __all__ = ["report_every_step"]  # a fixture
 
 LAST = SMOKE.training.steps
 
+pytestmark = pytest.mark.filterwarnings("ignore:.* is finished: all")
+
 
 def content(folder: Path) -> dict[str, tuple[int, bytes]]:
     """Everything in a folder, with the times of change."""

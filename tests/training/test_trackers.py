@@ -166,6 +166,8 @@ def test_a_tracker_that_fails_stops_no_training(tmp_path: Path, monkeypatch: pyt
     run = train(SMOKE, tmp_path / "run", device="cpu", track=["wandb"], warn=said.append)
     assert run.finished
     assert said == ["tracker wandb failed, and is given up: the server is gone"]
+    with pytest.warns(UserWarning, match="tracker wandb failed, and is given up"):
+        train(SMOKE, tmp_path / "other", device="cpu", track=["wandb"])
 
 
 def test_a_tracker_that_is_not_installed_is_said_before_anything_is_made(

@@ -30,7 +30,7 @@ NO_LABEL = "–"
 # A head is labelled by a kind that gets most of its attention: at least this part of what uniform attention would
 # spend elsewhere. Half is the least for which "it attends to the row" is true of most of what it does, and the excess
 # over uniform attention lets one rule serve for few places (the row) and for many (the observed ones).
-MOST = 0.5
+LOOKS_AT = 0.5  # of its attention, on places of one kind: a head has that label
 
 RANDOM: dict[str, Any] = {"mask": "random", "hidden_rows": (), "hidden_columns": (), "kept": ()}
 
@@ -133,11 +133,11 @@ def mean_attention(model: Encoder, batch: Batch, step: int) -> Attention:
 def label_heads(
     score: Float[np.ndarray, "*heads kind"], uniform: Float[np.ndarray, " kind"]
 ) -> Shaped[np.ndarray, "*heads"]:
-    """The label of each head: the narrowest kind that gets MOST of its attention, NO_LABEL if there is none.
+    """The label of each head: the narrowest kind that gets LOOKS_AT of its attention, NO_LABEL if there is none.
 
     `row and column` is a head with both, or with neither alone but with the two together.
     """
-    most = (score >= MOST * (1 - uniform)) & (uniform < 1)
+    most = (score >= LOOKS_AT * (1 - uniform)) & (uniform < 1)
     itself, row, column, either, observed, hidden = (most[..., kind] for kind in range(6))
     labels = ["itself", "row and column", "row", "column", "row and column", "observed", "hidden"]
     return np.select([itself, row & column, row, column, either, observed, hidden], labels, NO_LABEL)

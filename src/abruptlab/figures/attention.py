@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from abruptlab.arguments import checked
-from abruptlab.experiments.attention import KINDS, MOST, NO_LABEL, Attention, AttentionOverTime
+from abruptlab.experiments.attention import KINDS, LOOKS_AT, NO_LABEL, Attention, AttentionOverTime
 from abruptlab.figures.style import (
     ATTENTION,
     GREEN,
@@ -166,7 +166,7 @@ def draw_heads(attention: Attention) -> Figure:
 
 def _draw_rule(axes: Axes, attention: Attention, kind: str, sign: int = 1) -> None:
     """The score from which a head is labelled by this kind."""
-    score = MOST * (1 - attention.uniform[KINDS.index(kind)])
+    score = LOOKS_AT * (1 - attention.uniform[KINDS.index(kind)])
     axes.axhline(sign * score, color=REFERENCE, dashes=(4, 3), linewidth=0.7)
 
 

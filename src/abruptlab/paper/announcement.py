@@ -10,7 +10,7 @@ from abruptlab.paper.findings import Findings
 from abruptlab.paper.registry import Figures, FigureSpec
 
 SWEEPS = {"announce": "matrices", "announce-sums": "sums of neighbours"}
-MOST = 0.8  # of the runs
+ANNOUNCED = 0.8  # of the runs
 
 CAPTION = (
     "A rule speaks when its measure has passed a threshold at two checkpoints in a row. Direction and threshold are "
@@ -47,7 +47,7 @@ CLAIMS: dict[str, Claim] = {
         f"The drop can be announced ({what}).",
         "ours",
         "share of the drops that the best measure's rule announces in time, of those that no rule was fixed on",
-        Bound(low=MOST),
+        Bound(low=ANNOUNCED),
         _best,
         (null("a calendar", _calendar),),
         figures=(name,),

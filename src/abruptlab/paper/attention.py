@@ -119,8 +119,8 @@ FIGURES: Figures = {
     ),
 }
 
-MOST = 0.5  # of a head's attention: what "attends to" says
-APPEARED = MOST / 2  # at least half of what is asked of a head after the drop has to come with it
+ATTENDING = 0.5  # of a head's attention: what "attends to" says
+APPEARED = ATTENDING / 2  # at least half of what is asked of a head after the drop has to come with it
 ALMOST_NOTHING = 0.1  # of what uniform attention gives
 MORE = 2.0  # times: twice is more than what heads do that merely prefer some places a little
 
@@ -185,7 +185,7 @@ CLAIMS: dict[str, Claim] = {
         "After the drop, single heads attend to the query's row.",
         "caption",
         "largest share of a head's attention on the other places of the query's row",
-        Bound(low=MOST),
+        Bound(low=ATTENDING),
         lambda found: float(_on_others(found.of(RANDOM), "row").max()),
         INSIDE,
         figures=("4",),
@@ -195,7 +195,7 @@ CLAIMS: dict[str, Claim] = {
         "After the drop, single heads attend to the query's column.",
         "caption",
         "largest share of a head's attention on the other places of the query's column",
-        Bound(low=MOST),
+        Bound(low=ATTENDING),
         lambda found: float(_on_others(found.of(RANDOM), "column").max()),
         INSIDE,
         figures=("4",),

@@ -11,7 +11,7 @@ from abruptlab.experiments.falls import Falls, measure_falls
 from abruptlab.figures.plateau import draw_falls
 from abruptlab.paper.claim import Bound, Claim, Null, Number, OverSeeds
 from abruptlab.paper.findings import Findings
-from abruptlab.paper.plateaus import MOST
+from abruptlab.paper.plateaus import REMOVED
 from abruptlab.paper.registry import Figures, FigureSpec
 from abruptlab.paper.variant_claims import EARLIER, among_seeds, ratios
 
@@ -158,7 +158,7 @@ CLAIMS: dict[str, Claim] = {
         "Attention that starts as it ends, frozen or not, removes most of the plateau.",
         "parts",
         "causal-parts",
-        Bound(high=MOST),
+        Bound(high=REMOVED),
         ("attention", "attention, frozen"),
         max,
     ),

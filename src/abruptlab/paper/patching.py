@@ -22,7 +22,7 @@ FIGURES: Figures = {
     ),
 }
 
-MOST = 0.5  # of the way from −X to X: past the middle the prediction has X's sign
+TURNED = 0.5  # of the way from −X to X: past the middle the prediction has X's sign
 HARDLY = 0.1  # of it: a tenth, as the size up to which a prediction counts as zero
 LESS = 0.5  # a clear difference; a model blind to rows and columns has 1
 
@@ -59,7 +59,7 @@ CLAIMS: dict[str, Claim] = {
         "The heads of one layer, patched from X into −X, turn most of the prediction at hidden entries.",
         "text",
         "largest turn of a layer's z at hidden entries (0: still −X, 1: X)",
-        Bound(low=MOST),
+        Bound(low=TURNED),
         _turned,
         INSIDE,
         figures=("patching",),

@@ -15,7 +15,7 @@ from abruptlab.paper.training import FAST
 from abruptlab.paper.variant_claims import WORSE, among_seeds, ratios
 
 SWEEP, EASY = "plateau", "repeat"
-MOST = 0.5  # of the plateau's steps: gone
+REMOVED = 0.5  # of the plateau's steps: gone
 EARLIER = 0.7  # of them: three times, in logarithms, what seeds 0 and 1 of the main run differ by (steps 146 and 164)
 LATER = 1 / EARLIER
 LATE = {25: "×10 from step 25", 50: "×10 from step 50", 75: "×10 from step 75", 100: "×10 from step 100"}
@@ -202,7 +202,7 @@ CLAIMS: dict[str, Claim] = {
         "parts",
         "plateau-parts",
         "that of none",
-        Bound(high=MOST),
+        Bound(high=REMOVED),
         ATTENTION_TAKEN,
         "none",
     ),
@@ -211,7 +211,7 @@ CLAIMS: dict[str, Claim] = {
         "parts",
         "plateau-parts",
         "that of none",
-        Bound(low=MOST),
+        Bound(low=REMOVED),
         ("embeddings", "MLP"),
         "none",
         null("attention", _median(_ratio("parts", ATTENTION_TAKEN, "none", "learnt", max))),

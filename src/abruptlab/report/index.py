@@ -143,8 +143,7 @@ def _axis(objective: Objective) -> dict:
 
 def _family(config: RunConfig) -> str:
     """What a run is compared with, where no sweep says it: those of its kind of model and task."""
-    model = {"encoder": "BERT", "decoder": "GPT"}[config.model.kind]
-    return f"{model}: {config.objective.drops.title}"
+    return f"{config.model.kind}: {config.objective.drops.title}"
 
 
 def _row(member: Member, out: Path) -> dict:

@@ -14,7 +14,7 @@ import numpy as np
 from abruptlab.errors import AbruptlabError, RunError
 from abruptlab.experiments.attention import (
     KINDS,
-    MOST as MOST_OF_IT,
+    LOOKS_AT,
     NO_LABEL,
     AttentionOverTime,
     measure_attention_over_time,
@@ -32,7 +32,7 @@ from abruptlab.report.pack import packed_shares, rounded
 from abruptlab.report.seeds import band, other_seeds
 from abruptlab.run.run import Run
 
-MOST = 48  # checkpoints that can be scrubbed through
+SCRUBBED = 48  # checkpoints that can be scrubbed through
 POINTS = 500  # of a curve
 EARLY = 100  # more of them, ever denser towards its start
 
@@ -80,10 +80,10 @@ def tell(found: Findings, through: Callable[[Sequence[str]], Iterable[str]] = it
 
 
 def told_steps(run: Run) -> tuple[int, ...]:
-    """The milestones, and as many more checkpoints as make MOST or a few over, evenly along those that were saved:
+    """The milestones, and as many more checkpoints as make SCRUBBED or a few over, evenly along those that were saved:
     these are densest around the drop."""
     saved = run.steps
-    even = np.linspace(0, len(saved) - 1, min(MOST, len(saved))).round().astype(int)
+    even = np.linspace(0, len(saved) - 1, min(SCRUBBED, len(saved))).round().astype(int)
     return tuple(sorted({*run.milestones.values(), *(saved[at] for at in even)}))
 
 
@@ -160,7 +160,7 @@ def _sequence_attention(run: Run, found: SequenceAttention) -> dict[str, Any]:
         "colours": {kind: GREEN},
         "share": rounded(share),
         "uniform": [None],  # a query sees the more places the later it comes
-        "label": np.where(found.copying.mean >= MOST_OF_IT, kind, NO_LABEL).tolist(),
+        "label": np.where(found.copying.mean >= LOOKS_AT, kind, NO_LABEL).tolist(),
     }
 
 

@@ -16,6 +16,7 @@ from abruptlab.errors import RunError
 from abruptlab.run.checkpoints import Digest, digest
 
 Row = dict[str, int | float]
+TAIL_BYTES = 4096  # more than a row takes
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,24 @@ def read_rows(path: Path, names: Collection[str]) -> Rows:
         raise RunError(f"cannot read {path}: {error.strerror or error}") from None
 
 
+def last_row(path: Path) -> Row:
+    """The last whole row of a file, without a look at those before it; a missing or empty file has none.
+
+    Raises `RunError` if it is no row.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, 2) - TAIL_BYTES))
+            lines = file.read().split(b"\n")[:-1]
+        return _read(lines[-1]) if lines else {}
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror or error}") from None
+    except ValueError:
+        raise RunError(f"{path} is damaged: its last line is no row") from None
+
+
 def as_line(row: Row) -> bytes:
     """A row as a line of the file."""
     known = {name: value if math.isfinite(value) else None for name, value in row.items()}  # JSON knows no NaN
@@ -72,19 +91,26 @@ def as_line(row: Row) -> bytes:
 
 def _row(line: bytes, step: int, names: Collection[str]) -> Row:
     """A line as a row. Raises `ValueError`, saying what came instead, if it is not that of `step`."""
+    row = _read(line)
+    if row["step"] != step:
+        raise ValueError(f"that of step {row['step']}")
+    for name in names:
+        if name not in row:
+            raise ValueError(f"one without {name}")
+    return row
+
+
+def _read(line: bytes) -> Row:
+    """A line as a row of whatever numbers. Raises `ValueError`, saying what came instead."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
         raise ValueError("what is no JSON") from None
     if not isinstance(row, dict) or not isinstance(row.get("step"), int):
         raise ValueError("what is no row")
-    if row["step"] != step:
-        raise ValueError(f"that of step {row['step']}")
-    for name in names:
-        if name not in row:
-            raise ValueError(f"one without {name}")
-        if row[name] is not None and type(row[name]) not in (int, float):
-            raise ValueError(f"{name} {str(row[name])[:40]!r}")
+    for name, value in row.items():
+        if value is not None and type(value) not in (int, float):
+            raise ValueError(f"{name} {str(value)[:40]!r}")
     return {name: math.nan if value is None else value for name, value in row.items()}
 
 

@@ -10,13 +10,13 @@ import numpy as np
 
 from abruptlab.errors import AbruptlabError, RunError
 from abruptlab.run.drop import Drop
+from abruptlab.run.metrics import last_row
 from abruptlab.run.run import Run
 from abruptlab.sweep.file import Point
 from abruptlab.system.files import write_atomically
 
 AVERAGED = 100  # steps over which the final losses are means: one batch alone is noise
 WARM_UP_S = 5.0  # of training, before which a run's speed says nothing
-TAIL_BYTES = 2048  # of a metrics file, enough for its last whole row
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def _read_state(run_folder: Path, point: Point) -> RunState:
             raise RunError(f"{run_folder} is finished, and has the metrics of {len(metrics['step'])} of {steps} steps")
         losses = {name: float(np.mean(metrics[name][-AVERAGED:])) for name in names}
         return RunState(point, "done", steps, float(metrics["elapsed_s"][-1]), losses, run.drop)
-    row = _last_row(run_folder / "metrics.jsonl")
+    row = last_row(run_folder / "metrics.jsonl")
     losses = {name: row[name] for name in names if name in row}
     note = run_folder.with_suffix(".error")
     error = note.read_text(encoding="utf-8", errors="replace").partition("\n")[0] if note.is_file() else ""
@@ -108,20 +108,3 @@ def seconds_left(states: Sequence[RunState], running: int) -> float | None:
         if state.state in ("waiting", "begun")
     ]
     return max([sum(left) / max(1, running), *left]) if left else 0.0
-
-
-def _last_row(metrics: Path) -> dict[str, int | float]:
-    """The last whole row of a metrics file; a missing or empty one has none."""
-    try:
-        with metrics.open("rb") as file:
-            file.seek(max(0, file.seek(0, 2) - TAIL_BYTES))
-            lines = file.read().split(b"\n")[:-1]
-    except FileNotFoundError:
-        return {}
-    if not lines:
-        return {}
-    try:
-        row = json.loads(lines[-1])
-        return {name: np.nan if value is None else float(value) for name, value in row.items()}
-    except (ValueError, TypeError, AttributeError):
-        raise RunError(f"{metrics} is damaged: its last line is no row") from None

@@ -1,7 +1,9 @@
 """One run of a sweep, in a process of its own on whichever machine."""
 
 import os
+import sys
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,11 +46,15 @@ def work(task: Task) -> None:
         os.chdir(task.directory)
         torch.set_num_threads(task.threads)
         _wait_for_last_writer(task.folder)
-        train(task.config, task.folder, resume=True, device=task.device, track=task.track)
+        train(task.config, task.folder, resume=True, device=task.device, track=task.track, warn=_warn(task.folder.name))
     except AbruptlabError as error:
         write_atomically(task.note, f"{error}\n")
     except Exception as error:  # the traceback is for us, its last line for the table
         write_atomically(task.note, f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}")
+
+
+def _warn(run: str) -> Callable[[str], None]:
+    return lambda message: print(f"abruptlab: {run}: {message}", file=sys.stderr)
 
 
 def _wait_for_last_writer(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """The loop: one function, one loop, for every device and precision."""
 
 import time
+import warnings
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,18 +51,18 @@ def train(
     resume: bool = False,
     device: str | None = None,
     report: Callable[[Progress], None] | None = None,
-    warn: Callable[[str], None] = lambda message: None,
+    warn: Callable[[str], None] | None = None,
     track: Collection[TrackerName] = (),
 ) -> Run:
     """Train `config` in `folder` and return the finished `Run`.
 
     With `resume`, goes on from the newest intact checkpoint (or starts, if nothing has been made yet), also beyond the
-    end of a run with fewer steps and a constant rate, and the losses
-    are those of the uninterrupted run: bit for bit on the same CPU. What had been made after that checkpoint is kept in
-    the folder `set-aside` until the run has passed it again; a finished run is left as it is. `report` is called about
-    once a second (default: in a notebook, a bar and the curve; elsewhere, nothing), `warn` with a line for each damaged
-    checkpoint that is passed over. In a process group (`ranks.torchrun`), all processes train the same run, each on its
-    part of every batch; the first one writes and reports. What is measured goes to the trackers of `track`, too
+    end of a run with fewer steps and a constant rate, and the losses are those of the uninterrupted run: bit for bit on
+    the same CPU. What had been made after that checkpoint is kept in the folder `set-aside` until the run has passed it
+    again; a finished run is left as it is. `report` is called about once a second (default: in a notebook, a bar and
+    the curve; elsewhere, nothing), `warn` with a line for each damaged checkpoint that is passed over (default: a
+    Python warning). In a process group (`ranks.torchrun`), all processes train the same run, each on its part of every
+    batch; the first one writes and reports. What is measured goes to the trackers of `track`, too
     (`training.trackers`); one that fails is given up with a warning.
 
     On Ctrl-C (SIGINT), SIGTERM or SIGUSR1 (Slurm's warning) the step is finished and a checkpoint saved before
@@ -73,7 +74,7 @@ def train(
     `DivergedError` at a NaN or infinite loss, or once L_obs has risen for good (`run.divergence`); `VocabularyError` at
     a value without a token; `AbruptlabError` for a tracker that is not installed.
     """
-    where = choose_device(device)
+    where, warn = choose_device(device), warn or warnings.warn
     ranks = Ranks()
     ranks.require_equal_parts(config.training.batch)
     require_trackers(track)
