@@ -49,8 +49,8 @@ variants: $(VENV)/installed  ## 66 runs of variants and 18 of components (hours;
 	$(RUN) scripts.keep variants components
 
 plateau: $(VENV)/installed  ## the follow-up paper's sweeps and ours beside them (hours, likewise), and results/loss-plateau
-	$(VENV)/bin/abruptlab reproduce --everything --only window-sum plateau repeat tasks causal causal-laptop announce-sums announce
-	$(RUN) scripts.keep plateau repeat tasks causal causal-laptop announce-sums announce
+	$(VENV)/bin/abruptlab reproduce --everything --only window-sum plateau own-parts repeat tasks causal causal-laptop announce-sums announce
+	$(RUN) scripts.keep plateau own-parts repeat tasks causal causal-laptop announce-sums announce
 
 weights: $(VENV)/installed  ## rebuild the weights that come with the package from runs/laptop and runs/pocket-seed0
 	$(RUN) scripts.ship_weights runs/laptop

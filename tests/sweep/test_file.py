@@ -153,6 +153,13 @@ def test_a_folder_has_the_finished_runs_by_label(tmp_path: Path) -> None:
     assert [[run.config.seed for run in of_label] for of_label in runs.values()] == [[0, 3], [], [], []]
 
 
+def test_each_seed_starts_from_a_run_of_its_own(tmp_path: Path) -> None:
+    start = '[[variants]]\nstart = { run = "runs/first-seed{seed}", taken = ["mlp"] }\n'
+    points = SweepConfig.read(write(tmp_path, f'name = "x"\nbase = "smoke"\nseeds = [1, 4]\n{start}')).points()
+    assert [point.config.start.run for point in points] == ["runs/first-seed1", "runs/first-seed4"]
+    assert len({point.label for point in points}) == 1
+
+
 def test_a_task_of_another_kind_starts_from_its_own_sizes(tmp_path: Path) -> None:
     tasks = '[[variants]]\ntask.kind = "histogram"\n[[variants]]\ntask = { kind = "copy", length = 4 }\n'
     text = f'name = "x"\nbase = "window-sum"\noverrides.training.steps = 8\n{tasks}'

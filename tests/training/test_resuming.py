@@ -20,7 +20,7 @@ __all__ = ["report_every_step"]  # a fixture
 
 LAST = SMOKE.training.steps
 
-pytestmark = pytest.mark.filterwarnings("ignore:.* is finished: all")
+pytestmark = pytest.mark.filterwarnings("ignore:.* is finished")
 
 
 def content(folder: Path) -> dict[str, tuple[int, bytes]]:

@@ -97,6 +97,8 @@ class Reproduce(_Training):
             if name in PRESETS:
                 Reproduce(run=preset(name), device=self.device)._reproduce()
             else:
+                for parent, seed in ON_A_LAPTOP[name].parents:
+                    _train(Reproduce(run=replace(preset(parent), seed=seed), device=self.device), resume=True)
                 Sweep(name, device=self.device)()
                 found = Findings(SweepFolder(Path("runs") / "sweeps" / name))
                 _look_at(found)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from abruptlab.errors import RunError
-from abruptlab.paper.plan import EASY, MAIN, PLATEAU, TASKS, Home
+from abruptlab.paper.plan import EASY, MAIN, OWN_PARTS, PLATEAU, TASKS, Home
 from abruptlab.paper.verdict import Verdict, read_verdicts
 
 
@@ -48,7 +48,8 @@ SAID: tuple[Said, ...] = (
         PLATEAU,
         ("attention-shortens", "attention-lengthens", "attention-biases", "attention-late"),
     ),
-    Said("Attention that starts as it ends removes most of it", PLATEAU, ("parts-attention", "parts-others")),
+    Said("Attention that starts as it ends removes most of it", OWN_PARTS, ("own-attention", "own-others")),
+    Said("So does that of another seed's run (not in the paper)", PLATEAU, ("parts-attention", "parts-others")),
     Said("Attention that stays at random lengthens it", PLATEAU, ("frozen-attention", "frozen-others")),
     Said(
         "Other sizes, models and optimisers: the same picture",

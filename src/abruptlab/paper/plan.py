@@ -19,6 +19,7 @@ class Home:
     name: str  # of its preset or its sweep
     subject: str  # as a command is given it, once it is trained
     folder: str  # of its figures, tables and claims, in the folder of results
+    parents: tuple[tuple[str, int], ...] = ()  # presets and seeds of the runs whose parts those of a sweep take
 
 
 # By what the paper's figures are of: a kind of model, or a sweep.
@@ -45,8 +46,11 @@ PAPER: Mapping[str, Mapping[str, Home]] = {
 
 # The follow-up paper at its own size; the sweeps beside it are ours. The first is a run, whose parts the second takes.
 MAIN = Home("window-sum", "runs/window-sum-seed0", "loss-plateau/window-sum")
-PLATEAU = Home("plateau", "runs/sweeps/plateau", "loss-plateau/plateau")
+PLATEAU = Home("plateau", "runs/sweeps/plateau", "loss-plateau/plateau", ((MAIN.name, 0),))
 EASY = Home("repeat", "runs/sweeps/repeat", "loss-plateau/repeat")
+OWN_PARTS = Home(
+    "own-parts", "runs/sweeps/own-parts", "loss-plateau/own-parts", tuple((MAIN.name, seed) for seed in (1, 2, 3))
+)
 TASKS = Home("tasks", "runs/sweeps/tasks", "loss-plateau/tasks")
 BESIDE = tuple(
     Home(name, f"runs/sweeps/{name}", f"loss-plateau/{name}")
@@ -54,6 +58,7 @@ BESIDE = tuple(
 )
 
 ON_A_LAPTOP: Mapping[str, Home] = {
-    home.name: home for home in (*(homes[SMALLEST] for homes in PAPER.values()), MAIN, PLATEAU, EASY, TASKS, *BESIDE)
+    home.name: home
+    for home in (*(homes[SMALLEST] for homes in PAPER.values()), MAIN, PLATEAU, OWN_PARTS, EASY, TASKS, *BESIDE)
 }
 """All that `reproduce --everything` runs, by name, in this order."""

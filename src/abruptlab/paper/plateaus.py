@@ -14,7 +14,7 @@ from abruptlab.paper.registry import Figures, FigureSpec
 from abruptlab.paper.training import FAST
 from abruptlab.paper.variant_claims import WORSE, among_seeds, ratios
 
-SWEEP, EASY = "plateau", "repeat"
+SWEEP, EASY, OWN = "plateau", "repeat", "own-parts"
 REMOVED = 0.5  # of the plateau's steps: gone
 EARLIER = 0.7  # of them: three times, in logarithms, what seeds 0 and 1 of the main run differ by (steps 146 and 164)
 LATER = 1 / EARLIER
@@ -52,6 +52,13 @@ FIGURES: Figures = {
         "parts",
         "Some parts of the model start as they ended in a finished run of another seed; all are trained, or those stay "
         "frozen.",
+    ),
+    "plateau-own-parts": _figure(
+        "Parts that start as they end in the same run",
+        "own parts",
+        "Some parts of the model start as they ended in the finished run of the same seed, whose other weights are the "
+        "same; all are trained, or those stay frozen.",
+        OWN,
     ),
     "plateau-frozen": _figure(
         "Parts that stay as they start", "frozen at random", "Some parts of the model are never trained."
@@ -137,7 +144,15 @@ LEARNT = "first step with half of the tokens right (the last step if there is no
 
 
 def _plateau(
-    text: str, family: str, figure: str, quantity: str, bound: Bound, over: Sequence[str], under: str, *more: Null
+    text: str,
+    family: str,
+    figure: str,
+    quantity: str,
+    bound: Bound,
+    over: Sequence[str],
+    under: str,
+    *more: Null,
+    sweep: str = SWEEP,
 ) -> Claim:
     """A claim that the plateau of some variants is shorter, or longer, than that of another one: all of them."""
     of_all = max if bound.low == -np.inf else min
@@ -152,7 +167,7 @@ def _plateau(
         _ratio(family, over, under, "learnt", of_all),
         more or (_another_seed(family, under, "learnt"),),
         figures=(figure,),
-        sweep=SWEEP,
+        sweep=sweep,
     )
 
 
@@ -215,6 +230,27 @@ CLAIMS: dict[str, Claim] = {
         ("embeddings", "MLP"),
         "none",
         null("attention", _median(_ratio("parts", ATTENTION_TAKEN, "none", "learnt", max))),
+    ),
+    "own-attention": _plateau(
+        "Attention that starts as it ends in the same run, frozen or not, removes most of the plateau.",
+        "own parts",
+        "plateau-own-parts",
+        "that of none",
+        Bound(high=REMOVED),
+        ATTENTION_TAKEN,
+        "none",
+        sweep=OWN,
+    ),
+    "own-others": _plateau(
+        "Embeddings or MLP that start so do not.",
+        "own parts",
+        "plateau-own-parts",
+        "that of none",
+        Bound(low=REMOVED),
+        ("embeddings", "MLP"),
+        "none",
+        null("attention", _median(_ratio("own parts", ATTENTION_TAKEN, "none", "learnt", max))),
+        sweep=OWN,
     ),
     "frozen-attention": _plateau(
         "Attention that stays at random lengthens the plateau.",

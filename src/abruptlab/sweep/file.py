@@ -12,6 +12,7 @@ of the seeds:
     family = "width"                   # variants that one figure compares; may be left out
     label = "32"                       # of the picture's legend; else made of what the variant changes
     model = { width = 32, mlp_width = 128 }
+    start.run = "runs/laptop-seed{seed}"   # {seed} is that of the run
 
 Families may share a run: the same settings in two of them are trained once, in one folder.
 """
@@ -147,7 +148,8 @@ class SweepConfig:
             label = ", ".join([*([named] if named else []), *parts]) or self.base
             try:
                 _require_single(common | changes, _usual(type(base.task)))
-                config = _changed(base, common | changes | {"seed": seed, "name": self.name})
+                settings = _of_seed(common | changes, seed)
+                config = _changed(base, settings | {"seed": seed, "name": self.name})
             except ConfigError as error:
                 raise ConfigError(f"run {label!r}: {error}") from None
             point = Point(label, config, family)
@@ -271,6 +273,12 @@ def _require_single(settings: Settings, usual: Settings) -> None:
     for name, value in settings.items():
         if isinstance(value, list) and not isinstance(usual.get(name, ()), tuple):
             raise ConfigError(f"{name}: expected one value, got {value}; several, for a run each, go under [grid]")
+
+
+def _of_seed(settings: Settings, seed: int) -> Settings:
+    """The settings of one seed: {seed} in the name of the run to start from stands for it."""
+    run = settings.get("start.run")
+    return settings | {"start.run": run.replace("{seed}", str(seed))} if isinstance(run, str) else settings
 
 
 def _changed(base: RunConfig, settings: Settings) -> RunConfig:
