@@ -9,10 +9,9 @@ import sys
 from pathlib import Path
 
 from abruptlab.paper.plan import ON_A_LAPTOP
-from abruptlab.presets import PRESETS
 
 KEPT = ("figures", "tables", "claims.json", "sweep.toml", "index.html")
-SWEEPS = [name for name in ON_A_LAPTOP if name not in PRESETS]
+SWEEPS = [name for name, home in ON_A_LAPTOP.items() if home.is_sweep]
 
 
 def main(names: list[str]) -> None:

@@ -79,6 +79,7 @@ from .figures.patching import draw_patching as draw_patching
 from .figures.permutation import draw_permutation as draw_permutation
 from .figures.pivots import draw_pivots as draw_pivots
 from .figures.plateau import (
+    draw_each_plateau as draw_each_plateau,
     draw_falls as draw_falls,
     draw_language_models as draw_language_models,
     draw_plateau as draw_plateau,

@@ -5,7 +5,10 @@ import pytest
 from abruptlab.errors import RunError
 from abruptlab.paper import Verdict
 from abruptlab.paper.ledger import ledger
+from abruptlab.paper.plan import ON_A_LAPTOP
 from abruptlab.paper.verdict import write_verdicts
+from abruptlab.presets import PRESETS
+from abruptlab.sweep.file import find_sweep
 
 
 def write(home: Path, *verdicts: tuple[str, tuple[bool | None, ...]]) -> None:
@@ -67,3 +70,12 @@ def test_results_that_are_not_there_or_damaged_are_one_line(tmp_path: Path) -> N
     (tmp_path / "laptop" / "claims.json").write_text('[{"id": 1}]')
     with pytest.raises(RunError, match=r"cannot read the verdicts in .*claims\.json"):
         ledger(tmp_path)
+
+
+def test_all_that_there_is_to_run_is_a_preset_or_a_sweep_of_the_package() -> None:
+    """Also where a preset has a sweep's name."""
+    sweeps = [name for name, home in ON_A_LAPTOP.items() if home.is_sweep]
+    assert {"repeat", "variants", "own-parts"} < set(sweeps)
+    assert all(find_sweep(name).stem == name for name in sweeps)
+    assert set(ON_A_LAPTOP) - set(sweeps) == {"laptop", "gpt-laptop", "window-sum"}
+    assert all(preset in PRESETS for home in ON_A_LAPTOP.values() for preset, _ in home.parents)

@@ -14,7 +14,7 @@ from abruptlab.cli.reporting import write_page
 from abruptlab.cli.sweeping import Sweep
 from abruptlab.config import RunConfig
 from abruptlab.errors import ConfigError
-from abruptlab.presets import PRESETS, preset
+from abruptlab.presets import preset
 
 if TYPE_CHECKING:
     from abruptlab.paper import Findings
@@ -94,7 +94,7 @@ class Reproduce(_Training):
             raise ConfigError(f"--only: expected some of {', '.join(ON_A_LAPTOP)}, got {strange[0]}")
         for name in self.only or ON_A_LAPTOP:
             print(f"== {name}")
-            if name in PRESETS:
+            if not ON_A_LAPTOP[name].is_sweep:
                 Reproduce(run=preset(name), device=self.device)._reproduce()
             else:
                 for parent, seed in ON_A_LAPTOP[name].parents:

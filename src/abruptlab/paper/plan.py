@@ -21,6 +21,11 @@ class Home:
     folder: str  # of its figures, tables and claims, in the folder of results
     parents: tuple[tuple[str, int], ...] = ()  # presets and seeds of the runs whose parts those of a sweep take
 
+    @property
+    def is_sweep(self) -> bool:
+        """Whether it is a sweep at laptop's scale; a preset may have the same name."""
+        return self.subject.startswith("runs/sweeps/")
+
 
 # By what the paper's figures are of: a kind of model, or a sweep.
 PAPER: Mapping[str, Mapping[str, Home]] = {
