@@ -1,0 +1,23 @@
+"""The verdicts in results/ are of the claims that the code makes."""
+
+from pathlib import Path
+
+import pytest
+
+from abruptlab.paper import CLAIMS
+from abruptlab.paper.verdict import read_verdicts
+
+RESULTS = Path(__file__).parents[2] / "results"
+HOMES = sorted(path.parent for path in RESULTS.rglob("claims.json"))
+
+
+@pytest.mark.parametrize("home", HOMES, ids=lambda home: str(home.relative_to(RESULTS)))
+def test_a_verdict_says_what_its_claim_says(home: Path) -> None:
+    verdicts = read_verdicts(home)
+    assert verdicts
+    for verdict in verdicts:
+        claim = CLAIMS[verdict.id]
+        said = (verdict.claim, verdict.source, verdict.quantity, verdict.bound)
+        assert said == (claim.text, claim.source, claim.quantity, str(claim.bound)), verdict.id
+        for number, within in zip(verdict.numbers, verdict.within, strict=True):
+            assert number is None or within is None or within == (number in claim.bound), verdict.id
