@@ -80,7 +80,7 @@ def test_the_sweep_of_the_package_has_what_the_claims_ask_for() -> None:
     }
     assert len({point.config.seed for point in points}) == 3
     points = SweepConfig.read(find_sweep("causal-laptop")).points()
-    labels = {"×1", "×10", f"×10 from step {causal.FROM_LARGER:,}"}
+    labels = {"×1", "×10", f"×10 from step {causal.FROM_LARGER:,}", "none", "attention", "attention, frozen"}
     assert {point.label for point in points} == labels
     assert len({point.config.seed for point in points}) == 3
 

@@ -66,6 +66,13 @@ FIGURES: Figures = {
         "The same, from the middle of the plateau on.",
         LARGER,
     ),
+    "causal-laptop-parts": _figure(
+        "Attention that starts as it ends in the same run, on matrices",
+        "own parts",
+        "Query, key and value start as they ended in the finished run of the same seed, whose other weights are the "
+        "same; all are trained, or those stay frozen.",
+        LARGER,
+    ),
 }
 
 
@@ -211,6 +218,15 @@ CLAIMS: dict[str, Claim] = {
         "causal-laptop-attention",
         Bound(high=THRICE),
         ("×10",),
+        max,
+        sweep=LARGER,
+    ),
+    "causal-laptop-parts": _claim(
+        "Attention that starts as it ends in the same run, frozen or not, removes most of the plateau of matrices.",
+        "own parts",
+        "causal-laptop-parts",
+        Bound(high=REMOVED),
+        ("attention", "attention, frozen"),
         max,
         sweep=LARGER,
     ),

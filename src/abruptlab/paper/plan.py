@@ -57,9 +57,16 @@ OWN_PARTS = Home(
     "own-parts", "runs/sweeps/own-parts", "loss-plateau/own-parts", tuple((MAIN.name, seed) for seed in (1, 2, 3))
 )
 TASKS = Home("tasks", "runs/sweeps/tasks", "loss-plateau/tasks")
-BESIDE = tuple(
-    Home(name, f"runs/sweeps/{name}", f"loss-plateau/{name}")
-    for name in ("causal", "causal-laptop", "announce-sums", "announce")
+BESIDE = (
+    Home("causal", "runs/sweeps/causal", "loss-plateau/causal"),
+    Home(
+        "causal-laptop",
+        "runs/sweeps/causal-laptop",
+        "loss-plateau/causal-laptop",
+        tuple((PAPER["encoder"][SMALLEST].name, seed) for seed in (0, 2, 3)),
+    ),
+    Home("announce-sums", "runs/sweeps/announce-sums", "loss-plateau/announce-sums"),
+    Home("announce", "runs/sweeps/announce", "loss-plateau/announce"),
 )
 
 ON_A_LAPTOP: Mapping[str, Home] = {
