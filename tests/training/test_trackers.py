@@ -22,6 +22,7 @@ from abruptlab.errors import AbruptlabError
 from abruptlab.model.groups import SINGLE, parameters_of
 from abruptlab.presets import preset
 from abruptlab.run.run import Run
+from abruptlab.sweep.file import Sweep
 from abruptlab.training import trackers
 from abruptlab.training.loop import Progress, train
 from abruptlab.training.recorder import Recorder
@@ -85,6 +86,17 @@ def test_tensorboard_has_every_step_of_a_resumed_run(tmp_path: Path, again: Call
     assert [event.step for event in losses] == list(range(60))
     np.testing.assert_allclose([event.value for event in losses], run.metrics["loss"], rtol=1e-6)
     assert [event.step for event in events.Scalars("grad_norm/mlp")] == [0, 20, 40]
+
+
+def test_every_run_of_a_sweep_is_tracked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "two.toml").write_text('name = "two"\nbase = "smoke"\nseeds = [0, 1]\noverrides.training.steps = 6\n')
+    monkeypatch.chdir(tmp_path)
+    main(["sweep", "two.toml", "--track", "tensorboard", "--jobs", "1", "--device", "cpu"])
+    runs = Sweep(tmp_path / "runs/sweeps/two").runs()["smoke"]
+    for run in runs:
+        losses = EventAccumulator(str(run.folder / "tensorboard")).Reload().Scalars("loss")
+        np.testing.assert_allclose([event.value for event in losses], run.metrics["loss"], rtol=1e-6)
+    assert len(runs) == 2
 
 
 def wandb_records(path: Path) -> Iterator[bytes]:
