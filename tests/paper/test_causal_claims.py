@@ -54,9 +54,8 @@ def test_the_claims(tmp_path: Path) -> None:
 def test_the_claims_on_larger_matrices(tmp_path: Path) -> None:
     found = Findings(make_sweep(tmp_path, "causal-laptop", {"useful attention": {"×1": 800, "×10": 150}}))
     verdicts = {verdict.id: verdict for verdict in judge(found) if verdict.judged}
-    for name in ("causal-laptop-more", "causal-laptop-thrice"):
-        assert verdicts[name].numbers[0] == pytest.approx(210 / 860, rel=0.01)
-    assert verdicts["causal-laptop-more"].outcome == verdicts["causal-laptop-thrice"].outcome == "holds"
+    assert verdicts["causal-laptop-thrice"].numbers[0] == pytest.approx(210 / 860, rel=0.01)
+    assert verdicts["causal-laptop-thrice"].outcome == "holds"
 
 
 def test_it_fails_where_nothing_changes(tmp_path: Path) -> None:

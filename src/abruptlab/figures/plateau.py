@@ -95,9 +95,10 @@ def draw_plateaus(plateaus: Plateaus) -> Figure:
 def draw_each_plateau(plateaus: Plateaus) -> Figure:
     """The loss and the accuracy of every variant that has a finished run, over steps of its own, a panel each."""
     there = np.flatnonzero(np.isfinite(plateaus.steps))
-    lines = math.ceil(len(there) / ABREAST)
+    abreast = min(ABREAST, len(there))
+    lines = math.ceil(len(there) / abreast)
     figure = new_figure(0.25 + 1.25 * lines)
-    panels = figure.subplots(lines, ABREAST, squeeze=False).ravel()
+    panels = figure.subplots(lines, abreast, squeeze=False).ravel()
     for at, (row, axes) in enumerate(zip(there, panels, strict=False)):
         losses = axes.twinx()
         losses.plot(plateaus.step[row], plateaus.loss_answer[row].T, color=MASKED, linewidth=0.7)
@@ -108,11 +109,11 @@ def draw_each_plateau(plateaus: Plateaus) -> Figure:
         axes.yaxis.set_major_formatter(PercentFormatter(1))
         axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.set_title(str(plateaus.labels[row]), loc="left")
-        if at % ABREAST == 0:
+        if at % abreast == 0:
             axes.set_ylabel("written right")
-        if at % ABREAST == ABREAST - 1 or at == len(there) - 1:
+        if at % abreast == abreast - 1 or at == len(there) - 1:
             losses.set_ylabel("loss (nats)", color=MASKED)
-        if at >= len(there) - ABREAST:
+        if at >= len(there) - abreast:
             axes.set_xlabel("training step")
     for axes in panels[len(there) :]:
         axes.remove()

@@ -193,17 +193,8 @@ CLAIMS: dict[str, Claim] = {
         ("attention", "MLP", "embeddings"),
         min,
     ),
-    "causal-laptop-more": _claim(
-        "More useful attention shortens the plateau of larger matrices, too.",
-        "useful attention",
-        "causal-laptop-attention",
-        Bound(high=EARLIER),
-        ("×10",),
-        max,
-        sweep=LARGER,
-    ),
     "causal-laptop-late": _claim(
-        "From mid-plateau on, it shortens what is left of it.",
+        "More useful attention from mid-plateau on shortens what is left of the plateau of larger matrices.",
         "late",
         "causal-laptop-late",
         Bound(high=EARLIER),
@@ -213,7 +204,7 @@ CLAIMS: dict[str, Claim] = {
         LARGER,
     ),
     "causal-laptop-thrice": _claim(
-        "It shortens it three times or more.",
+        "More useful attention shortens the plateau of larger matrices three times or more.",
         "useful attention",
         "causal-laptop-attention",
         Bound(high=THRICE),

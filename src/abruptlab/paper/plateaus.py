@@ -128,14 +128,16 @@ def _biases(found: Findings) -> OverSeeds:
     return OverSeeds({seed: max(ratio.numbers[seed] for ratio in each) for seed in seeds}, each[0].planned)
 
 
-def _rise_over_before(label: str) -> Callable[[Findings], OverSeeds]:
+def rise_over_before(plateaus: Plateaus, label: str) -> dict[int, float]:
     """Of each seed, the steps of the rise of the accuracy over those before it."""
+    rises, before = plateaus.by_seed("rise", label), plateaus.by_seed("before", label)
+    return {seed: rises[seed] / max(before[seed], 1.0) for seed in rises}
 
+
+def _rise_of_blocks(label: str) -> Callable[[Findings], OverSeeds]:
     def measured(found: Findings) -> OverSeeds:
         plateaus = found.of(measure("blocks"))
-        rises, before = plateaus.by_seed("rise", label), plateaus.by_seed("before", label)
-        numbers = {seed: rises[seed] / max(before[seed], 1.0) for seed in rises}
-        return OverSeeds(numbers, int(plateaus.planned.max()))
+        return OverSeeds(rise_over_before(plateaus, label), int(plateaus.planned.max()))
 
     return measured
 
@@ -285,8 +287,8 @@ CLAIMS: dict[str, Claim] = {
         "follow-up",
         "1 block: steps from a tenth to nine tenths of the accuracy's rise / steps before them",
         Bound(low=FAST),
-        _rise_over_before("1 block"),
-        (null("4 blocks", _median(_rise_over_before("4 blocks"))),),
+        _rise_of_blocks("1 block"),
+        (null("4 blocks", _median(_rise_of_blocks("4 blocks"))),),
         figures=("plateau-blocks",),
         sweep=EASY,
     ),

@@ -12,7 +12,7 @@ from abruptlab.experiments.plateaus import Plateaus
 from abruptlab.figures.plateau import draw_each_plateau
 from abruptlab.paper.claim import Bound, Claim, Number, OverSeeds, null
 from abruptlab.paper.findings import Findings
-from abruptlab.paper.plateaus import measure
+from abruptlab.paper.plateaus import measure, rise_over_before
 from abruptlab.paper.registry import Figures, FigureSpec
 from abruptlab.paper.training import FAST
 
@@ -52,11 +52,7 @@ def _largest_fall(family: str, labels: Sequence[str] = ()) -> Callable[[Findings
 def _easy_rise(found: Findings) -> OverSeeds:
     """Of each seed, the more abrupt rise of the accuracy of the two easy tasks: its steps over those before it."""
     plateaus = found.of(measure("easy"))
-    each = []
-    for label in map(str, plateaus.labels):
-        rises, before = plateaus.by_seed("rise", label), plateaus.by_seed("before", label)
-        each.append({seed: rises[seed] / max(before[seed], 1.0) for seed in rises})
-    return _of_all(each, min, plateaus)
+    return _of_all([rise_over_before(plateaus, str(label)) for label in plateaus.labels], min, plateaus)
 
 
 def _of_all(each: Sequence[dict[int, float]], of_all: Callable[..., float], plateaus: Plateaus) -> OverSeeds:
@@ -67,9 +63,8 @@ def _of_all(each: Sequence[dict[int, float]], of_all: Callable[..., float], plat
 def _of_main_task(found: Findings) -> Number:
     """The median of the same of the main task, which has a plateau."""
     plateaus = found.of(measure("sums"))
-    label = str(plateaus.labels[0])
-    rises, before = plateaus.by_seed("rise", label), plateaus.by_seed("before", label)
-    return float(np.median([rises[seed] / max(before[seed], 1.0) for seed in rises])) if rises else None
+    rises = [*rise_over_before(plateaus, str(plateaus.labels[0])).values()]
+    return float(np.median(rises)) if rises else None
 
 
 STEADY = null("a steady fall", lambda found: (0.9 - 0.1) / 0.1)

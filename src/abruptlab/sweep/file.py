@@ -136,7 +136,7 @@ class SweepConfig:
         for seed, combination, variant in itertools.product(self.seeds, self._combinations(), self.variants or ({},)):
             settings, combination = dict(variant), _flat(combination)
             for name in settings:
-                if name.partition(".")[0] in {"base", "seeds", "overrides", "grid", "variants"}:
+                if name.partition(".")[0] in _names(SweepConfig):
                     raise ConfigError(f"variants: expected {name.partition('.')[0]} above the first [[variants]]")
                 if name.partition(".")[0] not in variable:
                     raise ConfigError(f"variants: {unknown_field(name, variable)}")
