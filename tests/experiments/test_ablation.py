@@ -17,6 +17,7 @@ from abruptlab.experiments.ablation import (
     constant_maps,
     measure_ablation,
     measure_greedy_ablation,
+    measure_other_damage,
     measure_single_ablations,
 )
 from abruptlab.experiments.ablation_groups import measure_group_ablation
@@ -75,6 +76,25 @@ def gated() -> Encoder:
 def scaled(plateau: float) -> dict[str, np.ndarray]:
     metrics = make_metrics()
     return metrics | {"loss_masked": metrics["loss_masked"] * plateau / LEVEL}
+
+
+def test_other_damage_is_what_it_says(tmp_path: Path) -> None:
+    """The next head, the first of the layer, attends to all places alike; the MLP adds a half to every prediction."""
+    model = averaging("row")
+    with torch.no_grad():
+        model.get_parameter("blocks.1.mlp.output.bias").copy_(0.5 * channel(FREE[0]))
+    run = handmade_run(tmp_path, {750: model, STEPS: model})
+    damage = measure_other_damage(run, (1, 2), matrices=64)
+    uniform = measure_ablation(run, [(1, 2)], "uniform", matrices=64)
+    for name in ("loss_masked", "loss_observed"):
+        assert damage["intact"][name].mean == pytest.approx(uniform.intact[name].mean)
+        assert damage["next map"][name].mean == pytest.approx(uniform.ablated[name].mean, rel=1e-4)
+    without = handmade_run(tmp_path, dict.fromkeys((750, STEPS), averaging("row")))
+    expected = measure_other_damage(without, (1, 2), matrices=64)["intact"]
+    assert damage["no MLP"]["loss_observed"].mean == pytest.approx(expected["loss_observed"].mean, rel=1e-3)
+    assert damage["intact"]["loss_observed"].mean > expected["loss_observed"].mean + 0.1
+    with pytest.raises(SiteError, match=r"no head \(2, 0\)"):
+        measure_other_damage(run, (2, 0))
 
 
 @pytest.fixture(autouse=True)

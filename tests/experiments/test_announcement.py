@@ -11,6 +11,7 @@ from abruptlab.errors import RunError
 from abruptlab.experiments.announcement import (
     STEP,
     WINDOW,
+    Announcement,
     Series,
     fixed_rule,
     lead_of,
@@ -97,7 +98,28 @@ def test_a_sweep(sweep: Sweep) -> None:
     assert found.measures[found.best] != STEP
     assert len(draw_announcement(found).axes[0].get_yticklabels()) == len(found.measures)
     [verdict] = judge(Findings(sweep, matrices=8), {"announce-sums": CLAIMS["announce-sums"]})
-    assert verdict.numbers == (pytest.approx(found.share(found.best), abs=1e-3),)
+    assert verdict.numbers == (pytest.approx(found.over_calendar(found.lead), abs=1e-3),)
+
+
+def test_a_rule_is_held_against_a_calendar_and_another_run_s_word() -> None:
+    onset, fixing = np.array([100, 200, 100, 300, 100, 400]), np.array([True, False] * 3)
+    calendar = np.array([0.1, 0.9, 0.1, 0.4, 0.1, math.nan])
+    found = Announcement(
+        measures=np.array(["rising", STEP]),
+        rises=np.array([True, True]),
+        threshold=np.array([1.0, 60.0]),
+        seed=np.arange(6),
+        fixing=fixing,
+        onset=onset,
+        lead=np.array([[0.2, 0.2, 0.2, 0.2, 0.2, 0.2], calendar]),  # it speaks at steps 160, 240 and 320
+        planned=6,
+        without=0,
+    )
+    assert found.over_calendar(found.lead) == pytest.approx(1 - 1 / 3)
+    others = found.of_others[0, ~fixing]
+    assert others[1] < 0 or math.isnan(others[1])
+    np.testing.assert_allclose(others, [math.nan, math.nan, 0.6], atol=1e-9)
+    assert found.over_calendar(found.of_others) == pytest.approx(-1 / 3)
 
 
 def test_what_it_needs(sweep: Sweep, tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ from abruptlab.figures.embeddings import draw_embeddings, draw_positions_over_ti
 from abruptlab.model.encoder import Encoder
 from abruptlab.paper import Findings, judge
 from abruptlab.paper.embeddings import CLAIMS
+from abruptlab.paper.verdict import Verdict
+from abruptlab.run.run import Run
 from abruptlab.task.matrix import MatrixTask
 from abruptlab.task.vocabulary import Vocabulary
 from abruptlab.training.state import initial_model
@@ -143,27 +145,54 @@ def test_over_time_the_axes_are_the_final_ones(tmp_path: Path) -> None:
     assert measure_embeddings_over_time(run, ["final"]).step.tolist() == [STEPS]
 
 
+def with_drop(run: Run) -> dict[str, Verdict]:
+    """The verdicts on what appears with the drop."""
+    claims = {name: claim for name, claim in CLAIMS.items() if name.endswith("-with-drop")}
+    return {verdict.id: verdict for verdict in judge(Findings(run), claims)}
+
+
+def halfway() -> Encoder:
+    """A model between the two others: every embedding is their mean."""
+    model, structure = unstructured(), structured()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.lerp_(structure.get_parameter(name), 0.5)
+    return model
+
+
 def test_the_claims_hold_where_the_structure_comes_with_the_drop(tmp_path: Path) -> None:
-    run = handmade_run(tmp_path, {750: unstructured(), STEPS: structured()})
-    verdicts = {verdict.id: verdict.outcome for verdict in judge(Findings(run), CLAIMS)}
-    assert verdicts.pop("norm-symmetry") == "fails"  # it is claimed of mid-plateau, too
-    assert set(verdicts.values()) == {"holds"}, verdicts
+    run = handmade_run(tmp_path, {750: unstructured(), 1500: unstructured(), 2000: structured(), STEPS: structured()})
+    verdicts = {verdict.id: verdict for verdict in judge(Findings(run), CLAIMS)}
+    outcomes = {name: verdict.outcome for name, verdict in verdicts.items()}
+    assert outcomes.pop("norm-symmetry") == "fails"  # it is claimed of mid-plateau, too
+    assert set(outcomes.values()) == {"holds"}, outcomes
+    assert verdicts["magnitude-with-drop"].nulls["steady growth"] == (500 / 2000,)
+
+
+def test_it_is_known_how_much_came_with_the_drop(tmp_path: Path) -> None:
+    run = handmade_run(tmp_path, {750: unstructured(), 1500: halfway(), 2000: structured(), STEPS: structured()})
+    over_time = measure_embeddings_over_time(run)
+    untrained = measure_embeddings_over_time(Findings(run).on("untrained").run).tokens.magnitude_share.mean()
+    share = over_time.tokens.magnitude_share - untrained
+    [number] = with_drop(run)["magnitude-with-drop"].numbers
+    assert number == pytest.approx((share[2] - share[1]) / share[2], rel=1e-3)
+    assert share[1] > 0.1 * share[2]
 
 
 def test_the_claims_fail_where_there_is_none_or_it_was_there_before(tmp_path: Path) -> None:
-    run = handmade_run(tmp_path, {750: structured(), STEPS: structured()})
-    verdicts = {verdict.id: verdict for verdict in judge(Findings(run), CLAIMS)}
-    for name in ("magnitude-with-drop", "sign-with-drop", "positions-with-drop"):
-        assert verdicts[name].numbers == (1.0,)
-        assert verdicts[name].outcome == "fails"
-    assert verdicts["norm-symmetry"].outcome == "holds"
+    run = handmade_run(tmp_path, dict.fromkeys((750, 1500, 2000, STEPS), structured()))
+    for verdict in with_drop(run).values():
+        assert verdict.numbers == (0.0,)
+        assert verdict.outcome == "fails"
+    assert {verdict.id: verdict.outcome for verdict in judge(Findings(run), CLAIMS)}["norm-symmetry"] == "holds"
     swapped = unstructured()
     group_positions(swapped, "row")
     (tmp_path / "other").mkdir()
-    run = handmade_run(tmp_path / "other", {750: swapped, STEPS: swapped})
+    run = handmade_run(tmp_path / "other", dict.fromkeys((750, 1500, 2000, STEPS), swapped))
     verdicts = {verdict.id: verdict for verdict in judge(Findings(run), CLAIMS)}
     assert verdicts.pop("positions-with-drop").outcome == "not judged"  # nothing comes that could come with the drop
     assert verdicts.pop("magnitude-and-sign").outcome == "not judged"  # no component is the magnitude
+    verdicts = {name: verdict for name, verdict in verdicts.items() if verdict.judged}
     assert {verdict.within for verdict in verdicts.values()} == {(False,)}, verdicts
     columns = verdicts.pop("columns-cluster")
     assert columns.numbers[0] is not None

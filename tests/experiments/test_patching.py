@@ -26,7 +26,7 @@ from abruptlab.experiments.patching import (
 from abruptlab.figures.patching import draw_patching
 from abruptlab.model.encoder import Encoder
 from abruptlab.model.sites import record
-from abruptlab.paper import Findings
+from abruptlab.paper import CLAIMS, Findings
 from abruptlab.run.run import Run
 from abruptlab.task.counter import generator
 from abruptlab.task.matrices import Batch, negated
@@ -246,14 +246,29 @@ def test_a_layer_that_carries_the_prediction_turns_it_and_spares_the_observed(tm
 
 def test_the_claims_are_about_the_layer_that_turns_most(tmp_path: Path) -> None:
     run = run_of(tmp_path, copier())
+    stream = [0.8, 0.9]
     for masked, observed, outcome in (
         ([0.1, 0.6], [0.9, 0.03], [True, True]),
         ([0.1, 0.4], [0.0, 0.2], [False, False]),
         ([0.05, 0.01], [0.0, 0.0], [False, None]),  # what turns nothing spares nothing
     ):
-        made = LayerPatching(STEPS, *(Estimate(np.array(each), np.array(each)) for each in (masked, observed)))
+        made = LayerPatching(STEPS, *(Estimate(np.array(each), np.array(each)) for each in (masked, observed, stream)))
         found = Known(run, {measure_layer_patching: made})
         assert [holds("patching-completes", found), holds("patching-spares-observed", found)] == outcome
+        claim = CLAIMS["patching-spares-observed"]
+        [through] = [null for null in claim.nulls if null.name == "all that leaves the layer"]
+        expected = None if outcome[1] is None else pytest.approx(0.9 / max(masked))
+        assert through.measure(claim, found) == expected
+
+
+def test_all_that_leaves_a_layer_turns_the_observed_ones_too(tmp_path: Path) -> None:
+    found = Findings(run_of(tmp_path, knower()), matrices=96)
+    layers = found.of(measure_layer_patching)
+    batch, opposite = held_out(found.run, 96), negated(held_out(found.run, 96), found.run.config.matrices)
+    gone = predict(knower(), batch.tokens) - predict(knower(), opposite.tokens)  # all of the way from −X to X
+    seen = batch.observed
+    expected = (gone * batch.values)[seen].sum() / (2 * batch.values[seen].square().sum())
+    np.testing.assert_allclose(layers.stream_observed.mean, expected.item(), rtol=1e-3)
 
 
 def test_entries_matter_along_their_lines_or_everywhere(tmp_path: Path) -> None:

@@ -13,7 +13,15 @@ from abruptlab.experiments import forward
 from abruptlab.experiments.estimate import Estimate, Losses
 from abruptlab.experiments.forward import predict
 from abruptlab.experiments.held_out import held_out
-from abruptlab.experiments.permutation import KINDS, Permutation, draw_order, measure_permutation, permute, slope
+from abruptlab.experiments.permutation import (
+    KINDS,
+    Permutation,
+    draw_order,
+    measure_permutation,
+    measure_relabelled,
+    permute,
+    slope,
+)
 from abruptlab.figures.permutation import draw_permutation
 from abruptlab.figures.style import MASKED, OBSERVED
 from abruptlab.model.encoder import Encoder
@@ -105,6 +113,16 @@ def test_a_copier_needs_no_positions(tmp_path: Path) -> None:
         table(result.permuted)[1], np.broadcast_to(table(result.intact)[1], (4, 2, 3)), atol=1e-6
     )
     assert result.zero_level == pytest.approx(1 / 9)
+
+
+def test_a_copier_needs_its_tokens(tmp_path: Path) -> None:
+    """Shuffled among those that occur, MASK left alone: hidden entries are still predicted as zero."""
+    run = handmade_run(tmp_path, dict.fromkeys((750, STEPS), copier()))
+    batch, found = held_out(run, 64), measure_relabelled(run, matrices=64)
+    values = batch.values[batch.observed]  # another value has nothing to do with them, and no zero mean by chance alone
+    expected = values.square().mean() + values.unique().square().mean()
+    assert found["loss_observed"].mean == pytest.approx(expected.item(), rel=0.15)
+    assert found["loss_masked"].mean == pytest.approx(batch.values[~batch.observed].square().mean().item(), rel=1e-3)
 
 
 def test_means_and_errors_are_over_the_permutations(tmp_path: Path) -> None:

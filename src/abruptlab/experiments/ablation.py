@@ -140,6 +140,33 @@ def measure_single_ablations(
 
 
 @checked
+def measure_other_damage(
+    run: "Run", head: Head, step: int | str = "final", matrices: int = 256, seed: int = 0
+) -> dict[str, Losses]:
+    """What else can be done where a head's attention is replaced, so that the latter's effect can be told from any
+    damage's: the metrics `intact`, with the `next map` in its place, that of the layer's next head on the same example,
+    and with the layer's `no MLP`, whose output is zero.
+
+    Raises `SiteError` for a head that does not exist, `CheckpointError` for a step without a checkpoint.
+    """
+    (_, model), objective = loaded_model(run, step), run.objective
+    require_head(model, head)
+    batch, (layer, index) = held_out_examples(run, matrices, seed), head
+
+    def next_map(pattern: Float[Tensor, "part head query key"]) -> Float[Tensor, "part head query key"]:
+        pattern = pattern.clone()
+        pattern[:, index] = pattern[:, (index + 1) % model.config.heads]
+        return pattern
+
+    damage = {
+        "intact": {},
+        "next map": {f"blocks.{layer}.attn.pattern": next_map},
+        "no MLP": {f"blocks.{layer}.mlp.out": torch.zeros_like},
+    }
+    return {name: score(model, batch, objective, replaced).losses for name, replaced in damage.items()}
+
+
+@checked
 def measure_greedy_ablation(
     run: "Run", replacement: str = "uniform", step: int | str = "final", matrices: int = 512, seed: int = 0
 ) -> GreedyAblation:
@@ -209,13 +236,8 @@ def constant_maps(model: Model, heads: Collection[Head], replacement: str) -> di
     Raises `SiteError`, saying which heads there are, for one that does not exist, and `ConfigError` likewise for a
     replacement.
     """
-    there = set(all_heads(model))
     for head in heads:
-        if head not in there:
-            raise SiteError(
-                f"no head {head!r}: expected pairs (layer, head), of layers 0 to {model.config.layers - 1} with heads "
-                f"0 to {model.config.heads - 1} each"
-            )
+        require_head(model, head)
     if replacement not in REPLACEMENTS:
         raise ConfigError(f"no replacement {replacement!r}; {choice(replacement, REPLACEMENTS)}")
     causal, normalised = model.config.kind == "decoder", model.config.attention == "softmax"
@@ -257,6 +279,15 @@ def _score_each(model: Model, batch: "Examples", objective: "Objective", replace
         by_layer = [stacked(each[at : at + model.config.heads]) for at in range(0, len(each), model.config.heads)]
         parts.append(stacked(by_layer))
     return joined(parts)
+
+
+def require_head(model: Model, head: Head) -> None:
+    """Raises `SiteError`, saying which heads there are, for one that does not exist."""
+    if head not in all_heads(model):
+        raise SiteError(
+            f"no head {head!r}: expected pairs (layer, head), of layers 0 to {model.config.layers - 1} with heads "
+            f"0 to {model.config.heads - 1} each"
+        )
 
 
 def all_heads(model: Model) -> list[Head]:

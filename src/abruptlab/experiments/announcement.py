@@ -61,7 +61,18 @@ class Announcement(Outlined):
     @property
     def in_time(self) -> Bool[np.ndarray, "measure run"]:
         """Whether the rule speaks within `WINDOW` of the onset, and before it."""
-        return np.nan_to_num(self.lead, nan=np.inf) <= WINDOW
+        return _in_time(self.lead)
+
+    @property
+    def of_others(self) -> Float[np.ndarray, "measure run"]:
+        """`lead`, had a rule spoken on each run when it spoke on the next one of the same half: a measure that knows
+        nothing of its own run."""
+        found = np.full_like(self.lead, np.nan)
+        for half in (self.fixing, ~self.fixing):
+            word = np.roll(self.onset[half] * (1 - self.lead[:, half]), -1, 1)  # step; NaN if it has not spoken
+            lead = 1 - word / self.onset[half]
+            found[:, half] = np.where(lead > 0, lead, np.nan)
+        return found
 
     @property
     def best(self) -> int:
@@ -71,9 +82,15 @@ class Announcement(Outlined):
             key=lambda at: _score(self.lead[at, self.fixing]),
         )
 
-    def share(self, measure: int) -> float:
-        """Of the runs that no rule was fixed on, how many a rule announces in time."""
-        return float(self.in_time[measure, ~self.fixing].mean())
+    def over_calendar(self, lead: Float[np.ndarray, "measure run"]) -> float:
+        """Of the runs that no rule was fixed on, how many more the best rule announces in time than a calendar does, as
+        a share, with these leads for its own."""
+        calendar = list(self.measures).index(STEP)
+        return float((_in_time(lead)[self.best] * 1.0 - self.in_time[calendar])[~self.fixing].mean())
+
+
+def _in_time(lead: Float[np.ndarray, "measure run"]) -> Bool[np.ndarray, "measure run"]:
+    return np.nan_to_num(lead, nan=np.inf) <= WINDOW
 
 
 @checked

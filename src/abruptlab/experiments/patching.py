@@ -65,6 +65,7 @@ class LayerPatching(Outlined):
     step: int
     masked: Estimate  # [layer] at the hidden places
     observed: Estimate  # [layer] at the observed ones
+    stream_observed: Estimate  # [layer] at these with all that leaves the layer patched in place of z
 
 
 @dataclass(frozen=True)
@@ -180,9 +181,11 @@ def measure_layer_patching(run: "Run", step: int | str = "final", matrices: int 
     at, model = loaded(run, step)
     batch = held_out(run, matrices, seed)
     opposite = negated(batch, run.config.matrices)
-    patches = [[Patch(_z(layer))] for layer in range(model.config.layers)]
-    patched, corrupted = predict_patched(model, batch.tokens, opposite.tokens, patches), predict(model, opposite.tokens)
-    return LayerPatching(at, *(turn(patched, corrupted, batch, places) for places in (~batch.observed, batch.observed)))
+    layers, corrupted = range(model.config.layers), predict(model, opposite.tokens)
+    patches = [*([Patch(_z(layer))] for layer in layers), *([Patch(_entering(layer + 1))] for layer in layers)]
+    heads, stream = predict_patched(model, batch.tokens, opposite.tokens, patches).chunk(2)
+    turns = ((heads, ~batch.observed), (heads, batch.observed), (stream, batch.observed))
+    return LayerPatching(at, *(turn(patched, corrupted, batch, places) for patched, places in turns))
 
 
 def measure_entry_patching(run: "Run", step: int | str = "final", matrices: int = 256, seed: int = 0) -> EntryPatching:

@@ -27,6 +27,7 @@ from abruptlab.run.run import Steps
 from abruptlab.task.counter import generator
 from abruptlab.task.held_out import HELD_OUT
 from abruptlab.task.matrices import Batch
+from abruptlab.task.vocabulary import MASK
 
 if TYPE_CHECKING:
     from abruptlab.run.run import Run
@@ -115,6 +116,20 @@ def measure_permutation(
         slope=np.stack([shuffled for _, shuffled in slopes]),
         zero_level=run.config.matrices.copying_level,
     )
+
+
+@checked
+def measure_relabelled(run: "Run", step: int | str = "final", matrices: int = 256, seed: int = 0) -> Losses:
+    """The losses with the embeddings of the tokens shuffled, in place of the positional ones: those of all values that
+    occur, so that each stands for another.
+
+    Raises `CheckpointError` for a step without a checkpoint.
+    """
+    batch, model = held_out(run, matrices, seed), load(run, step)
+    occurring = batch.tokens[batch.tokens != MASK].unique()
+    other = torch.arange(model.token_embedding.num_embeddings)
+    other[occurring] = occurring[torch.randperm(len(occurring), generator=generator(seed, HELD_OUT, 9))]
+    return losses(predict(model, other[batch.tokens]), batch)
 
 
 def slope(predictions: Float[Tensor, "*condition matrix pos"], batch: Batch) -> Float[np.ndarray, "*condition"]:

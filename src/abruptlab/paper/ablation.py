@@ -1,7 +1,7 @@
 """Constant-attention ablation: which heads complete the matrix (the text's "uniform ablation")."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 from jaxtyping import Float
@@ -11,10 +11,12 @@ from abruptlab.experiments.ablation import (
     REPLACEMENTS,
     measure_ablation,
     measure_greedy_ablation,
+    measure_other_damage,
     measure_single_ablations,
     plateau,
 )
 from abruptlab.experiments.ablation_groups import GROUPS, REPLACEMENTS as ABLATED, measure_group_ablation
+from abruptlab.experiments.estimate import Losses
 from abruptlab.figures.ablation import draw_greedy_ablation, draw_group_ablation, draw_single_ablations
 from abruptlab.paper.claim import INSIDE, TRAINED, UNTRAINED, Bound, Claim, Number, null
 from abruptlab.paper.findings import Findings
@@ -63,29 +65,59 @@ UNMOVED = 0.05  # of E[x²], as for the levels of the plateau
 UNIFORM, MEAN = (REPLACEMENTS.index(name) for name in ("uniform", "mean"))
 
 
-def _masked(found: Findings, replacement: int) -> Float[np.ndarray, " head"]:
+def _masked(found: Findings, replacement: int) -> Float[np.ndarray, "layer head"]:
     """L_mask with each single head replaced / intact."""
     check = found.of(measure_single_ablations)
-    return (check.ablated["loss_masked"].mean[replacement] / check.intact["loss_masked"].mean).ravel()
+    return check.ablated["loss_masked"].mean[replacement] / check.intact["loss_masked"].mean
+
+
+def _worst(found: Findings) -> tuple[int, int] | None:
+    """The layer and the head whose uniform attention raises L_mask most; none if no head matters."""
+    harm = _masked(found, UNIFORM)
+    layer, head = np.unravel_index(harm.argmax(), harm.shape)
+    return (int(layer), int(head)) if harm.max() >= RAISED else None
 
 
 def _observed(found: Findings) -> Number:
     """L_obs with the attention of the most important head uniform, over E[x²]; none if no head matters."""
-    check, harm = found.of(measure_single_ablations), _masked(found, UNIFORM)
-    if harm.max() < RAISED:
+    check, worst = found.of(measure_single_ablations), _worst(found)
+    if worst is None:
         return None
-    return (
-        float(check.ablated["loss_observed"].mean[UNIFORM].flat[harm.argmax()])
-        / found.run.config.matrices.copying_level
-    )
+    return float(check.ablated["loss_observed"].mean[UNIFORM][worst]) / found.run.config.matrices.copying_level
+
+
+def _observed_without_mlp(found: Findings) -> Number:
+    """The same without the MLP of that head's layer, through which the copying goes."""
+    worst = _worst(found)
+    if worst is None:
+        return None
+    damaged = found.of(_other_damage(worst))["no MLP"]
+    return float(damaged["loss_observed"].mean) / found.run.config.matrices.copying_level
 
 
 def _by_its_own_mean(found: Findings) -> Number:
     """What the head that matters most loses by its own mean map, of what it loses by a uniform one; none if no head
     matters."""
-    uniform, mean = (_masked(found, replacement) for replacement in (UNIFORM, MEAN))
-    worst = uniform.argmax()
-    return float((mean[worst] - 1) / (uniform[worst] - 1)) if uniform[worst] >= RAISED else None
+    worst = _worst(found)
+    if worst is None:
+        return None
+    uniform, mean = (_masked(found, replacement)[worst] for replacement in (UNIFORM, MEAN))
+    return float((mean - 1) / (uniform - 1))
+
+
+def _by_the_next_map(found: Findings) -> Number:
+    """The same by the map of the layer's next head."""
+    worst = _worst(found)
+    if worst is None:
+        return None
+    damage = found.of(_other_damage(worst))
+    raised = float(damage["next map"]["loss_masked"].mean / damage["intact"]["loss_masked"].mean)
+    return float((raised - 1) / (_masked(found, UNIFORM)[worst] - 1))
+
+
+@cache  # one measurement a head, for `Findings.of` to know it by
+def _other_damage(head: tuple[int, int]) -> "partial[dict[str, Losses]]":
+    return partial(measure_other_damage, head=head)
 
 
 def _restored(found: Findings) -> float:
@@ -164,7 +196,7 @@ CLAIMS: dict[str, Claim] = {
         "rise of L_mask with that head's mean map / with a uniform one",
         Bound(high=0.1),
         _by_its_own_mean,
-        INSIDE,
+        (*INSIDE, null("the next head's map", _by_the_next_map)),
         figures=("ablation",),
         final=True,
     ),
@@ -174,7 +206,7 @@ CLAIMS: dict[str, Claim] = {
         f"L_obs with that head's attention uniform / E[x²]; judged where a head raises L_mask {RAISED:g}-fold",
         Bound(high=COPIED),
         _observed,
-        INSIDE,
+        (*INSIDE, null("without its layer's MLP", _observed_without_mlp)),
         figures=("ablation",),
         final=True,
     ),

@@ -1,5 +1,8 @@
 """Token and positional embeddings (figures 7, 9 and 10)."""
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 from jaxtyping import Float
 
@@ -57,7 +60,7 @@ SYMMETRIC = 0.8  # then nine tenths of the variance of the norms lie in their ev
 FOLLOWS = 0.8  # then two thirds of the variance of a component are explained
 LINEAR = 3 / 4 - 1  # of an axis linear in x, whose correlation with sign(x) is √3/2 over evenly spaced values
 CLEARLY = 3.0  # spreads of shuffled labels above their mean
-BEFORE = 0.5  # of what there is after the drop: most of it comes with the drop
+MOST = 0.5  # of what there is at the end of the drop
 
 
 def _sign_over_value(found: Findings) -> Number:
@@ -76,21 +79,35 @@ def _at(over_time: Embeddings, values: Float[np.ndarray, " step"], step: int) ->
     return float(values[over_time.step == step][0])
 
 
-def _before_over_after(found: Findings, share: str) -> Number:
-    """A share of the variance of the tokens at mid-plateau over that after the drop."""
-    over_time = found.of(measure_embeddings_over_time)
-    values = getattr(over_time.tokens, share)
-    before, after = (_at(over_time, values, found.run.resolve(step)) for step in ("before-drop", "final"))
-    return before / after if after > 0 else None
+def _columns(over_time: Embeddings) -> Float[np.ndarray, " step"]:
+    """The share of the variance of the positions between columns above that of shuffled labels."""
+    return over_time.positions.by_column.score - over_time.positions.by_column.shuffled
 
 
-def _clusters_before_over_after(found: Findings) -> Number:
-    """The share of the variance of the positions between columns, above shuffled labels, at mid-plateau over that after
-    the drop; none where no columns cluster after it."""
+SHARES: dict[str, Callable[[Embeddings], Float[np.ndarray, " step"]]] = {
+    "magnitude": lambda over_time: over_time.tokens.magnitude_share,
+    "sign": lambda over_time: over_time.tokens.sign_share,
+    "columns": _columns,
+}
+
+
+def _with_drop(found: Findings, name: str) -> Number:
+    """Of a share at the end of the drop, above that of untrained models, the part that it gains from the onset on; none
+    where there is no more of it than untrained models differ by."""
+    strangers = SHARES[name](found.on("untrained").of(measure_embeddings_over_time))
+    onset, after = (_at_moment(found, name, moment) - strangers.mean() for moment in ("onset", "after-drop"))
+    return (after - onset) / after if after > np.ptp(strangers) else None
+
+
+def _at_moment(found: Findings, name: str, moment: str) -> float:
     over_time = found.of(measure_embeddings_over_time)
-    columns, steps = over_time.positions.by_column, [found.run.resolve(step) for step in ("before-drop", "final")]
-    before, after = (_at(over_time, columns.score - columns.shuffled, step) for step in steps)
-    return before / after if after > CLEARLY * _at(over_time, columns.spread, steps[1]) else None
+    return _at(over_time, SHARES[name](over_time), found.run.resolve(moment))
+
+
+def _steady(found: Findings) -> Number:
+    """The same of what grows by as much at every step."""
+    onset, after = (found.run.resolve(moment) for moment in ("onset", "after-drop"))
+    return (after - onset) / after
 
 
 def _spreads(columns: Explained) -> float:
@@ -137,7 +154,7 @@ CLAIMS: dict[str, Claim] = {
         f"|correlation| with |x| is {FOLLOWS:g} or more",
         Bound(low=0.0),
         _sign_over_value,
-        (*INSIDE, null("an axis linear in x", lambda found: LINEAR)),
+        (UNTRAINED, null("an axis linear in x", lambda found: LINEAR)),  # tokens take shape before the drop, too
         figures=("7",),
         final=True,
     ),
@@ -162,35 +179,39 @@ CLAIMS: dict[str, Claim] = {
         figures=("7",),
         final=True,
     ),
-    "magnitude-with-drop": Claim(
-        "The part of token embeddings that tells magnitude appears with the drop.",
-        "caption",
-        "share of their variance explained by |x|, at mid-plateau / at the end",
-        Bound(high=BEFORE),
-        lambda found: _before_over_after(found, "magnitude_share"),
-        INSIDE,
-        figures=("9",),
-        final=True,
-    ),
-    "sign-with-drop": Claim(
-        "The part of token embeddings that tells the sign, beyond the value, appears with the drop.",
-        "caption",
-        "share of their variance explained by sign(x) beyond what is linear in x, at mid-plateau / at the end",
-        Bound(high=BEFORE),
-        lambda found: _before_over_after(found, "sign_share"),
-        INSIDE,
-        figures=("9",),
-        final=True,
-    ),
-    "positions-with-drop": Claim(
-        "The clusters of positions appear with the drop.",
-        "caption",
-        "share of their variance between columns above that of shuffled labels, at mid-plateau / at the end; judged "
-        f"where the latter is {CLEARLY:g} spreads or more",
-        Bound(high=BEFORE),
-        _clusters_before_over_after,
-        INSIDE,
-        figures=("10",),
-        final=True,
-    ),
+    **{
+        f"{name}-with-drop": Claim(
+            text,
+            "caption",
+            f"{share}, above that of untrained models: of what there is at the end of the drop, the part that is "
+            "gained from the onset on; judged where there is more than untrained models differ by",
+            Bound(low=MOST),
+            partial(_with_drop, name=shares),
+            (*INSIDE, null("steady growth", _steady)),
+            figures=(figure,),
+        )
+        for name, shares, figure, text, share in (
+            (
+                "magnitude",
+                "magnitude",
+                "9",
+                "The part of token embeddings that tells magnitude appears with the drop.",
+                "share of their variance explained by |x|",
+            ),
+            (
+                "sign",
+                "sign",
+                "9",
+                "The part of token embeddings that tells the sign, beyond the value, appears with the drop.",
+                "share of their variance explained by sign(x) beyond what is linear in x",
+            ),
+            (
+                "positions",
+                "columns",
+                "10",
+                "The clusters of positions appear with the drop.",
+                "share of their variance between columns above that of shuffled labels",
+            ),
+        )
+    },
 }

@@ -49,7 +49,6 @@ SAID: tuple[Said, ...] = (
         ("attention-shortens", "attention-lengthens", "attention-biases", "attention-late"),
     ),
     Said("Attention that starts as it ends removes most of it", OWN_PARTS, ("own-attention", "own-others")),
-    Said("So does that of another seed's run (not in the paper)", PLATEAU, ("parts-attention", "parts-others")),
     Said("Attention that stays at random lengthens it", PLATEAU, ("frozen-attention", "frozen-others")),
     Said(
         "Other sizes, models and optimisers: the same picture",
@@ -57,7 +56,7 @@ SAID: tuple[Said, ...] = (
         ("same-with-sums", "same-with-models", "same-with-optimisers"),
     ),
     Said("Muon: shorter", PLATEAU, ("muon-shortens",)),
-    Said("Easy tasks have none, with more blocks one appears", EASY, ("easy-no-plateau", "blocks-plateau")),
+    Said("With more blocks the easiest task has one", EASY, ("blocks-plateau",)),
     Said("Large language models show the same biases early in their training"),
 )
 

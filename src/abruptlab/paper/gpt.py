@@ -8,10 +8,10 @@ import numpy as np
 from abruptlab.experiments.generation import measure_encoder_error, measure_generation, measure_gpt_learning
 from abruptlab.experiments.sequence_attention import measure_sequence_attention
 from abruptlab.figures.gpt import draw_gpt_learning, draw_sequence_attention
-from abruptlab.paper.claim import INSIDE, SMOOTH, STOPPED, Bound, Claim, Number, null
+from abruptlab.paper.claim import INSIDE, STOPPED, Bound, Claim, Number, null
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.registry import Figures, FigureSpec
-from abruptlab.paper.training import FALLEN, FAST, fall_width, known_drop, plateau_level
+from abruptlab.paper.training import FALLEN, FAST, STEADY_FALL, fall_width, known_drop, plateau_level
 
 FINAL = partial(measure_generation, step="final")
 BEFORE = partial(measure_generation, step="before-drop")
@@ -94,7 +94,7 @@ CLAIMS: dict[str, Claim] = {
         "steps of the fall of the loss at observed entries / steps before it",
         Bound(high=FAST),
         fall_width,
-        (SMOOTH, STOPPED),
+        (STEADY_FALL, STOPPED),
         figures=("11",),
         kind="decoder",
         curve=True,

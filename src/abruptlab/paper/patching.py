@@ -4,7 +4,7 @@ import numpy as np
 
 from abruptlab.experiments.patching import measure_entry_patching, measure_layer_patching, measure_patching_maps
 from abruptlab.figures.patching import draw_patching
-from abruptlab.paper.claim import INSIDE, Bound, Claim, Number
+from abruptlab.paper.claim import INSIDE, Bound, Claim, Number, null
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.registry import Figures, FigureSpec
 
@@ -31,12 +31,13 @@ def _turned(found: Findings) -> float:
     return float(found.of(measure_layer_patching).masked.mean.max())
 
 
-def _observed_too(found: Findings) -> Number:
-    """How far the layer that turns the hidden entries most turns the observed ones, of that; none if it turns hardly
-    anything."""
+def _observed_too(found: Findings, stream: bool = False) -> Number:
+    """How far the layer that turns the hidden entries most turns the observed ones, or all that leaves it (`stream`)
+    does, of that; none if it turns hardly anything."""
     layers = found.of(measure_layer_patching)
     most = layers.masked.mean.argmax()
-    hidden, observed = (float(each.mean[most]) for each in (layers.masked, layers.observed))
+    places = layers.stream_observed if stream else layers.observed
+    hidden, observed = (float(each.mean[most]) for each in (layers.masked, places))
     return abs(observed) / hidden if hidden > HARDLY else None
 
 
@@ -71,7 +72,7 @@ CLAIMS: dict[str, Claim] = {
         "turn of that layer's z at observed entries / at hidden ones; judged where it turns a tenth of these",
         Bound(high=HARDLY),
         _observed_too,
-        INSIDE,
+        (*INSIDE, null("all that leaves the layer", lambda found: _observed_too(found, stream=True))),
         figures=("patching",),
         final=True,
     ),

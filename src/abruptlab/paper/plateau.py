@@ -8,10 +8,10 @@ from scipy.stats import spearmanr
 
 from abruptlab.experiments.plateau import Plateau, measure_plateau
 from abruptlab.figures.plateau import draw_plateau
-from abruptlab.paper.claim import SMOOTH, STOPPED, Bound, Claim, Number, null
+from abruptlab.paper.claim import STOPPED, Bound, Claim, Number, null
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.registry import Figures, FigureSpec
-from abruptlab.paper.training import FAST, fall_width, known_drop
+from abruptlab.paper.training import FAST, STEADY_FALL, fall_width, known_drop
 
 FIGURES: Figures = {
     "plateau": FigureSpec(
@@ -33,7 +33,7 @@ KNOWN = 0.9  # of the answers at one place: nothing else in the run is right so 
 COLLAPSED = 0.9  # a cosine: "near 1"
 REPETITIVE = 3.0  # times as many equal neighbours as in the true answers
 FADED = 0.5  # of its value on the plateau
-AHEAD = 0.2  # of its way: twice as much as the loss has covered at the onset
+AHEAD = 0.5  # of its way: most of it, where the loss has covered a tenth
 STEADY = 0.9  # rank correlation with the step
 
 OfPlateau = Callable[[Plateau], float]
@@ -105,7 +105,7 @@ CLAIMS: dict[str, Claim] = {
         "steps of the fall of the loss over the answer / steps before it",
         Bound(high=FAST),
         fall_width,
-        (SMOOTH, STOPPED),
+        (STEADY_FALL, STOPPED),
         figures=("plateau",),
         kind="sequence",
         curve=True,
@@ -162,7 +162,7 @@ CLAIMS: dict[str, Claim] = {
         final=True,
     ),
     "plateau-attention-first": _claim(
-        "The attention has begun to go where it is needed before the drop.",
+        "By the onset, the attention has gone most of its way to where it is needed.",
         "share of its way that attention progress has covered at the onset (the loss: 0.1)",
         Bound(low=AHEAD),
         lambda plateau: _share_at_onset(plateau, "attention"),

@@ -31,7 +31,7 @@ def _figure(title: str, family: str, what: str) -> FigureSpec:
 
 FIGURES: Figures = {
     "plateau-tasks": _figure("Other tasks", "task", "Five tasks that are not easy."),
-    "plateau-easy": _figure("Easy tasks", "easy", "Numbers copied, and copied backwards."),
+    "plateau-easy": _figure("Easy tasks", "easy", "Numbers copied, copied backwards, and one repeated."),
     "plateau-sums": _figure("Other windows, moduli and lengths", "sums", "The main task in other sizes."),
     "plateau-models": _figure("Other models", "model", "The main task in other models."),
     "plateau-optimisers": _figure("The optimisers' curves", "optimiser", "The main task with other optimisers."),
@@ -50,7 +50,7 @@ def _largest_fall(family: str, labels: Sequence[str] = ()) -> Callable[[Findings
 
 
 def _easy_rise(found: Findings) -> OverSeeds:
-    """Of each seed, the more abrupt rise of the accuracy of the two easy tasks: its steps over those before it."""
+    """Of each seed, the most abrupt rise of the accuracy of the easy tasks: its steps over those before it."""
     plateaus = found.of(measure("easy"))
     return _of_all([rise_over_before(plateaus, str(label)) for label in plateaus.labels], min, plateaus)
 
@@ -92,9 +92,9 @@ CLAIMS: dict[str, Claim] = {
         for label in HARD
     },
     "tasks-easy": Claim(
-        "Copying, forwards and backwards, has no plateau to speak of.",
+        "Copying, forwards and backwards, and repeating have no plateau to speak of.",
         "follow-up",
-        "the smaller of both: steps from a tenth to nine tenths of the accuracy's rise / steps before them",
+        "the smallest of all: steps from a tenth to nine tenths of the accuracy's rise / steps before them",
         Bound(low=FAST),
         _easy_rise,
         (null("the main task", _of_main_task),),

@@ -14,7 +14,7 @@ from abruptlab.figures.overview import draw_overview
 from abruptlab.paper.claim import SMOOTH, STOPPED, Bound, Claim, Number, null
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.registry import Figures, FigureSpec
-from abruptlab.run.drop import Drop, find_drop
+from abruptlab.run.drop import LANDING, ONSET, Drop, find_drop
 
 FIGURES: Figures = {
     "1": FigureSpec(
@@ -81,6 +81,18 @@ def fall_width(found: Findings) -> Number:
     return None if drop is None or drop.width is None else drop.width / drop.onset
 
 
+def _steady_fall(found: Findings) -> Number:
+    """The same of a loss that falls by a constant factor a step, from its first level to its last: its steps from a
+    tenth of the way to nine tenths, over those before them."""
+    values = found.on("smooth curve").run.metrics[found.run.objective.falling]
+    way = (values[0] - values) / (values[0] - values[-1]) if len(values) and values[0] > values[-1] else np.zeros(1)
+    begun, ended = (int((way >= part).argmax()) for part in (ONSET, LANDING))
+    return (ended - begun) / begun if begun else None
+
+
+STEADY_FALL = null("a steady fall", _steady_fall)
+
+
 def fallen(found: Findings) -> float:
     """How much is left at the end of the metric whose drop is looked for."""
     metric = found.run.objective.falling
@@ -110,7 +122,7 @@ CLAIMS: dict[str, Claim] = {
         "steps of the fall / steps before it",
         Bound(high=FAST),
         fall_width,
-        (SMOOTH, STOPPED),
+        (STEADY_FALL, STOPPED),
         figures=("1",),
         curve=True,
         fails_without_drop=True,

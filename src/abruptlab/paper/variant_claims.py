@@ -81,9 +81,9 @@ def _another_seed(family: str, quantity: str, *rows: int) -> Null:
     return Null("another seed", typical)
 
 
-def _from_the_smallest(found: Findings) -> Number:
-    """The median onset at the largest depth over that at the smallest: there depth does change much."""
-    variants = found.of(measure("depth"))
+def _with_width(found: Findings) -> Number:
+    """The median onset at the largest width over that at the smallest: a change that does much."""
+    variants = found.of(measure("width"))
     values = list(ratios(by_seed(variants, "onset", LAST), by_seed(variants, "onset", 0)).values())
     return float(np.median(values)) if values else None
 
@@ -196,7 +196,7 @@ CLAIMS: dict[str, Claim] = {
         "onset (the last step if there is none) at the largest depth / at the second",
         Bound(*LITTLE),
         _of_ratio("depth", "onset", LAST, 1),
-        (null("from the smallest depth", _from_the_smallest),),
+        (null("from the smallest width to the largest", _with_width),),
         figures=("14",),
         sweep=SWEEP,
     ),
