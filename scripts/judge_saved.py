@@ -14,9 +14,6 @@ from typing import Any, get_type_hints
 import numpy as np
 
 from abruptlab.errors import AbruptlabError, RunError
-from abruptlab.experiments.components import measure_components
-from abruptlab.experiments.mixture import Mixture, measure_mixture
-from abruptlab.experiments.variants import Variants
 from abruptlab.paper import FIGURES, Findings, write_claims
 from abruptlab.sweep.file import Sweep
 
@@ -30,20 +27,20 @@ class Saved(Findings):
             path = self.folder / "figures" / f"figure_{name}.npz"
             if spec.measure is measure and path.is_file():
                 with np.load(path, allow_pickle=False) as arrays:
-                    return rebuilt(Mixture if function is measure_mixture else Variants, arrays)
-        what = "the components" if function is measure_components else f"the measurement {measure}"
-        raise RunError(f"{self.folder} has no saved figure of {what}")
+                    return rebuilt(get_type_hints(function, localns={"Sweep": Sweep})["return"], arrays)
+        raise RunError(f"{self.folder} has no saved figure of {function.__name__}")
 
 
 def rebuilt(kind: type, arrays: Any, prefix: str = "") -> Any:
-    """A result dataclass from the arrays that `figures.save.arrays` made of it."""
+    """A result dataclass from the arrays that `figures.save.arrays` made of it; None in fields that a figure saved by
+    an older version does not have."""
     hints = get_type_hints(kind)
     values = {}
     for field in fields(kind):
         name = f"{prefix}{field.name}"
         inner = hints[field.name]
         nested = isinstance(inner, type) and is_dataclass(inner)
-        values[field.name] = rebuilt(inner, arrays, f"{name}.") if nested else arrays[name]
+        values[field.name] = rebuilt(inner, arrays, f"{name}.") if nested else arrays.get(name)
     return kind(**values)
 
 

@@ -10,16 +10,19 @@ from torch import Tensor
 
 from abruptlab.experiments.ablation import constant_maps
 from abruptlab.experiments.attention import mean_attention
+from abruptlab.experiments.copying import VALUES, full_rank, measure_copying
 from abruptlab.experiments.forward import predict
 from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.patching import Patch, predict_patched
 from abruptlab.experiments.permutation import permute
 from abruptlab.experiments.probes import probe
+from abruptlab.experiments.progress import hidden_and_attention, measure_progress
 from abruptlab.experiments.switching import switch
 from abruptlab.model.collapse import mean_cosine
 from abruptlab.model.huggingface import to_huggingface
 from abruptlab.run.pretrained import load_pretrained, pretrained_run
 from abruptlab.task.matrices import negated
+from abruptlab.task.vocabulary import MASK, Vocabulary
 
 pytest.importorskip("transformers")
 RUN = pretrained_run("pocket")
@@ -159,13 +162,52 @@ def test_collapse_is_the_cosine_of_all_pairs() -> None:
     torch.testing.assert_close(mean_cosine(states), torch.stack(pairs).mean(0).double(), atol=1e-5, rtol=1e-4)
 
 
-def test_the_row_probe_is_least_squares_on_the_stock_states() -> None:
-    training, test = BATCH[8:], BATCH[:8]
-    found = probe(load_pretrained("pocket"), training, test)["row"]
+@pytest.mark.parametrize("target", ["row", "column", "element"])
+def test_probes_are_least_squares_on_the_stock_states(target: str) -> None:
+    """Of every token of 16 matrices to those of 8 others: its row and its column as they are given, its true value."""
+    given = (BATCH.values * BATCH.observed).unflatten(1, (4, 4))
+    known = {
+        "row": given.repeat_interleave(4, 1),
+        "column": given.mT.repeat(1, 4, 1),
+        "element": BATCH.values[..., None],
+    }
+    truth = known[target].double().numpy()
+    result = probe(load_pretrained("pocket"), BATCH[8:], BATCH[:8])[target]
     for site, states in enumerate(Stock().states()):
-        rows = (BATCH.values * BATCH.observed).unflatten(1, (4, 4)).repeat_interleave(4, 1)
-        solution = np.linalg.lstsq(
-            states[8:].flatten(0, 1).double().numpy(), rows[8:].flatten(0, 1).double().numpy(), rcond=1e-8
-        )[0]
-        error = ((states[:8].double().numpy() @ solution - rows[:8].double().numpy()) ** 2).mean()
-        assert found.mse.mean[site, 0] == pytest.approx(error, rel=2e-2)
+        states = states.double().numpy()
+        solution = np.linalg.lstsq(np.concatenate([*states[8:]]), np.concatenate([*truth[8:]]), rcond=1e-8)[0]
+        error = ((states[:8] @ solution - truth[:8]) ** 2).mean(-1)
+        hidden = ~BATCH.observed[:8].numpy()
+        assert result.mse.mean[site, 0] == pytest.approx(error.mean(), rel=2e-2)
+        assert result.mse.mean[site, 2] == pytest.approx(error[hidden].mean(), rel=2e-2)
+
+
+def test_the_copying_check_counts_what_the_stock_model_gives_back() -> None:
+    """The value at every hidden place replaced by another, on matrices of the task and on those of independent entries;
+    MASK, given back as 0."""
+    stock, step = Stock("before-drop"), RUN.resolve("before-drop")
+    check = measure_copying(RUN, steps=[step], matrices=24)
+    for row in range(len(check.step)):
+        batch = BATCH if check.low_rank[row] else full_rank(RUN, 24)
+        value = float(np.nan_to_num(check.value[row]))
+        token = MASK if np.isnan(check.value[row]) else Vocabulary.of(RUN.config.matrices).encode(torch.tensor(value))
+        said = stock(torch.where(batch.observed, batch.tokens, token))
+        distance = (said - value)[~batch.observed].square().mean().item()
+        observed = (said - batch.values)[batch.observed].square().mean().item()
+        assert check.distance.mean[row] == pytest.approx(distance, rel=1e-3)
+        assert check.loss_observed.mean[row] == pytest.approx(observed, rel=1e-3)
+    assert sorted(set(np.nan_to_num(check.value))) == sorted({0.0, *VALUES})
+
+
+def test_attention_progress_is_the_share_on_observed_places_of_the_row_and_column() -> None:
+    model, progress = load_pretrained("pocket"), measure_progress(RUN, ["final"], matrices=24)
+    _, heads = hidden_and_attention(model, BATCH, RUN.objective)
+    row, column = np.divmod(np.arange(PLACES), 4)
+    line = (row[:, None] == row) ^ (column[:, None] == column)  # of the same row or column, not the place itself
+    for layer, pattern in enumerate(Stock().patterns()):
+        shares = [
+            (pattern[:, head].numpy() * (line & BATCH.observed.numpy()[:, None])).sum((1, 2)) / PLACES
+            for head in range(HEADS)
+        ]
+        np.testing.assert_allclose(heads[layer], shares, atol=1e-5)
+        np.testing.assert_allclose(progress.heads.mean[0, layer], np.mean(shares, 1), atol=1e-5)

@@ -2,7 +2,8 @@
 and tried on the other half.
 
 The measures are taken at every checkpoint until the onset, on held-out examples: representation collapse, attention
-progress, the loss itself and the norms of the gradients. The step is one of them: what it announces, a calendar does.
+progress, the loss itself, other `signs` and the norms of the gradients. The step is one of them: what it announces, a
+calendar does.
 """
 
 import math
@@ -17,6 +18,7 @@ from abruptlab.arguments import checked
 from abruptlab.errors import RunError
 from abruptlab.experiments.progress import measure_progress
 from abruptlab.experiments.result import Outlined
+from abruptlab.experiments.signs import other_signs
 
 if TYPE_CHECKING:
     from abruptlab.run.run import Run
@@ -140,6 +142,8 @@ def series_of(run: "Run", matrices: int = 256, seed: int = 0) -> Series:
         "attention, all heads": progress.attention.run.mean / uniform,
         **{f"attention, best head of layer {layer + 1}": best[:, layer] for layer in range(best.shape[1])},
     }
+    others = [other_signs(run, step, matrices, seed) for step in map(int, progress.step)]
+    values |= {name: np.array([each[name] for each in others]) for name in others[0]}
     for name, norm in norms.items():
         kind, _, group = name.partition("/")
         if kind == "grad_norm":
