@@ -19,5 +19,6 @@ def test_a_verdict_says_what_its_claim_says(home: Path) -> None:
         claim = CLAIMS[verdict.id]
         said = (verdict.claim, verdict.source, verdict.quantity, verdict.bound)
         assert said == (claim.text, claim.source, claim.quantity, str(claim.bound)), verdict.id
+        assert not verdict.passing, f"the null of {verdict.id} passes: mend the claim, or drop it"
         for number, within in zip(verdict.numbers, verdict.within, strict=True):
             assert number is None or within is None or within == (number in claim.bound), verdict.id
