@@ -15,7 +15,7 @@ from abruptlab.paper import Findings, judge
 from abruptlab.paper.training import CLAIMS, FIGURES
 from abruptlab.report import build, build_report
 from abruptlab.report.build import render
-from abruptlab.report.story import tell
+from abruptlab.report.story import measure_story
 from tests.browser.conftest import OpenPage
 from tests.handmade import COLUMN, CONFIG, attend, averager, copier, handmade_run, prefer
 from tests.handmade_gpt import gpt_run
@@ -247,7 +247,7 @@ def test_no_text_of_a_run_is_ever_run(tmp_path: Path, open_page: OpenPage) -> No
     run = handmade_run(tmp_path, {0: copier(), STEPS: copier()})
     run.__dict__["made_with"] = {}
     found = Findings(run)
-    story = tell(found)
+    story = measure_story(found)
     story.content["moments"][0]["name"] = evil
     story.content["attention"]["kinds"] = [evil] * 8
     story.content["probes"]["targets"][0]["name"] = evil

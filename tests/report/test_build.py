@@ -18,7 +18,7 @@ from abruptlab.paper.findings import options_of
 from abruptlab.paper.training import CLAIMS, FIGURES
 from abruptlab.report import build, build_report
 from abruptlab.report.build import render, what_happened
-from abruptlab.report.story import tell
+from abruptlab.report.story import measure_story
 from abruptlab.run.run import Run
 from tests.handmade_gpt import gpt_run
 from tests.synthetic import make_metrics, make_run
@@ -59,7 +59,7 @@ class Outline(HTMLParser):
 def page_of(run: Run) -> str:
     """The page without figures."""
     found = Findings(run)
-    return render(found, tell(found), {})
+    return render(found, measure_story(found), {})
 
 
 def test_the_page_holds_everything_within_itself(tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_what_comes_from_the_run_is_escaped(tmp_path: Path) -> None:
     run = make_run(folder, make_metrics(), checkpoints=())
     run.__dict__["made_with"] = {}
     found = Findings(run)
-    story = tell(found)
+    story = measure_story(found)
     story.content["examples"]["missing"] = "</script><script>alert(1)</script>"
     page = render(found, story, {"2": "<img src=x onerror=alert(1)>"})
     assert page.count("<script") == 3  # the story, the files, the page's own

@@ -9,7 +9,7 @@ from abruptlab.errors import RunError
 from abruptlab.paper import Findings
 from abruptlab.report.changes import changes
 from abruptlab.report.seeds import other_seeds
-from abruptlab.report.story import SCRUBBED, Story, parts_of, tell, told_steps
+from abruptlab.report.story import SCRUBBED, Story, measure_story, parts_of, told_steps
 from abruptlab.run.run import Run
 from tests.handmade import averager, copier, handmade_run
 from tests.handmade_gpt import gpt_run
@@ -20,7 +20,7 @@ from tests.synthetic import CONFIG, END, ONSET, STEPS, make_metrics, make_run
 def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Story]:
     folder = tmp_path_factory.mktemp("run")
     run = handmade_run(folder, {0: copier(), 750: copier(), 2000: copier(), STEPS: averager("row")})
-    return run, tell(Findings(run))
+    return run, measure_story(Findings(run))
 
 
 def test_a_story_has_all_parts_at_all_steps(told: tuple[Run, Story]) -> None:
@@ -61,22 +61,22 @@ def test_changes_are_those_from_the_plateau_to_the_end(told: tuple[Run, Story]) 
 
 def test_without_a_drop_there_is_no_before_and_after(tmp_path: Path) -> None:
     run = make_run(tmp_path, make_metrics(onset=9000, end=9500), ())
-    assert changes(run, tell(Findings(run))) == []
+    assert changes(run, measure_story(Findings(run))) == []
 
 
 def test_a_part_that_a_run_cannot_give_says_why(tmp_path: Path) -> None:
-    story = tell(Findings(make_run(tmp_path, make_metrics(), checkpoints=())))
+    story = measure_story(Findings(make_run(tmp_path, make_metrics(), checkpoints=())))
     assert story.steps == ()
     assert story.content["attention"] == {"missing": "the run has no checkpoint yet"}
     one_row = replace(CONFIG, task=replace(CONFIG.matrices, sizes=((1, 4),)))
     (tmp_path / "row").mkdir()
-    narrow = tell(Findings(make_run(tmp_path / "row", make_metrics(), (0, STEPS), one_row))).content
+    narrow = measure_story(Findings(make_run(tmp_path / "row", make_metrics(), (0, STEPS), one_row))).content
     assert "takes 2 rows" in narrow["embeddings"]["missing"]
     assert "missing" not in narrow["attention"]
 
 
 def test_a_decoder_tells_its_attention(tmp_path: Path) -> None:
-    story = tell(Findings(gpt_run(tmp_path)))
+    story = measure_story(Findings(gpt_run(tmp_path)))
     attention = story.content["attention"]
     assert attention["label"][0][0] == ["–"]
     assert attention["label"][-1][0] == ["copying"]
@@ -87,7 +87,7 @@ def test_a_decoder_tells_its_attention(tmp_path: Path) -> None:
 
 def test_a_run_without_steps_has_no_story(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="has no metrics yet"):
-        tell(Findings(make_run(tmp_path, {name: np.array([]) for name in make_metrics()})))
+        measure_story(Findings(make_run(tmp_path, {name: np.array([]) for name in make_metrics()})))
 
 
 def test_of_many_checkpoints_some_are_told_with_all_milestones(tmp_path: Path) -> None:
@@ -118,6 +118,6 @@ def test_other_seeds_are_the_finished_runs_beside_it_that_differ_in_the_seed_alo
     (tmp_path / "nothing").mkdir()
     (tmp_path / "nothing" / "config.toml").write_text("no configuration")
     assert [other.folder.name for other in other_seeds(run)] == ["other"]
-    band = tell(Findings(run)).content["curves"]["seeds"]
+    band = measure_story(Findings(run)).content["curves"]["seeds"]
     assert band["count"] == 2
     assert band["high"][-1] / band["low"][-1] == pytest.approx(2, rel=0.05)

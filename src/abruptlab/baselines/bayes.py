@@ -107,23 +107,23 @@ class PosteriorMean(Completer):
             raise ConfigError(
                 f"particles: expected a multiple of {POPULATIONS}, at least {2 * POPULATIONS}, got {self.particles}"
             )
-        found = self._solve(values, observed, self.particles)
-        lost = ~found.converged
+        posterior = self._solve(values, observed, self.particles)
+        lost = ~posterior.converged
         if lost.any():
             again = self._solve(
                 values[torch.from_numpy(lost)], observed[torch.from_numpy(lost)], AGAIN * self.particles
             )
             for field in fields(Posterior):
-                getattr(found, field.name)[lost] = getattr(again, field.name)
-        if not found.converged.all():
+                getattr(posterior, field.name)[lost] = getattr(again, field.name)
+        if not posterior.converged.all():
             warnings.warn(
-                f"{(~found.converged).sum()} of {len(values)} matrices: not every population found {self.factors} "
+                f"{(~posterior.converged).sum()} of {len(values)} matrices: not every population found {self.factors} "
                 f"factors of rank {self.rank} whose product rounds to the observed entries; either there are none, "
                 "or it takes more particles",
                 ConvergenceWarning,
                 stacklevel=2,
             )
-        return found
+        return posterior
 
     def _solve(
         self, values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "batch m n"], particles: int

@@ -133,10 +133,10 @@ class Completer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         for axis, place in ((-1, "row"), (-2, "column"))[: 1 + columns]:
             blank = ~observed.any(axis)
             if blank.any():
-                *matrix, at = np.argwhere(blank)[0]
+                *matrix, index = np.argwhere(blank)[0]
                 of = "".join(f" of matrix {number}" for number in matrix)
                 raise DataError(
-                    f"{place} {at}{of} (counted from 0) has no observed entry, so that nothing can tell its values: "
+                    f"{place} {index}{of} (counted from 0) has no observed entry, so that nothing can tell its values: "
                     f"fill one in or remove the {place}"
                 )
 
@@ -148,8 +148,8 @@ class Completer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
                 X = masked.filled(np.nan)
             shape = X.shape if hasattr(X, "shape") else np.asarray(X).shape
             if len(shape) not in (2, 3):
-                came = f"expected a matrix [m, n] or a batch [batch, m, n], got shape {[*shape]}. Reshape your data"
-                raise DataError(came)
+                message = f"expected a matrix [m, n] or a batch [batch, m, n], got shape {[*shape]}. Reshape your data"
+                raise DataError(message)
             if np.asarray(X).dtype.kind in "mM":  # which NumPy would count in nanoseconds
                 raise DataError("expected numbers, got dates or durations")
             rows: Any = X if len(shape) == 2 else np.reshape(X, (shape[0] * shape[1], shape[2]))

@@ -141,7 +141,7 @@ def _minimise(
     v = start
     u, inverse, objective = _rows(v, values, mask, ridge)
     damping = torch.ones_like(objective)
-    found, lowest = v.clone(), objective.clone()
+    best, lowest = v.clone(), objective.clone()
     going = torch.arange(len(v))
     for _ in range(ITERATIONS):
         gradient, hessian = _downhill(u, v, inverse, values, mask, ridge)
@@ -157,14 +157,14 @@ def _minimise(
         chosen = better[:, None, None]
         v, u, objective = torch.where(chosen, there, v), torch.where(chosen, u_there, u), reached.minimum(objective)
         inverse = torch.where(chosen.unsqueeze(-1), inverse_there, inverse)
-        found[going], lowest[going] = v, objective
+        best[going], lowest[going] = v, objective
         keep = promised > tolerance * objective
         if not keep.any():
             break
         going, v, u, inverse, objective, damping, values, mask, ridge = (
             tensor[keep] for tensor in (going, v, u, inverse, objective, damping, values, mask, ridge)
         )
-    return found, lowest
+    return best, lowest
 
 
 def _rows(

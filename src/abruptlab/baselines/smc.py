@@ -59,11 +59,11 @@ def posterior_draws(
             break
     random = generator(seed, 1)  # a matrix comes here alone or with others, at any level
     target = Target(task.factors, known, seen, *_fit(place, step))
-    found = []
+    draws = []
     for _ in range(DRAWS):
         u, v = _sweep(target, u, v, random)
-        found.append(products(u, v))
-    return torch.stack(found), place >= END
+        draws.append(products(u, v))
+    return torch.stack(draws), place >= END
 
 
 def _fit(
@@ -81,7 +81,7 @@ def _advance(
     misfit, worst = e.square().sum((1, 2)), e.abs().amax((1, 2))
 
     def weights(there: Float[Tensor, " matrix"]) -> Float[Tensor, "matrix population member"]:
-        (precision, width), (before, _) = ([x[:, 0, 0] for x in _fit(at, step)] for at in (there, place))
+        (precision, width), (before, _) = ([x[:, 0, 0] for x in _fit(each, step)] for each in (there, place))
         logarithms = torch.where(worst <= width, (before - precision) / 2 * misfit, -torch.inf)
         logarithms = logarithms.unflatten(1, (POPULATIONS, -1))
         highest = logarithms.amax(2, keepdim=True).clamp(min=torch.finfo(e.dtype).min)  # −∞ if all are outside

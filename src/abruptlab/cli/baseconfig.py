@@ -68,11 +68,11 @@ def branch_config(branch: str) -> RunConfig:
 
 def _unchecked(*kinds: type) -> type:
     """A dataclass with the fields of these, whose values may be such as only make sense with the right defaults."""
-    found: dict[str, tuple[Any, Any]] = {}
+    merged: dict[str, tuple[Any, Any]] = {}
     for kind in kinds:
         hints = get_type_hints(kind, include_extras=True)
-        found |= {each.name: _field(hints[each.name], each) for each in fields(kind) if each.name not in found}
-    return make_dataclass(kinds[0].__name__, [(name, *rest) for name, rest in found.items()])
+        merged |= {each.name: _field(hints[each.name], each) for each in fields(kind) if each.name not in merged}
+    return make_dataclass(kinds[0].__name__, [(name, *rest) for name, rest in merged.items()])
 
 
 def _field(hint: Any, given: "Field[Any]") -> tuple[Any, Any]:

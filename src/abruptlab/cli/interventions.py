@@ -71,7 +71,8 @@ class Patch:
             title = f"step {result.step}, {site}: losses against {target}"
             print_losses(title, dict(zip(conditions, unstack(errors), strict=True)), objective)
         effects = [
-            f"{objective.metric(name).symbol} {at.mean:.3f} ± {at.error:.3f}" for name, at in result.effect.items()
+            f"{objective.metric(name).symbol} {estimate.mean:.3f} ± {estimate.error:.3f}"
+            for name, estimate in result.effect.items()
         ]
         print(f"effect at the places of each (0: as on {corrupted}, 1: as on {clean}): {', '.join(effects)}")
 

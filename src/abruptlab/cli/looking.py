@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional
 
-from abruptlab.cli.printing import print_state, print_verdicts, typed
+from abruptlab.cli.printing import command_line, print_state, print_verdicts
 from abruptlab.errors import AbruptlabError, ConfigError
 from abruptlab.presets import PRESETS
 
@@ -151,10 +151,10 @@ class Paper:
 
         rows = []
         for said in SAID:
-            found = {verdict.id: verdict.said for verdict in outcomes(said, self.results)}
-            each = [(claim, found.get(claim, "not run yet")) for claim in said.claims]
-            for at, (claim, outcome) in enumerate(each or [("", "not judged: it needs language models")]):
-                rows.append((said.text if at == 0 else "", claim, outcome, said.command if at == 0 else ""))
+            by_claim = {verdict.id: verdict.said for verdict in outcomes(said, self.results)}
+            each = [(claim, by_claim.get(claim, "not run yet")) for claim in said.claims]
+            for index, (claim, outcome) in enumerate(each or [("", "not judged: it needs language models")]):
+                rows.append((said.text if index == 0 else "", claim, outcome, said.command if index == 0 else ""))
         print(tabulate(rows, ("the follow-up paper", "claim", "at its own size", "command"), "plain"))
         print("runs/window-sum-seed0 is made by: abruptlab train window-sum; runs/sweeps/NAME by: abruptlab sweep NAME")
 
@@ -170,9 +170,9 @@ class Figure:
     def __call__(self) -> None:
         from abruptlab.paper import FIGURES, make_figure
 
-        found = self.look.findings()
+        findings = self.look.findings()
         _check_options("figure", self.id, FIGURES, self.look)
-        for path in make_figure(self.id, found, typed()):
+        for path in make_figure(self.id, findings, command_line()):
             print(path)
 
 
@@ -187,9 +187,9 @@ class Table:
     def __call__(self) -> None:
         from abruptlab.paper import TABLES, make_table
 
-        found = self.look.findings()
+        findings = self.look.findings()
         _check_options("table", self.id, TABLES, self.look)
-        paths = make_table(self.id, found, typed())
+        paths = make_table(self.id, findings, command_line())
         print(next(path for path in paths if path.suffix == ".md").read_text(encoding="utf-8"))
         for path in paths:
             print(path)
@@ -232,17 +232,17 @@ class Claims:
             raise ConfigError("claims: expected a run, or several of one configuration")
         alone = self.out if len(self.runs) == 1 else None
         looks = [LookAndWrite(run=run, out=alone, seed=self.seed, matrices=self.matrices) for run in self.runs]
-        founds = [look.findings() for look in looks]
+        several = [look.findings() for look in looks]
         with computing_on(self.device):
-            if len(founds) == 1:
-                path, verdicts = write_claims(founds[0])
+            if len(several) == 1:
+                path, verdicts = write_claims(several[0])
                 print_verdicts(verdicts)
                 print(path)
                 return
-            require_alike(founds)
+            require_alike(several)
             each = []
-            for found in founds:
-                path, verdicts = save_claims(found, judge(found))
+            for findings in several:
+                path, verdicts = save_claims(findings, judge(findings))
                 each.append(verdicts)
                 print(path)
         print_verdicts(together(each))
@@ -251,27 +251,27 @@ class Claims:
             print(self.out / "claims.json")
 
 
-def make_all(found: "Findings") -> None:
+def make_all(findings: "Findings") -> None:
     """Every figure and table that the run or sweep can give, with progress; those that it cannot give are named."""
     from rich.progress import track
 
     from abruptlab.paper import FIGURES, TABLES, make_figure, make_table, shown_in
 
-    figures = {name: spec for name, spec in FIGURES.items() if found.suit(spec)}
+    figures = {name: spec for name, spec in FIGURES.items() if findings.suit(spec)}
     if len(figures) > 1:
         figures.pop("sweep", None)  # that has all families once more, for sweeps without figures of their own
     jobs = [("figure", name, spec, make_figure) for name, spec in figures.items()]
-    jobs += [("table", name, spec, make_table) for name, spec in TABLES.items() if found.suit(spec)]
+    jobs += [("table", name, spec, make_table) for name, spec in TABLES.items() if findings.suit(spec)]
     missing: dict[str, list[str]] = {}  # by why
     for kind, name, spec, make in track(jobs, description="figures and tables"):
         try:
-            shown_in(spec, found)
+            shown_in(spec, findings)
         except AbruptlabError as error:
             missing.setdefault(str(error), []).append(f"{kind} {name}")
         else:
-            print(f"{kind} {name}: {make(name, found, typed())[0]}")
+            print(f"{kind} {name}: {make(name, findings, command_line())[0]}")
     for why, names in missing.items():
-        print(f"not from this {'sweep' if found.sweep else 'run'}: {', '.join(names)}: {why}")
+        print(f"not from this {'sweep' if findings.sweep else 'run'}: {', '.join(names)}: {why}")
 
 
 def _check_options(kind: str, name: str, specs: "Mapping[str, FigureSpec | TableSpec]", look: LookAtStep) -> None:

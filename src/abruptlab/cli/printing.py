@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 WIDEST = 10_000  # columns
 
 
-def typed() -> str:
+def command_line() -> str:
     """The command as the user typed it."""
     return shlex.join(["abruptlab", *sys.argv[1:]])
 

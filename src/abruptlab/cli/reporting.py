@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from abruptlab.paper import Findings
 
 
-def write_page(found: "Findings") -> Path:
+def write_page(findings: "Findings") -> Path:
     """`report.build_report`, with progress on stderr."""
     from rich.progress import track
 
     from abruptlab.report import build_report
 
     console = plain_console(stderr=True)
-    return build_report(found, lambda what, names: track(names, description=what, console=console))
+    return build_report(findings, lambda what, names: track(names, description=what, console=console))
 
 
 @dataclass
@@ -42,5 +42,5 @@ class Report:
         ):
             print(build_folder_index(folder, self.out))
             return
-        found = LookAndWrite(run=self.run, out=self.out).findings()
-        print(build_index(found) if found.sweep else write_page(found))
+        findings = LookAndWrite(run=self.run, out=self.out).findings()
+        print(build_index(findings) if findings.sweep else write_page(findings))

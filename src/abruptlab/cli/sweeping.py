@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
 
-from abruptlab.cli.printing import hours, plain_console, typed
+from abruptlab.cli.printing import command_line, hours, plain_console
 from abruptlab.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Sweep:
                     report=display.report,
                 )
         except KeyboardInterrupt:
-            console.print(f"stopped, every run is saved; to go on: {typed()}", soft_wrap=True)
+            console.print(f"stopped, every run is saved; to go on: {command_line()}", soft_wrap=True)
             raise
         finally:
             workers.stop()
@@ -83,7 +83,7 @@ class Sweep:
             console.print(f"{len(elsewhere)} of the runs are left to other processes of this sweep")
         failed = {state.point.key for state in states if state.state == "failed"}
         if failed:
-            raise RunError(f"{len(failed)} of the runs failed, as said above; to try them again: {typed()}")
+            raise RunError(f"{len(failed)} of the runs failed, as said above; to try them again: {command_line()}")
 
     def _check(self) -> None:
         if self.ray is None and (self.cpus_per_run or self.gpus_per_run) is not None:
@@ -110,7 +110,7 @@ class Sweep:
         from abruptlab.sweep.local import LocalProcesses
 
         device = choose_device(self.device)
-        gpus = [f"cuda:{at}" for at in range(torch.cuda.device_count())] if str(device) == "cuda" else []
+        gpus = [f"cuda:{index}" for index in range(torch.cuda.device_count())] if str(device) == "cuda" else []
         cores = torch.get_num_threads()
         jobs = self.jobs or min(runs, len(gpus) or cores)
         threads = max(1, cores // jobs)
@@ -144,8 +144,9 @@ class _Display:
         for state in states:
             if state.state in ("done", "failed") and state.name not in self._said:
                 self._said.add(state.name)
-                found = "" if state.point.key in mine else "found "  # as another process has left it, or left it before
-                self._console.print(found + _line(state), soft_wrap=True)
+                # "found" as another process has left it, or left it before
+                prefix = "" if state.point.key in mine else "found "
+                self._console.print(prefix + _line(state), soft_wrap=True)
         self._most = max(self._most, len(running))  # also while some of them are only starting
         title = _title(states, len(running & mine), len(running - mine), self._most)
         if self._live:

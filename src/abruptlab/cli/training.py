@@ -100,25 +100,25 @@ class Reproduce(_Training):
                 for parent, seed in ON_A_LAPTOP[name].parents:
                     _train(Reproduce(run=replace(preset(parent), seed=seed), device=self.device), resume=True)
                 Sweep(name, device=self.device)()
-                found = Findings(SweepFolder(Path("runs") / "sweeps" / name))
-                _look_at(found)
-                print(f"page: {build_index(found)}")
+                findings = Findings(SweepFolder(Path("runs") / "sweeps" / name))
+                _look_at(findings)
+                print(f"page: {build_index(findings)}")
         return None
 
     def _reproduce(self) -> None:
         from abruptlab.paper import Findings
 
-        found = Findings(_train(self, resume=True))
-        _look_at(found)
-        print(f"page: {write_page(found)}")
+        findings = Findings(_train(self, resume=True))
+        _look_at(findings)
+        print(f"page: {write_page(findings)}")
 
 
-def _look_at(found: "Findings") -> None:
+def _look_at(findings: "Findings") -> None:
     """Make all figures and judge all claims."""
     from abruptlab.paper import write_claims
 
-    make_all(found)
-    _, verdicts = write_claims(found)
+    make_all(findings)
+    _, verdicts = write_claims(findings)
     print_verdicts(verdicts)
 
 

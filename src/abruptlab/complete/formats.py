@@ -127,8 +127,8 @@ def read_text(data: bytes, given: Reading) -> Grid:
         raise DataError("expected as many values in every line as in the first, got a line with more") from None
     except (pd.errors.ParserError, ValueError, csv.Error) as error:
         if ragged := _RAGGED.search(str(error)):
-            expected, line, came = map(int, ragged.groups())
-            raise DataError(_ragged(before + line, expected, came)) from None
+            expected, line, count = map(int, ragged.groups())
+            raise DataError(_ragged(before + line, expected, count)) from None
         if "unexpected end of data" in str(error):
             raise DataError("expected quotes in pairs, got one that nothing closes") from None
         raise DataError(" ".join(str(error).split())[:200]) from None
@@ -151,10 +151,10 @@ def read_text(data: bytes, given: Reading) -> Grid:
     return Grid(cells, f"separated by {words}", save, marks, textual=True, lines=lines)
 
 
-def _ragged(line: int, expected: int, came: int) -> str:
-    """`came` cells where the first row has `expected`."""
+def _ragged(line: int, expected: int, count: int) -> str:
+    """`count` cells where the first row has `expected`."""
     above = " (is there a line above the table, such as a comment?)" if expected == 1 else ""
-    return f"row {line}: expected {expected} cell{'s' * (expected != 1)} as in the first row, got {came}{above}"
+    return f"row {line}: expected {expected} cell{'s' * (expected != 1)} as in the first row, got {count}{above}"
 
 
 def read_excel(data: bytes, given: Reading) -> Grid:
@@ -183,12 +183,12 @@ def _require_values(data: bytes, sheet: str, values: Any) -> None:
     for row, formula_row in zip(values.iter_rows(), formulas.iter_rows(), strict=True):
         for cell, formula in zip(row, formula_row, strict=True):
             if cell.data_type == "e" and cell.value.lower() not in MISSING:
-                came = f"the error {cell.value}"
+                given = f"the error {cell.value}"
             elif formula.data_type == "f" and cell.value is None and cell.data_type == "n":  # no empty text
-                came = "a formula without its value, which a spreadsheet program stores with the file"
+                given = "a formula without its value, which a spreadsheet program stores with the file"
             else:
                 continue
-            raise DataError(f"row {cell.row}, column {cell.column}: expected a number or an empty cell, got {came}")
+            raise DataError(f"row {cell.row}, column {cell.column}: expected a number or an empty cell, got {given}")
 
 
 def read_parquet(data: bytes) -> Grid:
@@ -200,15 +200,15 @@ def read_parquet(data: bytes) -> Grid:
     named = not isinstance(frame.index, pd.RangeIndex)
     whole = frame.reset_index() if named else frame
     names = 1 if named else 0  # of the index, whose header is empty, as pandas writes it in text
-    header = ["" if at < names else str(name) for at, name in enumerate(whole.columns)]
+    header = ["" if column < names else str(name) for column, name in enumerate(whole.columns)]
     cells = np.array([header, *whole.astype(object).to_numpy().tolist()], dtype=object)
 
     def save(filled: np.ndarray) -> bytes:
         buffer = io.BytesIO()
         try:
             columns = {
-                name: _typed(filled[1:, at].tolist(), dtype)
-                for at, (name, dtype) in enumerate(zip(whole.columns, whole.dtypes, strict=True))
+                name: _typed(filled[1:, column].tolist(), dtype)
+                for column, (name, dtype) in enumerate(zip(whole.columns, whole.dtypes, strict=True))
             }
             result = pd.DataFrame(columns)
             if named:
@@ -253,15 +253,15 @@ def _without_blank(rows: list[list[Any]], before: int = 0) -> tuple[np.ndarray, 
     if not rows:
         raise DataError("expected a matrix, got nothing")
     stripped = [[cell.strip() if isinstance(cell, str) else cell for cell in row] for row in rows]
-    filled = [at for at, cells in enumerate(stripped) if any(cell not in (None, "") for cell in cells)]
+    filled = [index for index, cells in enumerate(stripped) if any(cell not in (None, "") for cell in cells)]
     single = len(stripped[0]) == 1
     between = range(filled[0], filled[-1] + 1) if single and filled else ()
-    blank = [at for at, cells in enumerate(stripped) if at in between or (not single and None not in cells)]
+    blank = [index for index, cells in enumerate(stripped) if index in between or (not single and None not in cells)]
     kept = sorted({*filled, *blank})
     if not kept:
         raise DataError("expected a matrix, got nothing")
-    cells = np.array([stripped[at] for at in kept], dtype=object).reshape(len(kept), -1)
-    return cells, [at + 1 + before for at in kept]
+    cells = np.array([stripped[index] for index in kept], dtype=object).reshape(len(kept), -1)
+    return cells, [index + 1 + before for index in kept]
 
 
 @contextmanager
@@ -290,10 +290,10 @@ def _decode(data: bytes, given: str | None) -> tuple[str, str, bytes]:
     except LookupError:
         raise DataError(f"--encoding: expected one that Python knows, such as latin-1, got {given}") from None
     except UnicodeDecodeError as error:
-        at = len(mark) + error.start
+        offset = len(mark) + error.start
         raise DataError(
-            f"line {data.count(10, 0, at) + 1}: expected text in {encoding.upper()}, got byte 0x{data[at]:02x}: say "
-            "--encoding NAME"
+            f"line {data.count(10, 0, offset) + 1}: expected text in {encoding.upper()}, got byte "
+            f"0x{data[offset]:02x}: say --encoding NAME"
         ) from None
     except UnicodeError as error:
         raise DataError(f"expected text in {encoding}: {error}") from None

@@ -28,7 +28,7 @@ def find_labels(lines: Sequence[Sequence[str]], header: bool | None, index: bool
     may_header = header is None and not has_header and bool(left) and _may_be_names(top)
     may_index = index is None and not has_index and bool(top) and _may_be_names(left)
     if not corner:
-        counted = all(list(names) == [str(at) for at in range(len(names))] for names in (top, left))
+        counted = all(list(names) == [str(number) for number in range(len(names))] for names in (top, left))
         if may_header and may_index and not counted:
             _ask("row 1", "a header line", top, "header")
         has_header |= may_header and (has_index or counted)

@@ -104,7 +104,7 @@ class GridTable:
 
     @property
     def column_names(self) -> list[str]:
-        return [self.texts[0][j] if self.header else str(at + 1) for at, j in enumerate(self.columns)]
+        return [self.texts[0][j] if self.header else str(place + 1) for place, j in enumerate(self.columns)]
 
     def row_place(self, i: int) -> str:
         name = f" ({shown(self.row_names[i])})" if self.index else ""

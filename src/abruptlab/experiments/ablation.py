@@ -114,12 +114,12 @@ def measure_ablation(
     Raises `SiteError` for a head and `ConfigError` for a replacement that does not exist, `CheckpointError` for a step
     without a checkpoint.
     """
-    (at, model), objective = loaded_model(run, step), run.objective
+    (resolved, model), objective = loaded_model(run, step), run.objective
     batch = held_out_examples(run, matrices, seed)
     heads = all_heads(model) if heads is None else sorted({(int(layer), int(head)) for layer, head in heads})
     ablated = score(model, batch, objective, constant_maps(model, heads, replacement))
     intact = score(model, batch, objective)
-    return Ablation(at, replacement, _table(heads), intact.losses, ablated.losses, (ablated - intact).losses)
+    return Ablation(resolved, replacement, _table(heads), intact.losses, ablated.losses, (ablated - intact).losses)
 
 
 @checked
@@ -130,12 +130,12 @@ def measure_single_ablations(
 
     Raises `CheckpointError` for a step without a checkpoint.
     """
-    (at, model), objective = loaded_model(run, step), run.objective
+    (resolved, model), objective = loaded_model(run, step), run.objective
     batch = held_out_examples(run, matrices, seed)
     intact = score(model, batch, objective)
     ablated = stacked([_score_each(model, batch, objective, replacement) for replacement in REPLACEMENTS])
     return SingleAblations(
-        at, Shown.of(objective), plateau(run), intact.losses, ablated.losses, (ablated - intact).losses
+        resolved, Shown.of(objective), plateau(run), intact.losses, ablated.losses, (ablated - intact).losses
     )
 
 
@@ -181,7 +181,7 @@ def measure_greedy_ablation(
     without a checkpoint.
     """
     require_count(matrices, "matrices")
-    (at, model), objective = loaded_model(run, step), run.objective
+    (resolved, model), objective = loaded_model(run, step), run.objective
     both = held_out_examples(run, SEARCHED + matrices, seed)
     search, batch = both[:SEARCHED], both[SEARCHED:]
     level, falling, intact = plateau(run), objective.falling, score(model, batch, objective)
@@ -221,12 +221,12 @@ def measure_greedy_ablation(
 
     most = TOLERATED * intact.losses["loss"].mean
     return GreedyAblation(
-        at,
+        resolved,
         replacement,
         Shown.of(objective),
         level,
-        harmful=remove(most_harmful, lambda found: bool(_restored(found[falling].mean, level))),
-        harmless=remove(least_harmful, lambda found: bool(found["loss"].mean > most)),
+        harmful=remove(most_harmful, lambda losses: bool(_restored(losses[falling].mean, level))),
+        harmless=remove(least_harmful, lambda losses: bool(losses["loss"].mean > most)),
     )
 
 
@@ -257,7 +257,7 @@ def constant_maps(model: Model, heads: Collection[Head], replacement: str) -> di
         pattern[:, chosen] = constant(pattern[:, chosen])
         return pattern
 
-    by_layer = {layer: sorted(head for at, head in set(heads) if at == layer) for layer, _ in heads}
+    by_layer = {layer: sorted(head for own, head in set(heads) if own == layer) for layer, _ in heads}
     return {f"blocks.{layer}.attn.pattern": partial(swap, chosen) for layer, chosen in by_layer.items()}
 
 
@@ -276,7 +276,9 @@ def _score_each(model: Model, batch: "Examples", objective: "Objective", replace
     parts = []
     for where, activations in recorded(model, objective.inputs(batch), entering):
         each = [alone(head, activations[entering[head[0]]], batch[where]) for head in all_heads(model)]
-        by_layer = [stacked(each[at : at + model.config.heads]) for at in range(0, len(each), model.config.heads)]
+        by_layer = [
+            stacked(each[start : start + model.config.heads]) for start in range(0, len(each), model.config.heads)
+        ]
         parts.append(stacked(by_layer))
     return joined(parts)
 

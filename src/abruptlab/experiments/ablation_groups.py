@@ -53,9 +53,9 @@ def measure_group_ablation(
 
     Raises `CheckpointError` for a step without a checkpoint.
     """
-    at, model = loaded(run, step)
+    resolved, model = loaded(run, step)
     batch = held_out(run, matrices, seed)
-    labels = mean_attention(model, batch, at).label
+    labels = mean_attention(model, batch, resolved).label
     groups = [np.isin(labels, kinds) for kinds in GROUPS.values()]
     random = generator(seed, HELD_OUT, 4)
     others = [_drawn(~chosen, int(chosen.sum()), draws, random) for chosen in groups]
@@ -68,7 +68,7 @@ def measure_group_ablation(
 
     names = all_heads(model)
     return GroupAblation(
-        at,
+        resolved,
         plateau(run),
         tuple(GROUPS),
         labels,
@@ -91,4 +91,4 @@ def _drawn(
     if not 0 < count <= len(layers):
         return [None] * draws
     orders = [torch.randperm(len(layers), generator=random)[:count].tolist() for _ in range(draws)]
-    return [[(layers[at], heads[at]) for at in order] for order in orders]
+    return [[(layers[index], heads[index]) for index in order] for order in orders]

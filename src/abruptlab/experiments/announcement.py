@@ -69,19 +69,19 @@ class Announcement(Outlined):
     def of_others(self) -> Float[np.ndarray, "measure run"]:
         """`lead`, had a rule spoken on each run when it spoke on the next one of the same half: a measure that knows
         nothing of its own run."""
-        found = np.full_like(self.lead, np.nan)
+        leads = np.full_like(self.lead, np.nan)
         for half in (self.fixing, ~self.fixing):
             word = np.roll(self.onset[half] * (1 - self.lead[:, half]), -1, 1)  # step; NaN if it has not spoken
             lead = 1 - word / self.onset[half]
-            found[:, half] = np.where(lead > 0, lead, np.nan)
-        return found
+            leads[:, half] = np.where(lead > 0, lead, np.nan)
+        return leads
 
     @property
     def best(self) -> int:
         """The measure whose rule did best on the runs that it was fixed on, but for the step."""
         return max(
-            (at for at, name in enumerate(self.measures) if name != STEP),
-            key=lambda at: _score(self.lead[at, self.fixing]),
+            (index for index, name in enumerate(self.measures) if name != STEP),
+            key=lambda index: _score(self.lead[index, self.fixing]),
         )
 
     def over_calendar(self, lead: Float[np.ndarray, "measure run"]) -> float:
@@ -148,7 +148,7 @@ def series_of(run: "Run", matrices: int = 256, seed: int = 0) -> Series:
         kind, _, group = name.partition("/")
         if kind == "grad_norm":
             until = np.searchsorted(norms["step"], steps)
-            values[f"gradient, {group}"] = np.array([norm[max(0, at - NORMS) : max(1, at)].mean() for at in until])
+            values[f"gradient, {group}"] = np.array([norm[max(0, row - NORMS) : max(1, row)].mean() for row in until])
     return Series(onset, values)
 
 

@@ -64,14 +64,14 @@ def measure_answer_probes(
     require_count(train, "train", 2)
     require_count(matrices, "matrices")
     run.require("sequence")
-    at = _around_the_drop(run) if steps is None else run.resolve_all(steps)
+    resolved = _around_the_drop(run) if steps is None else run.resolve_all(steps)
     both = held_out_examples(run, matrices + train, seed)
     test, training = both[:matrices], both[matrices:]
-    each = [_probe(run.load_decoder(step).to(choose_device()), training, test, run.objective) for step in at]
+    each = [_probe(run.load_decoder(step).to(choose_device()), training, test, run.objective) for step in resolved]
     right, chance, own = (stack(column) for column in zip(*each, strict=True))
     sites, drop = residual_stream(run.config.model.layers), run.drop
     moments = (np.nan, np.nan) if drop is None else (float(drop.onset), float(drop.end or np.nan))
-    return AnswerProbes(np.array(at), np.array(sites), right, chance, own, moments)
+    return AnswerProbes(np.array(resolved), np.array(sites), right, chance, own, moments)
 
 
 def _around_the_drop(run: "Run") -> list[int]:
@@ -98,8 +98,8 @@ def _probe(
     both = torch.stack([which, which.roll(1, 0)], -2)  # of a site one probe for each, by one decomposition
     given, read = both.flatten(0, 1), []
     for name in names:
-        found = _least_squares(states[name].flatten(0, 1), given.flatten(1))
-        said = _with_one(unseen[name].double()) @ found
+        probe = _least_squares(states[name].flatten(0, 1), given.flatten(1))
+        said = _with_one(unseen[name].double()) @ probe
         read.append(said.unflatten(-1, given.shape[1:]).argmax(-1))
     right, chance = torch.stack(read).unbind(-1)
     own = asked(predict(model, objective.inputs(test)), objective).argmax(-1)

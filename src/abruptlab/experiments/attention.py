@@ -72,8 +72,8 @@ def measure_attention(
     `ConfigError` for another mask.
     """
     require(mask in get_args(Mask), "mask", f"one of {', '.join(get_args(Mask))}", repr(mask))
-    at, model = loaded(run, step)
-    return mean_attention(model, _batch(run, mask, matrices, seed), at)
+    resolved, model = loaded(run, step)
+    return mean_attention(model, _batch(run, mask, matrices, seed), resolved)
 
 
 @checked
@@ -84,11 +84,11 @@ def measure_attention_over_time(
 
     Raises `CheckpointError` for a step without a checkpoint.
     """
-    at = run.resolve_all((run.milestones or ["final"]) if steps is None else steps)
+    resolved = run.resolve_all((run.milestones or ["final"]) if steps is None else steps)
     batch = _batch(run, "random", matrices, seed)
-    taken = [mean_attention(load(run, step), batch, step) for step in at]
+    taken = [mean_attention(load(run, step), batch, step) for step in resolved]
     return AttentionOverTime(
-        np.array(at),
+        np.array(resolved),
         batch.size,
         np.stack([attention.maps for attention in taken]),
         stack([attention.share for attention in taken]),

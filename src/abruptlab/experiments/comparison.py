@@ -21,7 +21,7 @@ from abruptlab.task.matrices import Batch
 if TYPE_CHECKING:
     from abruptlab.run.run import Run
 
-PROBABILITIES = tuple(round(0.05 * at, 2) for at in range(2, 13))  # the paper's: 0.10 to 0.60
+PROBABILITIES = tuple(round(0.05 * twentieths, 2) for twentieths in range(2, 13))  # the paper's: 0.10 to 0.60
 KEPT = 64  # batches, of about a hundred kilobytes
 _KEPT: dict[tuple[tuple[int, int], bytes, bytes], Tensor] = {}
 
@@ -69,10 +69,10 @@ def measure_comparison(
     task = run.config.matrices
     if task.mask == "fixed":
         raise ConfigError("the share of hidden entries cannot be varied: the run's mask is fixed, not random")
-    at, model = loaded(run, step)
+    resolved, model = loaded(run, step)
     every = sorted({*probabilities, task.mask_probability})
     contests = [compete(model, held_out(run, matrices, seed, mask_probability=share)) for share in every]
-    return Comparison(at, task.mask_probability, np.array(every), stack(contests))
+    return Comparison(resolved, task.mask_probability, np.array(every), stack(contests))
 
 
 def compete(model: Encoder, batch: Batch) -> Contest:

@@ -26,10 +26,12 @@ def measure_components(sweep: "Sweep") -> Variants:
     points = [point for point in sweep.points if point.family == FAMILY]
     starts = {point.config.start.run for point in points}
     if len(starts) != 1 or "" in starts:
-        came = ", ".join(map(repr, sorted(starts)))
-        raise ConfigError(f"figure 8: expected all of the family {FAMILY!r} to start from one finished run, got {came}")
+        given = ", ".join(map(repr, sorted(starts)))
+        raise ConfigError(
+            f"figure 8: expected all of the family {FAMILY!r} to start from one finished run, got {given}"
+        )
     if not any(runs.values()):
         raise RunError(f"{sweep.folder}: no run of the family {FAMILY!r} is finished")
-    found = {label: [series(run) for run in of_label] for label, of_label in runs.items()}
-    found[ORDINARY] = [series(find_run(starts.pop()))]
-    return side_by_side(found, Counter(point.label for point in points) | {ORDINARY: 1})
+    by_label = {label: [series(run) for run in of_label] for label, of_label in runs.items()}
+    by_label[ORDINARY] = [series(find_run(starts.pop()))]
+    return side_by_side(by_label, Counter(point.label for point in points) | {ORDINARY: 1})

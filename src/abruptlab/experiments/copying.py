@@ -58,14 +58,14 @@ def measure_copying(
     batches = {True: held_out(run, matrices, seed), False: full_rank(run, matrices, seed)}
     conditions, estimates = [], []
     moments = moments_before(run) if steps is None else {str(step): run.resolve(step) for step in several(steps)}
-    for moment, at in moments.items():
-        model = load(run, at)
+    for moment, resolved in moments.items():
+        model = load(run, resolved)
         for low_rank, batch in batches.items():
             for token, value in zip(tokens_of, (np.nan, *values), strict=True):
                 predictions = predict(model, torch.where(batch.observed, batch.tokens, token))
                 errors = losses(predictions, batch)
                 distance = (predictions - (0.0 if np.isnan(value) else value)).square()
-                conditions.append((moment, at, low_rank, value))
+                conditions.append((moment, resolved, low_rank, value))
                 estimates.append((errors["loss"], errors["loss_observed"], pooled(distance, ~batch.observed)))
     moment, step, low_rank, value = (np.array(column) for column in zip(*conditions, strict=True))
     loss, loss_observed, distance = (stack(column) for column in zip(*estimates, strict=True))

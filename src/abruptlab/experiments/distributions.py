@@ -40,11 +40,11 @@ def measure_distributions(run: "Run", step: int | str = "final", matrices: int =
 
     Matrices with a value beyond the vocabulary are left out. Raises `CheckpointError` for a step without a checkpoint.
     """
-    at, model = loaded(run, step)
+    resolved, model = loaded(run, step)
     ordinary = held_out(run, matrices, seed)
     batches = {TRAINED: (ordinary, 1.0)} | {name: drawn(run, *how, ordinary, seed) for name, how in OTHERS.items()}
     return Distributions(
-        at,
+        resolved,
         np.array([*batches]),
         np.array([kept for _, kept in batches.values()]),
         stack([compete(model, batch) for batch, _ in batches.values()]),

@@ -95,11 +95,11 @@ def measure_embeddings(run: "Run", step: int | str = "final", seed: int = 0) -> 
     Of several sizes of matrix, positions are those of the largest. Raises `CheckpointError` for a step without a
     checkpoint, `RunError` if there are too few rows, columns, values or dimensions for a geometry.
     """
-    at = run.resolve(step)
+    resolved = run.resolve(step)
     value, row, column = _places(run)
-    model, vocabulary = run.load_encoder(at), Vocabulary.of(run.config.matrices)
+    model, vocabulary = run.load_encoder(resolved), Vocabulary.of(run.config.matrices)
     tokens = token_geometry(model, vocabulary, value)
-    return Embeddings(np.array(at), value, row, column, tokens, position_geometry(model, row, column, seed=seed))
+    return Embeddings(np.array(resolved), value, row, column, tokens, position_geometry(model, row, column, seed=seed))
 
 
 @checked
@@ -114,12 +114,12 @@ def measure_embeddings_over_time(run: "Run", steps: Steps | None = None, seed: i
     token_axes = principal_axes(embedded_tokens(final, vocabulary, value), value)
     position_axes = principal_axes(embedded_positions(final))
     layout = lay_out(embedded_positions(final), seed)
-    at = run.resolve_all(run.milestones if steps is None else steps)
+    resolved = run.resolve_all(run.milestones if steps is None else steps)
     tokens, positions = [], []
-    for model in map(run.load_encoder, at):
+    for model in map(run.load_encoder, resolved):
         tokens.append(token_geometry(model, vocabulary, value, token_axes))
         positions.append(position_geometry(model, row, column, position_axes, layout, seed))
-    return Embeddings(np.array(at), value, row, column, stack(tokens), stack(positions))
+    return Embeddings(np.array(resolved), value, row, column, stack(tokens), stack(positions))
 
 
 def _places(run: "Run") -> tuple[Float[np.ndarray, " value"], Int[np.ndarray, " pos"], Int[np.ndarray, " pos"]]:

@@ -68,10 +68,10 @@ def measure_examples(run: "Run", steps: Steps | None = None, seed: int = 0) -> E
 
     Raises `CheckpointError` for a step without a checkpoint.
     """
-    at = before_and_after(run) if steps is None else run.resolve_all(steps)
+    resolved = before_and_after(run) if steps is None else run.resolve_all(steps)
     batch = held_out(run, CANDIDATES, seed)
     with torch.no_grad():
-        predictions = torch.stack([run.load_encoder(step)(batch.tokens) for step in at])  # [step, batch, pos]
+        predictions = torch.stack([run.load_encoder(step)(batch.tokens) for step in resolved])  # [step, batch, pos]
     typical = _by_error(predictions[-1], batch, (50,))[0]
 
     def matrix(flat: torch.Tensor) -> np.ndarray:
@@ -81,7 +81,7 @@ def measure_examples(run: "Run", steps: Steps | None = None, seed: int = 0) -> E
         truth=matrix(batch.values[typical]),
         observed=matrix(batch.observed[typical]),
         tokens=matrix(batch.tokens[typical]),
-        steps=np.array(at),
+        steps=np.array(resolved),
         predictions=matrix(predictions[:, typical]),
         decimals=run.config.matrices.decimals,
         onset=None if run.drop is None else run.drop.onset,
@@ -96,18 +96,18 @@ def measure_gallery(run: "Run", steps: Steps | None = None, seed: int = 0) -> Ga
 
     Raises `CheckpointError` for a step without a checkpoint, or if there is none at all.
     """
-    at = run.resolve_all((run.steps or ["final"]) if steps is None else steps)
+    resolved = run.resolve_all((run.steps or ["final"]) if steps is None else steps)
     batch = held_out(run, CANDIDATES, seed)
-    chosen = _by_error(predict(run.load_encoder(at[-1]), batch.tokens), batch, PERCENTILES)
+    chosen = _by_error(predict(run.load_encoder(resolved[-1]), batch.tokens), batch, PERCENTILES)
     own = batch.observed[chosen]
     observed = torch.stack([own, own[PERCENTILES.index(50)].expand_as(own)])  # [mask, example, pos]
     tokens = Vocabulary.of(run.config.matrices).encode_known(batch.values[chosen])
     seen = torch.where(observed, tokens, MASK)
     predictions = torch.stack(
-        [predict(run.load_encoder(step), seen.flatten(0, 1)).unflatten(0, observed.shape[:2]) for step in at]
+        [predict(run.load_encoder(step), seen.flatten(0, 1)).unflatten(0, observed.shape[:2]) for step in resolved]
     )
     return Gallery(
-        np.array(at),
+        np.array(resolved),
         np.array(PERCENTILES),
         batch.values[chosen].unflatten(-1, batch.size).numpy(),
         observed.unflatten(-1, batch.size).numpy(),

@@ -39,22 +39,24 @@ def measure_falls(sweep: "Sweep", family: str) -> Falls:
     Raises `ConfigError` for a family that the sweep does not have, and `RunError` if none of its runs is finished or
     nobody knows the trivial solution's loss.
     """
-    found = sweep.runs(family)
-    if not any(found.values()):
+    by_label = sweep.runs(family)
+    if not any(by_label.values()):
         raise RunError(f"{sweep.folder}: no run of the family {family!r} is finished")
     planned = Counter(point.label for point in sweep.points if point.family == family)
-    shape = len(found), max(planned.values())
+    shape = len(by_label), max(planned.values())
     seed, halved = np.full(shape, np.nan), np.full(shape, np.nan)
     step, steps = np.full((shape[0], POINTS), np.nan), np.full(shape[0], np.nan)
     ratio = np.full((*shape, POINTS), np.nan)
-    for row, runs in enumerate(found.values()):
+    for row, runs in enumerate(by_label.values()):
         for column, run in enumerate(runs):
-            at, falling = run.metrics["step"], _over_level(run)
+            run_steps, falling = run.metrics["step"], _over_level(run)
             below = np.flatnonzero(falling <= HALF)
-            steps[row], step[row] = at[-1], np.linspace(0, at[-1], POINTS)
-            seed[row, column], ratio[row, column] = run.config.seed, np.interp(step[row], at, falling)
-            halved[row, column] = at[below[0]] if len(below) else np.inf
-    return Falls(np.array([*found]), np.array([planned[label] for label in found]), seed, steps, step, ratio, halved)
+            steps[row], step[row] = run_steps[-1], np.linspace(0, run_steps[-1], POINTS)
+            seed[row, column], ratio[row, column] = run.config.seed, np.interp(step[row], run_steps, falling)
+            halved[row, column] = run_steps[below[0]] if len(below) else np.inf
+    return Falls(
+        np.array([*by_label]), np.array([planned[label] for label in by_label]), seed, steps, step, ratio, halved
+    )
 
 
 def _over_level(run: "Run") -> Float[np.ndarray, " step"]:

@@ -71,14 +71,14 @@ def competitors(task: MatrixTask, model: Encoder | None = None) -> dict[str, Cal
     its `MONTE_CARLO` part.
     """
     floor = PosteriorMean(task.rank, task.factors, task.decimals, PARTICLES)
-    found: dict[str, Callable[[Batch], Errors]] = {
+    methods: dict[str, Callable[[Batch], Errors]] = {
         name: lambda batch, name=name, method=method: {name: (completed(method, batch) - batch.values).square()}
         for name, method in classical(task).items()
         if name != POSTERIOR
     }
     if model is not None:
-        found[BERT] = lambda batch: {BERT: (predict(model, batch.tokens) - batch.values).square()}
-    return {**found, POSTERIOR: lambda batch: _posterior_errors(floor, batch)}
+        methods[BERT] = lambda batch: {BERT: (predict(model, batch.tokens) - batch.values).square()}
+    return {**methods, POSTERIOR: lambda batch: _posterior_errors(floor, batch)}
 
 
 def _posterior_errors(method: PosteriorMean, batch: Batch) -> Errors:

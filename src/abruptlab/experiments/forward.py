@@ -25,15 +25,15 @@ def load(run: Run, step: int | str) -> Encoder:
 @checked
 def loaded(run: Run, step: int | str) -> tuple[int, Encoder]:
     """The step of a checkpoint, which may be given as a milestone, and `load` of it."""
-    at = run.resolve(step)
-    return at, load(run, at)
+    resolved = run.resolve(step)
+    return resolved, load(run, resolved)
 
 
 @checked
 def loaded_model(run: Run, step: int | str) -> tuple[int, Model]:
     """The same with a model of either kind."""
-    at = run.resolve(step)
-    return at, run.load(at).to(choose_device())
+    resolved = run.resolve(step)
+    return resolved, run.load(resolved).to(choose_device())
 
 
 @checked

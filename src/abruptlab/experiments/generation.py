@@ -71,14 +71,14 @@ def measure_gpt_learning(run: "Run", steps: Steps | None = None, matrices: int =
     metrics = run.metrics
     if not len(metrics["step"]):
         raise RunError(f"{run.folder} has no metrics yet")
-    at = run.resolve_all((run.steps or ["final"]) if steps is None else steps)
+    resolved = run.resolve_all((run.steps or ["final"]) if steps is None else steps)
     each = [metrics[f"loss_{part}"] for part in PARTS]
     return GptLearning(
         step=metrics["step"],
         loss=np.stack(each),
         smooth=np.stack([smooth(values) for values in each]),
-        checkpoint=np.array(at),
-        generation=stack([measure_generation(run, step, matrices, seed) for step in at]),
+        checkpoint=np.array(resolved),
+        generation=stack([measure_generation(run, step, matrices, seed) for step in resolved]),
         copying_level=run.config.matrices.copying_level,
         drop=run.drop,
     )

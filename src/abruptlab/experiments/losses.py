@@ -113,9 +113,9 @@ def final_value(values: Float[np.ndarray, " step"]) -> float:
 
 def smooth(values: Float[np.ndarray, " step"]) -> Float[np.ndarray, " step"]:
     """The running mean, centred, over `SMOOTHING` of the run; NaN (a step without such entries) is left out."""
-    at = np.arange(len(values))
-    half = np.minimum(int(len(values) * SMOOTHING / 2), (at * EARLY / 2).astype(int))
-    first, past = at - half, np.minimum(at + half + 1, len(values))
+    index = np.arange(len(values))
+    half = np.minimum(int(len(values) * SMOOTHING / 2), (index * EARLY / 2).astype(int))
+    first, past = index - half, np.minimum(index + half + 1, len(values))
     there = np.isfinite(values)
     total = np.concatenate([[0.0], np.cumsum(np.where(there, values, 0.0), dtype=np.float64)])
     count = np.concatenate([[0], np.cumsum(there)])

@@ -68,8 +68,8 @@ def measure_methods(run: "Run", matrices: int = 512, seed: int = 0) -> Methods:
     """
     curves = measure_loss_curves(run)
     batch = held_out(run, matrices, seed)
-    at = run.steps or [run.resolve("final")]
-    bert = torch.stack([predict(load(run, step), batch.tokens) for step in at])
+    steps = run.steps or [run.resolve("final")]
+    bert = torch.stack([predict(load(run, step), batch.tokens) for step in steps])
     methods = _classical_predictions(run.config.matrices, matrices, seed)
     floor, hidden = methods[NAMES.index(POSTERIOR)], ~batch.observed
 
@@ -79,7 +79,7 @@ def measure_methods(run: "Run", matrices: int = 512, seed: int = 0) -> Methods:
     return Methods(
         names=NAMES,
         curves=curves,
-        step=np.array(at),
+        step=np.array(steps),
         method=losses(methods, batch),
         method_excess=differences(methods, floor, batch),
         bert=losses(bert, batch),

@@ -44,7 +44,7 @@ def measure_mixture(sweep: "Sweep") -> Mixture:
     planned = sum((point.family, point.label) == (FAMILY, label) for point in sweep.points)
     names = [f"{rows}×{columns}" for rows, columns in runs[0].config.matrices.sizes]
     of_runs = [steps_of_sizes(run) for run in runs]
-    of_sizes = {name: [of_run[at] for of_run in of_runs] for at, name in enumerate(names)}
+    of_sizes = {name: [of_run[index] for of_run in of_runs] for index, name in enumerate(names)}
     sizes = side_by_side(of_sizes, dict.fromkeys(names, planned))
     return Mixture(sizes, order_of(sizes.onset.each[:, : len(runs)]))
 
@@ -54,7 +54,7 @@ def steps_of_sizes(run: "Run") -> list[Series]:
     whole, task = series(run), run.config.matrices
     choices = torch.cat([size_choices(task, run.config.seed, block) for block in range(len(whole.step) // BLOCK + 1)])
     choice = choices.numpy()[whole.step]
-    return [_of_size(whole, choice == at) for at in range(len(task.sizes))]
+    return [_of_size(whole, choice == index) for index in range(len(task.sizes))]
 
 
 def order_of(onset: Float[np.ndarray, "size run"]) -> Float[np.ndarray, "run size"]:

@@ -78,7 +78,7 @@ def measure_out_of_distribution(
     Raises `CheckpointError` for a step without a checkpoint and `ConfigError` for a rank above the smaller side,
     anything below 1, and positions that are no table.
     """
-    at, model = loaded(run, step)
+    resolved, model = loaded(run, step)
     task = run.config.matrices
     m, n = max(task.sizes, key=math.prod)
     ranks = range(1, min(m, n) + 1) if ranks is None else ranks
@@ -99,7 +99,7 @@ def measure_out_of_distribution(
         return fits, _compete(permute(model, places), batch)
 
     return OutOfDistribution(
-        step=at,
+        step=resolved,
         rank=vary(ranks, task.rank, [meet(m, n, rank) for rank in ranks]),
         rank_rescaled=vary(ranks, task.rank, [meet(m, n, rank, min(1.0, task.rank / rank)) for rank in ranks]),
         rows=vary(rows, m, [meet(count, n, task.rank) for count in rows]),

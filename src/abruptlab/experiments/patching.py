@@ -99,7 +99,7 @@ def measure_patching(
 
     Raises `SiteError` for a site, head or position and `CheckpointError` for a checkpoint that does not exist.
     """
-    (at, model), objective = loaded_model(run, step), run.objective
+    (resolved, model), objective = loaded_model(run, step), run.objective
     batch = held_out_examples(run, matrices, seed)
     other = run.config.task.contrast(batch)
     each = [
@@ -110,7 +110,7 @@ def measure_patching(
     covered, whole = (torch.cat(sums, -1) for sums in zip(*ways, strict=True))
     curves = [metric.name for metric in objective.metrics if metric in objective.curves]
     effects = dict(zip(curves, unstack(of_sums(covered, whole)), strict=True))
-    return Patching(at, joined(to_clean).losses, joined(to_corrupted).losses, effects)
+    return Patching(resolved, joined(to_clean).losses, joined(to_corrupted).losses, effects)
 
 
 def _patch_part(
@@ -146,7 +146,7 @@ def measure_patching_maps(run: "Run", step: int | str = "final", matrices: int =
 
     Raises `CheckpointError` for a step without a checkpoint.
     """
-    at, model = loaded(run, step)
+    resolved, model = loaded(run, step)
     batch = held_out(run, matrices, seed)
     opposite = negated(batch, run.config.matrices)
     clean, corrupted = predict(model, batch.tokens), predict(model, opposite.tokens)
@@ -162,7 +162,7 @@ def measure_patching_maps(run: "Run", step: int | str = "final", matrices: int =
     entering = [Patch(_entering(i), positions=[place]) for i in layers for place in positions]
     by_place = patched(entering, len(layers), len(positions))
     return PatchingMaps(
-        at,
+        resolved,
         batch.size,
         effect(by_head, corrupted, clean, hidden),
         effect(by_head, corrupted, clean, batch.observed),
@@ -178,14 +178,14 @@ def measure_layer_patching(run: "Run", step: int | str = "final", matrices: int 
 
     Raises `CheckpointError` for a step without a checkpoint.
     """
-    at, model = loaded(run, step)
+    resolved, model = loaded(run, step)
     batch = held_out(run, matrices, seed)
     opposite = negated(batch, run.config.matrices)
     layers, corrupted = range(model.config.layers), predict(model, opposite.tokens)
     patches = [*([Patch(_z(layer))] for layer in layers), *([Patch(_entering(layer + 1))] for layer in layers)]
     heads, stream = predict_patched(model, batch.tokens, opposite.tokens, patches).chunk(2)
     turns = ((heads, ~batch.observed), (heads, batch.observed), (stream, batch.observed))
-    return LayerPatching(at, *(turn(patched, corrupted, batch, places) for patched, places in turns))
+    return LayerPatching(resolved, *(turn(patched, corrupted, batch, places) for patched, places in turns))
 
 
 def measure_entry_patching(run: "Run", step: int | str = "final", matrices: int = 256, seed: int = 0) -> EntryPatching:
@@ -193,14 +193,14 @@ def measure_entry_patching(run: "Run", step: int | str = "final", matrices: int 
 
     Raises `CheckpointError` for a step without a checkpoint.
     """
-    at, model = loaded(run, step)
+    resolved, model = loaded(run, step)
     batch = held_out(run, matrices, seed)
     opposite = negated(batch, run.config.matrices)
     clean, corrupted = predict(model, batch.tokens), predict(model, opposite.tokens)
     places = [[Patch(_entering(0), positions=[place])] for place in range(batch.tokens.shape[1])]
     patched = predict_patched(model, batch.tokens, opposite.tokens, places)
     of_each = (each.mT.unsqueeze(-1) for each in (patched, corrupted, clean, ~batch.observed))
-    return EntryPatching(at, batch.size, effect(*of_each))
+    return EntryPatching(resolved, batch.size, effect(*of_each))
 
 
 def predict_patched(
@@ -246,7 +246,7 @@ def _chosen(patch: Patch, axes: Sequence[str], activation: Tensor) -> Bool[Tenso
     for name, indices in (("head", patch.heads), ("position", patch.positions)):
         if indices is None:
             continue
-        axis = next((at for at, called in enumerate(axes) if called in AXES[name]), None)
+        axis = next((dimension for dimension, called in enumerate(axes) if called in AXES[name]), None)
         if axis is None:
             raise SiteError(f"site {patch.site} has no {name}s: it is [{', '.join(axes)}]")
         count = activation.shape[axis]
@@ -255,7 +255,7 @@ def _chosen(patch: Patch, axes: Sequence[str], activation: Tensor) -> Bool[Tenso
                 raise SiteError(f"site {patch.site}: no {name} {index}; there are 0 to {count - 1}")
         along = torch.zeros(count, dtype=torch.bool, device=activation.device)
         along[[*indices]] = True
-        chosen = chosen & along.view([-1 if at == axis else 1 for at in range(activation.ndim)])
+        chosen = chosen & along.view([-1 if dimension == axis else 1 for dimension in range(activation.ndim)])
     return chosen
 
 

@@ -94,9 +94,9 @@ def measure_permutation(
     batch = held_out(run, matrices, seed)
     random = generator(seed, HELD_OUT, 2)
     orders = torch.stack([torch.stack([draw_order(kind, batch.size, random) for _ in range(draws)]) for kind in KINDS])
-    at = run.resolve_all(steps)
+    resolved = run.resolve_all(steps)
     intact, permuted, slopes = [], [], []
-    for model in (load(run, step) for step in at):
+    for model in (load(run, step) for step in resolved):
         plain = predict(model, batch.tokens)
         each = [[predict(permute(model, order), batch.tokens) for order in kind] for kind in orders]
         shuffled = torch.stack([torch.stack(kind) for kind in each])  # [kind, draw, matrix, pos]
@@ -107,7 +107,7 @@ def measure_permutation(
     return Permutation(
         shown=Shown.of(run.objective),
         kinds=tuple(KINDS),
-        steps=np.array(at),
+        steps=np.array(resolved),
         orders=orders.numpy(),
         intact=stack(intact),
         permuted=every,

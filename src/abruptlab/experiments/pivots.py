@@ -52,7 +52,7 @@ def measure_pivots(run: "Run", step: int | str = "final", matrices: int = 512, s
 
     Raises `CheckpointError` for a step without a checkpoint.
     """
-    at, model = loaded(run, step)
+    resolved, model = loaded(run, step)
     batch = held_out(run, matrices, seed)
     solver = NuclearNorm()
     methods: list[Predict] = [lambda given: predict(model, given.tokens), lambda given: completed(solver, given)]
@@ -64,7 +64,7 @@ def measure_pivots(run: "Run", step: int | str = "final", matrices: int = 512, s
         return np.array([[_lost(method, predictions, batch, line) for line in lines] for method, predictions in both])
 
     return Pivots(
-        step=at,
+        step=resolved,
         size=batch.size,
         intact=np.array([float(_left(predictions, batch, ~batch.observed)) for predictions in intact]),
         rows=lost(places),

@@ -40,31 +40,31 @@ def measure_plateaus(sweep: "Sweep", family: str) -> Plateaus:
     Raises `ConfigError` for a family that the sweep does not have and `RunError` if none of its runs is finished, or
     one of them has no measures.
     """
-    found = {
+    by_label = {
         label: [(run.config.seed, measure_plateau(run)) for run in runs] for label, runs in sweep.runs(family).items()
     }
-    if not any(found.values()):
+    if not any(by_label.values()):
         raise RunError(f"{sweep.folder}: no run of the family {family!r} is finished")
     planned = Counter(point.label for point in sweep.points if point.family == family)
-    shape = len(found), max(planned.values())
+    shape = len(by_label), max(planned.values())
     seed, fall, learnt, before, rises, repetition, collapse = (np.full(shape, np.nan) for _ in range(7))
     step = np.full((shape[0], POINTS), np.nan)
     accuracy, loss = np.full((*shape, POINTS), np.nan), np.full((*shape, POINTS), np.nan)
     steps = np.full(shape[0], np.nan)
-    for row, of_label in enumerate(found.values()):
+    for row, of_label in enumerate(by_label.values()):
         for column, (of_seed, plateau) in enumerate(of_label):
-            at = row, column
+            cell = row, column
             steps[row] = plateau.step[-1]
             step[row] = np.linspace(0, plateau.step[-1], POINTS)
-            seed[at], fall[at], learnt[at] = of_seed, _fall(plateau), plateau.learnt
+            seed[cell], fall[cell], learnt[cell] = of_seed, _fall(plateau), plateau.learnt
             start, stop = plateau.rise
-            before[at], rises[at] = start, stop - start
-            accuracy[at] = np.interp(step[row], plateau.step, plateau.accuracy)
-            loss[at] = np.interp(step[row], plateau.curves.step, plateau.curves.smooth[plateau.curves.falling])
-            repetition[at], collapse[at] = (_largest(plateau, name) for name in ("repetition", "collapse"))
+            before[cell], rises[cell] = start, stop - start
+            accuracy[cell] = np.interp(step[row], plateau.step, plateau.accuracy)
+            loss[cell] = np.interp(step[row], plateau.curves.step, plateau.curves.smooth[plateau.curves.falling])
+            repetition[cell], collapse[cell] = (_largest(plateau, name) for name in ("repetition", "collapse"))
     return Plateaus(
-        labels=np.array([*found]),
-        planned=np.array([planned[label] for label in found]),
+        labels=np.array([*by_label]),
+        planned=np.array([planned[label] for label in by_label]),
         seed=seed,
         steps=steps,
         step=step,

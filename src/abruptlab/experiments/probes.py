@@ -74,10 +74,10 @@ def measure_probes(
     require(ridge >= 0, "ridge", "0 or more", ridge)
     require_count(train, "train", SHUFFLES + 1)
     require_count(matrices, "matrices")
-    at, model = loaded(run, step)
+    resolved, model = loaded(run, step)
     batch = held_out(run, matrices + train, seed)
     return Probes(
-        at, np.array(layer_outputs(model)), **probe(model, batch[matrices:], batch[:matrices], ridge, as_authors)
+        resolved, np.array(layer_outputs(model)), **probe(model, batch[matrices:], batch[:matrices], ridge, as_authors)
     )
 
 

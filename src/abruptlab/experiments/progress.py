@@ -70,21 +70,23 @@ def measure_progress(run: "Run", steps: Steps | None = None, matrices: int = 256
     """
     curves, objective = measure_curves(run), run.objective
     batch = held_out_examples(run, matrices, seed)
-    at = run.resolve_all((run.steps or ["final"]) if steps is None else steps)
+    resolved = run.resolve_all((run.steps or ["final"]) if steps is None else steps)
     each = []
-    for step in at:
+    for step in resolved:
         model = run.load(step).to(choose_device())
         apart = collapse_apart(model, batch, objective) if _parts(objective) else []
         each.append((*hidden_and_attention(model, batch, objective), *apart))
     collapse, attention, *apart = (torch.stack(measure) for measure in zip(*each, strict=True))
     before = run.milestones.get("before-drop")
-    after = run.milestones.get("after-drop", at[-1])
-    moving = slice(at.index(before), at.index(after) + 1) if before in at and after in at else None
+    after = run.milestones.get("after-drop", resolved[-1])
+    moving = (
+        slice(resolved.index(before), resolved.index(after) + 1) if before in resolved and after in resolved else None
+    )
     return Progress(
         curves=curves,
-        step=np.array(at),
-        collapse=_measure(collapse, collapse[:, -1], at, moving),
-        attention=_measure(attention.mean(2), attention.mean((1, 2)), at, moving),
+        step=np.array(resolved),
+        collapse=_measure(collapse, collapse[:, -1], resolved, moving),
+        attention=_measure(attention.mean(2), attention.mean((1, 2)), resolved, moving),
         heads=over_matrices(attention),
         apart={name: _over_those_with_two(values) for name, values in zip(_parts(objective), apart, strict=True)},
         uniform=uniform_attention(batch, objective).numpy(),
@@ -105,7 +107,7 @@ def collapse_apart(model: Model, batch: "Examples", objective: "Objective") -> l
     """The last layer's collapse at the places of each of `_parts`, for each matrix, on the CPU."""
     chosen = dict(zip(objective.names, objective.chosen(batch), strict=True))
     name = f"blocks.{model.config.layers - 1}.resid_post"
-    states = torch.cat([found[name].cpu() for _, found in recorded(model, objective.inputs(batch), [name])])
+    states = torch.cat([activations[name].cpu() for _, activations in recorded(model, objective.inputs(batch), [name])])
     return [mean_cosine(states, chosen[loss]) for loss in _parts(objective)]
 
 

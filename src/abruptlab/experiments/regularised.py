@@ -42,11 +42,11 @@ def measure_regularised(
 
     Raises `CheckpointError` for a step without a checkpoint and `ConfigError` for a negative penalty.
     """
-    at, batch = run.resolve(step), held_out(run, matrices, seed)
+    resolved, batch = run.resolve(step), held_out(run, matrices, seed)
     estimates = [estimated(RegularisedNuclearNorm(penalty), batch).flatten(1) for penalty in penalties]
     return Regularised(
-        at,
+        resolved,
         np.array(penalties),
         stack([losses(estimate, batch) for estimate in estimates]),
-        losses(predict(load(run, at), batch.tokens), batch),
+        losses(predict(load(run, resolved), batch.tokens), batch),
     )

@@ -23,7 +23,9 @@ class Outlined:
 
 
 def _outline(result: Any, indent: str = "  ") -> list[str]:
-    shown = result if isinstance(result, Mapping) else {at.name: getattr(result, at.name) for at in fields(result)}
+    shown = (
+        result if isinstance(result, Mapping) else {field.name: getattr(result, field.name) for field in fields(result)}
+    )
     width, lines = max(map(len, shown)), []
     for name, value in shown.items():
         inner = isinstance(value, Outlined)
@@ -63,7 +65,9 @@ def _is_nested(value: object) -> bool:
 
 
 def _values(result: Any) -> list[Any]:
-    return [*result.values()] if isinstance(result, Mapping) else [getattr(result, at.name) for at in fields(result)]
+    return (
+        [*result.values()] if isinstance(result, Mapping) else [getattr(result, field.name) for field in fields(result)]
+    )
 
 
 def _like(result: Any, values: Sequence[Any]) -> Any:

@@ -32,7 +32,9 @@ class Shown(Outlined):
     def of(cls, objective: "Objective") -> "Shown":
         """Those of a kind of run."""
         parts = sorted(objective.curves[1:], key=lambda metric: metric.name != objective.falling)
-        return cls(tuple(at.name for at in parts), tuple(at.symbol for at in parts), objective.drops.unit)
+        return cls(
+            tuple(metric.name for metric in parts), tuple(metric.symbol for metric in parts), objective.drops.unit
+        )
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,8 @@ def score_of(outputs: Tensor, batch: "Examples", objective: "Objective") -> Scor
     values = zip(objective.values(outputs, batch), chosen, strict=True)
     return Scores(
         objective.names,
-        tuple((each * at).double().sum(-1) for each, at in values),
-        tuple(at.double().sum(-1) for at in chosen),
+        tuple((each * mask).double().sum(-1) for each, mask in values),
+        tuple(mask.double().sum(-1) for mask in chosen),
     )
 
 

@@ -47,11 +47,11 @@ def measure_sequence_attention(
     """
     moments = run.milestones
     usual = [moments.get("before-drop", moments.get("start", "final")), moments.get("after-drop", "final")]
-    at = run.resolve_all(usual if steps is None else steps)
-    models = [run.load_decoder(step).to(choose_device()) for step in at]
+    resolved = run.resolve_all(usual if steps is None else steps)
+    models = [run.load_decoder(step).to(choose_device()) for step in resolved]
     batch, objective = held_out_examples(run, matrices, seed), run.objective
     maps, useful = zip(*(attention_over_sequence(model, batch, objective) for model in models), strict=True)
-    return SequenceAttention(np.array(at), objective.answer - 1, np.stack(maps), stack(useful))
+    return SequenceAttention(np.array(resolved), objective.answer - 1, np.stack(maps), stack(useful))
 
 
 def attention_over_sequence(

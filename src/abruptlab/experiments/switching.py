@@ -80,7 +80,7 @@ def measure_switching(
     """
     groups = list(several(groups))
     each = [loaded_model(run, before), loaded_model(run, after)]
-    steps, models = [at for at, _ in each], [model for _, model in each]
+    steps, models = [step for step, _ in each], [model for _, model in each]
     batch, stranger = held_out_examples(run, matrices, seed), copy.deepcopy(models[0]).cpu()  # where the generator is
     stranger.initialise(generator(seed, HELD_OUT, 5))
     stranger.to(choose_device())

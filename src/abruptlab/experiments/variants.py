@@ -113,10 +113,12 @@ def measure_variants(sweep: "Sweep", family: str = "") -> Variants:
 
 def measure_families(sweep: "Sweep") -> dict[str, Variants]:
     """`measure_variants` of every family that has a finished run. Raises `RunError` if none has."""
-    found = {family: measure_variants(sweep, family) for family in sweep.families if any(sweep.runs(family).values())}
-    if not found:
+    families = {
+        family: measure_variants(sweep, family) for family in sweep.families if any(sweep.runs(family).values())
+    }
+    if not families:
         raise RunError(f"{sweep.folder}: no run is finished")
-    return found
+    return families
 
 
 def series(run: "Run") -> Series:
@@ -147,13 +149,13 @@ def trivial_level(run: "Run") -> float:
     return float(batch.values[~batch.observed].square().mean())
 
 
-def side_by_side(found: Mapping[str, Sequence[Series]], planned: Mapping[str, int]) -> Variants:
+def side_by_side(by_label: Mapping[str, Sequence[Series]], planned: Mapping[str, int]) -> Variants:
     """Series by label, and the number planned for each, as one table. At least one series has to be there."""
     runs = max(planned.values())
-    first = next(each for of_label in found.values() for each in of_label)
+    first = next(each for of_label in by_label.values() for each in of_label)
 
     def table(number: Callable[[Series], float]) -> Float[np.ndarray, "label run"]:
-        rows = [[float(number(each)) for each in of_label] for of_label in found.values()]
+        rows = [[float(number(each)) for each in of_label] for of_label in by_label.values()]
         return np.array([row + [np.nan] * (runs - len(row)) for row in rows])
 
     def of_runs(number: Callable[[Series], float]) -> OverSeeds:
@@ -167,19 +169,19 @@ def side_by_side(found: Mapping[str, Sequence[Series]], planned: Mapping[str, in
         return of_runs(value)
 
     def of_first(number: Callable[[Series], float | None]) -> Float[np.ndarray, " label"]:
-        known = [number(of_label[0]) if of_label else None for of_label in found.values()]
+        known = [number(of_label[0]) if of_label else None for of_label in by_label.values()]
         return np.array([np.nan if value is None else value for value in known])
 
-    shape = len(found), runs, POINTS
+    shape = len(by_label), runs, POINTS
     step, loss, falling = np.full(shape[::2], np.nan), np.full(shape, np.nan), np.full(shape, np.nan)
-    for row, of_label in enumerate(found.values()):
+    for row, of_label in enumerate(by_label.values()):
         for column, each in enumerate(of_label):
             step[row] = np.linspace(0, of_label[0].step[-1], POINTS)
             loss[row, column] = np.interp(step[row], each.step, smooth(each.loss))
             falling[row, column] = np.interp(step[row], each.step, smooth(each.falling))
     return Variants(
-        labels=np.array([*found]),
-        planned=np.array([planned[label] for label in found]),
+        labels=np.array([*by_label]),
+        planned=np.array([planned[label] for label in by_label]),
         seed=table(lambda each: each.seed),
         shown=first.shown,
         trivial=first.trivial,

@@ -47,9 +47,9 @@ def draw_single_ablations(single: SingleAblations) -> Figure:
     bands = math.ceil(layers / abreast)
     figure = new_figure(0.75 + 1.75 * bands)
     grid = figure.subplots(2 * bands, abreast, squeeze=False, sharex=True, height_ratios=[2, 1] * bands)
-    for at, (falling, other) in enumerate(zip(grid[::2].flat, grid[1::2].flat, strict=True)):
-        if at < layers:
-            _draw_layer(falling, other, single, at)
+    for layer, (falling, other) in enumerate(zip(grid[::2].flat, grid[1::2].flat, strict=True)):
+        if layer < layers:
+            _draw_layer(falling, other, single, layer)
         else:
             falling.set_axis_off()
             other.set_axis_off()
@@ -77,13 +77,13 @@ def _share_limits(panels: Sequence[Axes]) -> None:
 def _draw_layer(falling: Axes, other: Axes, single: SingleAblations, layer: int) -> None:
     heads = np.arange(1, single.ablated["loss"].mean.shape[2] + 1)
     panels = list(zip((falling, other), single.shown.names, strict=False))
-    for at, name in enumerate(REPLACEMENTS):
+    for index, name in enumerate(REPLACEMENTS):
         colour, marker = STYLES[name]
         for panel, estimate in [(panel, single.ablated[loss]) for panel, loss in panels]:
             panel.errorbar(
-                heads + 0.22 * (at - 1),
-                estimate.mean[at, layer],
-                estimate.error[at, layer],
+                heads + 0.22 * (index - 1),
+                estimate.mean[index, layer],
+                estimate.error[index, layer],
                 color=colour,
                 marker=marker,
                 markersize=2.5,
@@ -108,21 +108,23 @@ def draw_group_ablation(groups: GroupAblation) -> Figure:
     broken = [name.replace(" and ", " and\n") for name in groups.groups]  # the labels would run into each other
     names = [f"{name}\n({heads.sum()})" for name, heads in zip(broken, groups.heads, strict=True)]
     places = np.arange(len(names))
-    for at, replacement in enumerate(GROUPED):
+    for index, replacement in enumerate(GROUPED):
         colour, marker = STYLES[replacement]
-        shifted = places + 0.2 * (at - 0.5)
+        shifted = places + 0.2 * (index - 0.5)
         for axes, losses in ((masked, groups.ablated["loss_masked"]), (observed, groups.ablated["loss_observed"])):
             axes.errorbar(
                 shifted,
-                losses.mean[at],
-                losses.error[at],
+                losses.mean[index],
+                losses.error[index],
                 color=colour,
                 marker=marker,
                 markersize=4,
                 linestyle="none",
                 label=WORDS[replacement],
             )
-        masked.plot(shifted + 0.07, groups.random_masked[at], color=colour, marker=".", markersize=2, linestyle="none")
+        masked.plot(
+            shifted + 0.07, groups.random_masked[index], color=colour, marker=".", markersize=2, linestyle="none"
+        )
     masked.axhline(groups.plateau, color=REFERENCE, dashes=DASHES, linewidth=0.8, label="plateau")
     for axes, intact, name in (
         (masked, groups.intact["loss_masked"], r"$L_\mathrm{mask}$"),

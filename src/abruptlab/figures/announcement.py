@@ -11,19 +11,19 @@ from abruptlab.figures.style import DROP, LOSS, REFERENCE, new_figure, paper_sty
 
 @checked
 @paper_style()
-def draw_announcement(found: Announcement) -> Figure:
+def draw_announcement(announcement: Announcement) -> Figure:
     """When every rule speaks, in shares of the plateau before the onset: on the runs that it was fixed on (grey) and on
     the others; beside it, how many of the others it announces in time (shaded)."""
-    rows = len(found.measures)
+    rows = len(announcement.measures)
     figure = new_figure(0.9 + 0.2 * rows)
     axes = figure.subplots()
     axes.axvspan(-WINDOW, 0, color=DROP, alpha=0.35, linewidth=0, zorder=0)
-    tried = int((~found.fixing).sum())
+    tried = int((~announcement.fixing).sum())
     for row in range(rows):
         for given, colour, shift in ((True, REFERENCE, 0.16), (False, LOSS, -0.16)):
-            leads = found.lead[row, found.fixing == given]
+            leads = announcement.lead[row, announcement.fixing == given]
             axes.plot(-leads, np.full(len(leads), row + shift), "o", color=colour, markersize=2.6, clip_on=False)
-        in_time = int(found.in_time[row, ~found.fixing].sum())
+        in_time = int(announcement.in_time[row, ~announcement.fixing].sum())
         axes.annotate(
             f"{in_time} of {tried}", (1.02, row), xycoords=("axes fraction", "data"), va="center", annotation_clip=False
         )
@@ -31,6 +31,6 @@ def draw_announcement(found: Announcement) -> Figure:
         xlim=(-1, 0), ylim=(rows - 0.5, -0.5), xlabel="when the rule speaks, share of the plateau before the onset"
     )
     axes.xaxis.set_major_formatter(PercentFormatter(1))
-    axes.set_yticks(range(rows), [str(name) for name in found.measures])
+    axes.set_yticks(range(rows), [str(name) for name in announcement.measures])
     axes.tick_params(axis="y", length=0)
     return figure

@@ -22,11 +22,11 @@ def draw_answer_probes(probes: AnswerProbes) -> Figure:
     figure = new_figure(2.4)
     axes = figure.subplots()
     look = {"marker": "o", "markersize": 2.5, "elinewidth": 0.8}
-    for at, (site, colour) in enumerate(zip(probes.sites, cycle(COLOURS), strict=False)):
+    for index, (site, colour) in enumerate(zip(probes.sites, cycle(COLOURS), strict=False)):
         axes.errorbar(
             probes.step,
-            probes.right.mean[:, at],
-            probes.right.error[:, at],
+            probes.right.mean[:, index],
+            probes.right.error[:, index],
             color=colour,
             label=f"probe of the {_name(site)}",
             **look,

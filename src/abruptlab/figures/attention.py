@@ -111,12 +111,12 @@ def draw_attention_over_time(attention: AttentionOverTime) -> Figure:
     figure, canvas = _sheet(TOP + math.ceil(steps / abreast) * block)
     norm = _draw_bar(figure, canvas, attention.maps)
     _draw_legend(figure)
-    for at, step in enumerate(attention.step):
-        left, top = at % abreast * width, TOP + at // abreast * block
+    for index, step in enumerate(attention.step):
+        left, top = index % abreast * width, TOP + index // abreast * block
         canvas.text(left + (LEFT + width) / 2, top + 0.1, f"step {step:,}", ha="center", fontsize=8.5)
         for head, x, y in _places(canvas, (layers, heads), left, top + HEADING, width, side):
-            _draw_map(canvas, attention.maps[(at, *head)], attention.size[1], norm, x, y, side)
-            if (label := attention.label[(at, *head)]) != NO_LABEL:
+            _draw_map(canvas, attention.maps[(index, *head)], attention.size[1], norm, x, y, side)
+            if (label := attention.label[(index, *head)]) != NO_LABEL:
                 look = {"fill": False, "edgecolor": COLOURS[label], "linewidth": 1.2}
                 canvas.add_patch(Rectangle((x, y), side, side, **look))
     return figure
@@ -130,7 +130,7 @@ def draw_heads(attention: Attention) -> Figure:
     Hidden places are the observed ones' opposite and share their panel.
     """
     layers, heads = attention.label.shape
-    at, labels = np.arange(layers * heads), attention.label.ravel()
+    places, labels = np.arange(layers * heads), attention.label.ravel()
     kinds = ("itself", "row", "column", "row and column", "observed")
     figure = new_figure(4.7)
     panels = figure.subplots(len(kinds), 1, sharex=True)
@@ -140,7 +140,7 @@ def draw_heads(attention: Attention) -> Figure:
         score, error = (values[..., KINDS.index(kind)].ravel() for values in estimates)
         own = {kind: COLOURS[kind], opposite: COLOURS["hidden"]}
         colours = [(own[name], 1.0) if name in own else (COLOURS[kind], PALE) for name in labels]
-        axes.bar(at, score, width=0.75, color=colours, yerr=error, error_kw={"elinewidth": 0.7})
+        axes.bar(places, score, width=0.75, color=colours, yerr=error, error_kw={"elinewidth": 0.7})
         _draw_rule(axes, attention, kind)
         axes.set_title(kind, loc="left")
         if opposite is not None:
@@ -149,7 +149,7 @@ def draw_heads(attention: Attention) -> Figure:
         axes.axhline(0, color="black", linewidth=0.6)
         for edge in range(heads, layers * heads, heads):
             axes.axvline(edge - 0.5, color=REFERENCE, linewidth=0.4)
-    numbers = at[at % heads % math.ceil(layers * heads / NUMBERED) == 0]
+    numbers = places[places % heads % math.ceil(layers * heads / NUMBERED) == 0]
     names = [f"Layer {layer + 1}" for layer in range(layers)]
     last = panels[-1]
     last.xaxis.remove_overlapping_locs = False  # a layer's name stands under its middle head's number
@@ -200,8 +200,8 @@ def _draw_maps(
         notes = [f"{AXES_OF_MAPS}; hidden: hatched, dark beside the maps", *notes]
     else:
         notes = [AXES_OF_MAPS, *notes]
-    for at, note in enumerate(notes):
-        canvas.text(x, y + at * LINE, note, fontsize=SMALL)
+    for line, note in enumerate(notes):
+        canvas.text(x, y + line * LINE, note, fontsize=SMALL)
     for head, x, y in _places(canvas, (layers, heads), 0.0, top, TEXT_WIDTH, side, above, strip):
         _draw_map(canvas, attention.maps[head], attention.size[1], norm, x, y, side)
         look = {"ha": "center", "fontsize": DENSE, "linespacing": 1.0, "color": inks[head]}

@@ -87,14 +87,14 @@ def _tick_labels(varied: Varied) -> list[str]:
     ]
 
 
-def _draw_losses(axes: Axes, at: Shaped[np.ndarray, " condition"], contest: Contest, loss: str) -> None:
+def _draw_losses(axes: Axes, conditions: Shaped[np.ndarray, " condition"], contest: Contest, loss: str) -> None:
     bert, nuclear, zero = (losses[loss] for losses in (contest.bert, contest.nuclear, contest.zero))
-    _draw_lines(axes, at, bert, nuclear, zero, ZERO)
+    _draw_lines(axes, conditions, bert, nuclear, zero, ZERO)
 
 
 def _draw_lines(
     axes: Axes,
-    at: Shaped[np.ndarray, " condition"],
+    conditions: Shaped[np.ndarray, " condition"],
     bert: Estimate,
     nuclear: Estimate,
     reference: Estimate,
@@ -102,10 +102,10 @@ def _draw_lines(
 ) -> None:
     """The two methods with error bars, and what they are compared with as a dashed line with a band."""
     for values, look in ((bert, BERT_LOOK), (nuclear, NUCLEAR_LOOK)):
-        axes.errorbar(at, values.mean, values.error, **look)
-    axes.plot(at, reference.mean, label=what, **REFERENCE_LOOK)
+        axes.errorbar(conditions, values.mean, values.error, **look)
+    axes.plot(conditions, reference.mean, label=what, **REFERENCE_LOOK)
     low, high = reference.mean - reference.error, reference.mean + reference.error
-    axes.fill_between(at, low, high, color=REFERENCE, alpha=0.2, linewidth=0)
+    axes.fill_between(conditions, low, high, color=REFERENCE, alpha=0.2, linewidth=0)
     axes.set_yscale("log")
     axes.yaxis.set_minor_formatter(ShortLog(minor_thresholds=(1, 0.4)))
 

@@ -37,16 +37,18 @@ def draw_embeddings(found: Embeddings) -> Figure:
     norms.set_title(f"(a) tokens: symmetry of norms {_number(found.tokens.norm_symmetry)}", loc="left")
     points = _draw_tokens(tokens, found.tokens.components, found.value)
     tokens.set_title("(b) tokens: PCA", loc="left")
-    for axis, at in ((tokens.xaxis, 0), (tokens.yaxis, 1)):
-        follows = f"$|x|$ {_number(found.tokens.magnitude[at])}, sign {_number(found.tokens.sign[at])}"
-        axis.set_label_text(f"PC {at + 1} ({found.tokens.explained[at]:.0%})\n{follows}", linespacing=1.15)
+    for axis, component in ((tokens.xaxis, 0), (tokens.yaxis, 1)):
+        follows = f"$|x|$ {_number(found.tokens.magnitude[component])}, sign {_number(found.tokens.sign[component])}"
+        axis.set_label_text(
+            f"PC {component + 1} ({found.tokens.explained[component]:.0%})\n{follows}", linespacing=1.15
+        )
     _bar(top, points, tokens, "value $x$")
 
     panels = bottom.subplots(1, 4)
     positions = found.positions
     groupings = (("c", "column", found.column, positions.by_column), ("d", "row", found.row, positions.by_row))
-    for at, (letter, name, group, explained) in enumerate(groupings):
-        layout, components = panels[2 * at : 2 * at + 2]
+    for index, (letter, name, group, explained) in enumerate(groupings):
+        layout, components = panels[2 * index : 2 * index + 2]
         points = _draw_positions(layout, positions.layout, group, found)
         _draw_positions(components, positions.components, group, found)
         layout.set_title(f"({letter}) by {name}: t-SNE", loc="left")
@@ -74,18 +76,18 @@ def draw_tokens_over_time(found: Embeddings) -> Figure:
     for axes in panels.flat[count:]:
         axes.set_axis_off()
     follows, tokens = magnitude_and_sign(found.tokens), found.tokens
-    for at, axes in enumerate(panels.flat[:count]):
-        _draw_tokens(axes, tokens.components[at], found.value)
-        axes.set_title(f"step {found.step[at]:,}")
+    for index, axes in enumerate(panels.flat[:count]):
+        _draw_tokens(axes, tokens.components[index], found.value)
+        axes.set_title(f"step {found.step[index]:,}")
         axes.tick_params(labelbottom=True)
         axes.locator_params(nbins=4)
         axes.set_box_aspect(1)
-        magnitude, sign = follows[at]
+        magnitude, sign = follows[index]
         lines = (
             f"$|x|$ {magnitude:.2f}, sign {sign:.2f}",
-            f"by $|x|$ {tokens.magnitude_share[at]:.1%}",
-            f"by sign {tokens.sign_share[at]:.1%}",
-            f"symmetry {_number(tokens.norm_symmetry[at])}",
+            f"by $|x|$ {tokens.magnitude_share[index]:.1%}",
+            f"by sign {tokens.sign_share[index]:.1%}",
+            f"symmetry {_number(tokens.norm_symmetry[index])}",
         )
         axes.set_xlabel("\n".join(lines), fontsize=SMALL, linespacing=1.2)
     for axes in panels[:, 0]:
@@ -106,14 +108,14 @@ def draw_positions_over_time(found: Embeddings) -> Figure:
     for axes in panels.flat:
         axes.set_axis_off()
     positions = found.positions
-    for at, step in enumerate(found.step):
-        row, place = divmod(at, across)
+    for index, step in enumerate(found.step):
+        row, place = divmod(index, across)
         groupings = (("column", found.column, positions.by_column), ("row", found.row, positions.by_row))
         for which, (name, group, explained) in enumerate(groupings):
             axes = panels[2 * row + which, place]
             axes.set_axis_on()
-            _draw_positions(axes, positions.layout[at], group, found)
-            axes.set_xlabel(f"explains {explained.score[at]:.0%}", fontsize=SMALL)
+            _draw_positions(axes, positions.layout[index], group, found)
+            axes.set_xlabel(f"explains {explained.score[index]:.0%}", fontsize=SMALL)
             if place == 0:
                 axes.set_ylabel(f"by {name}")
         panels[2 * row, place].set_title(f"step {step:,}")
@@ -135,19 +137,21 @@ def _draw_tokens(
 
 
 def _draw_positions(
-    axes: Axes, layout: Float[np.ndarray, "pos 2"], group: Int[np.ndarray, " pos"], found: Embeddings
+    axes: Axes, layout: Float[np.ndarray, "pos 2"], group: Int[np.ndarray, " pos"], embeddings: Embeddings
 ) -> PathCollection:
     size = float(np.clip(400 / len(group), 3, 16))
     axes.set_box_aspect(1)
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set(visible=True, color=FRAME)
     axes.margins(0.12)
-    return axes.scatter(*layout.T, c=_scale(found).to_rgba(group + 1), s=size, edgecolors="black", linewidths=size / 60)
+    return axes.scatter(
+        *layout.T, c=_scale(embeddings).to_rgba(group + 1), s=size, edgecolors="black", linewidths=size / 60
+    )
 
 
-def _scale(found: Embeddings) -> ScalarMappable:
+def _scale(embeddings: Embeddings) -> ScalarMappable:
     """A colour for each column or row, numbered from one."""
-    largest = int(max(found.row.max(), found.column.max())) + 1
+    largest = int(max(embeddings.row.max(), embeddings.column.max())) + 1
     colours = colormaps[PLACES].resampled(largest)
     return ScalarMappable(BoundaryNorm(np.arange(largest + 1) + 0.5, largest), colours)
 
@@ -157,8 +161,8 @@ def _bar(figure: Figure | SubFigure, points: ScalarMappable, panels: Axes | np.n
     bar.outline.set_linewidth(0.4)
 
 
-def _bar_of_places(figure: Figure | SubFigure, panels: np.ndarray, found: Embeddings) -> None:
-    scale = _scale(found)
+def _bar_of_places(figure: Figure | SubFigure, panels: np.ndarray, embeddings: Embeddings) -> None:
+    scale = _scale(embeddings)
     largest = scale.cmap.N
     step = math.ceil(largest / LABELLED)
     bar = figure.colorbar(scale, ax=panels, label="column or row", shrink=0.8, aspect=20, pad=0.02)

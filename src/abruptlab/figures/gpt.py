@@ -95,12 +95,12 @@ def draw_sequence_attention(attention: SequenceAttention) -> Figure:
     figure = new_figure(rows * (min(width, LARGEST) + HEADINGS))
     grid = np.reshape(figure.subplots(rows, columns, squeeze=False), shape)
     norm, colours = _scale(attention.maps)
-    for (at, layer, head), axes in np.ndenumerate(grid):
-        _draw_map(axes, attention.maps[at, layer, head], attention.entries, norm, colours)
+    for (checkpoint, layer, head), axes in np.ndenumerate(grid):
+        _draw_map(axes, attention.maps[checkpoint, layer, head], attention.entries, norm, colours)
         name = f"layer {layer + 1}, head {head + 1}" if width > WORDS else f"{layer + 1}.{head + 1}"
-        axes.set_title(f"{name}\n{attention.copying.mean[at, layer, head]:.2f}", fontsize=SMALL)
+        axes.set_title(f"{name}\n{attention.copying.mean[checkpoint, layer, head]:.2f}", fontsize=SMALL)
         if layer == head == 0:
-            axes.set_ylabel(f"after {attention.step[at]:,} steps")
+            axes.set_ylabel(f"after {attention.step[checkpoint]:,} steps")
     bar = figure.colorbar(ScalarMappable(norm, colours), ax=grid, fraction=0.03, aspect=30, label="mean attention")
     bar.outline.set_linewidth(0.4)
     return figure
@@ -118,9 +118,9 @@ def _scale(maps: Float[np.ndarray, "*map query key"]) -> tuple[Normalize, str]:
 def _draw_map(axes: Axes, values: Float[np.ndarray, "query key"], entries: int, norm: Normalize, colours: str) -> None:
     axes.imshow(values, cmap=colours, norm=norm, interpolation="none")
     line = {"color": "white" if colours == ATTENTION else "black", "linewidth": 0.4}
-    for at in (entries - 0.5, entries + 0.5):
-        axes.axhline(at, **line)
-        axes.axvline(at, **line)
+    for edge in (entries - 0.5, entries + 0.5):
+        axes.axhline(edge, **line)
+        axes.axvline(edge, **line)
     parts = [(entries - 1) / 2, entries + entries / 2]
     axes.set_xticks(parts, PLACES)
     axes.set_yticks(parts, PLACES, rotation=90, va="center")

@@ -81,7 +81,7 @@ def _draw_curve(
 def _name_plateau_and_drop(axes: Axes, drop: "Drop", steps: int) -> None:
     end = "under way" if drop.end is None else f"end {drop.end:,}"
     right = drop.onset < steps / 2  # of the drop, where there is more room
-    at = (drop.end or steps) if right else drop.onset
+    x = (drop.end or steps) if right else drop.onset
     place = {"ha": "left" if right else "right", "va": "top", "transform": axes.get_xaxis_transform()}
-    axes.text(at, 0.98, f" onset {drop.onset:,} \n {end} ", fontsize=SMALL, **place)
+    axes.text(x, 0.98, f" onset {drop.onset:,} \n {end} ", fontsize=SMALL, **place)
     axes.text(drop.onset / 2, 0.72 * drop.plateau, "plateau", color=MASKED, ha="center", va="center")

@@ -32,18 +32,18 @@ def draw_examples(example: ExampleMatrices) -> Figure:
     scale = float(np.abs(example.truth).max()) or 1.0
     size = _print_size(cell, example)
 
-    def draw(at: Axes, title: str, values: Float[np.ndarray, "rows columns"], holes: bool = False) -> AxesImage:
-        at.set_title(title, linespacing=1.05)
-        return draw_matrix(at, values, example.observed, scale, example.decimals, size, holes=holes)
+    def draw(panel: Axes, title: str, values: Float[np.ndarray, "rows columns"], holes: bool = False) -> AxesImage:
+        panel.set_title(title, linespacing=1.05)
+        return draw_matrix(panel, values, example.observed, scale, example.decimals, size, holes=holes)
 
     image = draw(axes[0, 0], "input\n(hidden entries hatched)", example.truth, holes=True)
     draw(axes[1, 0], "truth", example.truth)
-    for at, (step, prediction) in enumerate(zip(example.steps, example.predictions, strict=True), start=1):
+    for column, (step, prediction) in enumerate(zip(example.steps, example.predictions, strict=True), start=1):
         error = prediction - example.truth
         hidden = ~example.observed
         masked = np.square(error[hidden]).sum() / max(1, hidden.sum())
-        draw(axes[0, at], f"prediction {_when(int(step), example.onset)}", prediction)
-        draw(axes[1, at], rf"error, $L_\mathrm{{mask}}={masked:.2g}$", error)
+        draw(axes[0, column], f"prediction {_when(int(step), example.onset)}", prediction)
+        draw(axes[1, column], rf"error, $L_\mathrm{{mask}}={masked:.2g}$", error)
     figure.colorbar(image, ax=axes, shrink=0.5, aspect=25, pad=0.02).outline.set_linewidth(0.4)
     return figure
 

@@ -57,10 +57,12 @@ def draw_closeness(result: Methods) -> Figure:
     figure = new_figure(5.0)
     panels = figure.subplot_mosaic([["distance", "nearest"], ["table", "table"]], height_ratios=(1, 1.2))
     distance, nearest = panels["distance"], panels["nearest"]
-    for at, name in enumerate(result.names):
+    for index, name in enumerate(result.names):
         look = {"color": COLOURS[name], "marker": "o", "markersize": 3, "elinewidth": 0.8, **STYLES.get(name, {})}
-        distance.errorbar(result.step, result.distance.mean[:, at], result.distance.error[:, at], label=name, **look)
-        nearest.errorbar(result.step, result.nearest.mean[:, at], result.nearest.error[:, at], **look)
+        distance.errorbar(
+            result.step, result.distance.mean[:, index], result.distance.error[:, index], label=name, **look
+        )
+        nearest.errorbar(result.step, result.nearest.mean[:, index], result.nearest.error[:, index], **look)
     truth = result.bert["loss_masked"]
     distance.plot(result.step, truth.mean, color=BERT, dashes=DASHES, linewidth=0.9, label="true matrix")
     distance.set(yscale="log", ylabel="mean squared distance", title="distance of BERT to each method")

@@ -47,7 +47,7 @@ def draw_overview(overview: Overview) -> Figure:
 
 
 def _draw_sketch(figure: Figure, sketch: Axes, example: ExampleMatrices) -> None:
-    observed_words = [at not in HIDDEN_WORDS for at in range(len(WORDS))]
+    observed_words = [index not in HIDDEN_WORDS for index in range(len(WORDS))]
     sketch.text(SKETCH / 2, 0.17, "masked language modelling", ha="center")
     _draw_step(sketch, 0.26, WORDS, observed_words, WORDS)
 
@@ -69,9 +69,9 @@ def _draw_step(
 ) -> None:
     """A strip of tokens with holes, an arrow, and the strip completed."""
     height, width = 0.17, STRIP / len(tokens)
-    for at, (token, seen, full) in enumerate(zip(tokens, observed, completed, strict=True)):
+    for index, (token, seen, full) in enumerate(zip(tokens, observed, completed, strict=True)):
         for left, text, hole in ((LEFT, token, not seen), (RIGHT, full, False)):
-            corner = left + at * width + 0.01, top
+            corner = left + index * width + 0.01, top
             if hole:
                 sketch.add_patch(Rectangle(corner, width - 0.02, height, **HOLE))
                 continue

@@ -65,9 +65,9 @@ def _draw_heads(figure: SubFigure, maps: PatchingMaps) -> None:
         (-0.19, maps.layer_masked, MASKED, "hidden"),
         (0.19, maps.layer_observed, OBSERVED, "observed"),
     ):
-        at = np.arange(layers) + shift
+        places = np.arange(layers) + shift
         look = {"color": colour, "label": name, "error_kw": {"elinewidth": 0.7}}
-        right.barh(at, estimate.mean, height=0.38, xerr=estimate.error, **look)
+        right.barh(places, estimate.mean, height=0.38, xerr=estimate.error, **look)
     right.axvline(0, color="black", linewidth=0.6)
     right.tick_params(left=False, labelleft=False)
     right.spines.left.set_visible(False)

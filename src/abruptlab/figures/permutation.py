@@ -25,17 +25,17 @@ def draw_permutation(result: Permutation) -> Figure:
     figure = new_figure(2.0)
     panels = figure.subplots(1, len(result.steps), sharex=True, sharey=True, squeeze=False)[0]
     places = np.arange(len(result.kinds))
-    for at, (step, axes) in enumerate(zip(result.steps, panels, strict=True)):
+    for index, (step, axes) in enumerate(zip(result.steps, panels, strict=True)):
         axes.set_title(f"step {int(step):,}")
         axes.axvline(result.zero_level, color=REFERENCE, linewidth=0.8, linestyle=OTHER, zorder=0)
         for name in reversed(result.shown.names):
             intact, colour = result.intact[name], curve_colour(name)
-            draw_level(axes, intact.mean[at], intact.error[at], colour)
-            draws = result.permuted[name].mean[at]
+            draw_level(axes, intact.mean[index], intact.error[index], colour)
+            draws = result.permuted[name].mean[index]
             lower = np.broadcast_to(places[:, None] + BELOW, draws.shape)
             axes.plot(draws.ravel(), lower.ravel(), "o", color=colour, markersize=2.5, alpha=0.35, markeredgewidth=0)
             mean = result.mean[name]
-            draw_estimates(axes, Estimate(mean.mean[at], mean.error[at]), places, colour)
+            draw_estimates(axes, Estimate(mean.mean[index], mean.error[index]), places, colour)
         scale_errors(axes, result.shown.unit)
     panels[0].set_yticks(places, [LABELS[kind] for kind in result.kinds])
     panels[0].set_ylim(len(places) - 0.5, -0.5)

@@ -12,16 +12,16 @@ BAR = 0.38  # of the distance of two lines
 
 @checked
 @paper_style()
-def draw_pivots(found: Pivots) -> Figure:
+def draw_pivots(pivots: Pivots) -> Figure:
     """A pair of bars for each row and each column: BERT and nuclear norm."""
     figure = new_figure(2.1)
     panels = figure.subplots(1, 2, sharey=True)
-    for axes, lost, name in zip(panels, (found.rows, found.columns), ("row", "column"), strict=True):
-        at = np.arange(lost.shape[1])
+    for axes, lost, name in zip(panels, (pivots.rows, pivots.columns), ("row", "column"), strict=True):
+        places = np.arange(lost.shape[1])
         for method, (label, colour) in enumerate(zip(METHODS, (BERT, NUCLEAR), strict=True)):
-            axes.bar(at + BAR * (method - 0.5), lost[method], BAR, color=colour, label=label)
+            axes.bar(places + BAR * (method - 0.5), lost[method], BAR, color=colour, label=label)
         axes.axhline(1, color=REFERENCE, dashes=(4, 3), linewidth=0.8)
-        axes.set_xticks(at, [str(line + 1) for line in at])
+        axes.set_xticks(places, [str(line + 1) for line in places])
         axes.set_xlabel(f"{name} hidden")
     panels[0].set_ylabel("completion lost elsewhere")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(METHODS))

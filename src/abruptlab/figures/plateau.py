@@ -99,7 +99,7 @@ def draw_each_plateau(plateaus: Plateaus) -> Figure:
     lines = math.ceil(len(there) / abreast)
     figure = new_figure(0.25 + 1.25 * lines)
     panels = figure.subplots(lines, abreast, squeeze=False).ravel()
-    for at, (row, axes) in enumerate(zip(there, panels, strict=False)):
+    for index, (row, axes) in enumerate(zip(there, panels, strict=False)):
         losses = axes.twinx()
         losses.plot(plateaus.step[row], plateaus.loss_answer[row].T, color=MASKED, linewidth=0.7)
         axes.plot(plateaus.step[row], plateaus.accuracy[row].T, color=LOSS, linewidth=0.7)
@@ -109,11 +109,11 @@ def draw_each_plateau(plateaus: Plateaus) -> Figure:
         axes.yaxis.set_major_formatter(PercentFormatter(1))
         axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.set_title(str(plateaus.labels[row]), loc="left")
-        if at % abreast == 0:
+        if index % abreast == 0:
             axes.set_ylabel("written right")
-        if at % abreast == abreast - 1 or at == len(there) - 1:
+        if index % abreast == abreast - 1 or index == len(there) - 1:
             losses.set_ylabel("loss (nats)", color=MASKED)
-        if at >= len(there) - abreast:
+        if index >= len(there) - abreast:
             axes.set_xlabel("training step")
     for axes in panels[len(there) :]:
         axes.remove()
@@ -154,23 +154,25 @@ def _side_by_side(
 def _draw_first(axes: Axes, steps: Float[np.ndarray, " run"], last: float, row: int, colour: np.ndarray) -> None:
     """A dot a seed; an open one at the last step where it did not come."""
     for step in steps:
-        came = np.isfinite(step)
-        face = colour if came else "white"
-        axes.plot(step if came else last, row, "o", color=colour, markerfacecolor=face, markersize=3.5, clip_on=False)
+        reached = np.isfinite(step)
+        face = colour if reached else "white"
+        axes.plot(
+            step if reached else last, row, "o", color=colour, markerfacecolor=face, markersize=3.5, clip_on=False
+        )
     if len(steps):
         axes.plot(np.median(np.minimum(steps, last)), row, "|", color=colour, markersize=11)
 
 
 @checked
 @paper_style()
-def draw_language_models(found: LanguageModels) -> Figure:
+def draw_language_models(models: LanguageModels) -> Figure:
     """Repetition bias and the last layer's collapse over the checkpoints."""
     figure = new_figure(2.1)
     axes = figure.subplots()
-    at = np.arange(len(found.checkpoint))
-    axes.plot(at, found.collapse[:, -1], "o-", color=OBSERVED, markersize=3, label="collapse: cosine similarity")
-    axes.plot(at, found.repetition, "o-", color=MASKED, markersize=3, label="repetition: equal neighbours")
+    places = np.arange(len(models.checkpoint))
+    axes.plot(places, models.collapse[:, -1], "o-", color=OBSERVED, markersize=3, label="collapse: cosine similarity")
+    axes.plot(places, models.repetition, "o-", color=MASKED, markersize=3, label="repetition: equal neighbours")
     axes.set(ylim=(min(0, axes.get_ylim()[0]), 1.03), xlabel="checkpoint", ylabel="cosine; share")
-    axes.set_xticks(at, [name.rpartition("@")[2].rpartition("/")[2] for name in found.checkpoint], rotation=30)
+    axes.set_xticks(places, [name.rpartition("@")[2].rpartition("/")[2] for name in models.checkpoint], rotation=30)
     axes.legend(loc="best")
     return figure

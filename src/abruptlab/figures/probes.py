@@ -30,8 +30,8 @@ def draw_probes(probes: Probes, targets: Sequence[str] = ("row", "column")) -> F
             raise ConfigError(f"no target {target!r}; {choice(target, TITLES)}")
     figure = new_figure(0.75 + 1.6 * len(targets))
     axes = figure.subplots(len(targets), 2, squeeze=False, sharex=True, sharey="col")
-    for at, target in enumerate(targets):
-        error, cosine = axes[at]
+    for row, target in enumerate(targets):
+        error, cosine = axes[row]
         probe = getattr(probes, target)
         _draw(error, probe.mse, probe.chance_mse)
         _draw(cosine, probe.cosine, probe.chance_cosine)

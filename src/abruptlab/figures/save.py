@@ -22,7 +22,9 @@ from abruptlab.system.provenance import device_name, versions
 def arrays(result: Any) -> dict[str, np.ndarray]:
     """A result, a dataclass or a dictionary, as named arrays; those of one within it are called `outer.inner`, None is
     left out."""
-    values = result if isinstance(result, Mapping) else {at.name: getattr(result, at.name) for at in fields(result)}
+    values = (
+        result if isinstance(result, Mapping) else {field.name: getattr(result, field.name) for field in fields(result)}
+    )
     named = {}
     for name, value in values.items():
         if is_dataclass(value) or isinstance(value, Mapping):

@@ -40,12 +40,12 @@ def draw_switching(result: Switching) -> Figure:
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
     places = np.arange(len(result.groups))
     for model, axes in enumerate(panels):
-        own, other = (int(result.steps[at]) for at in (model, 1 - model))
+        own, other = (int(result.steps[index]) for index in (model, 1 - model))
         axes.set_title(f"model of step {own:,} with\nthe group of step {other:,}", linespacing=1.05)
         for name in reversed(result.shown.names):  # the one that drops on top
             intact, colour = result.intact[name], curve_colour(name)
-            for at, line in ((model, "-"), (1 - model, OTHER)):
-                draw_level(axes, intact.mean[at], intact.error[at], colour, line)
+            for index, line in ((model, "-"), (1 - model, OTHER)):
+                draw_level(axes, intact.mean[index], intact.error[index], colour, line)
             switched = result.switched[name]
             draw_estimates(axes, Estimate(switched.mean[model], switched.error[model]), places, colour)
         axes.axhline(len(SINGLE) - 0.5, color=REFERENCE, linewidth=0.4)

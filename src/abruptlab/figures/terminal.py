@@ -35,24 +35,24 @@ def draw_losses(
 ) -> Text:
     """Running means of some metrics over the steps so far, on a logarithmic axis."""
     step = metrics["step"]
-    at = np.linspace(step[0], step[-1], min(len(step), DOTS * width))
+    points = np.linspace(step[0], step[-1], min(len(step), DOTS * width))
     plotext.clear_figure()
     plotext.theme("clear")
     plotext.limit_size(False, False)  # the caller knows the window
     plotext.plot_size(width, height)
     shown = []
     for metric in curves:
-        curve = np.interp(at, step, smooth(metrics[metric.name]))
+        curve = np.interp(points, step, smooth(metrics[metric.name]))
         there = curve > 0  # which NaN is not either
         shown += curve[there].tolist()
         colour = ink(metric)
         shade = "default" if colour is None else tuple(round(255 * part) for part in to_rgb(colour))
-        plotext.plot(at[there].tolist(), curve[there].tolist(), marker="braille", color=shade)
+        plotext.plot(points[there].tolist(), curve[there].tolist(), marker="braille", color=shade)
     if shown:
         plotext.yscale("log")
         _ticks(plotext.yticks, _levels(min(shown), max(shown), height))
-        steps = MaxNLocator(4).tick_values(at[0], at[-1])
-        _ticks(plotext.xticks, [float(tick) for tick in steps if at[0] <= tick <= at[-1]])
+        steps = MaxNLocator(4).tick_values(points[0], points[-1])
+        _ticks(plotext.xticks, [float(tick) for tick in steps if points[0] <= tick <= points[-1]])
     text = Text.from_ansi(plotext.build(), no_wrap=True)
     text.rstrip()
     return text

@@ -110,18 +110,18 @@ def encoder_of(weights: Mapping[str, Tensor], heads: int, init_std: float = Mode
 def copy_weights(weights: Mapping[str, Tensor], into: Mapping[str, Tensor]) -> None:
     """Copy weights into those of the same names. Raises `ConfigError` if a name or shape differs."""
     for name in sorted(into.keys() | weights.keys()):
-        expected, came = (list(side[name].shape) if name in side else "no such weight" for side in (into, weights))
-        if expected != came:
-            raise ConfigError(f"{name}: expected {expected}, got {came}")
+        expected, given = (list(side[name].shape) if name in side else "no such weight" for side in (into, weights))
+        if expected != given:
+            raise ConfigError(f"{name}: expected {expected}, got {given}")
         into[name].copy_(weights[name])
 
 
 def require_config(config: "transformers.PretrainedConfig", expected: Mapping[str, object]) -> None:
     """Raises `ConfigError` unless these fields are as expected; a release that lacks one has nothing to configure."""
     for name, value in expected.items():
-        came = getattr(config, name, value)
-        if came != value:
-            raise ConfigError(f"{name}: expected {value!r}, got {came!r}")
+        given = getattr(config, name, value)
+        if given != value:
+            raise ConfigError(f"{name}: expected {value!r}, got {given!r}")
 
 
 def matrix_of(weights: Mapping[str, Tensor], name: str) -> Tensor:

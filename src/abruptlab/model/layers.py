@@ -25,8 +25,8 @@ def embedded(
     ids = isinstance(tokens, Tensor) and tokens.ndim == 2 and tokens.dtype in (torch.int64, torch.int32)
     if not ids or start + tokens.shape[1] > len(positions):
         known = f"token ids [batch, place] at places 0 to {len(positions) - 1}"
-        came = f" from place {start} on" if start else ""
-        raise DataError(f"expected {known}, got {shown(tokens)}{came}")
+        suffix = f" from place {start} on" if start else ""
+        raise DataError(f"expected {known}, got {shown(tokens)}{suffix}")
     try:
         x = embedding(tokens)
     except IndexError:

@@ -74,14 +74,14 @@ class Activations(dict[str, Tensor]):
 
         Raises `SiteError` if it names none that was recorded, or some of different shapes.
         """
-        found = {name: activation for name, activation in self.items() if fnmatchcase(name, glob)}
-        if not found:
+        matches = {name: activation for name, activation in self.items() if fnmatchcase(name, glob)}
+        if not matches:
             raise SiteError(f"no recorded site is named {glob!r}; there are: {_listed([*self])}")
-        shapes = {name: tuple(activation.shape) for name, activation in found.items()}
+        shapes = {name: tuple(activation.shape) for name, activation in matches.items()}
         if len(set(shapes.values())) > 1:
             several = ", ".join(f"{name} {[*shape]}" for name, shape in shapes.items())
             raise SiteError(f"{glob!r}: expected sites of one shape, got {several}")
-        return torch.stack([*found.values()])
+        return torch.stack([*matches.values()])
 
 
 @checked
@@ -169,8 +169,8 @@ def replace(model: nn.Module, functions: Mapping[str, Callable[[Tensor], Tensor]
     hooks = {}
     for names, function in functions.items():
         if not _takes_one(function):
-            came = "one of other arguments" if callable(function) else type(function).__name__
-            raise SiteError(f"site {names}: expected a function of one argument, the activation, got {came}")
+            given = "one of other arguments" if callable(function) else type(function).__name__
+            raise SiteError(f"site {names}: expected a function of one argument, the activation, got {given}")
         for name in _matching(model, names):
             if name in hooks:
                 raise SiteError(f"site {name}: expected one function, got several (a glob names it too)")
@@ -185,10 +185,10 @@ def _matching(model: nn.Module, names: str | Iterable[str]) -> list[str]:
     there = site_names(model)
     chosen: set[str] = set()
     for name in [names] if isinstance(names, str) else names:
-        found = there if name == "all" else [site for site in there if fnmatchcase(site, name)]
-        if not found:
+        matches = there if name == "all" else [site for site in there if fnmatchcase(site, name)]
+        if not matches:
             raise SiteError(f"no site {name!r}; this model has: {_listed(there)}{meant(name, there)}")
-        chosen.update(found)
+        chosen.update(matches)
     return [site for site in there if site in chosen]
 
 

@@ -65,54 +65,54 @@ UNMOVED = 0.05  # of E[x²], as for the levels of the plateau
 UNIFORM, MEAN = (REPLACEMENTS.index(name) for name in ("uniform", "mean"))
 
 
-def _masked(found: Findings, replacement: int) -> Float[np.ndarray, "layer head"]:
+def _masked(findings: Findings, replacement: int) -> Float[np.ndarray, "layer head"]:
     """L_mask with each single head replaced / intact."""
-    check = found.of(measure_single_ablations)
+    check = findings.of(measure_single_ablations)
     return check.ablated["loss_masked"].mean[replacement] / check.intact["loss_masked"].mean
 
 
-def _worst(found: Findings) -> tuple[int, int] | None:
+def _worst(findings: Findings) -> tuple[int, int] | None:
     """The layer and the head whose uniform attention raises L_mask most; none if no head matters."""
-    harm = _masked(found, UNIFORM)
+    harm = _masked(findings, UNIFORM)
     layer, head = np.unravel_index(harm.argmax(), harm.shape)
     return (int(layer), int(head)) if harm.max() >= RAISED else None
 
 
-def _observed(found: Findings) -> Number:
+def _observed(findings: Findings) -> Number:
     """L_obs with the attention of the most important head uniform, over E[x²]; none if no head matters."""
-    check, worst = found.of(measure_single_ablations), _worst(found)
+    check, worst = findings.of(measure_single_ablations), _worst(findings)
     if worst is None:
         return None
-    return float(check.ablated["loss_observed"].mean[UNIFORM][worst]) / found.run.config.matrices.copying_level
+    return float(check.ablated["loss_observed"].mean[UNIFORM][worst]) / findings.run.config.matrices.copying_level
 
 
-def _observed_without_mlp(found: Findings) -> Number:
+def _observed_without_mlp(findings: Findings) -> Number:
     """The same without the MLP of that head's layer, through which the copying goes."""
-    worst = _worst(found)
+    worst = _worst(findings)
     if worst is None:
         return None
-    damaged = found.of(_other_damage(worst))["no MLP"]
-    return float(damaged["loss_observed"].mean) / found.run.config.matrices.copying_level
+    damaged = findings.of(_other_damage(worst))["no MLP"]
+    return float(damaged["loss_observed"].mean) / findings.run.config.matrices.copying_level
 
 
-def _by_its_own_mean(found: Findings) -> Number:
+def _by_its_own_mean(findings: Findings) -> Number:
     """What the head that matters most loses by its own mean map, of what it loses by a uniform one; none if no head
     matters."""
-    worst = _worst(found)
+    worst = _worst(findings)
     if worst is None:
         return None
-    uniform, mean = (_masked(found, replacement)[worst] for replacement in (UNIFORM, MEAN))
+    uniform, mean = (_masked(findings, replacement)[worst] for replacement in (UNIFORM, MEAN))
     return float((mean - 1) / (uniform - 1))
 
 
-def _by_the_next_map(found: Findings) -> Number:
+def _by_the_next_map(findings: Findings) -> Number:
     """The same by the map of the layer's next head."""
-    worst = _worst(found)
+    worst = _worst(findings)
     if worst is None:
         return None
-    damage = found.of(_other_damage(worst))
+    damage = findings.of(_other_damage(worst))
     raised = float(damage["next map"]["loss_masked"].mean / damage["intact"]["loss_masked"].mean)
-    return float((raised - 1) / (_masked(found, UNIFORM)[worst] - 1))
+    return float((raised - 1) / (_masked(findings, UNIFORM)[worst] - 1))
 
 
 @cache  # one measurement a head, for `Findings.of` to know it by
@@ -120,17 +120,17 @@ def _other_damage(head: tuple[int, int]) -> "partial[dict[str, Losses]]":
     return partial(measure_other_damage, head=head)
 
 
-def _restored(found: Findings) -> float:
+def _restored(findings: Findings) -> float:
     """How far all heads' attention uniform takes L_mask back to the plateau: 0 not at all, 1 exactly there."""
-    ablation, level = found.of(ALL_AFTER), plateau(found.run)
+    ablation, level = findings.of(ALL_AFTER), plateau(findings.run)
     intact = float(ablation.intact["loss_masked"].mean)
     return (float(ablation.ablated["loss_masked"].mean) - intact) / (level - intact)
 
 
-def _moved_before(found: Findings) -> Number:
+def _moved_before(findings: Findings) -> Number:
     """How far all attention uniform moves L_mask or L_obs of the model of mid-plateau, the larger change, over E[x²];
     none unless that model copies, or an untrained one would seem to stand on a plateau."""
-    ablation, level = found.of(ALL_BEFORE), found.run.config.matrices.copying_level
+    ablation, level = findings.of(ALL_BEFORE), findings.run.config.matrices.copying_level
     if ablation.intact["loss_observed"].mean > COPIED * level:
         return None
     changes = (ablation.difference["loss_masked"], ablation.difference["loss_observed"])
@@ -142,13 +142,13 @@ def _group(group: str, replacement: str, typical: bool = False) -> Callable[[Fin
     with all draws of them, in spreads of log L_mask over these. Raises `RunError` without such a group, or without more
     heads that are not in it."""
 
-    def above_others(found: Findings) -> Number:
-        result = found.of(measure_group_ablation)
-        at = ABLATED.index(replacement), result.groups.index(group)
-        heads = result.heads[at[1]]
+    def above_others(findings: Findings) -> Number:
+        result = findings.of(measure_group_ablation)
+        place = ABLATED.index(replacement), result.groups.index(group)
+        heads = result.heads[place[1]]
         if not 0 < heads.sum() < (~heads).sum():
             raise RunError(f"expected {group}, and more heads beside them, got {heads.sum()} and {(~heads).sum()}")
-        others, chosen = np.log(result.random_masked[at]), np.log(result.ablated["loss_masked"].mean[at])
+        others, chosen = np.log(result.random_masked[place]), np.log(result.ablated["loss_masked"].mean[place])
         return float(((np.median(others) if typical else chosen) - others.mean()) / others.std(ddof=1))
 
     return above_others
@@ -175,8 +175,8 @@ CLAIMS: dict[str, Claim] = {
         "text",
         "largest L_mask with one head's attention uniform / intact",
         Bound(low=RAISED),
-        lambda found: float(_masked(found, UNIFORM).max()),
-        (*INSIDE, null("the median head", lambda found: float(np.median(_masked(found, UNIFORM))))),
+        lambda findings: float(_masked(findings, UNIFORM).max()),
+        (*INSIDE, null("the median head", lambda findings: float(np.median(_masked(findings, UNIFORM))))),
         figures=("ablation",),
         final=True,
     ),
@@ -185,8 +185,8 @@ CLAIMS: dict[str, Claim] = {
         "code",
         "largest L_mask with one head's attention its mean map over the matrices / intact",
         Bound(low=RAISED),
-        lambda found: float(_masked(found, MEAN).max()),
-        (*INSIDE, null("the median head", lambda found: float(np.median(_masked(found, MEAN))))),
+        lambda findings: float(_masked(findings, MEAN).max()),
+        (*INSIDE, null("the median head", lambda findings: float(np.median(_masked(findings, MEAN))))),
         figures=("ablation",),
         final=True,
     ),

@@ -17,13 +17,13 @@ CAPTION = (
 )
 
 
-def _over_calendar(found: Findings) -> Number:
-    result = found.of(measure_announcement)
+def _over_calendar(findings: Findings) -> Number:
+    result = findings.of(measure_announcement)
     return result.over_calendar(result.lead)
 
 
-def _of_others(found: Findings) -> Number:
-    result = found.of(measure_announcement)
+def _of_others(findings: Findings) -> Number:
+    result = findings.of(measure_announcement)
     return result.over_calendar(result.of_others)
 
 

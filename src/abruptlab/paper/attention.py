@@ -139,15 +139,15 @@ def _on_others(attention: Attention | AttentionOverTime, line: str) -> Float[np.
     return _share(attention, line) - _share(attention, "itself")
 
 
-def _appeared(found: Findings) -> float:
+def _appeared(findings: Findings) -> float:
     """How much the largest such share rises from before the drop to the end."""
-    attention = found.of(measure_attention_over_time)
+    attention = findings.of(measure_attention_over_time)
     largest = np.maximum(_on_others(attention, "row"), _on_others(attention, "column")).max((-2, -1))
-    before, final = (largest[attention.step == found.run.resolve(step)] for step in ("before-drop", "final"))
+    before, final = (largest[attention.step == findings.run.resolve(step)] for step in ("before-drop", "final"))
     return float((final - before).item())
 
 
-def _avoidance(found: Findings) -> float:
+def _avoidance(findings: Findings) -> float:
     """The smallest share of a head on hidden places over the uniform one, for each head with the masks where it is
     largest; NaN if a mask hides nothing (a matrix of one row or column).
 
@@ -155,24 +155,25 @@ def _avoidance(found: Findings) -> float:
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = [
-            _share(found.of(mask), "hidden") / _uniform(found.of(mask), "hidden") for mask in (ROWS, COLUMNS, RANDOM)
+            _share(findings.of(mask), "hidden") / _uniform(findings.of(mask), "hidden")
+            for mask in (ROWS, COLUMNS, RANDOM)
         ]
     return float(np.max(ratios, axis=0).min())
 
 
-def _preference(found: Findings) -> float:
+def _preference(findings: Findings) -> float:
     """The attention of a head to the only observed entries, over that to other observed ones and over that to the same
     places with random masks (the smaller; a head that always looks there has no preference for what is alone): the
     largest over heads, for the mask where it is smaller. NaN if a mask has no such entries."""
     numbers = []
     for mask, alone, line in ((ROWS, "alone in row", 1), (COLUMNS, "alone in column", 0)):
-        attention = found.of(mask)
+        attention = findings.of(mask)
         assert attention.hidden is not None
         observed = ~attention.hidden.reshape(attention.size)
         places = (observed & (observed.sum(line, keepdims=True) == 1)).ravel()
         share = _share(attention, alone)
         others = _share(attention, "observed") - share
-        at_random = found.of(RANDOM).maps.mean(-2)[..., places].sum(-1)
+        at_random = findings.of(RANDOM).maps.mean(-2)[..., places].sum(-1)
         with np.errstate(divide="ignore", invalid="ignore"):
             of_others = others / (_uniform(attention, "observed") - _uniform(attention, alone))
             over_others = share / _uniform(attention, alone) / of_others
@@ -186,7 +187,7 @@ CLAIMS: dict[str, Claim] = {
         "caption",
         "largest share of a head's attention on the other places of the query's row",
         Bound(low=ATTENDING),
-        lambda found: float(_on_others(found.of(RANDOM), "row").max()),
+        lambda findings: float(_on_others(findings.of(RANDOM), "row").max()),
         INSIDE,
         figures=("4",),
         final=True,
@@ -196,7 +197,7 @@ CLAIMS: dict[str, Claim] = {
         "caption",
         "largest share of a head's attention on the other places of the query's column",
         Bound(low=ATTENDING),
-        lambda found: float(_on_others(found.of(RANDOM), "column").max()),
+        lambda findings: float(_on_others(findings.of(RANDOM), "column").max()),
         INSIDE,
         figures=("4",),
         final=True,

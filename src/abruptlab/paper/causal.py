@@ -82,8 +82,8 @@ def _ratio(
     """Of each seed, the steps until half of L_mask is gone of some variants (the smallest or the largest) over those
     of the family's first; both counted from a step on."""
 
-    def measured(found: Findings) -> OverSeeds:
-        falls = found.of(measure(family))
+    def measured(findings: Findings) -> OverSeeds:
+        falls = findings.of(measure(family))
         counted = [
             {seed: step - since for seed, step in falls.by_seed("halved", label).items()}
             for label in (str(falls.labels[0]), *over)
@@ -98,8 +98,8 @@ def _ratio(
 def _another_seed(family: str, since: int) -> Null:
     """Two seeds of the family's first variant, which changes nothing; counted from the same step."""
 
-    def typical(claim: Claim, found: Findings) -> Number:
-        falls = found.of(measure(family))
+    def typical(claim: Claim, findings: Findings) -> Number:
+        falls = findings.of(measure(family))
         halved = falls.by_seed("halved", str(falls.labels[0]))
         return among_seeds([{seed: step - since for seed, step in halved.items()}], claim.bound)
 

@@ -74,8 +74,8 @@ class Claim:
 def on(standin: str) -> Null:
     """The same number where a stand-in (`standins.STANDINS`) is in the run's place."""
 
-    def measure(claim: Claim, found: Findings) -> Number:
-        number = claim.measure(found.on(standin))
+    def measure(claim: Claim, findings: Findings) -> Number:
+        number = claim.measure(findings.on(standin))
         assert not isinstance(number, OverSeeds)
         return number
 
@@ -84,7 +84,7 @@ def on(standin: str) -> Null:
 
 def null(name: str, measure: Callable[[Findings], Number]) -> Null:
     """A null with a measure of its own."""
-    return Null(name, lambda claim, found: measure(found))
+    return Null(name, lambda claim, findings: measure(findings))
 
 
 UNTRAINED, PLATEAU, TRAINED = on("untrained"), on("plateau"), on("trained")

@@ -95,11 +95,11 @@ SIGMAS = 3.0  # standard errors: no chance
 CLOSE = 2.0  # factor between two errors that span decades
 
 
-def _advantage(found: Findings) -> float:
-    result = found.of(TRAINED)
+def _advantage(findings: Findings) -> float:
+    result = findings.of(TRAINED)
     excess = result.contest.excess["loss"]
-    at = np.flatnonzero(result.probability == result.trained)[0]
-    return float(-excess.mean[at] / excess.error[at])
+    trained = np.flatnonzero(result.probability == result.trained)[0]
+    return float(-excess.mean[trained] / excess.error[trained])
 
 
 def _elsewhere(varied: Varied) -> Number:
@@ -113,9 +113,9 @@ def _elsewhere(varied: Varied) -> Number:
     return float(np.exp(np.abs(np.log(known)).mean())) if len(known) else None
 
 
-def _out_of_place(found: Findings) -> Number:
+def _out_of_place(findings: Findings) -> Number:
     """L with fewer columns, placed as the next entries, over that of the same matrices at their trained places."""
-    result = found.of(measure_out_of_distribution)
+    result = findings.of(measure_out_of_distribution)
     flat, placed = result.columns, result.columns_in_place
     fewer = np.flatnonzero(placed.value != placed.trained)
     if not len(fewer):
@@ -145,7 +145,7 @@ CLAIMS: dict[str, Claim] = {
         f"which predicting zero has {CLOSE:g} times the L of nuclear norm or more), matrices scaled to the training's "
         f"values",
         Bound(high=CLOSE),
-        lambda found: _elsewhere(found.of(measure_out_of_distribution).rank_rescaled),
+        lambda findings: _elsewhere(findings.of(measure_out_of_distribution).rank_rescaled),
         INSIDE,
         figures=("19",),
         final=True,
@@ -156,7 +156,7 @@ CLAIMS: dict[str, Claim] = {
         "factor between the two L, whichever is larger, geometric mean over the numbers of rows but the trained one "
         f"(of those at which predicting zero has {CLOSE:g} times the L of nuclear norm or more)",
         Bound(high=CLOSE),
-        lambda found: _elsewhere(found.of(measure_out_of_distribution).rows),
+        lambda findings: _elsewhere(findings.of(measure_out_of_distribution).rows),
         INSIDE,
         figures=("19",),
         final=True,

@@ -40,8 +40,8 @@ def _over_ordinary(*labels: str, others: bool = False) -> Callable[[Findings], O
     """By seed, the latest of these components, or of all but these: the step with L_mask halved (the last one if there
     is none) over that of ordinary training."""
 
-    def latest(found: Findings) -> OverSeeds:
-        components = found.of(measure_components)
+    def latest(findings: Findings) -> OverSeeds:
+        components = findings.of(measure_components)
         [ordinary] = by_seed(components, "halved", len(components.labels) - 1).values()
         rows = np.flatnonzero(np.isin(components.labels[:-1], labels) != others)
         if not len(rows):
@@ -56,14 +56,14 @@ def _over_ordinary(*labels: str, others: bool = False) -> Callable[[Findings], O
     return latest
 
 
-def _another_seed(claim: Claim, found: Findings) -> Number:
+def _another_seed(claim: Claim, findings: Findings) -> Number:
     """Two seeds of one component against each other: the ordinary training has one alone."""
-    components = found.of(measure_components)
+    components = findings.of(measure_components)
     return among_seeds((by_seed(components, "halved", row) for row in range(len(components.labels) - 1)), claim.bound)
 
 
 QUANTITY = "first step with L_mask below half of that of predicting zero (the last step if there is none) / ordinary"
-ORDINARY = (null("ordinary training", lambda found: 1.0), Null("another seed", _another_seed))
+ORDINARY = (null("ordinary training", lambda findings: 1.0), Null("another seed", _another_seed))
 
 CLAIMS: dict[str, Claim] = {
     "components-no-plateau": Claim(

@@ -19,17 +19,17 @@ def tabulate_copying(check: CopyingCheck) -> Table:
         columns,
         tuple(
             (
-                str(check.moment[at]),
-                int(check.step[at]),
-                "low rank" if check.low_rank[at] else "full rank",
-                "MASK" if np.isnan(check.value[at]) else f"{check.value[at]:g}",
+                str(check.moment[row]),
+                int(check.step[row]),
+                "low rank" if check.low_rank[row] else "full rank",
+                "MASK" if np.isnan(check.value[row]) else f"{check.value[row]:g}",
                 *(
                     float(f"{number:.3g}")
                     for estimate in (check.loss, check.loss_observed, check.distance)
-                    for number in (estimate.mean[at], estimate.error[at])
+                    for number in (estimate.mean[row], estimate.error[row])
                 ),
             )
-            for at in range(len(check.step))
+            for row in range(len(check.step))
         ),
     )
 
@@ -56,25 +56,25 @@ SHARE = {name: f"at the checkpoint nearest to {share:g} of the onset" for name, 
 def _worst(moment: str, low_rank: bool, *quantities: str) -> Callable[[Findings], Number]:
     """The largest of some quantities over the values put at the hidden places, over E[x²]."""
 
-    def worst(found: Findings) -> Number:
-        check = found.of(measure_copying)
+    def worst(findings: Findings) -> Number:
+        check = findings.of(measure_copying)
         rows = (check.moment == moment) & (check.low_rank == low_rank)
         if not rows.any():
             raise CheckpointError(f"no checkpoint is the {moment} moment of the copying check")
         largest = max(float(getattr(check, quantity).mean[rows].max()) for quantity in quantities)
-        return largest / found.run.config.matrices.copying_level
+        return largest / findings.run.config.matrices.copying_level
 
     return worst
 
 
 def _claims(moment: str) -> dict[str, Claim]:
     """Table 1 at one of its three moments."""
-    when, at = WHEN[moment], SHARE[moment]
+    when, share = WHEN[moment], SHARE[moment]
     return {
         f"copies-values-{moment}": Claim(
             f"{when}, the output at hidden places is the value put there.",
             "caption",
-            f"largest mean squared distance to the value, MASK as 0, / E[x²], {at}",
+            f"largest mean squared distance to the value, MASK as 0, / E[x²], {share}",
             Bound(high=COPIED),
             _worst(moment, True, "distance"),
             (UNTRAINED, TRAINED),
@@ -83,7 +83,7 @@ def _claims(moment: str) -> dict[str, Claim]:
         f"copies-anything-{moment}": Claim(
             f"{when}, it copies full-rank matrices and the values put into them, too.",
             "caption",
-            f"largest L_obs, or mean squared distance to the value, on full-rank matrices / E[x²], {at}",
+            f"largest L_obs, or mean squared distance to the value, on full-rank matrices / E[x²], {share}",
             Bound(high=COPIED),
             _worst(moment, False, "loss_observed", "distance"),
             (UNTRAINED, TRAINED),
@@ -92,7 +92,7 @@ def _claims(moment: str) -> dict[str, Claim]:
         f"copies-beside-values-{moment}": Claim(
             f"{when}, values put at hidden places do not disturb the copying of the observed ones.",
             "caption",
-            f"largest L_obs / E[x²], {at}",
+            f"largest L_obs / E[x²], {share}",
             Bound(high=COPIED),
             _worst(moment, True, "loss_observed"),
             (UNTRAINED,),

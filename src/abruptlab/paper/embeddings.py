@@ -63,10 +63,10 @@ CLEARLY = 3.0  # spreads of shuffled labels above their mean
 MOST = 0.5  # of what there is at the end of the drop
 
 
-def _sign_over_value(found: Findings) -> Number:
+def _sign_over_value(findings: Findings) -> Number:
     """How much more of the component that is not the magnitude sign(x) explains than x does: a quarter for the sign
     itself, minus a quarter for the value. None if no component is the magnitude."""
-    tokens = found.of(measure_embeddings).tokens
+    tokens = findings.of(measure_embeddings).tokens
     magnitude = np.abs(tokens.magnitude).argmax()
     if abs(tokens.magnitude[magnitude]) < FOLLOWS:
         return None
@@ -91,22 +91,22 @@ SHARES: dict[str, Callable[[Embeddings], Float[np.ndarray, " step"]]] = {
 }
 
 
-def _with_drop(found: Findings, name: str) -> Number:
+def _with_drop(findings: Findings, name: str) -> Number:
     """Of a share at the end of the drop, above that of untrained models, the part that it gains from the onset on; none
     where there is no more of it than untrained models differ by."""
-    strangers = SHARES[name](found.on("untrained").of(measure_embeddings_over_time))
-    onset, after = (_at_moment(found, name, moment) - strangers.mean() for moment in ("onset", "after-drop"))
+    strangers = SHARES[name](findings.on("untrained").of(measure_embeddings_over_time))
+    onset, after = (_at_moment(findings, name, moment) - strangers.mean() for moment in ("onset", "after-drop"))
     return (after - onset) / after if after > np.ptp(strangers) else None
 
 
-def _at_moment(found: Findings, name: str, moment: str) -> float:
-    over_time = found.of(measure_embeddings_over_time)
-    return _at(over_time, SHARES[name](over_time), found.run.resolve(moment))
+def _at_moment(findings: Findings, name: str, moment: str) -> float:
+    over_time = findings.of(measure_embeddings_over_time)
+    return _at(over_time, SHARES[name](over_time), findings.run.resolve(moment))
 
 
-def _steady(found: Findings) -> Number:
+def _steady(findings: Findings) -> Number:
     """The same of what grows by as much at every step."""
-    onset, after = (found.run.resolve(moment) for moment in ("onset", "after-drop"))
+    onset, after = (findings.run.resolve(moment) for moment in ("onset", "after-drop"))
     return (after - onset) / after
 
 
@@ -114,22 +114,22 @@ def _spreads(columns: Explained) -> float:
     return float((columns.score - columns.shuffled) / columns.spread)
 
 
-def _shuffled_columns(found: Findings) -> Number:
+def _shuffled_columns(findings: Findings) -> Number:
     """The same of labels shuffled once more."""
-    model = found.run.load_encoder("final")
-    labels = np.random.default_rng(SHUFFLED).permutation(found.of(measure_embeddings).column)
+    model = findings.run.load_encoder("final")
+    labels = np.random.default_rng(SHUFFLED).permutation(findings.of(measure_embeddings).column)
     return _spreads(explained_by(embedded_positions(model), labels))
 
 
-def _layout_by_column(found: Findings) -> Number:
+def _layout_by_column(findings: Findings) -> Number:
     """The same of the positions' t-SNE, which is what the figure shows."""
-    embeddings = found.of(measure_embeddings)
+    embeddings = findings.of(measure_embeddings)
     return _spreads(explained_by(embeddings.positions.layout, embeddings.column))
 
 
-def _symmetry(found: Findings) -> float:
-    over_time = found.of(measure_embeddings_over_time)
-    steps = [found.run.resolve(step) for step in ("before-drop", "final")]
+def _symmetry(findings: Findings) -> float:
+    over_time = findings.of(measure_embeddings_over_time)
+    steps = [findings.run.resolve(step) for step in ("before-drop", "final")]
     return min(_at(over_time, over_time.tokens.norm_symmetry, step) for step in steps)
 
 
@@ -154,7 +154,7 @@ CLAIMS: dict[str, Claim] = {
         f"|correlation| with |x| is {FOLLOWS:g} or more",
         Bound(low=0.0),
         _sign_over_value,
-        (UNTRAINED, null("an axis linear in x", lambda found: LINEAR)),  # tokens take shape before the drop, too
+        (UNTRAINED, null("an axis linear in x", lambda findings: LINEAR)),  # tokens take shape before the drop, too
         figures=("7",),
         final=True,
     ),
@@ -164,7 +164,7 @@ CLAIMS: dict[str, Claim] = {
         "share of the variance of positional embeddings between columns − that of shuffled labels, in spreads of the "
         "latter",
         Bound(low=CLEARLY),
-        lambda found: _spreads(found.of(measure_embeddings).positions.by_column),
+        lambda findings: _spreads(findings.of(measure_embeddings).positions.by_column),
         (*INSIDE, null("shuffled labels", _shuffled_columns)),
         figures=("7",),
         final=True,

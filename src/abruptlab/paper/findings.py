@@ -64,8 +64,8 @@ class Findings:
             needed = "one run, such as those in the sweep's folders"
         elif spec.sweep == ANY_SWEEP:
             needed = "a sweep (make one: abruptlab sweep FILE.toml)"
-        came = f"the sweep {self.sweep}" if self.sweep else "a run"
-        raise ConfigError(f"{what} is of {needed}; {self.subject.folder} is {came}")
+        given = f"the sweep {self.sweep}" if self.sweep else "a run"
+        raise ConfigError(f"{what} is of {needed}; {self.subject.folder} is {given}")
 
     def of(self, measure: Callable[..., Result]) -> Result:
         """The result of a measurement on the subject: a function of the run or sweep, or a `partial` of one.

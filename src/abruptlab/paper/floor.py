@@ -21,10 +21,10 @@ def tabulate_floor(floor: Floor) -> Table:
     )
     columns, numbers = zip(*named, strict=True)
     rows = []
-    for at, name in enumerate(floor.names):
-        rounded = [float(f"{column[at]:.3g}") for column in numbers]
+    for index, name in enumerate(floor.names):
+        rounded = [float(f"{column[index]:.3g}") for column in numbers]
         above = ["–", "–"] if name == MONTE_CARLO else rounded[-2:]  # a part of a method's L lies above nothing
-        rows.append((name, int(floor.matrices[at]), *rounded[:-2], *above))
+        rows.append((name, int(floor.matrices[index]), *rounded[:-2], *above))
     return Table(("method", "matrices", *columns), tuple(rows))
 
 

@@ -48,39 +48,39 @@ WORSE = 2.0  # times: more than two seeds of one encoder differ (1.6 at laptop's
 APPEARED = 0.25  # of the attention: as of the encoder's heads
 
 
-def _after_over_plateau(found: Findings, metric: str) -> Number:
+def _after_over_plateau(findings: Findings, metric: str) -> Number:
     """The median of a metric over as many steps after the drop's end as the drop took, over its plateau."""
-    drop = known_drop(found)
+    drop = known_drop(findings)
     if drop.end is None:
         return None
-    steps, values = found.run.metrics["step"], found.run.metrics[metric]
+    steps, values = findings.run.metrics["step"], findings.run.metrics[metric]
     after = values[(steps >= drop.end) & (steps <= 2 * drop.end - drop.onset)]
-    return float(np.nanmedian(after)) / plateau_level(found, metric)
+    return float(np.nanmedian(after)) / plateau_level(findings, metric)
 
 
-def _learnt(found: Findings) -> float:
+def _learnt(findings: Findings) -> float:
     """How many more of the observed entries are written right after the drop than in mid-plateau."""
-    return float(found.of(AFTER).accuracy_observed.mean - found.of(BEFORE).accuracy_observed.mean)
+    return float(findings.of(AFTER).accuracy_observed.mean - findings.of(BEFORE).accuracy_observed.mean)
 
 
-def _error(found: Findings, unit: Callable[[Findings], float]) -> Number:
+def _error(findings: Findings, unit: Callable[[Findings], float]) -> Number:
     """The final error of the hidden entries it writes; none for a model that does not copy the observed ones."""
-    generation = found.of(FINAL)
-    return float(generation.error_masked.mean) / unit(found) if generation.accuracy_observed.mean >= COPIES else None
+    generation = findings.of(FINAL)
+    return float(generation.error_masked.mean) / unit(findings) if generation.accuracy_observed.mean >= COPIES else None
 
 
-def _encoder(found: Findings) -> float:
-    return float(found.of(measure_encoder_error).mean)
+def _encoder(findings: Findings) -> float:
+    return float(findings.of(measure_encoder_error).mean)
 
 
-def _zero(found: Findings) -> float:
-    return found.run.config.matrices.copying_level
+def _zero(findings: Findings) -> float:
+    return findings.run.config.matrices.copying_level
 
 
-def _heads(found: Findings) -> Number:
+def _heads(findings: Findings) -> Number:
     """How much the largest copying share rises from before to after the drop."""
-    attention = found.of(measure_sequence_attention)
-    moments = found.run.milestones
+    attention = findings.of(measure_sequence_attention)
+    moments = findings.run.milestones
     if [*attention.step] != [moments.get("before-drop"), moments.get("after-drop")]:
         return None
     before, after = attention.copying.mean.max((-2, -1))
@@ -115,8 +115,8 @@ CLAIMS: dict[str, Claim] = {
         "ours",
         "loss over the prompt just after the drop / on the plateau",
         Bound(low=UNMOVED),
-        lambda found: _after_over_plateau(found, "loss_prompt"),
-        (null("the loss at observed entries", lambda found: _after_over_plateau(found, "loss_observed")),),
+        lambda findings: _after_over_plateau(findings, "loss_prompt"),
+        (null("the loss at observed entries", lambda findings: _after_over_plateau(findings, "loss_observed")),),
         figures=("11",),
         kind="decoder",
         curve=True,
@@ -126,8 +126,8 @@ CLAIMS: dict[str, Claim] = {
         "caption",
         "final mean squared error of the hidden entries it writes / E[x²]; judged where it copies",
         Bound(low=FALLEN),
-        lambda found: _error(found, _zero),
-        (*INSIDE, null("BERT", lambda found: _encoder(found) / _zero(found))),
+        lambda findings: _error(findings, _zero),
+        (*INSIDE, null("BERT", lambda findings: _encoder(findings) / _zero(findings))),
         figures=("11",),
         kind="decoder",
         final=True,
@@ -138,8 +138,8 @@ CLAIMS: dict[str, Claim] = {
         "final mean squared error of the hidden entries it writes / that of the package's encoder on the same "
         "matrices; judged where it copies",
         Bound(low=WORSE),
-        lambda found: _error(found, _encoder),
-        (*INSIDE, null("BERT", lambda found: 1.0)),
+        lambda findings: _error(findings, _encoder),
+        (*INSIDE, null("BERT", lambda findings: 1.0)),
         figures=("11",),
         kind="decoder",
         final=True,

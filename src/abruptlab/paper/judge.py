@@ -13,35 +13,35 @@ from abruptlab.paper.make import writing
 from abruptlab.paper.verdict import Verdict, together, write_verdicts
 
 
-def judge(found: Findings, claims: Mapping[str, Claim] | None = None) -> list[Verdict]:
+def judge(findings: Findings, claims: Mapping[str, Claim] | None = None) -> list[Verdict]:
     """Every claim on such a subject (or some of the claims), judged on it. Nothing is written."""
     chosen = CLAIMS if claims is None else claims
-    return [_judge(name, claim, found) for name, claim in chosen.items() if found.suit(claim)]
+    return [_judge(name, claim, findings) for name, claim in chosen.items() if findings.suit(claim)]
 
 
-def judge_together(founds: Sequence[Findings], claims: Mapping[str, Claim] | None = None) -> list[Verdict]:
+def judge_together(several: Sequence[Findings], claims: Mapping[str, Claim] | None = None) -> list[Verdict]:
     """`judge` of several runs, as one verdict a claim. Raises `ConfigError` as `require_alike`."""
-    require_alike(founds)
-    return together([judge(found, claims) for found in founds])
+    require_alike(several)
+    return together([judge(findings, claims) for findings in several])
 
 
-def require_alike(founds: Sequence[Findings]) -> None:
+def require_alike(several: Sequence[Findings]) -> None:
     """Raises `ConfigError` unless all are of runs that differ in their seed alone."""
-    for found in founds:
-        if found.sweep:
-            raise ConfigError(f"expected one sweep or several runs, {found.subject.folder} is a sweep")
-    first = founds[0].run.config
-    for found in founds[1:]:
-        if replace(found.run.config, seed=first.seed, name=first.name) != first:
+    for findings in several:
+        if findings.sweep:
+            raise ConfigError(f"expected one sweep or several runs, {findings.subject.folder} is a sweep")
+    first = several[0].run.config
+    for findings in several[1:]:
+        if replace(findings.run.config, seed=first.seed, name=first.name) != first:
             raise ConfigError(
-                f"expected runs of one configuration but for the seed: {found.run.folder} and {founds[0].run.folder} "
-                "differ in more"
+                f"expected runs of one configuration but for the seed: {findings.run.folder} and "
+                f"{several[0].run.folder} differ in more"
             )
 
 
-def _judge(name: str, claim: Claim, found: Findings) -> Verdict:
+def _judge(name: str, claim: Claim, findings: Findings) -> Verdict:
     try:
-        number = None if (why := _cannot(claim, found)) else claim.measure(found)
+        number = None if (why := _cannot(claim, findings)) else claim.measure(findings)
     except AbruptlabError as error:
         number, why = None, str(error)
     if isinstance(number, OverSeeds):
@@ -50,12 +50,12 @@ def _judge(name: str, claim: Claim, found: Findings) -> Verdict:
         why = f"{missing} of {number.planned} seeds cannot be judged" if missing else ""
         seeds, values = (*numbers,), (*numbers.values(),)
     else:
-        seed = 0 if found.sweep else found.run.config.seed
+        seed = 0 if findings.sweep else findings.run.config.seed
         seeds, values = (seed,), (number if number is not None and math.isfinite(number) else None,)
     within = tuple(None if value is None else value in claim.bound for value in values)
-    if claim.fails_without_drop and not found.sweep and _has_no_drop(claim, found):
+    if claim.fails_without_drop and not findings.sweep and _has_no_drop(claim, findings):
         within, why = (False,), "the run has no drop"
-    nulls = _nulls(claim, found) if any(each is not None for each in values) else {}
+    nulls = _nulls(claim, findings) if any(each is not None for each in values) else {}
     return Verdict(
         name,
         claim.text,
@@ -73,17 +73,17 @@ def _judge(name: str, claim: Claim, found: Findings) -> Verdict:
     )
 
 
-def _has_no_drop(claim: Claim, found: Findings) -> bool:
+def _has_no_drop(claim: Claim, findings: Findings) -> bool:
     """Whether a run of the kind that the claim is about has its losses, and no drop in them."""
-    run = found.run
+    run = findings.run
     return run.objective.kind == claim.kind and run.drop is None and len(run.metrics["step"]) > 0
 
 
-def _cannot(claim: Claim, found: Findings) -> str:
+def _cannot(claim: Claim, findings: Findings) -> str:
     """Why a run cannot say anything; empty if it may."""
     if claim.sweep:
         return ""
-    run = found.run
+    run = findings.run
     run.require(claim.kind)
     drop = run.drop
     if len(run.metrics["step"]):
@@ -96,30 +96,30 @@ def _cannot(claim: Claim, found: Findings) -> str:
     return ""
 
 
-def _nulls(claim: Claim, found: Findings) -> dict[str, Number]:
-    return {null.name: measured(lambda null=null: null.measure(claim, found)) for null in claim.nulls}
+def _nulls(claim: Claim, findings: Findings) -> dict[str, Number]:
+    return {null.name: measured(lambda null=null: null.measure(claim, findings)) for null in claim.nulls}
 
 
 def _rounded(value: Number) -> Number:
     return None if value is None else float(f"{value:.4g}")
 
 
-def write_claims(found: Findings) -> tuple[Path, list[Verdict]]:
+def write_claims(findings: Findings) -> tuple[Path, list[Verdict]]:
     """Judge every claim on a run or a sweep and write the verdicts to `claims.json`; returns its path and them.
 
     Raises `ConfigError` for a sweep that no claim is about, `RunError` if it cannot be written.
     """
-    if not any(found.suit(claim) for claim in CLAIMS.values()):
+    if not any(findings.suit(claim) for claim in CLAIMS.values()):
         known = ", ".join(dict.fromkeys(claim.sweep for claim in CLAIMS.values() if claim.sweep))
         raise ConfigError(
-            f"no claim is about the sweep {found.sweep}; there are claims about runs and the sweeps {known}"
+            f"no claim is about the sweep {findings.sweep}; there are claims about runs and the sweeps {known}"
         )
-    return save_claims(found, judge(found))
+    return save_claims(findings, judge(findings))
 
 
-def save_claims(found: Findings, verdicts: Sequence[Verdict]) -> tuple[Path, list[Verdict]]:
+def save_claims(findings: Findings, verdicts: Sequence[Verdict]) -> tuple[Path, list[Verdict]]:
     """Write verdicts to the `claims.json` of the findings; returns its path and them."""
-    path = found.folder / "claims.json"
-    with writing(found):
+    path = findings.folder / "claims.json"
+    with writing(findings):
         write_verdicts(path, verdicts)
     return path, list(verdicts)

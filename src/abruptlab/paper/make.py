@@ -16,48 +16,50 @@ from abruptlab.run.run import NAMED
 Spec = TypeVar("Spec", FigureSpec[Any], TableSpec[Any])
 
 
-def make_figure(figure: str, found: Findings, command: str) -> list[Path]:
+def make_figure(figure: str, findings: Findings, command: str) -> list[Path]:
     """Measure, draw and save one figure in the `figures` folder; `command` is noted beside it.
 
     Returns the paths of the PNG, the PDF, the data (NPZ) and how it was made (JSON). Raises `ConfigError` for an
     id that does not exist, listing them all, and for a run where a sweep is needed or the other way round; `RunError`
     if the run lacks what the figure needs, or the files cannot be written.
     """
-    spec = _suiting("figure", figure, FIGURES, found)
-    result = shown_in(spec, found)
+    spec = _suiting("figure", figure, FIGURES, findings)
+    result = shown_in(spec, findings)
     drawing = spec.draw(result)
-    seed = found.options.get("seed", 0)
-    with writing(found):
+    seed = findings.options.get("seed", 0)
+    with writing(findings):
         return save_figure(
             drawing,
-            found.folder / "figures",
+            findings.folder / "figures",
             f"figure_{figure}",
             arrays(result),
             command,
             seed,
-            found.origin(spec.measure),
+            findings.origin(spec.measure),
         )
 
 
-def make_table(table: str, found: Findings, command: str) -> list[Path]:
+def make_table(table: str, findings: Findings, command: str) -> list[Path]:
     """Measure one table and write it to the `tables` folder as CSV, Markdown and LaTeX, with how it was made.
 
     Returns the paths. Raises as `make_figure` does.
     """
-    spec = _suiting("table", table, TABLES, found)
-    content = spec.tabulate(shown_in(spec, found))
-    seed = found.options.get("seed", 0)
-    with writing(found):
-        return save_table(content, found.folder / "tables", f"table_{table}", command, seed, found.origin(spec.measure))
+    spec = _suiting("table", table, TABLES, findings)
+    content = spec.tabulate(shown_in(spec, findings))
+    seed = findings.options.get("seed", 0)
+    with writing(findings):
+        return save_table(
+            content, findings.folder / "tables", f"table_{table}", command, seed, findings.origin(spec.measure)
+        )
 
 
-def _suiting(what: str, name: str, specs: Mapping[str, Spec], found: Findings) -> Spec:
+def _suiting(what: str, name: str, specs: Mapping[str, Spec], findings: Findings) -> Spec:
     """The figure or table, if the subject is such that it can be made of it."""
     if name not in specs:
         raise ConfigError(f"no {what} {name!r}; {choice(name, specs)}")
     spec = specs[name]
-    found.require(f"{what} {name}", spec)
-    if not spec.sweep and spec.kind != (kind := found.run.objective.kind):
+    findings.require(f"{what} {name}", spec)
+    if not spec.sweep and spec.kind != (kind := findings.run.objective.kind):
         others = [other for other, each in specs.items() if not each.sweep and each.kind == kind]
         expected = f"{what} {name}: expected {NAMED[spec.kind]}, got {NAMED[kind]}"
         raise RunError(expected + (f", of which there are: {', '.join(others)}" if others else ""))
@@ -65,9 +67,9 @@ def _suiting(what: str, name: str, specs: Mapping[str, Spec], found: Findings) -
 
 
 @contextmanager
-def writing(found: Findings) -> Iterator[None]:
+def writing(findings: Findings) -> Iterator[None]:
     """Turns a failure to write a run's results into a `RunError` that names the file."""
     try:
         yield
     except OSError as error:
-        raise RunError(f"cannot write {error.filename or found.folder}: {error.strerror or error}") from None
+        raise RunError(f"cannot write {error.filename or findings.folder}: {error.strerror or error}") from None

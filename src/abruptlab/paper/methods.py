@@ -34,20 +34,20 @@ NEARER = 0.5  # of the distance: less than half
 EVEN = 1.0  # nearer to the one than to the other
 
 
-def _above_the_floor(found: Findings) -> float:
-    result = found.of(measure_methods)
+def _above_the_floor(findings: Findings) -> float:
+    result = findings.of(measure_methods)
     return float(result.bert["loss_masked"].mean[-1] / result.method["loss_masked"].mean[result.names.index(POSTERIOR)])
 
 
-def _distance(found: Findings, name: str) -> float:
+def _distance(findings: Findings, name: str) -> float:
     """Of the final predictions to a method's."""
-    result = found.of(measure_methods)
+    result = findings.of(measure_methods)
     return float(result.distance.mean[-1, result.names.index(name)])
 
 
-def _to_the_truth(found: Findings) -> float:
+def _to_the_truth(findings: Findings) -> float:
     """Of the final predictions to the true matrices."""
-    return float(found.of(measure_methods).bert["loss_masked"].mean[-1])
+    return float(findings.of(measure_methods).bert["loss_masked"].mean[-1])
 
 
 CLAIMS: dict[str, Claim] = {
@@ -67,7 +67,7 @@ CLAIMS: dict[str, Claim] = {
         "mean squared distance at hidden entries of BERT to the truth / to nuclear norm (above 1 for any imitation of "
         "the latter)",
         Bound(high=EVEN),
-        lambda found: _to_the_truth(found) / _distance(found, NUCLEAR),
+        lambda findings: _to_the_truth(findings) / _distance(findings, NUCLEAR),
         INSIDE,
         figures=("3", "closeness"),
         final=True,
@@ -77,7 +77,7 @@ CLAIMS: dict[str, Claim] = {
         "ours",
         "mean squared distance at hidden entries of BERT to the posterior mean / to nuclear norm",
         Bound(high=NEARER),
-        lambda found: _distance(found, POSTERIOR) / _distance(found, NUCLEAR),
+        lambda findings: _distance(findings, POSTERIOR) / _distance(findings, NUCLEAR),
         INSIDE,
         figures=("closeness",),
         final=True,

@@ -27,26 +27,26 @@ HARDLY = 0.1  # of it: a tenth, as the size up to which a prediction counts as z
 LESS = 0.5  # a clear difference; a model blind to rows and columns has 1
 
 
-def _turned(found: Findings) -> float:
-    return float(found.of(measure_layer_patching).masked.mean.max())
+def _turned(findings: Findings) -> float:
+    return float(findings.of(measure_layer_patching).masked.mean.max())
 
 
-def _observed_too(found: Findings, stream: bool = False) -> Number:
+def _observed_too(findings: Findings, stream: bool = False) -> Number:
     """How far the layer that turns the hidden entries most turns the observed ones, or all that leaves it (`stream`)
     does, of that; none if it turns hardly anything."""
-    layers = found.of(measure_layer_patching)
+    layers = findings.of(measure_layer_patching)
     most = layers.masked.mean.argmax()
     places = layers.stream_observed if stream else layers.observed
     hidden, observed = (float(each.mean[most]) for each in (layers.masked, places))
     return abs(observed) / hidden if hidden > HARDLY else None
 
 
-def _cross(found: Findings) -> Number:
+def _cross(findings: Findings) -> Number:
     """The mean effect of an entry's embedding on the hidden entries outside its row and column, over that within.
 
     None for a matrix of one row or column, which has none outside.
     """
-    patching = found.of(measure_entry_patching)
+    patching = findings.of(measure_entry_patching)
     rows, columns = patching.size
     i, j = np.divmod(np.arange(rows * columns), columns)
     same_row, same_column = i[:, None] == i, j[:, None] == j
@@ -72,7 +72,7 @@ CLAIMS: dict[str, Claim] = {
         "turn of that layer's z at observed entries / at hidden ones; judged where it turns a tenth of these",
         Bound(high=HARDLY),
         _observed_too,
-        (*INSIDE, null("all that leaves the layer", lambda found: _observed_too(found, stream=True))),
+        (*INSIDE, null("all that leaves the layer", lambda findings: _observed_too(findings, stream=True))),
         figures=("patching",),
         final=True,
     ),

@@ -27,43 +27,43 @@ LEFT = 0.1  # of the completion: a tenth, as the size up to which a prediction c
 COMPLETES = 0.5  # slope of predictions on true values: more than half of an entry is predicted
 
 
-def _left(found: Findings, *kinds: str) -> Number:
+def _left(findings: Findings, *kinds: str) -> Number:
     """How much of the completion after the drop is left under the kind that hurts least; none if there was hardly
     any."""
-    result = found.of(measure_permutation)
+    result = findings.of(measure_permutation)
     intact = float(result.intact_slope[AFTER])
     if intact < COMPLETES:
         return None
     return float(max(result.slope[AFTER, result.kinds.index(kind)] for kind in kinds)) / intact
 
 
-def _observed(found: Findings) -> Number:
+def _observed(findings: Findings) -> Number:
     """L_obs under random permutations, over E[x²]; none if there was no completion to be taken away."""
-    result = found.of(measure_permutation)
+    result = findings.of(measure_permutation)
     if result.intact_slope[AFTER] < COMPLETES:
         return None
     return float(result.mean["loss_observed"].mean[AFTER, result.kinds.index("random")]) / result.zero_level
 
 
-def _observed_relabelled(found: Findings) -> Number:
+def _observed_relabelled(findings: Findings) -> Number:
     """The same with the embeddings of the tokens shuffled in place of those of the positions."""
-    relabelled = found.of(measure_relabelled)
-    return float(relabelled["loss_observed"].mean) / found.run.config.matrices.copying_level
+    relabelled = findings.of(measure_relabelled)
+    return float(relabelled["loss_observed"].mean) / findings.run.config.matrices.copying_level
 
 
-def _moved_before(found: Findings) -> Number:
+def _moved_before(findings: Findings) -> Number:
     """How far random permutations move L_mask or L_obs of the model of mid-plateau, the larger change, over E[x²]; none
     unless that model copies, or an untrained one would seem to stand on a plateau."""
-    result, intact = found.of(measure_permutation), found.of(measure_permutation).intact
+    result, intact = findings.of(measure_permutation), findings.of(measure_permutation).intact
     if intact["loss_observed"].mean[BEFORE] > COPIED * result.zero_level:
         return None
-    at = BEFORE, result.kinds.index("random")
-    masked = result.mean["loss_masked"].mean[at] - intact["loss_masked"].mean[BEFORE]
-    observed = result.mean["loss_observed"].mean[at] - intact["loss_observed"].mean[BEFORE]
+    place = BEFORE, result.kinds.index("random")
+    masked = result.mean["loss_masked"].mean[place] - intact["loss_masked"].mean[BEFORE]
+    observed = result.mean["loss_observed"].mean[place] - intact["loss_observed"].mean[BEFORE]
     return float(max(abs(masked), abs(observed))) / result.zero_level
 
 
-CONTROL = null("whole rows and columns", lambda found: _left(found, "keep-rows-and-columns"))
+CONTROL = null("whole rows and columns", lambda findings: _left(findings, "keep-rows-and-columns"))
 
 CLAIMS: dict[str, Claim] = {
     "permutation-completion": Claim(
@@ -71,7 +71,7 @@ CLAIMS: dict[str, Claim] = {
         "text",
         "slope of predictions on true values at hidden places, under random permutations / intact",
         Bound(-LEFT, LEFT),
-        lambda found: _left(found, "random"),
+        lambda findings: _left(findings, "random"),
         (*INSIDE, CONTROL),
         figures=("permutation",),
         final=True,
@@ -81,7 +81,7 @@ CLAIMS: dict[str, Claim] = {
         "ours",
         "the same, the larger of row- and column-preserving permutations",
         Bound(-LEFT, LEFT),
-        lambda found: _left(found, "keep-rows", "keep-columns"),
+        lambda findings: _left(findings, "keep-rows", "keep-columns"),
         (*INSIDE, CONTROL),
         figures=("permutation",),
         final=True,

@@ -26,8 +26,8 @@ FAVOUR = 0.2  # a fifth of the completion
 COMPLETES = 0.5  # of the level of predicting zero
 
 
-def _favour(found: Findings, method: str = METHODS[0]) -> Number:
-    result = found.of(measure_pivots)
+def _favour(findings: Findings, method: str = METHODS[0]) -> Number:
+    result = findings.of(measure_pivots)
     if result.intact[0] > COMPLETES:
         return None
     return result.favour(METHODS.index(method))
@@ -41,7 +41,7 @@ CLAIMS: dict[str, Claim] = {
         "half of L_mask is gone",
         Bound(low=FAVOUR),
         _favour,
-        (*INSIDE, null("nuclear norm", lambda found: _favour(found, METHODS[1]))),
+        (*INSIDE, null("nuclear norm", lambda findings: _favour(findings, METHODS[1]))),
         figures=("pivots",),
         final=True,
     ),

@@ -42,9 +42,9 @@ OfPlateau = Callable[[Plateau], float]
 def _of(number: OfPlateau) -> Callable[[Findings], Number]:
     """A number of the plateau of a run that has a drop."""
 
-    def measured(found: Findings) -> Number:
-        known_drop(found)
-        return number(found.of(measure_plateau))
+    def measured(findings: Findings) -> Number:
+        known_drop(findings)
+        return number(findings.of(measure_plateau))
 
     return measured
 

@@ -78,8 +78,8 @@ def _ratio(
 ) -> Callable[[Findings], OverSeeds]:
     """Of each seed, a quantity of the variants `over` (the smallest or the largest of them) over that of `under`."""
 
-    def measured(found: Findings) -> OverSeeds:
-        plateaus = found.of(measure(family))
+    def measured(findings: Findings) -> OverSeeds:
+        plateaus = findings.of(measure(family))
         each = [ratios(plateaus.by_seed(quantity, label), plateaus.by_seed(quantity, under)) for label in over]
         seeds = sorted(set.intersection(*map(set, each)))
         return OverSeeds({seed: of_all(ratio[seed] for ratio in each) for seed in seeds}, int(plateaus.planned.max()))
@@ -90,8 +90,8 @@ def _ratio(
 def _another_seed(family: str, label: str, *quantities: str) -> Null:
     """Two seeds of one variant."""
 
-    def typical(claim: Claim, found: Findings) -> Number:
-        plateaus = found.of(measure(family))
+    def typical(claim: Claim, findings: Findings) -> Number:
+        plateaus = findings.of(measure(family))
         return among_seeds([plateaus.by_seed(quantity, label) for quantity in quantities], claim.bound)
 
     return Null("another seed", typical)
@@ -100,17 +100,17 @@ def _another_seed(family: str, label: str, *quantities: str) -> Null:
 def _median(measured: Callable[[Findings], OverSeeds]) -> Callable[[Findings], Number]:
     """The median over seeds of what else would be a claim's number: a null."""
 
-    def of_seeds(found: Findings) -> Number:
-        values = [*measured(found).numbers.values()]
+    def of_seeds(findings: Findings) -> Number:
+        values = [*measured(findings).numbers.values()]
         return float(np.median(values)) if values else None
 
     return of_seeds
 
 
-def _remaining(found: Findings) -> OverSeeds:
+def _remaining(findings: Findings) -> OverSeeds:
     """Of each seed, the largest ratio of what is left of the plateau from the step on at which the attention is
     multiplied, with that and without."""
-    plateaus = found.of(measure("late"))
+    plateaus = findings.of(measure("late"))
     plain = plateaus.by_seed("learnt", "×1")
     each = {step: plateaus.by_seed("learnt", label) for step, label in LATE.items()}
     seeds = sorted(set.intersection(set(plain), *map(set, each.values())))
@@ -118,10 +118,10 @@ def _remaining(found: Findings) -> OverSeeds:
     return OverSeeds(numbers, int(plateaus.planned.max()))
 
 
-def _biases(found: Findings) -> OverSeeds:
+def _biases(findings: Findings) -> OverSeeds:
     """Of each seed, the larger ratio of the two biases with the attention multiplied, by either number, to without."""
     each = [
-        _ratio("useful attention", ("×2.5", "×10"), "×1", quantity, max)(found)
+        _ratio("useful attention", ("×2.5", "×10"), "×1", quantity, max)(findings)
         for quantity in ("repetition", "collapse")
     ]
     seeds = sorted(set.intersection(*(set(ratio.numbers) for ratio in each)))
@@ -135,8 +135,8 @@ def rise_over_before(plateaus: Plateaus, label: str) -> dict[int, float]:
 
 
 def _rise_of_blocks(label: str) -> Callable[[Findings], OverSeeds]:
-    def measured(found: Findings) -> OverSeeds:
-        plateaus = found.of(measure("blocks"))
+    def measured(findings: Findings) -> OverSeeds:
+        plateaus = findings.of(measure("blocks"))
         return OverSeeds(rise_over_before(plateaus, label), int(plateaus.planned.max()))
 
     return measured

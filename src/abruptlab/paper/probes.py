@@ -62,30 +62,30 @@ def _late_and_early(values: Float[np.ndarray, " site"]) -> tuple[float, float]:
     return float(layers[half:].mean()), float(layers[:half].mean())
 
 
-def _lines_error(found: Findings) -> float:
+def _lines_error(findings: Findings) -> float:
     """Of the row and the column the one that tells the halves apart better: which of the two a model holds is
     arbitrary, as the task does not change when rows become columns."""
-    probes = found.of(measure_probes)
+    probes = findings.of(measure_probes)
     halves = [_late_and_early(probe.mse.mean[:, ALL]) for probe in (probes.row, probes.column)]
     return min(late / early for late, early in halves)
 
 
-def _lines_cosine(found: Findings) -> float:
-    probes = found.of(measure_probes)
+def _lines_cosine(findings: Findings) -> float:
+    probes = findings.of(measure_probes)
     halves = [_late_and_early(probe.cosine.mean[:, ALL]) for probe in (probes.row, probes.column)]
     return max(late - early for late, early in halves)
 
 
-def _element(found: Findings) -> Number:
+def _element(findings: Findings) -> Number:
     """Between the embeddings and the last layer, which has to give the value out anyway."""
-    probe = found.of(measure_probes).element
+    probe = findings.of(measure_probes).element
     ratios = (probe.mse.mean / probe.chance_mse.mean)[1:-1, HIDDEN]
     return float(ratios.min()) if len(ratios) else None
 
 
-def _singular_vector(found: Findings) -> Number:
+def _singular_vector(findings: Findings) -> Number:
     """By the cosine, as a singular vector is a direction."""
-    probe = found.of(measure_probes).singular_vector
+    probe = findings.of(measure_probes).singular_vector
     ratios = ((1 - probe.cosine.mean) / (1 - probe.chance_cosine.mean))[1:-1, ALL]
     return float(ratios.min()) if len(ratios) else None
 

@@ -33,22 +33,22 @@ WITH = 1.05  # of the onset: not after it, but for the space between two checkpo
 ALIKE = 0.1  # of a cosine: far more than noise, far less than a full collapse
 
 
-def _first_move(found: Findings, name: str) -> Number:
+def _first_move(findings: Findings, name: str) -> Number:
     """The step of the first move, or the last step if there is none, over the onset; none unless the measure goes
     further, from mid-plateau to the end, than any two untrained models differ."""
-    drop = known_drop(found)
-    progress, untrained = found.of(measure_progress), found.on("untrained").of(measure_progress)
+    drop = known_drop(findings)
+    progress, untrained = findings.of(measure_progress), findings.on("untrained").of(measure_progress)
     values, strangers = (getattr(each, name).run.mean for each in (progress, untrained))
-    before, after = (values[progress.step == found.run.resolve(step)].item() for step in ("before-drop", "final"))
+    before, after = (values[progress.step == findings.run.resolve(step)].item() for step in ("before-drop", "final"))
     if abs(after - before) <= np.ptp(strangers):
         return None
     moved = float(getattr(progress, name).moved)
     return (float(progress.step[-1]) if math.isnan(moved) else moved) / drop.onset
 
 
-def _collapse(found: Findings, at: str) -> float:
-    progress = found.of(measure_progress)
-    step = found.run.resolve(at)
+def _collapse(findings: Findings, moment: str) -> float:
+    progress = findings.of(measure_progress)
+    step = findings.run.resolve(moment)
     if step not in progress.step:
         raise CheckpointError(f"representation collapse has not been measured at step {step}")
     return float(progress.collapse.run.mean[progress.step == step][0])
@@ -60,7 +60,7 @@ CLAIMS: dict[str, Claim] = {
         "follow-up",
         "step at which it first moves (the last step if it does not) / onset",
         Bound(high=WITH),
-        lambda found: _first_move(found, "collapse"),
+        lambda findings: _first_move(findings, "collapse"),
         INSIDE,
         figures=("progress",),
         curve=True,
@@ -70,7 +70,7 @@ CLAIMS: dict[str, Claim] = {
         "follow-up",
         "step at which it first moves (the last step if it does not) / onset",
         Bound(high=WITH),
-        lambda found: _first_move(found, "attention"),
+        lambda findings: _first_move(findings, "attention"),
         INSIDE,
         figures=("progress",),
         curve=True,
@@ -80,7 +80,7 @@ CLAIMS: dict[str, Claim] = {
         "follow-up",
         "mean cosine similarity of the last layer's states, at mid-plateau − after the drop",
         Bound(low=ALIKE),
-        lambda found: _collapse(found, "before-drop") - _collapse(found, "after-drop"),
+        lambda findings: _collapse(findings, "before-drop") - _collapse(findings, "after-drop"),
         INSIDE,
         figures=("progress",),
     ),

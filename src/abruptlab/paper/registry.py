@@ -42,11 +42,11 @@ Figures = dict[str, FigureSpec[Any]]
 Tables = dict[str, TableSpec[Any]]
 
 
-def shown_in(spec: FigureSpec[Result] | TableSpec[Result], found: Findings) -> Result:
+def shown_in(spec: FigureSpec[Result] | TableSpec[Result], findings: Findings) -> Result:
     """What a figure or a table shows of a subject.
 
     Raises as `Findings.of`, and `RunError` if it is about another kind of model.
     """
     if not spec.sweep:
-        found.run.require(spec.kind)
-    return found.of(spec.measure)
+        findings.run.require(spec.kind)
+    return findings.of(spec.measure)

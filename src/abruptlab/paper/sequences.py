@@ -75,8 +75,8 @@ AT_ONSET = partial(measure_answer_probes, steps=("onset",))
 AHEAD = 0.2  # of the answer
 
 
-def _ahead(found: Findings) -> float:
-    return float(found.of(AT_ONSET).ahead[0])
+def _ahead(findings: Findings) -> float:
+    return float(findings.of(AT_ONSET).ahead[0])
 
 
 CLAIMS: dict[str, Claim] = {

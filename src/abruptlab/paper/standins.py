@@ -102,8 +102,8 @@ def stopped(run: Run) -> StandIn:
     if drop is None:
         return StandIn(run)
     before = np.flatnonzero((steps >= drop.onset / 2) & (steps < drop.onset))
-    at = np.where(steps < drop.onset, np.arange(len(steps)), before[np.arange(len(steps)) % len(before)])
-    return StandIn(run, metrics={name: run.metrics[name][at] for name in run.metrics} | {"step": steps})
+    chosen = np.where(steps < drop.onset, np.arange(len(steps)), before[np.arange(len(steps)) % len(before)])
+    return StandIn(run, metrics={name: run.metrics[name][chosen] for name in run.metrics} | {"step": steps})
 
 
 STANDINS: dict[str, Callable[[Run], StandIn]] = {

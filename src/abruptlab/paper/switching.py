@@ -30,18 +30,18 @@ ALIKE = 0.1  # of E[x²]: the width of the plateau's band
 HALF = 0.5  # of the distance: less than half
 
 
-def _distance(found: Findings, group: str, transplant: str) -> float:
+def _distance(findings: Findings, group: str, transplant: str) -> float:
     """How far the model after the drop, with a group of another one, is from the model before it: L_mask or L_obs, the
     larger distance, over E[x²]. NaN unless L_mask is lower after the drop by more than that."""
-    result = found.of(OUT)
-    level = found.run.config.matrices.copying_level
+    result = findings.of(OUT)
+    level = findings.run.config.matrices.copying_level
     masked, observed = result.intact["loss_masked"].mean, result.intact["loss_observed"].mean
     if masked[AFTER] > masked[BEFORE] - 2 * ALIKE * level:
         return math.nan
-    at, switched = result.groups.index(group), getattr(result, transplant)
+    index, switched = result.groups.index(group), getattr(result, transplant)
     changes = (
-        switched["loss_masked"].mean[AFTER, at] - masked[BEFORE],
-        switched["loss_observed"].mean[AFTER, at] - observed[BEFORE],
+        switched["loss_masked"].mean[AFTER, index] - masked[BEFORE],
+        switched["loss_observed"].mean[AFTER, index] - observed[BEFORE],
     )
     return float(max(map(abs, changes)) / level)
 
@@ -53,8 +53,10 @@ CLAIMS: dict[str, Claim] = {
         "text",
         "distance to the model before the drop, in L_mask or L_obs, the larger, / the same with an untrained model's",
         Bound(high=HALF),
-        lambda found: _distance(found, "attention-qkv", "switched") / _distance(found, "attention-qkv", "random"),
-        (*INSIDE, null("another untrained model's", lambda found: 1.0)),
+        lambda findings: (
+            _distance(findings, "attention-qkv", "switched") / _distance(findings, "attention-qkv", "random")
+        ),
+        (*INSIDE, null("another untrained model's", lambda findings: 1.0)),
         figures=("switching",),
         final=True,
     ),
@@ -64,8 +66,8 @@ CLAIMS: dict[str, Claim] = {
         "code",
         "distance to the model before the drop, in L_mask or L_obs, the larger, / E[x²]",
         Bound(high=ALIKE),
-        lambda found: _distance(found, "not-attention", "switched"),
-        (*INSIDE, null("an untrained model's", lambda found: _distance(found, "not-attention", "random"))),
+        lambda findings: _distance(findings, "not-attention", "switched"),
+        (*INSIDE, null("an untrained model's", lambda findings: _distance(findings, "not-attention", "random"))),
         figures=("switching",),
         final=True,
     ),

@@ -41,17 +41,17 @@ FIGURES: Figures = {
 def _largest_fall(family: str, labels: Sequence[str] = ()) -> Callable[[Findings], OverSeeds]:
     """Of each seed, the slowest fall among these variants of a family, or among all of them."""
 
-    def measured(found: Findings) -> OverSeeds:
-        plateaus = found.of(measure(family))
+    def measured(findings: Findings) -> OverSeeds:
+        plateaus = findings.of(measure(family))
         each = [plateaus.by_seed("fall", label) for label in labels or map(str, plateaus.labels)]
         return _of_all(each, max, plateaus)
 
     return measured
 
 
-def _easy_rise(found: Findings) -> OverSeeds:
+def _easy_rise(findings: Findings) -> OverSeeds:
     """Of each seed, the most abrupt rise of the accuracy of the easy tasks: its steps over those before it."""
-    plateaus = found.of(measure("easy"))
+    plateaus = findings.of(measure("easy"))
     return _of_all([rise_over_before(plateaus, str(label)) for label in plateaus.labels], min, plateaus)
 
 
@@ -60,14 +60,14 @@ def _of_all(each: Sequence[dict[int, float]], of_all: Callable[..., float], plat
     return OverSeeds({seed: of_all(one[seed] for one in each) for seed in seeds}, int(plateaus.planned.max()))
 
 
-def _of_main_task(found: Findings) -> Number:
+def _of_main_task(findings: Findings) -> Number:
     """The median of the same of the main task, which has a plateau."""
-    plateaus = found.of(measure("sums"))
+    plateaus = findings.of(measure("sums"))
     rises = [*rise_over_before(plateaus, str(plateaus.labels[0])).values()]
     return float(np.median(rises)) if rises else None
 
 
-STEADY = null("a steady fall", lambda found: (0.9 - 0.1) / 0.1)
+STEADY = null("a steady fall", lambda findings: (0.9 - 0.1) / 0.1)
 FALL = "steps of the fall of the loss over the answer / steps before it (the steps of the run if there is no drop)"
 
 

@@ -56,35 +56,35 @@ WAITS = 0.9  # of E[x²]: where the detector puts the edge of a plateau
 FALLEN = 0.2  # of the plateau: more than the unpredictable part of hidden entries, less than a partial improvement
 
 
-def plateau_level(found: Findings, metric: str) -> float:
+def plateau_level(findings: Findings, metric: str) -> float:
     """Median over the last half of the steps before the onset."""
-    drop, steps = known_drop(found), found.run.metrics["step"]
-    values = found.run.metrics[metric][(steps >= drop.onset / 2) & (steps < drop.onset)]
+    drop, steps = known_drop(findings), findings.run.metrics["step"]
+    values = findings.run.metrics[metric][(steps >= drop.onset / 2) & (steps < drop.onset)]
     return float(np.nanmedian(values)) if np.isfinite(values).any() else math.nan
 
 
-def known_drop(found: Findings) -> Drop:
+def known_drop(findings: Findings) -> Drop:
     """The drop of a run that has one. Raises `RunError` for another."""
-    if found.run.drop is None:
+    if findings.run.drop is None:
         raise RunError("the run has no drop")
-    return found.run.drop
+    return findings.run.drop
 
 
-def _level(found: Findings) -> float:
-    return found.run.config.matrices.copying_level
+def _level(findings: Findings) -> float:
+    return findings.run.config.matrices.copying_level
 
 
-def fall_width(found: Findings) -> Number:
+def fall_width(findings: Findings) -> Number:
     """Steps from the onset to the end of the drop over the steps before it; None without a drop, or while it falls."""
-    metrics = found.run.metrics
-    drop = find_drop(metrics["step"], metrics[found.run.objective.falling])
+    metrics = findings.run.metrics
+    drop = find_drop(metrics["step"], metrics[findings.run.objective.falling])
     return None if drop is None or drop.width is None else drop.width / drop.onset
 
 
-def _steady_fall(found: Findings) -> Number:
+def _steady_fall(findings: Findings) -> Number:
     """The same of a loss that falls by a constant factor a step, from its first level to its last: its steps from a
     tenth of the way to nine tenths, over those before them."""
-    values = found.on("smooth curve").run.metrics[found.run.objective.falling]
+    values = findings.on("smooth curve").run.metrics[findings.run.objective.falling]
     way = (values[0] - values) / (values[0] - values[-1]) if len(values) and values[0] > values[-1] else np.zeros(1)
     begun, ended = (int((way >= part).argmax()) for part in (ONSET, LANDING))
     return (ended - begun) / begun if begun else None
@@ -93,25 +93,25 @@ def _steady_fall(found: Findings) -> Number:
 STEADY_FALL = null("a steady fall", _steady_fall)
 
 
-def fallen(found: Findings) -> float:
+def fallen(findings: Findings) -> float:
     """How much is left at the end of the metric whose drop is looked for."""
-    metric = found.run.objective.falling
-    return final_value(found.run.metrics[metric]) / plateau_level(found, metric)
+    metric = findings.run.objective.falling
+    return final_value(findings.run.metrics[metric]) / plateau_level(findings, metric)
 
 
-def _plateau_loss(found: Findings) -> Number:
-    zero = loss_of_zero(found.run.config.matrices)
-    return plateau_level(found, "loss") / zero if zero else None
+def _plateau_loss(findings: Findings) -> Number:
+    zero = loss_of_zero(findings.run.config.matrices)
+    return plateau_level(findings, "loss") / zero if zero else None
 
 
-def _final_loss(found: Findings) -> Number:
-    zero = loss_of_zero(found.run.config.matrices)
-    return final_value(found.run.metrics["loss"]) / zero if zero else None
+def _final_loss(findings: Findings) -> Number:
+    zero = loss_of_zero(findings.run.config.matrices)
+    return final_value(findings.run.metrics["loss"]) / zero if zero else None
 
 
-def _copied_at(found: Findings) -> int:
+def _copied_at(findings: Findings) -> int:
     """The first row of the metrics with L_obs below COPIED; the last one if there is none."""
-    below = smooth(found.run.metrics["loss_observed"]) < COPIED * _level(found)
+    below = smooth(findings.run.metrics["loss_observed"]) < COPIED * _level(findings)
     return int(below.argmax()) if below.any() else len(below) - 1
 
 
@@ -132,7 +132,7 @@ CLAIMS: dict[str, Claim] = {
         "caption",
         "L_obs on the plateau / E[x²]",
         Bound(high=COPIED),
-        lambda found: plateau_level(found, "loss_observed") / _level(found),
+        lambda findings: plateau_level(findings, "loss_observed") / _level(findings),
         (SMOOTH,),
         figures=("2",),
         curve=True,
@@ -142,7 +142,7 @@ CLAIMS: dict[str, Claim] = {
         "text",
         "L_mask on the plateau / E[x²]",
         Bound(1 - SAME, 1 + SAME),
-        lambda found: plateau_level(found, "loss_masked") / _level(found),
+        lambda findings: plateau_level(findings, "loss_masked") / _level(findings),
         (SMOOTH,),
         figures=("2",),
         curve=True,
@@ -152,10 +152,11 @@ CLAIMS: dict[str, Claim] = {
         "text",
         "mean |prediction| at hidden entries on the plateau / √E[x²]",
         Bound(high=ZERO),
-        lambda found: plateau_level(found, "mean_abs_masked") / math.sqrt(_level(found)),
+        lambda findings: plateau_level(findings, "mean_abs_masked") / math.sqrt(_level(findings)),
         (
             null(
-                "at the end", lambda found: final_value(found.run.metrics["mean_abs_masked"]) / math.sqrt(_level(found))
+                "at the end",
+                lambda findings: final_value(findings.run.metrics["mean_abs_masked"]) / math.sqrt(_level(findings)),
             ),
         ),
         figures=("2",),
@@ -176,7 +177,7 @@ CLAIMS: dict[str, Claim] = {
         "caption",
         f"first step with L_obs below {COPIED:g} E[x²] (the last step if there is none) / onset",
         Bound(high=EARLY),
-        lambda found: float(found.run.metrics["step"][_copied_at(found)]) / known_drop(found).onset,
+        lambda findings: float(findings.run.metrics["step"][_copied_at(findings)]) / known_drop(findings).onset,
         (SMOOTH,),
         figures=("2",),
         curve=True,
@@ -186,7 +187,7 @@ CLAIMS: dict[str, Claim] = {
         "caption",
         f"L_mask at the first step with L_obs below {COPIED:g} E[x²] / E[x²]",
         Bound(low=WAITS),
-        lambda found: float(smooth(found.run.metrics["loss_masked"])[_copied_at(found)]) / _level(found),
+        lambda findings: float(smooth(findings.run.metrics["loss_masked"])[_copied_at(findings)]) / _level(findings),
         (SMOOTH,),
         figures=("2",),
         curve=True,

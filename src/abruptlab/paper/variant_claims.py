@@ -63,8 +63,8 @@ def among_seeds(each: Iterable[Mapping[int, float]], bound: Bound) -> Number:
 def _of_ratio(family: str, quantity: str, over: int, under: int) -> Callable[[Findings], OverSeeds]:
     """Of each seed, the ratio of a quantity of the variants at two places of a family."""
 
-    def measured(found: Findings) -> OverSeeds:
-        variants = found.of(measure(family))
+    def measured(findings: Findings) -> OverSeeds:
+        variants = findings.of(measure(family))
         over_, under_ = (by_seed(variants, quantity, row) for row in (over, under))
         return OverSeeds(ratios(over_, under_), int(variants.planned[[over, under]].max()))
 
@@ -74,22 +74,22 @@ def _of_ratio(family: str, quantity: str, over: int, under: int) -> Callable[[Fi
 def _another_seed(family: str, quantity: str, *rows: int) -> Null:
     """Two seeds of one of these variants."""
 
-    def typical(claim: Claim, found: Findings) -> Number:
-        variants = found.of(measure(family))
+    def typical(claim: Claim, findings: Findings) -> Number:
+        variants = findings.of(measure(family))
         return among_seeds([by_seed(variants, quantity, row) for row in rows], claim.bound)
 
     return Null("another seed", typical)
 
 
-def _with_width(found: Findings) -> Number:
+def _with_width(findings: Findings) -> Number:
     """The median onset at the largest width over that at the smallest: a change that does much."""
-    variants = found.of(measure("width"))
+    variants = findings.of(measure("width"))
     values = list(ratios(by_seed(variants, "onset", LAST), by_seed(variants, "onset", 0)).values())
     return float(np.median(values)) if values else None
 
 
-def _falls_with_depth(found: Findings) -> OverSeeds:
-    variants = found.of(measure("depth"))
+def _falls_with_depth(findings: Findings) -> OverSeeds:
+    variants = findings.of(measure("depth"))
     each = [by_seed(variants, "final_loss", row) for row in range(len(variants.labels))]
     seeds = sorted(set.intersection(*map(set, each)))
     depths = range(len(each))
@@ -102,25 +102,25 @@ def _falls_with_depth(found: Findings) -> OverSeeds:
 def _dropped(variants: Variants, rows: Sequence[int]) -> OverSeeds:
     """Of each seed, the share of these variants that drop."""
     onsets = [zip(variants.seed[row], variants.onset.each[row], strict=True) for row in rows]
-    with_drop = [{int(seed): float(np.isfinite(at)) for seed, at in each if np.isfinite(seed)} for each in onsets]
+    with_drop = [{int(seed): float(np.isfinite(onset)) for seed, onset in each if np.isfinite(seed)} for each in onsets]
     seeds = set.intersection(*map(set, with_drop))
     shares = {seed: float(np.mean([each[seed] for each in with_drop])) for seed in sorted(seeds)}
     return OverSeeds(shares, int(variants.planned[list(rows)].max()))
 
 
-def _sizes_drop(found: Findings) -> OverSeeds:
-    variants = found.of(measure("size"))
+def _sizes_drop(findings: Findings) -> OverSeeds:
+    variants = findings.of(measure("size"))
     return _dropped(variants, range(len(variants.labels)))
 
 
-def _mixture_drops(found: Findings) -> OverSeeds:
-    mixture = found.of(measure_mixture)
+def _mixture_drops(findings: Findings) -> OverSeeds:
+    mixture = findings.of(measure_mixture)
     return _dropped(mixture.sizes, range(len(mixture.sizes.labels)))
 
 
-def _same_order(found: Findings) -> OverSeeds:
+def _same_order(findings: Findings) -> OverSeeds:
     """Of each seed, 1 if its sizes drop in the commonest order; a size without a drop is no order."""
-    mixture = found.of(measure_mixture)
+    mixture = findings.of(measure_mixture)
     whole = [tuple(order) if np.isfinite(order).all() else None for order in mixture.order]
     known = Counter(order for order in whole if order)
     commonest = known.most_common(1)[0][0] if known else None
@@ -131,33 +131,33 @@ def _same_order(found: Findings) -> OverSeeds:
     return OverSeeds(numbers, int(mixture.sizes.planned[0]))
 
 
-def _any_order(found: Findings) -> Number:
+def _any_order(findings: Findings) -> Number:
     """The chance that a random order is the commonest one."""
-    return 1 / math.factorial(len(found.of(measure_mixture).sizes.labels))
+    return 1 / math.factorial(len(findings.of(measure_mixture).sizes.labels))
 
 
-def _gaussian(found: Findings) -> tuple[Variants, int]:
-    variants = found.of(measure("factors"))
+def _gaussian(findings: Findings) -> tuple[Variants, int]:
+    variants = findings.of(measure("factors"))
     if "Gaussian" not in variants.labels:
         raise RunError(f"expected Gaussian among the factors, got {', '.join(variants.labels)}")
     return variants, int(np.flatnonzero(variants.labels == "Gaussian")[0])
 
 
-def _gaussian_final(found: Findings) -> OverSeeds:
-    variants, row = _gaussian(found)
+def _gaussian_final(findings: Findings) -> OverSeeds:
+    variants, row = _gaussian(findings)
     levels = by_seed(variants, "final_loss", row)
     return OverSeeds(
         {seed: value / variants.loss_of_zero[row] for seed, value in levels.items()}, int(variants.planned[row])
     )
 
 
-def _gaussian_drops(found: Findings) -> OverSeeds:
-    variants, row = _gaussian(found)
+def _gaussian_drops(findings: Findings) -> OverSeeds:
+    variants, row = _gaussian(findings)
     return _dropped(variants, [row])
 
 
-NO_DROP = null("no drop", lambda found: 0.0)
-ZERO = null("predicting zero", lambda found: 1.0)
+NO_DROP = null("no drop", lambda findings: 0.0)
+ZERO = null("predicting zero", lambda findings: 1.0)
 
 CLAIMS: dict[str, Claim] = {
     "width-too-small": Claim(
@@ -206,7 +206,7 @@ CLAIMS: dict[str, Claim] = {
         "rank correlation of final L with depth (−1: it falls at every step)",
         Bound(high=ORDERED),
         _falls_with_depth,
-        (null("shuffled depths", lambda found: 0.0),),
+        (null("shuffled depths", lambda findings: 0.0),),
         figures=("14",),
         sweep=SWEEP,
     ),

@@ -109,13 +109,13 @@ def tabulate_families(families: dict[str, Variants]) -> Table:
     rows = [
         (
             family,
-            str(found.labels[row]),
-            f"{found.finished[row]} of {found.planned[row]}",
-            int(found.dropped[row]),
-            *(_interval(getattr(found, name), row) for name in named),
+            str(variants.labels[row]),
+            f"{variants.finished[row]} of {variants.planned[row]}",
+            int(variants.dropped[row]),
+            *(_interval(getattr(variants, name), row) for name in named),
         )
-        for family, found in families.items()
-        for row in range(len(found.labels))
+        for family, variants in families.items()
+        for row in range(len(variants.labels))
     ]
     return Table(("family", "variant", "seeds", "with a drop", *named.values()), tuple(rows))
 

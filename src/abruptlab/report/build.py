@@ -16,7 +16,7 @@ from abruptlab.paper import FIGURES, Findings, Verdict, counted, judge, writing
 from abruptlab.report.changes import changes
 from abruptlab.report.pack import in_base64
 from abruptlab.report.pictures import Picture, picture
-from abruptlab.report.story import Story, tell
+from abruptlab.report.story import Story, measure_story
 from abruptlab.report.template import fill
 from abruptlab.run.run import Run
 from abruptlab.system.files import write_atomically
@@ -27,7 +27,7 @@ CLASSICAL = ("floor", "3", "19", "closeness")  # figures that have a part of the
 Through = Callable[[str, Sequence[str]], Iterable[str]]
 
 
-def build_report(found: Findings, through: Through = lambda _what, names: names) -> Path:
+def build_report(findings: Findings, through: Through = lambda _what, names: names) -> Path:
     """Write `report.html` to the folder of the findings, with everything it shows inside it.
 
     Figures that are missing, or made from another run or with other options, are made first; those that the run cannot
@@ -36,22 +36,22 @@ def build_report(found: Findings, through: Through = lambda _what, names: names)
 
     Raises `RunError` if the run has no metrics yet, or the page cannot be written.
     """
-    story, kind = tell(found, partial(through, "measured")), found.run.objective.kind
-    names = [name for name, spec in FIGURES.items() if found.suit(spec) and spec.kind == kind]
-    pictures = {name: picture(name, found) for name in through("drawn", names)}
-    page = render(found, story, pictures)
-    path = found.folder / "report.html"
-    with writing(found):
+    story, kind = measure_story(findings, partial(through, "measured")), findings.run.objective.kind
+    names = [name for name, spec in FIGURES.items() if findings.suit(spec) and spec.kind == kind]
+    pictures = {name: picture(name, findings) for name in through("drawn", names)}
+    page = render(findings, story, pictures)
+    path = findings.folder / "report.html"
+    with writing(findings):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, page)
     return path
 
 
-def render(found: Findings, story: Story, pictures: Mapping[str, Picture | str]) -> str:
+def render(findings: Findings, story: Story, pictures: Mapping[str, Picture | str]) -> str:
     """The page as HTML, with the figures by id, or why there is none."""
-    run = found.run
+    run = findings.run
     shown = {name: each for name, each in pictures.items() if isinstance(each, Picture)}
-    verdicts = judge(found)
+    verdicts = judge(findings)
     return fill(
         "page.html.jinja",
         run=run,

@@ -32,7 +32,7 @@ def changes(run: Run, story: Story) -> list[Change]:
     if "before-drop" not in moments:
         return []
     before, after = (story.steps.index(moments[name]) for name in ("before-drop", "final"))
-    found, model = story.results, run.config.model
+    results, model = story.results, run.config.model
     table: list[Change] = []
 
     def add(part: str, what: str, written: str, values: Sequence[Any] | np.ndarray) -> None:
@@ -41,7 +41,7 @@ def changes(run: Run, story: Story) -> list[Change]:
     falling = smooth(run.metrics[run.objective.falling])
     level = falling[np.minimum(story.steps, len(falling) - 1)]
     add("loss", run.objective.drops.label, "{:.2g}", level)
-    attention = found.get("attention")
+    attention = results.get("attention")
     if isinstance(attention, AttentionOverTime):
         heads = model.layers * model.heads
         reading = np.isin(attention.label, LINES).sum((1, 2))
@@ -49,12 +49,12 @@ def changes(run: Run, story: Story) -> list[Change]:
     if isinstance(attention, SequenceAttention):
         best = 100 * attention.copying.mean.max((1, 2))
         add("attention", "attention of the best head on what the answer needs", "{:.0f} %", best)
-    if progress := found.get("progress"):
+    if progress := results.get("progress"):
         useful = "attention, over all heads, on the places that are needed"
         add("progress", useful, "{:.0f} %", 100 * progress.attention.run.mean)
         alike = "how alike the final states at two places are (mean cosine)"
         add("progress", alike, "{:.2f}", progress.collapse.run.mean)
-    if probes := found.get("probes"):
+    if probes := results.get("probes"):
         for target in ("row", "column"):
             best = [getattr(each, target).cosine.mean[:, PLACES.index("hidden")].max() for each in probes]
             what = f"how well a linear map reads a hidden entry's {target} off the best layer (cosine)"

@@ -40,8 +40,8 @@ class Member:
             return []
         step, objective = self.run.metrics["step"], self.run.objective
         level = 1.0 if objective.level is None else trivial_level(self.run)
-        at = np.linspace(step[0], step[-1], min(POINTS, len(step)))
-        values = np.interp(at, step, smooth(self.run.metrics[objective.falling]) / level)
+        points = np.linspace(step[0], step[-1], min(POINTS, len(step)))
+        values = np.interp(points, step, smooth(self.run.metrics[objective.falling]) / level)
         return [float(f"{value:.4g}") if value > 0 else None for value in values]  # a logarithm has neither 0 nor NaN
 
 
@@ -54,30 +54,30 @@ def sweep_members(sweep: Sweep) -> list[Member]:
 
 def folder_members(folder: Path) -> list[Member]:
     """The runs that lie in a folder, of which those that differ by their seed alone share a label."""
-    found = []
+    members = []
     for path in sorted(folder.glob("*/config.toml")):
         config = Run(path.parent).config
         label = path.parent.name.removesuffix(f"-seed{config.seed}")
-        found.append(_member(path.parent, Point(label, config, _family(config))))
-    return found
+        members.append(_member(path.parent, Point(label, config, _family(config))))
+    return members
 
 
-def build_index(found: Findings) -> Path:
+def build_index(findings: Findings) -> Path:
     """Write `index.html` to the folder of the findings on a sweep, with its verdicts and the figures that are there;
     those that were made from something else are made anew, or left out if the sweep cannot give them.
 
     Raises `RunError` if no run has begun, or the page cannot be written.
     """
-    sweep = found.subject
+    sweep = findings.subject
     assert isinstance(sweep, Sweep)
     pictures = {}
     for name, spec in FIGURES.items():
-        there = found.suit(spec) and (found.folder / "figures" / f"figure_{name}.png").is_file()
-        if there and not isinstance(shown := picture(name, found), str):
+        there = findings.suit(spec) and (findings.folder / "figures" / f"figure_{name}.png").is_file()
+        if there and not isinstance(shown := picture(name, findings), str):
             pictures[spec.title] = in_base64(shown.webp)
     members, file = sweep_members(sweep), (sweep.folder / "sweep.toml").read_text(encoding="utf-8")
-    with writing(found):
-        return _write(found.folder, f"Sweep: {sweep.config.name}", members, judge(found), pictures, file)
+    with writing(findings):
+        return _write(findings.folder, f"Sweep: {sweep.config.name}", members, judge(findings), pictures, file)
 
 
 def build_folder_index(folder: Path, out: Path | None = None) -> Path:

@@ -22,12 +22,12 @@ class Picture:
     npz: bytes  # what is drawn
 
 
-def picture(figure: str, found: Findings) -> Picture | str:
+def picture(figure: str, findings: Findings) -> Picture | str:
     """A figure of the run, made first if it is missing or made from something else; or why there is none."""
-    spec, path = FIGURES[figure], found.folder / "figures" / f"figure_{figure}.png"
+    spec, path = FIGURES[figure], findings.folder / "figures" / f"figure_{figure}.png"
     try:
-        if not is_made_from(path, found.origin(spec.measure)):
-            make_figure(figure, found, shlex.join(["abruptlab", "figure", figure, str(found.subject.folder)]))
+        if not is_made_from(path, findings.origin(spec.measure)):
+            make_figure(figure, findings, shlex.join(["abruptlab", "figure", figure, str(findings.subject.folder)]))
     except AbruptlabError as error:
         return str(error)
     return Picture(spec, small_picture(path), _small_data(path.with_suffix(".npz").read_bytes()))

@@ -55,12 +55,12 @@ class Story:
     content: dict[str, Any]  # by part, what the page's script reads; {"missing": reason} where there is none
 
 
-def tell(found: Findings, through: Callable[[Sequence[str]], Iterable[str]] = iter) -> Story:
+def measure_story(findings: Findings, through: Callable[[Sequence[str]], Iterable[str]] = iter) -> Story:
     """Measure all parts of a run's story; `through` may show progress over their names.
 
     Raises `RunError` if the run has no metrics yet.
     """
-    run = found.run
+    run = findings.run
     if not len(run.metrics["step"]):
         raise RunError(f"{run.folder} has no metrics yet")
     steps = told_steps(run)
@@ -71,7 +71,7 @@ def tell(found: Findings, through: Callable[[Sequence[str]], Iterable[str]] = it
         try:
             if not steps:
                 raise RunError("the run has no checkpoint yet")
-            results[name] = parts[name].measure(found, steps)
+            results[name] = parts[name].measure(findings, steps)
         except AbruptlabError as error:
             content[name] = {"missing": str(error)}
         else:
@@ -84,7 +84,7 @@ def told_steps(run: Run) -> tuple[int, ...]:
     these are densest around the drop."""
     saved = run.steps
     even = np.linspace(0, len(saved) - 1, min(SCRUBBED, len(saved))).round().astype(int)
-    return tuple(sorted({*run.milestones.values(), *(saved[at] for at in even)}))
+    return tuple(sorted({*run.milestones.values(), *(saved[index] for index in even)}))
 
 
 def _moments(run: Run, steps: Sequence[int]) -> list[dict[str, Any]]:
@@ -95,16 +95,16 @@ def _curves(run: Run) -> dict[str, Any]:
     step, objective = run.metrics["step"], run.objective
     last = len(step) - 1
     even, early = np.linspace(0, last, POINTS), np.geomspace(1, last + 1, EARLY) - 1
-    at = np.unique(np.concatenate([even, early]).round().astype(int))
+    rows = np.unique(np.concatenate([even, early]).round().astype(int))
     drop, others = run.drop, other_seeds(run)
     content: dict[str, Any] = {
-        "step": step[at].tolist(),
+        "step": step[rows].tolist(),
         "lines": [
             {
                 "name": metric.label,
                 "colour": curve_colour(metric.name),  # CSS turns black to white in the dark
                 "falls": metric == objective.drops,
-                "value": rounded(smooth(run.metrics[metric.name])[at]),
+                "value": rounded(smooth(run.metrics[metric.name])[rows]),
             }
             for metric in objective.curves
         ],
@@ -115,17 +115,17 @@ def _curves(run: Run) -> dict[str, Any]:
         "seeds": None,
     }
     if others:
-        low, high = band(run, others, at)
+        low, high = band(run, others, rows)
         content["seeds"] = {"count": 1 + len(others), "low": rounded(low), "high": rounded(high)}
     return content
 
 
 def _measure(measure: Callable[..., Any]) -> Callable[[Findings, Sequence[int]], Any]:
-    return lambda found, steps: found.of(partial(measure, steps=steps))
+    return lambda findings, steps: findings.of(partial(measure, steps=steps))
 
 
-def _measure_probes(found: Findings, steps: Sequence[int]) -> list[Probes]:
-    return [found.of(partial(measure_probes, step=step)) for step in steps]
+def _measure_probes(findings: Findings, steps: Sequence[int]) -> list[Probes]:
+    return [findings.of(partial(measure_probes, step=step)) for step in steps]
 
 
 def _examples(run: Run, gallery: Gallery) -> dict[str, Any]:
@@ -138,29 +138,29 @@ def _examples(run: Run, gallery: Gallery) -> dict[str, Any]:
     }
 
 
-def _attention(run: Run, found: AttentionOverTime) -> dict[str, Any]:
+def _attention(run: Run, attention: AttentionOverTime) -> dict[str, Any]:
     return {
-        "maps": packed_shares(found.maps),
+        "maps": packed_shares(attention.maps),
         "grids": _grids(run),
         "kinds": KINDS,
         "colours": COLOURS,
-        "share": rounded(found.share.mean),
-        "uniform": rounded(found.uniform),
-        "label": found.label.tolist(),
+        "share": rounded(attention.share.mean),
+        "uniform": rounded(attention.uniform),
+        "label": attention.label.tolist(),
     }
 
 
-def _sequence_attention(run: Run, found: SequenceAttention) -> dict[str, Any]:
-    share = found.copying.mean[..., None]
+def _sequence_attention(run: Run, attention: SequenceAttention) -> dict[str, Any]:
+    share = attention.copying.mean[..., None]
     kind = COPYING if run.objective.kind == "decoder" else NEEDED
     return {
-        "maps": packed_shares(found.maps),
+        "maps": packed_shares(attention.maps),
         "grids": _grids(run),
         "kinds": [kind],
         "colours": {kind: GREEN},
         "share": rounded(share),
         "uniform": [None],  # a query sees the more places the later it comes
-        "label": np.where(found.copying.mean >= LOOKS_AT, kind, NO_LABEL).tolist(),
+        "label": np.where(attention.copying.mean >= LOOKS_AT, kind, NO_LABEL).tolist(),
     }
 
 
@@ -169,43 +169,43 @@ def _grids(run: Run) -> list[dict[str, Any]]:
     return [asdict(segment) for segment in run.objective.segments]
 
 
-def _embeddings(run: Run, found: Embeddings) -> dict[str, Any]:
+def _embeddings(run: Run, embeddings: Embeddings) -> dict[str, Any]:
     return {
-        "value": rounded(found.value),
-        "row": found.row.tolist(),
-        "column": found.column.tolist(),
-        "tokens": rounded(found.tokens.components),
-        "positions": rounded(found.positions.components),
-        "layout": rounded(found.positions.layout),
-        "by_column": rounded(found.positions.by_column.score),
-        "by_row": rounded(found.positions.by_row.score),
+        "value": rounded(embeddings.value),
+        "row": embeddings.row.tolist(),
+        "column": embeddings.column.tolist(),
+        "tokens": rounded(embeddings.tokens.components),
+        "positions": rounded(embeddings.positions.components),
+        "layout": rounded(embeddings.positions.layout),
+        "by_column": rounded(embeddings.positions.by_column.score),
+        "by_row": rounded(embeddings.positions.by_row.score),
     }
 
 
-def _probes(run: Run, found: Sequence[Probes]) -> dict[str, Any]:
-    layers = len(found[0].sites) - 1
+def _probes(run: Run, probes: Sequence[Probes]) -> dict[str, Any]:
+    layers = len(probes[0].sites) - 1
     return {
         "sites": ["embedding", *(f"layer {layer + 1}" for layer in range(layers))],
         "places": PLACES,
         "targets": [
             {
                 "name": name,
-                "cosine": rounded(np.stack([getattr(probes, target).cosine.mean for probes in found])),
-                "chance": rounded(np.stack([getattr(probes, target).chance_cosine.mean for probes in found])),
+                "cosine": rounded(np.stack([getattr(each, target).cosine.mean for each in probes])),
+                "chance": rounded(np.stack([getattr(each, target).chance_cosine.mean for each in probes])),
             }
             for target, name in TARGETS.items()
         ],
     }
 
 
-def _progress(run: Run, found: Progress) -> dict[str, Any]:
+def _progress(run: Run, progress: Progress) -> dict[str, Any]:
     def written(measure: Measure) -> dict[str, Any]:
         return {"run": rounded(measure.run.mean), "layers": rounded(measure.layers.mean.T)}
 
     return {
-        "collapse": written(found.collapse),
-        "attention": written(found.attention),
-        "uniform": found.uniform.item(),
+        "collapse": written(progress.collapse),
+        "attention": written(progress.attention),
+        "uniform": progress.uniform.item(),
     }
 
 

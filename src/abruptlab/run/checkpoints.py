@@ -69,8 +69,8 @@ def checkpoint_folder(folder: Path, step: int) -> Path:
 
 def saved_steps(folder: Path) -> list[int]:
     """The steps that have a checkpoint, ascending; whether each is intact is seen when it is loaded."""
-    found = [re.fullmatch(r"step_(\d{6,18})", path.name, re.ASCII) for path in folder.glob("step_*") if path.is_dir()]
-    steps = sorted(int(name[1]) for name in found if name)
+    matches = [re.fullmatch(r"step_(\d{6,18})", path.name, re.ASCII) for path in folder.glob("step_*") if path.is_dir()]
+    steps = sorted(int(name[1]) for name in matches if name)
     folders = {step: checkpoint_folder(folder, step) for step in steps}
     return [step for step, path in folders.items() if path.is_dir() and any(path.iterdir())]  # not step_0000007
 

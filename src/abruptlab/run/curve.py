@@ -25,11 +25,11 @@ def curve(steps: Sequence[int], losses: Mapping[str, Sequence[float]], last: int
         f'<text x="{LEFT - 5}" y="{down(10.0**decade) + 4:.0f}" text-anchor="end">{10.0**decade:g}</text>'
         for decade in range(low, high + 1)
     ]
-    for at, ((name, values), colour) in enumerate(zip(losses.items(), COLOURS, strict=False)):
+    for index, ((name, values), colour) in enumerate(zip(losses.items(), COLOURS, strict=False)):
         points = _thinned([(step, value) for step, value in zip(steps, values, strict=True) if value > 0])
         path = " ".join(f"{across(step):.1f},{down(value):.1f}" for step, value in points)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
-        parts.append(f'<text x="{LEFT + 10 + 90 * at}" y="{HEIGHT + 8}" fill="{colour}">{name}</text>')
+        parts.append(f'<text x="{LEFT + 10 + 90 * index}" y="{HEIGHT + 8}" fill="{colour}">{name}</text>')
     parts.append(f'<text x="{WIDTH}" y="{HEIGHT + 8}" text-anchor="end">step {last:,}</text>')
     style = "font: 11px sans-serif; max-width: 100%"
     return (

@@ -59,20 +59,22 @@ def import_run(
         raise RunError(f"{out} is there already; give --out the name of a new folder")
     if steps and len(steps) != len(files):
         raise ConfigError(f"steps: expected one for each of the {len(files)} files, got {len(steps)}")
-    at = list(steps) if steps else [_step_of(path) for path in files]
-    if len({*at}) < len(at):
-        raise ConfigError(f"steps: expected different ones, got {', '.join(map(str, at))}")
+    file_steps = list(steps) if steps else [_step_of(path) for path in files]
+    if len({*file_steps}) < len(file_steps):
+        raise ConfigError(f"steps: expected different ones, got {', '.join(map(str, file_steps))}")
     given = dict(milestones or {})
     for name, step in given.items():
-        if step not in at:
-            raise ConfigError(f"{name}: expected one of the steps {', '.join(map(str, sorted(at)))}, got {step}")
-    ordered = [path for _, path in sorted(zip(at, files, strict=True))]
+        if step not in file_steps:
+            raise ConfigError(
+                f"{name}: expected one of the steps {', '.join(map(str, sorted(file_steps)))}, got {step}"
+            )
+    ordered = [path for _, path in sorted(zip(file_steps, files, strict=True))]
     task = replace(task, limit=_limit_of(ordered[-1], task))
     count = heads or _heads_of(ordered[-1], task)
     models = [_cut(_load(path, count), task, path) for path in ordered]
     if len({model.config for model in models}) > 1:
         raise CheckpointError(f"expected checkpoints of one model, {files[0]} and others differ in their sizes")
-    config = RunConfig("imported", task=task, model=models[0].config, training=TrainingConfig(steps=max(at)))
+    config = RunConfig("imported", task=task, model=models[0].config, training=TrainingConfig(steps=max(file_steps)))
     rows = _read_losses(losses_file, config.objective.names) if losses_file else []
     table = "".join(json.dumps(row) + "\n" for row in rows)
     made_with = {IMPORTED: str(files[0].parent)}
@@ -80,7 +82,7 @@ def import_run(
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
-        for step, model in zip(sorted(at), models, strict=True):
+        for step, model in zip(sorted(file_steps), models, strict=True):
             signed = digest(table.encode())
             save_checkpoint(partial / "checkpoints", step, model.state_dict(), {}, made_with, metrics=signed)
         if rows:

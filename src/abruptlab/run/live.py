@@ -52,13 +52,13 @@ class GrowingMetrics:
             return False
         except OSError as error:
             raise RunError(f"cannot read {self.path}: {error.strerror}") from None
-        found = parse_rows(new, self._names, first=len(self.table["step"]))  # the last line may still be being written
-        if found.damage:
-            raise RunError(f"{self.path} is damaged: {found.damage}")
-        self._read += found.size(len(found.rows))
+        parsed = parse_rows(new, self._names, first=len(self.table["step"]))  # the last line may still be being written
+        if parsed.damage:
+            raise RunError(f"{self.path} is damaged: {parsed.damage}")
+        self._read += parsed.size(len(parsed.rows))
         for name, column in self.table.items():
-            self.table[name] = np.append(column, [float(row[name]) for row in found.rows])
-        return bool(found.rows)
+            self.table[name] = np.append(column, [float(row[name]) for row in parsed.rows])
+        return bool(parsed.rows)
 
 
 class GrowingRun:

@@ -86,14 +86,14 @@ class Run:
             raise RunError(
                 f"{path} is missing: expected the rows of the {newest.step} steps before the last checkpoint"
             )
-        found = read_rows(path, (*self.objective.names, *ALWAYS))
-        if found.damage:
-            raise RunError(f"{path} is damaged: {found.damage}")
-        rows = found.rows
+        parsed = read_rows(path, (*self.objective.names, *ALWAYS))
+        if parsed.damage:
+            raise RunError(f"{path} is damaged: {parsed.damage}")
+        rows = parsed.rows
         if newest is not None and newest.imported:
-            if not found.are(len(rows), newest.metrics):
+            if not parsed.are(len(rows), newest.metrics):
                 raise RunError(f"{path} has been changed: expected the rows that were imported with the checkpoints")
-        elif newest is not None and not found.are(newest.step, newest.metrics):
+        elif newest is not None and not parsed.are(newest.step, newest.metrics):
             what = "has been changed" if len(rows) >= newest.step else f"ends with {len(rows)} rows"
             raise RunError(f"{path} {what}: expected those of the {newest.step} steps before the last checkpoint")
         return rows
@@ -169,18 +169,18 @@ class Run:
         moments: list[tuple[str, int, list[int]]] = [("start", 0, steps[:1])]
         if drop is not None:
             onset = drop.onset
-            moments.append(("before-drop", onset // 2, [at for at in steps if 0 < at < onset]))
-            moments.append(("onset", onset, [at for at in steps if abs(at - onset) <= onset / 4]))
+            moments.append(("before-drop", onset // 2, [step for step in steps if 0 < step < onset]))
+            moments.append(("onset", onset, [step for step in steps if abs(step - onset) <= onset / 4]))
             if drop.end is not None:
                 middle = (onset + drop.end) / 2
-                moments.append(("after-drop", drop.end, [at for at in steps if at > middle]))
+                moments.append(("after-drop", drop.end, [step for step in steps if step > middle]))
         moments.append(("final", steps[-1] if steps else 0, steps[-1:]))
-        found = {
+        nearest = {
             name: min(candidates, key=lambda saved: abs(saved - moment))
             for name, moment, candidates in moments
             if candidates
         }
-        return dict(sorted((found | self._milestones_by_hand()).items(), key=lambda item: item[1]))
+        return dict(sorted((nearest | self._milestones_by_hand()).items(), key=lambda item: item[1]))
 
     def _milestones_by_hand(self) -> dict[str, int]:
         """Those of an imported run, whose losses need not be known. Raises `RunError` if the file is damaged."""
@@ -206,7 +206,11 @@ class Run:
         for moments in (ends | self._milestones_by_hand(), self.milestones):  # the first need no losses
             if step in moments:
                 return moments[str(step)]
-        known = [f"{name} ({at})" for name, at in moments.items()] if isinstance(step, str) else map(str, self.steps)
+        known = (
+            [f"{name} ({number})" for name, number in moments.items()]
+            if isinstance(step, str)
+            else map(str, self.steps)
+        )
         why = ", as it has no drop" if isinstance(step, str) and self.steps and self.drop is None else ""
         hint = meant(step, moments) if isinstance(step, str) else ""
         there = ", ".join(known) or "none"
@@ -227,10 +231,10 @@ class Run:
         Raises `CheckpointError` if there is no such checkpoint (the message lists those there are), or it is damaged or
         of another configuration.
         """
-        at = self.resolve(step)
-        require_config(read_meta(self.checkpoints, at), self.config, self.folder)
+        resolved = self.resolve(step)
+        require_config(read_meta(self.checkpoints, resolved), self.config, self.folder)
         model = new_model(self.config)
-        put_weights(model, load_checkpoint(self.checkpoints, at), checkpoint_folder(self.checkpoints, at))
+        put_weights(model, load_checkpoint(self.checkpoints, resolved), checkpoint_folder(self.checkpoints, resolved))
         return model.eval()
 
     def load_encoder(self, step: int | str) -> Encoder:

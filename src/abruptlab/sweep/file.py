@@ -131,7 +131,7 @@ class SweepConfig:
             for name in {"seed", "name"} & table.keys():
                 raise ConfigError(f"{name}: expected none in overrides, grid and variants, as the sweep has its own")
         common, variable = _flat(self.overrides), ["family", "label", *_names(RunConfig)]
-        found: dict[tuple[str, str], Point] = {}
+        points: dict[tuple[str, str], Point] = {}
         labels: set[tuple[str, str, int]] = set()
         for seed, combination, variant in itertools.product(self.seeds, self._combinations(), self.variants or ({},)):
             settings, combination = dict(variant), _flat(combination)
@@ -153,15 +153,15 @@ class SweepConfig:
             except ConfigError as error:
                 raise ConfigError(f"run {label!r}: {error}") from None
             point = Point(label, config, family)
-            if twin := found.get((family, point.key)):
+            if twin := points.get((family, point.key)):
                 raise ConfigError(f"runs {twin.label!r} and {label!r} with seed {seed} are the same")
             if (family, label, seed) in labels:  # whose runs would be taken for seeds of one variant
                 raise ConfigError(
                     f"two runs with seed {seed} are called {label!r}: give each variant a label of its own"
                 )
             labels.add((family, label, seed))
-            found[family, point.key] = point
-        return list(found.values())
+            points[family, point.key] = point
+        return list(points.values())
 
     @property
     def count(self) -> int:
@@ -233,13 +233,13 @@ class Sweep:
         """
         from abruptlab.run.run import Run
 
-        found: dict[str, list[Run]] = {}
+        by_label: dict[str, list[Run]] = {}
         for point in of_families(self.points, [family]):
-            runs = found.setdefault(point.label, [])
+            runs = by_label.setdefault(point.label, [])
             folder = self.folder / point.key
             if (folder / "config.toml").is_file() and (run := Run(folder)).finished:
                 runs.append(run)
-        return found
+        return by_label
 
 
 def _name(given: Any, which: str) -> str:

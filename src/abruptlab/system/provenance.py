@@ -28,10 +28,10 @@ def _processor() -> str:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that decide the numbers."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for package in ("abruptlab", "torch", "numpy", "matplotlib"):
         try:
-            found[package] = version(package)
+            installed[package] = version(package)
         except PackageNotFoundError:  # run from a source tree that is not installed
-            found[package] = "source tree"
-    return found
+            installed[package] = "source tree"
+    return installed

@@ -113,13 +113,13 @@ class Objective(ABC):
         import torch
 
         values = self.values(model(self.inputs(batch)).float(), batch)
-        return torch.stack([(each * at).sum() for each, at in zip(values, self.chosen(batch), strict=True)])
+        return torch.stack([(each * mask).sum() for each, mask in zip(values, self.chosen(batch), strict=True)])
 
     def counts(self, batch: Any) -> "Tensor":
         """What they are divided by, `[metric]`."""
         import torch
 
-        return torch.stack([at.sum() for at in self.chosen(batch)]).float()
+        return torch.stack([mask.sum() for mask in self.chosen(batch)]).float()
 
     @property
     def answer(self) -> int:

@@ -130,6 +130,6 @@ def _sample_block(task: MatrixTask, batch: int, seed: int, block: int, *, device
         values = vocabulary.decode(ids)
         observed = ~_hidden(task, u, v, random).flatten(-2)
         tokens = torch.where(observed, ids, MASK)
-        for at, step in enumerate(chosen):
-            batches[step] = Batch(tokens[at], values[at], observed[at], (m, n))
+        for place, step in enumerate(chosen):
+            batches[step] = Batch(tokens[place], values[place], observed[place], (m, n))
     return [item for item in batches if item is not None]

@@ -25,14 +25,14 @@ WARM_UP = 3  # steps of a size before its capture: they compile, and make the op
 
 def require_capturable(config: TrainingConfig, device: torch.device, processes: int) -> None:
     """Raises `ConfigError` where the configuration asks for a graph and the step cannot be one."""
-    for fits, expected, came in (
+    for fits, expected, given in (
         (device.type == "cuda", "a CUDA device", device.type),
         (config.optimizer != "muon", "optimizer adam, adamw or sgd, which read the rate on the device", "muon"),
         (processes == 1, "one process", f"{processes} of them"),
         (config.useful_attention == 1, "useful_attention 1", str(config.useful_attention)),
     ):
         if config.compile == "graph" and not fits:
-            raise ConfigError(f"compile graph: expected {expected}, got {came}")
+            raise ConfigError(f"compile graph: expected {expected}, got {given}")
 
 
 class CudaGraphs:

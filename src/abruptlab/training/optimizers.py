@@ -69,8 +69,8 @@ def set_learning_rate(optimizers: list[torch.optim.Optimizer], rate: float) -> N
 def optimizer_tensors(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
     """All state, named `{optimizer}.{parameter}.{quantity}`, both counted from 0."""
     return {
-        f"{at}.{parameter}.{quantity}": value
-        for at, optimizer in enumerate(optimizers)
+        f"{index}.{parameter}.{quantity}": value
+        for index, optimizer in enumerate(optimizers)
         for parameter, state in optimizer.state_dict()["state"].items()
         for quantity, value in state.items()
         if value is not None
@@ -82,8 +82,8 @@ def restore_optimizers(optimizers: list[torch.optim.Optimizer], tensors: dict[st
     states: list[dict[int, dict[str, Tensor]]] = [{} for _ in optimizers]
     try:
         for name, value in tensors.items():
-            at, parameter, quantity = name.split(".")
-            states[int(at)].setdefault(int(parameter), {})[quantity] = value
+            index, parameter, quantity = name.split(".")
+            states[int(index)].setdefault(int(parameter), {})[quantity] = value
         for optimizer, state in zip(optimizers, states, strict=True):
             optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     except (ValueError, IndexError, KeyError) as error:

@@ -96,15 +96,15 @@ class Recorder:
     def __enter__(self) -> "Recorder":
         with self._writing():
             ours = {".lock", unfinished(self.folder / "config.toml").name}  # all that a kill at the start may leave
-            found = self.folder.exists() and any(path.name not in ours for path in self.folder.iterdir())
-            if found:
+            occupied = self.folder.exists() and any(path.name not in ours for path in self.folder.iterdir())
+            if occupied:
                 self._require_same_run()
             self.folder.mkdir(parents=True, exist_ok=True)
             try:
                 self._lock.acquire()
             except Timeout:
                 raise RunError(f"{self.folder} is being written by another process") from None
-            if not found:
+            if not occupied:
                 write_atomically(self.folder / "config.toml", self.config.to_toml())
                 self.checkpoints.mkdir(exist_ok=True)
         return self
@@ -250,7 +250,7 @@ class Recorder:
             for (step, _, rate, elapsed, norms), values in zip(self._waiting, table, strict=True)
         ]
         self._waiting.clear()
-        bad = next((at for at, row in enumerate(rows) if not math.isfinite(row["loss"])), None)
+        bad = next((index for index, row in enumerate(rows) if not math.isfinite(row["loss"])), None)
         good = rows if bad is None else rows[:bad]
         self.rows += good
         data = b"".join(map(as_line, good))
