@@ -89,10 +89,10 @@ mistakes = {
     "attention: expected an Attention, got a Run": lambda: abruptlab.draw_attention(run),
     "model: expected Encoder or Decoder, got a Run": lambda: to_huggingface(run),
     "steps: expected at least one, got none": lambda: abruptlab.measure_attention_over_time(run, []),
-    "found: expected one checkpoint, as measure_embeddings gives, got several": (
+    "embeddings: expected one checkpoint, as measure_embeddings gives, got several": (
         lambda: abruptlab.draw_embeddings(abruptlab.measure_embeddings_over_time(run, ["final"]))
     ),
-    "found: expected checkpoints, as measure_embeddings_over_time gives, got a single one": (
+    "embeddings: expected checkpoints, as measure_embeddings_over_time gives, got a single one": (
         lambda: abruptlab.draw_tokens_over_time(abruptlab.measure_embeddings(run))
     ),
     "no target 'rows'; there are: row, column, ": (

@@ -32,15 +32,15 @@ def other_signs(run: "Run", step: int, matrices: int = 256, seed: int = 0) -> di
 
     Raises `CheckpointError` for a step without a checkpoint.
     """
-    found = {"attention, entropy": attention_entropy(run, step, matrices, seed)}
+    measures = {"attention, entropy": attention_entropy(run, step, matrices, seed)}
     if run.objective.kind == "encoder":
-        return found | {
+        return measures | {
             "the loss on easy entries": easy_loss(run, step, matrices, seed),
             "a probe of the hidden entries": read_of_entries(run, step, matrices, seed),
         }
     if run.objective.kind == "sequence":
-        found["a probe of the answer"] = read_of_answers(run, step, matrices, seed)
-    return found
+        measures["a probe of the answer"] = read_of_answers(run, step, matrices, seed)
+    return measures
 
 
 @torch.no_grad()

@@ -26,59 +26,65 @@ MINUS = "\N{MINUS SIGN}"
 
 @checked
 @paper_style()
-def draw_embeddings(found: Embeddings) -> Figure:
+def draw_embeddings(embeddings: Embeddings) -> Figure:
     """Figure 7: norms of the tokens, their components, and the positions by column and by row."""
-    require(found.step.ndim == 0, "found", "one checkpoint, as measure_embeddings gives", "several")
+    require(embeddings.step.ndim == 0, "embeddings", "one checkpoint, as measure_embeddings gives", "several")
     figure = new_figure(3.75)
     (top,), (bottom,) = figure.subfigures(2, 1, squeeze=False, height_ratios=(1.0, 0.9))
     norms, tokens = top.subplots(1, 2, width_ratios=(1.1, 1.0))
-    norms.plot(found.value, found.tokens.norm, color=LOSS, linewidth=0.9)
+    norms.plot(embeddings.value, embeddings.tokens.norm, color=LOSS, linewidth=0.9)
     norms.set(xlabel="value $x$ of the token", ylabel="norm of its embedding")
-    norms.set_title(f"(a) tokens: symmetry of norms {_number(found.tokens.norm_symmetry)}", loc="left")
-    points = _draw_tokens(tokens, found.tokens.components, found.value)
+    norms.set_title(f"(a) tokens: symmetry of norms {_number(embeddings.tokens.norm_symmetry)}", loc="left")
+    points = _draw_tokens(tokens, embeddings.tokens.components, embeddings.value)
     tokens.set_title("(b) tokens: PCA", loc="left")
     for axis, component in ((tokens.xaxis, 0), (tokens.yaxis, 1)):
-        follows = f"$|x|$ {_number(found.tokens.magnitude[component])}, sign {_number(found.tokens.sign[component])}"
+        magnitude, sign = embeddings.tokens.magnitude[component], embeddings.tokens.sign[component]
+        follows = f"$|x|$ {_number(magnitude)}, sign {_number(sign)}"
         axis.set_label_text(
-            f"PC {component + 1} ({found.tokens.explained[component]:.0%})\n{follows}", linespacing=1.15
+            f"PC {component + 1} ({embeddings.tokens.explained[component]:.0%})\n{follows}", linespacing=1.15
         )
     _bar(top, points, tokens, "value $x$")
 
     panels = bottom.subplots(1, 4)
-    positions = found.positions
-    groupings = (("c", "column", found.column, positions.by_column), ("d", "row", found.row, positions.by_row))
+    positions = embeddings.positions
+    groupings = (
+        ("c", "column", embeddings.column, positions.by_column),
+        ("d", "row", embeddings.row, positions.by_row),
+    )
     for index, (letter, name, group, explained) in enumerate(groupings):
         layout, components = panels[2 * index : 2 * index + 2]
-        points = _draw_positions(layout, positions.layout, group, found)
-        _draw_positions(components, positions.components, group, found)
+        points = _draw_positions(layout, positions.layout, group, embeddings)
+        _draw_positions(components, positions.components, group, embeddings)
         layout.set_title(f"({letter}) by {name}: t-SNE", loc="left")
         layout.set_xlabel(f"explains {explained.score:.0%}\n{_chance(explained)}", loc="left", linespacing=1.1)
         components.set_title("PCA", loc="left")
         components.set_xlabel(f"PC 1 ({positions.explained[0]:.0%})")
         components.set_ylabel(f"PC 2 ({positions.explained[1]:.0%})", labelpad=1)
-    _bar_of_places(bottom, panels, found)
+    _bar_of_places(bottom, panels, embeddings)
     return figure
 
 
-def _require_several(found: Embeddings) -> None:
-    require(found.step.ndim == 1, "found", "checkpoints, as measure_embeddings_over_time gives", "a single one")
+def _require_several(embeddings: Embeddings) -> None:
+    require(
+        embeddings.step.ndim == 1, "embeddings", "checkpoints, as measure_embeddings_over_time gives", "a single one"
+    )
 
 
 @checked
 @paper_style()
-def draw_tokens_over_time(found: Embeddings) -> Figure:
+def draw_tokens_over_time(embeddings: Embeddings) -> Figure:
     """Figure 9: the tokens of each checkpoint on the final components."""
-    _require_several(found)
-    count = len(found.step)
+    _require_several(embeddings)
+    count = len(embeddings.step)
     rows, across = _grid(count)
     figure = new_figure(0.25 + (WIDTH / across + 0.85) * rows)
     panels = figure.subplots(rows, across, sharex=True, sharey=True, squeeze=False)
     for axes in panels.flat[count:]:
         axes.set_axis_off()
-    follows, tokens = magnitude_and_sign(found.tokens), found.tokens
+    follows, tokens = magnitude_and_sign(embeddings.tokens), embeddings.tokens
     for index, axes in enumerate(panels.flat[:count]):
-        _draw_tokens(axes, tokens.components[index], found.value)
-        axes.set_title(f"step {found.step[index]:,}")
+        _draw_tokens(axes, tokens.components[index], embeddings.value)
+        axes.set_title(f"step {embeddings.step[index]:,}")
         axes.tick_params(labelbottom=True)
         axes.locator_params(nbins=4)
         axes.set_box_aspect(1)
@@ -99,27 +105,27 @@ def draw_tokens_over_time(found: Embeddings) -> Figure:
 
 @checked
 @paper_style()
-def draw_positions_over_time(found: Embeddings) -> Figure:
+def draw_positions_over_time(embeddings: Embeddings) -> Figure:
     """Figure 10: the t-SNE of the positions of each checkpoint, by column and by row."""
-    _require_several(found)
-    rows, across = _grid(len(found.step))
+    _require_several(embeddings)
+    rows, across = _grid(len(embeddings.step))
     figure = new_figure((2 * WIDTH / across + 0.7) * rows)
     panels = figure.subplots(2 * rows, across, squeeze=False)
     for axes in panels.flat:
         axes.set_axis_off()
-    positions = found.positions
-    for index, step in enumerate(found.step):
+    positions = embeddings.positions
+    for index, step in enumerate(embeddings.step):
         row, place = divmod(index, across)
-        groupings = (("column", found.column, positions.by_column), ("row", found.row, positions.by_row))
+        groupings = (("column", embeddings.column, positions.by_column), ("row", embeddings.row, positions.by_row))
         for which, (name, group, explained) in enumerate(groupings):
             axes = panels[2 * row + which, place]
             axes.set_axis_on()
-            _draw_positions(axes, positions.layout[index], group, found)
+            _draw_positions(axes, positions.layout[index], group, embeddings)
             axes.set_xlabel(f"explains {explained.score[index]:.0%}", fontsize=SMALL)
             if place == 0:
                 axes.set_ylabel(f"by {name}")
         panels[2 * row, place].set_title(f"step {step:,}")
-    _bar_of_places(figure, panels, found)
+    _bar_of_places(figure, panels, embeddings)
     return figure
 
 
