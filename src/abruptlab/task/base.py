@@ -60,17 +60,14 @@ class Objective(ABC):
     batch in parts.
     """
 
-    kind: ClassVar[str]
-    """encoder and decoder: those of matrices; sequence: that of a task of sequences."""
+    kind: ClassVar[str]  # encoder and decoder: those of matrices; sequence: that of a task of sequences
     metrics: ClassVar[tuple[Metric, ...]]
-    falling: ClassVar[str]
-    """The metric whose drop is looked for."""
-    kept: ClassVar[str]
-    """The metric that stays low once it has fallen; if it rises for good, the run has diverged (`run.divergence`)."""
-    trivial: ClassVar[str]
-    """What the trivial solution does, whose value of that metric is `level`."""
-    story: ClassVar[str]
-    """What is learnt and how it drops, in a paragraph of HTML for those who see a run for the first time."""
+    falling: ClassVar[str]  # the metric whose drop is looked for
+    kept: ClassVar[str]  # the one that stays low once it has fallen; if it rises for good, the run has diverged
+    trivial: ClassVar[str]  # what the trivial solution does, whose value of the metric that falls is `level`
+    story: ClassVar[
+        str
+    ]  # what is learnt and how it drops: HTML for those who see a run for the first time
 
     @property
     @abstractmethod
@@ -152,8 +149,7 @@ class Task(ABC):
 
     __pydantic_config__: ClassVar = STRICT
 
-    kind: ClassVar[str]
-    """Which task it is: a key of `task.TASKS`, and the field `kind` of the table."""
+    kind: ClassVar[str]  # which task it is: a key of `task.TASKS`, and the field `kind` of the table
 
     @abstractmethod
     def require_model(self, kind: str, positions: str) -> None:
@@ -177,8 +173,7 @@ class Task(ABC):
     def summary(self) -> str:
         """What the examples are, in a few words."""
 
-    pair: ClassVar[tuple[str, str]] = ("the examples", "others")
-    """What examples and their `contrast` are called."""
+    pair: ClassVar[tuple[str, str]] = ("the examples", "others")  # what examples and their `contrast` are called
 
     def contrast(self, batch: Any) -> "Examples":
         """Other examples of the same form, one for each of a batch, which activation patching starts from: unless a
