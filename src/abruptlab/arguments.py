@@ -108,16 +108,12 @@ def _argument_hints(function: Callable[..., Any]) -> dict[str, Any]:
         for name, each in signature(function).parameters.items()
         if each.annotation is not each.empty and each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
     }
-    functions_own = getattr(function, "__globals__", {})
-    return get_type_hints(SimpleNamespace(__annotations__=stated), functions_own, cast(dict[str, Any], _Public()))
-
-
-class _Public(dict[str, Any]):
-    def __missing__(self, name: str) -> Any:
+    functions_own, public = getattr(function, "__globals__", {}), {}
+    while True:
         try:
-            return getattr(sys.modules["abruptlab"], name)
-        except AttributeError:
-            raise KeyError(name) from None
+            return get_type_hints(SimpleNamespace(__annotations__=stated), functions_own, public)
+        except NameError as missing:
+            public[missing.name] = getattr(sys.modules["abruptlab"], str(missing.name))
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -135,17 +135,35 @@ def test_of_a_resumed_run_the_second_offline_file_of_wandb_has_everything(
     np.testing.assert_allclose([found[step] for step in range(60)], run.metrics["loss"], rtol=1e-6)
 
 
-def test_trackio_has_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
-    trackio = pytest.importorskip("trackio")
+@pytest.fixture(scope="module")
+def trackio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """With a data base of its own: where it lies, trackio reads once, when it is imported."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRACKIO_DIR", str(tmp_path_factory.mktemp("trackio")))
+        yield pytest.importorskip("trackio")
+
+
+@pytest.mark.parametrize("again", [train_twice, train_killed])
+def test_trackio_has_every_step_of_a_resumed_run_once(tmp_path: Path, trackio: Any, again: Callable[..., Run]) -> None:
     from trackio.sqlite_storage import SQLiteStorage  # pyright: ignore[reportMissingImports]
 
-    run = train(SMOKE, tmp_path / "run", device="cpu", track=["trackio"])
-    [name] = [each.name for each in trackio.Api().runs("abruptlab")]
-    assert name == f"smoke-seed0-{(run.folder / 'tracker-id').read_text()}"
+    run = again(SMOKE, tmp_path / "run", "trackio")
+    name = f"smoke-seed0-{(run.folder / 'tracker-id').read_text()}"
+    assert [each.name for each in trackio.Api().runs("abruptlab")].count(name) == 1
     rows = SQLiteStorage.get_logs("abruptlab", name)
     assert [row["step"] for row in rows] == list(range(60))
     np.testing.assert_allclose([row["loss"] for row in rows], run.metrics["loss"], rtol=1e-6)
+    assert [row["step"] for row in rows if "grad_norm/mlp" in row] == [0, 20, 40]
+
+
+def test_trackio_without_a_place_to_write_stops_no_training(
+    tmp_path: Path, trackio: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("trackio.sqlite_storage.TRACKIO_DIR", tmp_path / "file" / "no-folder")
+    with pytest.warns(UserWarning, match="trackio failed to flush metric logs"):
+        run = train(SMOKE, tmp_path / "run", device="cpu", track=["trackio"])
+    assert run.finished
 
 
 class Broken(Tracker):

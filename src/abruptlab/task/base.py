@@ -65,9 +65,7 @@ class Objective(ABC):
     falling: ClassVar[str]  # the metric whose drop is looked for
     kept: ClassVar[str]  # the one that stays low once it has fallen; if it rises for good, the run has diverged
     trivial: ClassVar[str]  # what the trivial solution does, whose value of the metric that falls is `level`
-    story: ClassVar[
-        str
-    ]  # what is learnt and how it drops: HTML for those who see a run for the first time
+    story: ClassVar[str]  # what is learnt and how it drops: HTML for those who see a run for the first time
 
     @property
     @abstractmethod

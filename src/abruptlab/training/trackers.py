@@ -91,14 +91,17 @@ class WeightsAndBiases(Tracker):
 
 
 class Trackio(Tracker):
-    """A run of the project abruptlab in trackio's own data base."""
+    """A run of the project abruptlab in trackio's own data base, or on its server."""
 
     def __init__(self, config: RunConfig, folder: Path, run_id: str) -> None:
         import trackio  # pyright: ignore[reportMissingImports]
 
         self._trackio = trackio
         name = f"{config.name}-seed{config.seed}-{run_id}"
-        trackio.init(project=PROJECT, name=name, config=config.to_table(), resume="allow")
+        run = trackio.init(project=PROJECT, name=name, config=config.to_table(), resume="allow")
+        # It keeps a step that it is given twice, and says nowhere in public which ones it has. Were this to go, it
+        # would be given all of them.
+        self.has = getattr(run, "_next_step", 0)
 
     def log(self, step: int, metrics: dict[str, float]) -> None:
         self._trackio.log(metrics, step=step)
