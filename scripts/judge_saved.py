@@ -32,16 +32,19 @@ class Saved(Findings):
 
 
 def rebuilt(kind: type, arrays: Any, prefix: str = "") -> Any:
-    """A result dataclass from the arrays that `figures.save.arrays` made of it; None in fields that a figure saved by
-    an older version does not have."""
-    hints = get_type_hints(kind)
-    values = {}
+    """A result dataclass from the arrays that `figures.save.arrays` made of it.
+
+    Not by its constructor: a figure that an older version saved lacks fields, which no claim can ask for then.
+    """
+    hints, result = get_type_hints(kind), object.__new__(kind)
     for field in fields(kind):
         name = f"{prefix}{field.name}"
         inner = hints[field.name]
-        nested = isinstance(inner, type) and is_dataclass(inner)
-        values[field.name] = rebuilt(inner, arrays, f"{name}.") if nested else arrays.get(name)
-    return kind(**values)
+        if isinstance(inner, type) and is_dataclass(inner):
+            result.__dict__[field.name] = rebuilt(inner, arrays, f"{name}.")
+        elif name in arrays:
+            result.__dict__[field.name] = arrays[name]
+    return result
 
 
 if __name__ == "__main__":

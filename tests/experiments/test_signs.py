@@ -3,11 +3,23 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from abruptlab.experiments import signs
+from abruptlab.experiments.answer_probes import AnswerProbes
+from abruptlab.experiments.estimate import Estimate
 from abruptlab.experiments.held_out import held_out
-from abruptlab.experiments.signs import attention_entropy, easy_entries, easy_loss, other_signs, read_of_entries
+from abruptlab.experiments.probes import Probe, Probes
+from abruptlab.experiments.signs import (
+    attention_entropy,
+    easy_entries,
+    easy_loss,
+    other_signs,
+    read_of_answers,
+    read_of_entries,
+)
 from abruptlab.run.run import Run
 from abruptlab.task.matrices import Batch
 from tests.handmade import COLUMNS, ROWS, averager, copier, handmade_run
@@ -40,11 +52,27 @@ def test_the_loss_on_them_of_predicting_zero(run: Run) -> None:
     assert easy_loss(run, 750, matrices=32) == pytest.approx(expected, rel=1e-4)
 
 
-def test_a_probe_reads_what_is_there(run: Run) -> None:
-    """Of hidden entries a copier holds nothing; the mean of what is seen of the row says something of them."""
-    nothing, something = (read_of_entries(run, step, matrices=128) for step in (750, STEPS))
-    assert nothing == pytest.approx(1, abs=0.05)
-    assert something <= nothing + 0.01
+def estimate(*numbers: object) -> Estimate:
+    return Estimate(np.array(numbers), np.zeros_like(numbers, dtype=float))
+
+
+def test_the_best_probe_counts(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two sites the one with less error at hidden places, of chance's; of the answer, the one that reads more."""
+    nothing = estimate((0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
+    hidden = Probe(
+        mse=estimate((0.0, 0.0, 0.9), (0.5, 0.5, 0.3)),
+        cosine=nothing,
+        chance_mse=estimate((1.0, 1.0, 1.0), (1.0, 1.0, 0.5)),
+        chance_cosine=nothing,
+    )
+    probes = Probes(STEPS, np.array(["embed", "blocks.0.resid_post"]), hidden, hidden, hidden, hidden)
+    monkeypatch.setattr(signs, "measure_probes", lambda *_args, **_options: probes)
+    assert read_of_entries(run, STEPS) == pytest.approx(0.6)
+    answers = AnswerProbes(
+        np.array([STEPS]), np.array(["a", "b"]), estimate((0.2, 0.7)), estimate((0.1, 0.1)), estimate(0.3), (1.0, 2.0)
+    )
+    monkeypatch.setattr(signs, "measure_answer_probes", lambda *_args, **_options: answers)
+    assert read_of_answers(run, STEPS) == pytest.approx(0.7)
 
 
 def test_a_task_has_its_own(run: Run, tmp_path: Path) -> None:
@@ -55,6 +83,4 @@ def test_a_task_has_its_own(run: Run, tmp_path: Path) -> None:
     }
     (tmp_path / "sums").mkdir()
     sums = make_folder(tmp_path / "sums")
-    found = other_signs(sums, sums.steps[-1], matrices=16)
-    assert found.keys() == {"attention, entropy", "a probe of the answer"}
-    assert 0 <= found["a probe of the answer"] <= 1
+    assert other_signs(sums, sums.steps[-1], matrices=16).keys() == {"attention, entropy", "a probe of the answer"}

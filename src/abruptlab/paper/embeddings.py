@@ -87,7 +87,7 @@ def _columns(over_time: Embeddings) -> Float[np.ndarray, " step"]:
 SHARES: dict[str, Callable[[Embeddings], Float[np.ndarray, " step"]]] = {
     "magnitude": lambda over_time: over_time.tokens.magnitude_share,
     "sign": lambda over_time: over_time.tokens.sign_share,
-    "columns": _columns,
+    "positions": _columns,
 }
 
 
@@ -186,13 +186,12 @@ CLAIMS: dict[str, Claim] = {
             f"{share}, above that of untrained models: of what there is at the end of the drop, the part that is "
             "gained from the onset on; judged where there is more than untrained models differ by",
             Bound(low=MOST),
-            partial(_with_drop, name=shares),
+            partial(_with_drop, name=name),
             (*INSIDE, null("steady growth", _steady)),
             figures=(figure,),
         )
-        for name, shares, figure, text, share in (
+        for name, figure, text, share in (
             (
-                "magnitude",
                 "magnitude",
                 "9",
                 "The part of token embeddings that tells magnitude appears with the drop.",
@@ -200,14 +199,12 @@ CLAIMS: dict[str, Claim] = {
             ),
             (
                 "sign",
-                "sign",
                 "9",
                 "The part of token embeddings that tells the sign, beyond the value, appears with the drop.",
                 "share of their variance explained by sign(x) beyond what is linear in x",
             ),
             (
                 "positions",
-                "columns",
                 "10",
                 "The clusters of positions appear with the drop.",
                 "share of their variance between columns above that of shuffled labels",
