@@ -109,7 +109,7 @@ def _argument_hints(function: Callable[..., Any]) -> dict[str, Any]:
         if each.annotation is not each.empty and each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
     }
     functions_own, public = getattr(function, "__globals__", {}), {}
-    while True:
+    while True:  # name by name, as Python 3.14 asks no `__missing__` of the names it is given
         try:
             return get_type_hints(SimpleNamespace(__annotations__=stated), functions_own, public)
         except NameError as missing:
