@@ -98,7 +98,7 @@ def test_what_is_left_out_keeps_the_papers_value():
         ("[model]\nkind = 'decoder'", r"mask_embedding: expected trained \(to a decoder, MASK .*\), got zero"),
         (
             "[task]\nsizes = [[5, 5], [7, 7]]\n[model]\npositions = 'row+column'",
-            r"task.sizes: expected one size with model.kind encoder, model.positions row\+column, got \(\(5",
+            r"task.sizes: expected one size with model.positions row\+column, got \(\(5",
         ),
         ("[start]\ntaken = ['mlp']", "start.taken: expected start.run beside it"),
         (

@@ -81,11 +81,16 @@ class ModelConfig:
                 getattr(self, name),
             )
         require(
-            self.kind == "encoder" or self.mask_embedding == "trained",
+            not self.causal or self.mask_embedding == "trained",
             "mask_embedding",
             "trained (to a decoder, MASK is a token like any other)",
             self.mask_embedding,
         )
+
+    @property
+    def causal(self) -> bool:
+        """Whether it reads from left to right, and writes; otherwise it reads all places at once."""
+        return self.kind == "decoder"
 
 
 @dataclass(frozen=True)
@@ -232,14 +237,14 @@ class RunConfig:
         require_types(self)
         require(self.name.replace("-", "").replace("_", "").isalnum(), "name", "letters, digits, - and _", self.name)
         require(0 <= self.seed < 2**63, "seed", "0 to 2⁶³ − 1", self.seed)
-        self.task.require_model(self.model.kind, self.model.positions)
+        self.task.require_model(self.model.causal, self.model.positions)
         measured = self.training.measure_every == 0 or isinstance(self.task, SequenceTask)
         require(measured, "training.measure_every", "0 (the task writes no answers)", self.training.measure_every)
 
     @property
     def objective(self) -> "Objective":
         """How the run's model learns its task."""
-        return self.task.objective(self.model.kind)
+        return self.task.objective(self.model.causal)
 
     @property
     def matrices(self) -> MatrixTask:

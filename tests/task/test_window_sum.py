@@ -95,7 +95,7 @@ def test_the_level_is_the_entropy_of_a_sum() -> None:
 def test_what_each_place_of_the_answer_needs() -> None:
     task = WindowSum(length=3, modulus=5)
     [batch] = batches(task, 1)
-    objective = task.objective("decoder")
+    objective = task.objective(causal=True)
     useful = objective.useful(batch)
     assert objective.inputs(batch).shape == (8, 6)
     assert useful.shape == (8, 6, 6)
@@ -105,7 +105,7 @@ def test_what_each_place_of_the_answer_needs() -> None:
 
 def test_the_loss_place_by_place() -> None:
     task = WindowSum(length=2, modulus=3)
-    objective = task.objective("decoder")
+    objective = task.objective(causal=True)
     batch = SequenceBatch(torch.tensor([[1, 2, 3, 1, 0], [2, 2, 3, 2, 2]]), (2, 2))
 
     class Guesses(nn.Module):

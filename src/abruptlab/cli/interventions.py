@@ -62,7 +62,7 @@ class Patch:
         model, objective = run.config.model, run.objective
         site = self.site or f"blocks.{_index('--layer', self.layer or 0, model.layers)}.attn.z"
         heads = [_index("--heads", head, model.heads) for head in _different("--heads", self.heads)]
-        places = objective.places - (model.kind == "decoder")  # which is not given the last token
+        places = objective.places - model.causal  # which is not given the last token
         positions = [_index("--positions", place, places) for place in _different("--positions", self.positions)]
         result = measure_patching(run, [Patch(site, heads or None, positions or None)], **self.look.options)
         clean, corrupted = run.config.task.pair

@@ -240,7 +240,7 @@ def constant_maps(model: Model, heads: Collection[Head], replacement: str) -> di
         require_head(model, head)
     if replacement not in REPLACEMENTS:
         raise ConfigError(f"no replacement {replacement!r}; {choice(replacement, REPLACEMENTS)}")
-    causal, normalised = model.config.kind == "decoder", model.config.attention == "softmax"
+    causal, normalised = model.config.causal, model.config.attention == "softmax"
 
     def constant(pattern: Float[Tensor, "part some query key"]) -> Float[Tensor, "#some query key"]:
         if replacement == "zero":

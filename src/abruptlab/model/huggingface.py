@@ -39,10 +39,13 @@ def to_huggingface(model: Model) -> "transformers.PreTrainedModel":
     Its `(tokens).logits` are `model(tokens)`; BERT's have a last dimension of 1, for the one label, which is the value.
 
     Raises `AbruptlabError` if transformers is not installed, and `ConfigError` for what the stock model does not have:
-    positional embeddings of rows and columns, linear attention.
+    positional embeddings of rows and columns, linear attention, or layers of another kind.
     """
-    transformers = _transformers()
-    return stock_bert(model, transformers) if isinstance(model, Encoder) else stock_gpt2(model, transformers)
+    if type(model) is Encoder:  # not what is derived from it, whose layers may compute something else
+        return stock_bert(model, _transformers())
+    if type(model) is Decoder:
+        return stock_gpt2(model, _transformers())
+    raise ConfigError(f"expected an Encoder or a Decoder, which stock models can be, got a {type(model).__name__}")
 
 
 def from_huggingface(model: "transformers.PreTrainedModel") -> Model:

@@ -63,7 +63,7 @@ def card(run: Run, step: int, folder: Path | str) -> str:
         step=step,
         folder=Path(folder).name,
         zero=Vocabulary.of(run.config.matrices).zero if objective.kind != "sequence" else None,
-        example=example[: objective.answer] if run.config.model.kind == "decoder" else example,
+        example=example[: objective.answer] if run.config.model.causal else example,
         answer=objective.places - objective.answer,
         averaged=int(last.sum()),
         losses={name: metrics[name][last].mean() for name in objective.names if last.any()},

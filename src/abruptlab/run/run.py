@@ -244,7 +244,7 @@ class Run:
 
     def load_decoder(self, step: int | str) -> Decoder:
         """`load` of a run whose model is a decoder. Raises `RunError` for an encoder."""
-        if self.config.model.kind != "decoder":
+        if not self.config.model.causal:
             raise RunError("this needs a decoder, and the run's model is an encoder")
         return cast(Decoder, self.load(step))
 

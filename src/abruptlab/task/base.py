@@ -150,12 +150,13 @@ class Task(ABC):
     kind: ClassVar[str]  # which task it is: a key of `task.TASKS`, and the field `kind` of the table
 
     @abstractmethod
-    def require_model(self, kind: str, positions: str) -> None:
-        """Raises `ConfigError` unless a model of that kind, with such positional embeddings, can learn the task."""
+    def require_model(self, causal: bool, positions: str) -> None:
+        """Raises `ConfigError` unless a model that writes (`causal`) or reads all at once, with such positional
+        embeddings, can learn the task."""
 
     @abstractmethod
-    def objective(self, kind: str) -> Objective:
-        """How a model of that kind learns it."""
+    def objective(self, causal: bool) -> Objective:
+        """How a model learns it: one that writes (`causal`), or one that reads all at once."""
 
     @abstractmethod
     def stream(

@@ -97,17 +97,17 @@ class MatrixTask(Task):
         variance = {"uniform": 1 / 3, "gaussian": 1.0, "laplace": 2.0}[self.factors]
         return self.rank * variance**2
 
-    def require_model(self, kind: str, positions: str) -> None:
+    def require_model(self, causal: bool, positions: str) -> None:
         """Several sizes are for encoders with a free embedding for every place."""
-        if positions == "row+column" or kind == "decoder":
-            what = f"model.kind {kind}, model.positions {positions}"
+        if positions == "row+column" or causal:
+            what = "a decoder" if causal else f"model.positions {positions}"
             require(len(self.sizes) == 1, "task.sizes", f"one size with {what}", self.sizes)
 
-    def objective(self, kind: str) -> Objective:
-        """Regression for an encoder, the next token for a decoder."""
+    def objective(self, causal: bool) -> Objective:
+        """The next token for a decoder, regression for who reads all at once."""
         from abruptlab.task.objectives import NextToken, Regression
 
-        return Regression(self) if kind == "encoder" else NextToken(self)
+        return NextToken(self) if causal else Regression(self)
 
     def stream(self, batch: int, seed: int, start: int = 0, device: "torch.device | str" = "cpu") -> "Iterator[Batch]":
         """Raises `VocabularyError` if a value has no token (Gaussian and Laplace factors are unbounded)."""

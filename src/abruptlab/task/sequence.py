@@ -53,11 +53,11 @@ class SequenceTask(Task):
         """For each place of the answers to some prompts (`[example, place]`, without the separator) the places of the
         prompt from which it is made, `[example, answer, prompt]`, bool."""
 
-    def require_model(self, kind: str, positions: str) -> None:
+    def require_model(self, causal: bool, positions: str) -> None:
         """Only a decoder writes."""
-        require(kind == "decoder", "model.kind", "decoder (the task is to write an answer)", kind)
+        require(causal, "model.kind", "decoder (the task is to write an answer)", "one that reads all at once")
 
-    def objective(self, kind: str) -> Objective:
+    def objective(self, causal: bool) -> Objective:
         """The next token over the whole sequence."""
         from abruptlab.task.answers import Answer
 
