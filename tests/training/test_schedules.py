@@ -2,18 +2,18 @@ import pytest
 
 from abruptlab.config import TrainingConfig
 from abruptlab.run.drop import Drop
-from abruptlab.training.schedules import ROLLING, is_checkpoint, is_landmark, learning_rate, outdated
+from abruptlab.training.schedules import ROLLING, Schedule
 
-CONFIG = TrainingConfig(steps=10_000, checkpoint_every=1000, rolling_every=100)
+SCHEDULE = Schedule(TrainingConfig(steps=10_000, checkpoint_every=1000, rolling_every=100))
 
 
 def test_constant_rate_is_constant() -> None:
-    assert {learning_rate(CONFIG, step) for step in range(0, 10_000, 7)} == {1e-4}
+    assert {SCHEDULE.learning_rate(step) for step in range(0, 10_000, 7)} == {1e-4}
 
 
 def test_warm_up_rises_linearly_and_cosine_falls_to_zero() -> None:
     config = TrainingConfig(steps=110, warmup_steps=10, schedule="cosine", learning_rate=1.0)
-    rates = [learning_rate(config, step) for step in range(111)]
+    rates = [Schedule(config).learning_rate(step) for step in range(111)]
     assert rates[:10] == pytest.approx([0.1 * k for k in range(1, 11)])
     assert rates[10] == 1.0
     assert rates[60] == pytest.approx(0.5)
@@ -22,10 +22,10 @@ def test_warm_up_rises_linearly_and_cosine_falls_to_zero() -> None:
 
 
 def test_landmarks() -> None:
-    landmarks = [step for step in range(10_001) if is_landmark(CONFIG, step)]
+    landmarks = [step for step in range(10_001) if SCHEDULE.is_landmark(step)]
     powers = [2**k for k in range(14)]
     assert landmarks == sorted({0, *powers, *range(0, 10_001, 1000)})
-    assert is_landmark(TrainingConfig(steps=77, checkpoint_every=50), 77)
+    assert Schedule(TrainingConfig(steps=77, checkpoint_every=50)).is_landmark(77)
 
 
 def simulate(drop_at: dict[int, Drop | None], steps: int = 10_000) -> list[int]:
@@ -34,16 +34,16 @@ def simulate(drop_at: dict[int, Drop | None], steps: int = 10_000) -> list[int]:
     drop = None
     for step in range(steps + 1):
         drop = drop_at.get(step, drop)
-        if is_checkpoint(CONFIG, step):
+        if SCHEDULE.is_checkpoint(step):
             saved.append(step)
-            gone = outdated(CONFIG, saved, drop)
+            gone = SCHEDULE.outdated(saved, drop)
             saved = [kept for kept in saved if kept not in gone]
     return saved
 
 
 def test_without_a_drop_the_landmarks_and_the_rolling_window_stay() -> None:
     saved = simulate({})
-    others = [step for step in saved if not is_landmark(CONFIG, step)]
+    others = [step for step in saved if not SCHEDULE.is_landmark(step)]
     assert saved[-1] == 10_000
     assert len(saved[-ROLLING:]) == ROLLING
     assert all(step >= saved[-ROLLING] for step in others)

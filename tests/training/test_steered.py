@@ -12,7 +12,7 @@ from abruptlab.presets import preset
 from abruptlab.run.run import Run
 from abruptlab.training.loop import train
 from abruptlab.training.optimizers import build_optimizers, set_learning_rate
-from abruptlab.training.schedules import learning_rate
+from abruptlab.training.schedules import Schedule
 from abruptlab.training.state import initial_model, initial_state
 from abruptlab.training.update import Update
 from tests.training.test_loop import SMOKE, assert_same_run, interrupt_at, with_training
@@ -65,7 +65,7 @@ def test_muon_has_rates_of_its_own() -> None:
     )
     optimizers = build_optimizers(config.training, initial_model(config))
     for step in (0, 300):
-        rate = learning_rate(config.training, step)
+        rate = Schedule(config.training).learning_rate(step)
         set_learning_rate(optimizers, rate)
         muon, adam = (optimizer.param_groups[0]["lr"] for optimizer in optimizers)
         assert (muon, adam) == (rate, pytest.approx(rate / 200))

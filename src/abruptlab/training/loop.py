@@ -24,7 +24,7 @@ from abruptlab.training.notebook import silent_or_notebook
 from abruptlab.training.optimizers import set_learning_rate
 from abruptlab.training.ranks import Ranks
 from abruptlab.training.recorder import Follower, Recorder
-from abruptlab.training.schedules import emphasis, is_checkpoint, is_measured, learning_rate, takes_measures
+from abruptlab.training.schedules import Schedule
 from abruptlab.training.state import initial_state
 from abruptlab.training.trackers import TrackerName, Trackers, require_trackers
 from abruptlab.training.update import compiles, require_compiler, update_of
@@ -92,26 +92,26 @@ def train(
     with recorder, finish_on_interrupt() as interrupted:
         recorder.restore(state, warn)
         ranks.share(state)
-        update = update_of(state, config, where)
+        update, schedule = update_of(state, config, where), Schedule(config.training)
         measures = Measures(config) if config.training.measure_every else None
         norms = Norms(state.model)
         with Trackers(track if ranks.leads else (), config, Path(folder), recorder, warn) as trackers:
             reporter = _Reporter(recorder, config, report or silent_or_notebook(), trackers)
             for batch in config.task.stream(config.training.batch, config.seed, state.step, where):
                 stop = state.step == config.training.steps or ranks.any(interrupted.is_set())
-                if measures and ranks.leads and takes_measures(config.training, state.step):
-                    recorder.keep_measures(state.step, measures.of(state.model, emphasis(config.training, state.step)))
-                if stop or is_checkpoint(config.training, state.step):
+                if measures and ranks.leads and schedule.takes_measures(state.step):
+                    recorder.keep_measures(state.step, measures.of(state.model, schedule.emphasis(state.step)))
+                if stop or schedule.is_checkpoint(state.step):
                     recorder.save(state)
                 if stop:
                     reporter.report()
                     break
-                rate = learning_rate(config.training, state.step)
+                rate = schedule.learning_rate(state.step)
                 set_learning_rate(state.optimizers, rate)
-                measured = is_measured(config.training, state.step)
-                before = norms.weights() if measured else {}
+                normed = schedule.takes_norms(state.step)
+                before = norms.weights() if normed else {}
                 metrics = update(batch)
-                recorder.keep(state.step, metrics, rate, before | norms.gradients() if measured else None)
+                recorder.keep(state.step, metrics, rate, before | norms.gradients() if normed else None)
                 state.step += 1
                 reporter.after_step()
         if ranks.any(interrupted.is_set()):

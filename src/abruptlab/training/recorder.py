@@ -34,7 +34,7 @@ from abruptlab.run.run import ALWAYS
 from abruptlab.run.set_aside import SetAside
 from abruptlab.system.files import unfinished, write_atomically
 from abruptlab.training.optimizers import optimizer_tensors, restore_optimizers
-from abruptlab.training.schedules import outdated
+from abruptlab.training.schedules import Schedule
 from abruptlab.training.state import TrainingState
 
 
@@ -53,6 +53,7 @@ class Recorder:
         self.rows: list[Row] = []
         self._objective = config.objective
         self._names = self._objective.names
+        self._schedule = Schedule(config.training)
         self._waiting: list[tuple[int, Float[Tensor, " metric"], float, float, dict[str, Tensor]]] = []
         self._measured: list[tuple[int, Float[Tensor, " value"]]] = []
         self._lock = FileLock(folder / ".lock", blocking=False)
@@ -302,7 +303,7 @@ class Recorder:
             losses = np.array([row[self._objective.falling] for row in self.rows], dtype=np.float64)
             # what may be deleted stands on a drop that cannot be taken back
             drop = find_drop(steps, losses) if len(steps) >= WHOLE_BINS else None
-            for old in outdated(self.config.training, saved_steps(self.checkpoints), drop):
+            for old in self._schedule.outdated(saved_steps(self.checkpoints), drop):
                 delete_checkpoint(self.checkpoints, old)
 
     def _row(

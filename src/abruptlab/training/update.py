@@ -12,7 +12,7 @@ from abruptlab.model.emphasis import emphasised
 from abruptlab.task.examples import Examples
 from abruptlab.training.cuda_graph import CudaGraphs, GraphedStep, Step
 from abruptlab.training.ranks import Ranks
-from abruptlab.training.schedules import emphasis
+from abruptlab.training.schedules import Schedule
 from abruptlab.training.state import TrainingState
 
 CPU_PART_BYTES = 64 * 2**20  # at the paper's size half the memory of the whole batch, at the same speed or better
@@ -39,7 +39,8 @@ class Update:
 
     def __init__(self, state: TrainingState, config: RunConfig, device: torch.device) -> None:
         self._state = state
-        self._training = config.training
+        self._schedule = Schedule(config.training)
+        self._clip_norm = config.training.clip_norm
         self._objective = config.objective
         self._part = part_size(config, device)
         self._ranks = Ranks()
@@ -57,7 +58,7 @@ class Update:
         counts = objective.counts(batch)
         sums = torch.zeros_like(counts)
         share = self._ranks.part(batch)
-        factor = emphasis(self._training, self._state.step)
+        factor = self._schedule.emphasis(self._state.step)
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
         for first in range(0, len(share), self._part):
@@ -68,8 +69,8 @@ class Update:
             sums += part_sums.detach()
         gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
         self._ranks.add([sums, *gradients])
-        if self._training.clip_norm is not None:
-            clip_grad_norm_(model.parameters(), self._training.clip_norm)
+        if self._clip_norm is not None:
+            clip_grad_norm_(model.parameters(), self._clip_norm)
         for optimizer in optimizers:
             optimizer.step()
         return sums / counts
