@@ -79,9 +79,19 @@ def test_a_lesser_rise_is_none(rise: float) -> None:
 def test_before_copying_is_learnt_there_is_nothing_to_forget() -> None:
     noise = np.random.default_rng(2).gamma(4, 0.25, 5000)
     assert find_divergence(0.1 * noise) is None
-    assert find_divergence(np.where(np.arange(5000) < 2500, 0.1, 100.0) * noise) is None  # not: it never had learnt
+    assert find_divergence(np.where(np.arange(5000) < 2500, 0.1, 8.0) * noise) is None  # not: it never had learnt
     assert find_divergence(np.full(5000, np.nan)) is None
     assert find_divergence(np.empty(0)) is None
+
+
+@pytest.mark.parametrize("begin", [2, 60, 700])
+def test_a_run_that_explodes_has_diverged_whatever_it_has_learnt(begin: int) -> None:
+    curve = 0.1 * np.random.default_rng(2).gamma(4, 0.25, 1000)
+    curve[begin:] *= 1e16
+    since = find_divergence(curve)
+    assert since == pytest.approx(begin, abs=BLOCK)
+    known = [count for count in range(1000) if find_divergence(curve[:count]) is not None]
+    assert known[0] <= begin + 3 * BLOCK
 
 
 def test_steps_without_observed_entries_are_no_harm() -> None:
@@ -109,8 +119,8 @@ def test_a_run_ends_with_an_error_that_names_the_last_good_checkpoint(tmp_path: 
     curve = learnt(3000)
     curve[1530:] *= 300
     said = (
-        r"^L_obs has risen more than 100-fold, from 0.0001\d* to 0.06\d*, at about step 1550, and stayed there for 500 "
-        "steps; the last good checkpoint is that of step 1500$"
+        r"^L_obs has risen more than 100-fold, from 0.0001\d* to 0.06\d*, at about step 1550, and stayed there; "
+        "the last good checkpoint is that of step 1500$"
     )
     for resume, first in ((False, 0), (True, 2000)):  # taken up again, it does not go on and on
         made: list[int] = []

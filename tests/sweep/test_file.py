@@ -91,6 +91,7 @@ def test_a_base_may_be_a_file_beside_the_sweep(tmp_path: Path) -> None:
     [
         ("name = 1", "name: expected a text in quotes, got 1"),
         ('name = "x"', "base: expected a value, got none"),
+        ('name = "x"\nbase = "smoke"\nseed = [0]', "unknown field seed; .* did you mean seeds"),
         ('name = "x"\nbas = "smoke"', "unknown field bas; there are: name, base, .*; did you mean base"),
         (TEXT + "[[variant]]\n", "unknown field variant; .* did you mean variants"),
         (TEXT.replace("[0, 3]", "3"), "seeds: expected a list, got 3"),

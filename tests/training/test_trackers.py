@@ -17,12 +17,14 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from abruptlab.cli import main
-from abruptlab.config import RunConfig
+from abruptlab.config import ModelConfig, RunConfig
 from abruptlab.errors import AbruptlabError
 from abruptlab.model.groups import SINGLE, parameters_of
 from abruptlab.presets import preset
+from abruptlab.run.measures import MEASURES, read_measures
 from abruptlab.run.run import Run
 from abruptlab.sweep.file import Sweep
+from abruptlab.task.window_sum import WindowSum
 from abruptlab.training import trackers
 from abruptlab.training.loop import Progress, train
 from abruptlab.training.recorder import Recorder
@@ -86,6 +88,19 @@ def test_tensorboard_has_every_step_of_a_resumed_run(tmp_path: Path, again: Call
     assert [event.step for event in losses] == list(range(60))
     np.testing.assert_allclose([event.value for event in losses], run.metrics["loss"], rtol=1e-6)
     assert [event.step for event in events.Scalars("grad_norm/mlp")] == [0, 20, 40]
+
+
+def test_tensorboard_has_the_measures_of_a_resumed_run(tmp_path: Path) -> None:
+    task = WindowSum(length=4, window=2, modulus=7)
+    model = ModelConfig("decoder", layers=1, heads=1, width=8, mlp_width=16, mask_embedding="trained")
+    config = RunConfig(task=task, model=model, training=replace(SMOKE.training, norms_every=None, measure_every=12))
+    run = train_twice(config, tmp_path / "run", "tensorboard")
+    events = EventAccumulator(str(run.folder / "tensorboard"), size_guidance={"scalars": 0}).Reload()
+    rows = read_measures(run.folder / "measures.jsonl")
+    assert [row["step"] for row in rows] == [0, 12, 24, 36, 48, 60]  # after the last step, too
+    for name in MEASURES:
+        found = [(event.step, pytest.approx(event.value, abs=1e-6)) for event in events.Scalars(f"measures/{name}")]
+        assert found == [(row["step"], row[name]) for row in rows]
 
 
 def test_every_run_of_a_sweep_is_tracked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,7 +210,7 @@ def test_a_tracker_that_fails_stops_no_training(tmp_path: Path, monkeypatch: pyt
     said: list[str] = []
     run = train(SMOKE, tmp_path / "run", device="cpu", track=["wandb"], warn=said.append)
     assert run.finished
-    assert said == ["tracker wandb failed, and is given up: the server is gone"]
+    assert said == ["tracker wandb failed, and is given up: the server is gone since noon"]
     with pytest.warns(UserWarning, match="tracker wandb failed, and is given up"):
         train(SMOKE, tmp_path / "other", device="cpu", track=["wandb"])
 

@@ -145,7 +145,9 @@ def _train(options: _Training, *, resume: bool) -> "Run":
     try:
         run = train(config, folder, resume=resume, device=options.device, report=report, warn=warn, track=options.track)
     except KeyboardInterrupt:
-        if ranks.leads:
+        if ranks.leads and not (folder / "config.toml").is_file():
+            console.print("\nstopped before the first step; nothing was written", soft_wrap=True)
+        elif ranks.leads:
             words = ["train", "--config", f"{folder}/config.toml", "--out", str(folder), "--resume"]
             command = shlex.join([*ranks.program, *words])
             console.print(f"\nstopped; to go on: {command}", soft_wrap=True)

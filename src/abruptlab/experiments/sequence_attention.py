@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 
 from abruptlab.arguments import checked
-from abruptlab.experiments.estimate import Estimate, pooled
+from abruptlab.experiments.estimate import Estimate, of_sums
 from abruptlab.experiments.forward import recorded
 from abruptlab.experiments.held_out import held_out_examples
 from abruptlab.experiments.result import Outlined, stack
@@ -39,7 +39,7 @@ def measure_sequence_attention(
     """The maps of every head at the given checkpoints: by default in the middle of the plateau and after the drop (the
     first and the last, if there is none), as the paper's steps 200 and 600 are.
 
-    The share on what is needed is Σ|A|·M / Σ|A| of each query of which something is asked, with M its useful keys
+    The share on what is needed is Σ|A|·M / Σ|A| over the queries that need something, with M their useful keys
     (`Objective.useful`): for matrices, where the next entry was observed, that entry's place in the prompt. Held-out
     examples are given whole, the answer too.
 
@@ -64,12 +64,13 @@ def attention_over_sequence(
     layers, heads = model.config.layers, model.config.heads
     names = [f"blocks.{layer}.attn.pattern" for layer in range(layers)]
     maps = torch.zeros(layers, heads, *[tokens.shape[1]] * 2, dtype=torch.float64)
-    shares = torch.zeros(layers, heads, *useful.shape[:2])
+    needed, whole = torch.zeros(2, layers, heads, len(tokens), dtype=torch.float64)
     for where, activations in recorded(model, tokens, names):
         for layer, name in enumerate(names):
             pattern = activations[name]  # [example, head, query, key]
             maps[layer] += pattern.sum(0).cpu()
-            size = pattern[:, :, first:].abs()
-            inside = (size * useful[where, None].to(size.device)).sum(-1) / size.sum(-1)
-            shares[layer, :, where] = inside.transpose(0, 1).cpu()
-    return (maps / len(tokens)).numpy(), pooled(shares, useful.any(-1))
+            keys = useful[where, None].to(pattern.device)
+            size = pattern[:, :, first:].abs() * keys.any(-1, keepdim=True)
+            needed[layer, :, where] = (size * keys).sum((-2, -1)).T.double().cpu()
+            whole[layer, :, where] = size.sum((-2, -1)).T.double().cpu()
+    return (maps / len(tokens)).numpy(), of_sums(needed, whole)

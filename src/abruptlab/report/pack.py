@@ -24,15 +24,17 @@ def _rounded(value: Any) -> Any:
     return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
 
 
-def packed_shares(shares: Float[np.ndarray, "*shape"]) -> dict[str, Any]:
-    """Numbers from 0 to 1 as one byte each, compressed and in base64.
+def packed_maps(maps: Float[np.ndarray, "*shape"], signed: bool = False) -> dict[str, Any]:
+    """Attention as one byte each, compressed and in base64: shares from 0 to 1, or linear attention, of either sign.
 
-    A byte b stands for (b / 255)²: the small shares, which are most, keep a resolution of about a twentieth of
-    themselves.
+    A byte b stands for scale · s·|s| with s = (b − zero) / (255 − zero), where shares have zero 0 and scale 1: the
+    small ones, which are most, keep a resolution of about a twentieth of themselves.
     """
-    levels = np.sqrt(shares.clip(0, 1)) * 255
+    zero, scale = (128, float(np.abs(maps).max()) or 1.0) if signed else (0, 1.0)
+    parts = (maps / scale).clip(-1 if signed else 0, 1)
+    levels = zero + (255 - zero) * np.sign(parts) * np.sqrt(np.abs(parts))
     content = zlib.compress(levels.round().astype(np.uint8).tobytes(), 9)
-    return {"shape": list(shares.shape), "bytes": in_base64(content)}
+    return {"shape": list(maps.shape), "bytes": in_base64(content), "zero": zero, "scale": scale}
 
 
 def in_base64(content: bytes) -> str:

@@ -28,7 +28,7 @@ from abruptlab.experiments.sequence_attention import SequenceAttention, measure_
 from abruptlab.figures.attention import COLOURS
 from abruptlab.figures.style import GREEN, curve_colour
 from abruptlab.paper import Findings
-from abruptlab.report.pack import packed_shares, rounded
+from abruptlab.report.pack import packed_maps, rounded
 from abruptlab.report.seeds import band, other_seeds
 from abruptlab.run.run import Run
 
@@ -140,7 +140,7 @@ def _examples(run: Run, gallery: Gallery) -> dict[str, Any]:
 
 def _attention(run: Run, attention: AttentionOverTime) -> dict[str, Any]:
     return {
-        "maps": packed_shares(attention.maps),
+        "maps": packed_maps(attention.maps),
         "grids": _grids(run),
         "kinds": KINDS,
         "colours": COLOURS,
@@ -154,7 +154,7 @@ def _sequence_attention(run: Run, attention: SequenceAttention) -> dict[str, Any
     share = attention.copying.mean[..., None]
     kind = COPYING if run.objective.kind == "decoder" else NEEDED
     return {
-        "maps": packed_shares(attention.maps),
+        "maps": packed_maps(attention.maps, signed=run.config.model.attention == "linear"),
         "grids": _grids(run),
         "kinds": [kind],
         "colours": {kind: GREEN},

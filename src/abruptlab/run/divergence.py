@@ -1,4 +1,4 @@
-"""When a run has forgotten what it had learnt: a divergence that leaves the loss finite.
+"""When a run has forgotten what it had learnt, or has exploded: divergences that leave the loss finite.
 
 The definition, fixed before any run was judged by it. The *level* of L_obs is its median over a block of steps, which
 no spike moves. Copying counts as learnt once the level has been a hundredth of the first block's. The run has
@@ -6,15 +6,19 @@ no spike moves. Copying counts as learnt once the level has been a hundredth of 
 noise, the drop (in which L_obs moves by a factor of a few) and the spikes of Adam, which last tens of steps, are far
 from both. The one divergence that was known beforehand, of a BERT of width 128, went from 5e-5 to 0.1 within 50 steps
 and had not come back after 700.
+
+A run that *explodes* has nothing to forget: before copying is learnt, it has diverged once the level is more than a
+hundred times the untrained model's loss for two blocks in a row.
 """
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.lib.stride_tricks import sliding_window_view
 
 BLOCK = 50  # steps in a level
 RISE = 100.0  # of the level over the lowest, and of the first one over that which counts as learnt
 HELD = 10  # blocks in a row: 500 steps
+EXPLODED = 2  # blocks in a row above RISE times the loss at step 0
 
 
 def find_divergence(loss_observed: Float[np.ndarray, " time"]) -> int | None:
@@ -23,12 +27,19 @@ def find_divergence(loss_observed: Float[np.ndarray, " time"]) -> int | None:
     Takes L_obs of every step from 0 on; a decoder's is the cross-entropy. Steps without a finite one are left out.
     """
     count = len(loss_observed) // BLOCK
-    if count <= HELD:
+    if count < EXPLODED:
         return None
     blocks = np.sort(loss_observed[: count * BLOCK].reshape(count, BLOCK))  # NaN last
     known = np.isfinite(blocks).sum(1)
     levels = np.where(known > 0, blocks[np.arange(count), np.maximum(known - 1, 0) // 2], np.nan)
     lowest = np.fmin.accumulate(levels)
-    high = (levels > RISE * lowest) & (lowest < levels[0] / RISE)
-    diverged = np.flatnonzero(sliding_window_view(high, HELD).all(1))
-    return int(diverged[0]) * BLOCK if len(diverged) else None
+    learnt = lowest < levels[0] / RISE
+    forgotten, exploded = learnt & (levels > RISE * lowest), ~learnt & (levels > RISE * loss_observed[0])
+    begun = _first(forgotten, HELD), _first(exploded, EXPLODED)
+    return min((block * BLOCK for block in begun if block is not None), default=None)
+
+
+def _first(high: Bool[np.ndarray, " block"], held: int) -> int | None:
+    """The first of `held` blocks in a row that are high."""
+    found = np.flatnonzero(sliding_window_view(high, held).all(1)) if len(high) >= held else []
+    return int(found[0]) if len(found) else None

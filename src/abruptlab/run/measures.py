@@ -47,24 +47,30 @@ def read_measures(path: Path) -> list[Row]:
     return rows
 
 
-def append_measures(path: Path, rows: Iterable[tuple[int, Float[np.ndarray, " value"]]]) -> None:
-    """Append rows: a step, and the values of MEASURES and after them of PLACES. Raises `OSError`."""
-    with path.open("ab") as file:
-        file.write(b"".join(_line(step, values) for step, values in rows))
+def append_measures(path: Path, measured: Iterable[tuple[int, Float[np.ndarray, " value"]]]) -> list[Row]:
+    """Append rows, and return them: a step, and the values of MEASURES and after them of PLACES. Raises `OSError`."""
+    rows = [_measures(step, values) for step, values in measured]
+    with path.open("a") as file:
+        file.write("".join(map(_line, rows)))
+    return rows
 
 
-def keep_measures_before(path: Path, step: int) -> None:
-    """Forget the rows from `step` on. Raises `RunError` for a damaged file and `OSError`."""
-    rows = read_measures(path)
+def keep_measures_before(path: Path, step: int) -> list[Row]:
+    """Forget the rows from `step` on; returns the others. Raises `RunError` for a damaged file and `OSError`."""
+    rows = [row for row in read_measures(path) if row["step"] < step]
     if path.exists():
-        write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows if row["step"] < step))
+        write_atomically(path, "".join(map(_line, rows)))
+    return rows
 
 
-def _line(step: int, values: Float[np.ndarray, " value"]) -> bytes:
+def _measures(step: int, values: Float[np.ndarray, " value"]) -> Row:
     # a 32-bit float's shortest text loses nothing, so equal files mean equal bits
     known = [float(str(value)) if math.isfinite(value) else None for value in values.astype(np.float32)]
-    row = {"step": step, **dict(zip(MEASURES, known, strict=False)), PLACES: known[len(MEASURES) :]}
-    return json.dumps(row).encode() + b"\n"
+    return {"step": step, **dict(zip(MEASURES, known, strict=False)), PLACES: known[len(MEASURES) :]}
+
+
+def _line(row: Row) -> str:
+    return json.dumps(row) + "\n"
 
 
 def _row(line: bytes) -> Row | None:

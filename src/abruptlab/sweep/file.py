@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from abruptlab.run.run import Run
 
 MOST_RUNS = 10_000  # a year of seconds-long runs; more is a slip of the pen, and takes minutes only to be listed
+OF_THE_SWEEP = {"seed", "name"}  # fields of a run that its sweep decides
 Settings = dict[str, Any]  # dotted name of a field → its value
 SHIPPED = Path(__file__).parents[1] / "paper" / "sweeps"
 
@@ -108,7 +109,8 @@ class SweepConfig:
             try:
                 config = TypeAdapter(SweepConfig).validate_python(table)
             except ValidationError as error:
-                of_a_run = [f"overrides.{name}" for name in (*_names(RunConfig), *_usual(MatrixTask))]
+                fields = {*_names(RunConfig), *_usual(MatrixTask)} - OF_THE_SWEEP
+                of_a_run = [f"overrides.{name}" for name in sorted(fields)]
                 raise ConfigError(first_mistake(error, _names(SweepConfig), nearby=of_a_run)) from None
             require_kinds(table.get("seeds", config.seeds), config.seeds, "seeds")
             config.points(path.parent)
@@ -128,7 +130,7 @@ class SweepConfig:
             raise ConfigError(f"expected at most {MOST_RUNS:,} runs, got {self.count:,}")
         base = preset(self.base) if self.base in PRESETS else RunConfig.read(beside / self.base)
         for table in (self.overrides, self.grid, *self.variants):
-            for name in {"seed", "name"} & table.keys():
+            for name in OF_THE_SWEEP & table.keys():
                 raise ConfigError(f"{name}: expected none in overrides, grid and variants, as the sweep has its own")
         common, variable = _flat(self.overrides), ["family", "label", *_names(RunConfig)]
         points: dict[tuple[str, str], Point] = {}

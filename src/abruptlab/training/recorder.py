@@ -26,9 +26,9 @@ from abruptlab.run.checkpoints import (
     save_checkpoint,
     saved_steps,
 )
-from abruptlab.run.divergence import BLOCK, HELD, RISE, find_divergence
+from abruptlab.run.divergence import RISE, find_divergence
 from abruptlab.run.drop import WHOLE_BINS, find_drop
-from abruptlab.run.measures import append_measures, keep_measures_before
+from abruptlab.run.measures import Row as MeasuresRow, append_measures, keep_measures_before
 from abruptlab.run.metrics import Row, Rows, Signature, as_line, read_rows
 from abruptlab.run.run import ALWAYS
 from abruptlab.run.set_aside import SetAside
@@ -51,6 +51,7 @@ class Recorder:
         self.resume = resume
         self.made_with = made_with
         self.rows: list[Row] = []
+        self.measures: list[MeasuresRow] = []
         self._objective = config.objective
         self._names = self._objective.names
         self._schedule = Schedule(config.training)
@@ -210,7 +211,7 @@ class Recorder:
                 moved = [checkpoint_folder(self.checkpoints, step) for step in later]
                 self._set_aside.take(min(until, self.config.training.steps), dropped, moved)
                 write_atomically(self.metrics_file, kept)
-            keep_measures_before(self.measures_file, start)
+            self.measures = keep_measures_before(self.measures_file, start)
             self._set_aside.let_go(start)
         self.rows = rows.rows[:start]
         self._signature = Signature(kept)
@@ -241,7 +242,8 @@ class Recorder:
         """
         if self._measured:
             with self._writing():
-                append_measures(self.measures_file, [(step, values.cpu().numpy()) for step, values in self._measured])
+                measured = [(step, values.cpu().numpy()) for step, values in self._measured]
+                self.measures += append_measures(self.measures_file, measured)
             self._measured.clear()
         if not self._waiting:
             return []
@@ -281,8 +283,7 @@ class Recorder:
             good = [saved for saved in saved_steps(self.checkpoints) if saved <= since]
             raise DivergedError(
                 f"{kept.symbol} has risen more than {RISE:g}-fold, from {np.nanmin(losses[: since + 1]):.2g} to "
-                f"{np.nanmedian(losses[since:]):.2g}, at about step {since}, and stayed there for "
-                f"{BLOCK * HELD} steps; {_last_good(good)}"
+                f"{np.nanmedian(losses[since:]):.2g}, at about step {since}, and stayed there; {_last_good(good)}"
             )
         if state.step in saved_steps(self.checkpoints):
             return
@@ -328,6 +329,7 @@ class Follower:
     """What the other processes of a run have instead of a `Recorder`: it keeps and writes nothing."""
 
     rows: tuple[Row, ...] = ()
+    measures: tuple[MeasuresRow, ...] = ()
     waiting = 0
     finished = False
 

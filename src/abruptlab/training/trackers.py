@@ -1,8 +1,9 @@
 """Experiment trackers beside the metrics file: TensorBoard, Weights & Biases, trackio. The run folder stays the truth.
 
-A tracker is given every row of metrics, about once a second. One that fails is given up with a warning: it never stops
-a training. A run that is resumed goes on in the same run of the tracker, by an id that lies in its folder. What was
-given before a kill may not have arrived, so every row that a tracker does not say it has is given again.
+A tracker is given every row of metrics, with the measures where there are any, about once a second. One that fails is
+given up with a warning: it never stops a training. A run that is resumed goes on in the same run of the tracker, by an
+id that lies in its folder. What was given before a kill may not have arrived, so every row that a tracker does not say
+it has is given again.
 """
 
 import math
@@ -11,10 +12,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from abruptlab.config import RunConfig
 from abruptlab.errors import AbruptlabError
+from abruptlab.run.measures import MEASURES
 from abruptlab.run.metrics import Row
 from abruptlab.system.files import write_atomically
 
@@ -164,12 +166,16 @@ class Trackers:
                 self._warn(_said(name, error))
 
     def hand_on(self) -> None:
-        """Give each tracker the flushed rows that it does not have."""
-        rows = self._recorder.rows
+        """Give each tracker the flushed rows that it does not have. The measures after the last step, which no row of
+        metrics follows, come as one of their own."""
+        rows = list(self._recorder.rows)
+        measures = {row["step"]: row for row in self._recorder.measures}
+        if len(rows) == (last := self._config.training.steps) and last in measures:
+            rows.append({"step": last})
         for name, tracker in list(self._open.items()):
             try:
                 for row in rows[tracker.has :]:
-                    tracker.log(int(row["step"]), _known(row))
+                    tracker.log(int(row["step"]), _known(row) | _named(measures.get(row["step"], {})))
                 tracker.has = max(tracker.has, len(rows))
             except Exception as error:
                 self._given_up(name, error)
@@ -180,12 +186,16 @@ class Trackers:
 
 
 def _said(name: str, error: Exception) -> str:
-    words = str(error).strip().splitlines() or [type(error).__name__]
-    return f"tracker {name} failed, and is given up: {words[0]}"
+    words = " ".join(str(error).split()) or type(error).__name__
+    return f"tracker {name} failed, and is given up: {words}"
 
 
 def _known(row: Row) -> dict[str, float]:
     return {name: value for name, value in row.items() if name != "step" and math.isfinite(value)}
+
+
+def _named(measures: dict[str, Any]) -> dict[str, float]:
+    return {f"measures/{name}": measures[name] for name in MEASURES if measures.get(name) is not None}
 
 
 def _run_id(folder: Path) -> str:

@@ -2,9 +2,12 @@
 
 if (has("attention")) {
   const { grids, kinds, colours, share, uniform, label } = story.attention;
-  const { shape, levels } = await unpackShares(story.attention.maps);
+  const { shape, levels, valueOf } = await unpackMaps(story.attention.maps);
+  const { zero, scale } = story.attention.maps;
+  const signed = zero > 0; // linear attention, which is no share of a whole
   const [, layers, heads, places] = shape;
-  const palette = palettes.shares.map((colour) => [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16)));
+  const colourOfLevel = signed ? palettes.values : palettes.shares;
+  const palette = colourOfLevel.map((colour) => [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16)));
   const nameOfKind = (kind) => kind.replace("row and column", "row+col");
   const colourOf = (kind) => colours[kind] ?? "var(--line)";
   let chosen = null; // [layer, head]
@@ -91,7 +94,7 @@ if (has("attention")) {
   });
   panel.append(
     html("h3", {}, title, close),
-    html("div", {}, html("div", { class: "map" }, large, mark), html("p", { class: "soft" }, "Queries down, keys across. Dark: none; bright: all of the attention.")),
+    html("div", {}, html("div", { class: "map" }, large, mark), html("p", { class: "soft" }, `Queries down, keys across. ${signed ? `Red: above zero; blue: below; full colour at ±${scale.toPrecision(2)}` : "Dark: none; bright: all of the attention"}.`)),
     html("div", {}, sentence, ...pickers, html("p", { class: "soft" }, "Click an entry to make it the query; the colours are its attention to the others."), shares),
   );
   const placeName = (at) => {
@@ -139,11 +142,12 @@ if (has("attention")) {
     mark.style.height = `${100 / places}%`;
     sentence.textContent = `Attention from the entry at ${placeName(query)}:`;
     buttons.forEach((button, place) => {
-      const part = shareOf(map[query * places + place]);
-      const colour = shareColour(part);
-      button.textContent = percent(part);
+      const level = map[query * places + place];
+      const colour = colourOfLevel[level];
+      const part = signed ? valueOf(level).toPrecision(2) : percent(valueOf(level));
+      button.textContent = part;
       button.setAttribute("style", `background: ${colour}; color: ${readableOn(colour)}`);
-      button.setAttribute("aria-label", `${placeName(place)}: ${percent(part)}${place === query ? ", the query" : ""}`);
+      button.setAttribute("aria-label", `${placeName(place)}: ${part}${place === query ? ", the query" : ""}`);
       button.setAttribute("aria-current", place === query);
       button.tabIndex = place === query ? 0 : -1;
     });

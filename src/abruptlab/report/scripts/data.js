@@ -9,13 +9,11 @@ function bytesOf(text) {
   return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 }
 
-async function unpackShares({ shape, bytes }) {
+async function unpackMaps({ shape, bytes, zero, scale }) {
   const stream = new Blob([bytesOf(bytes)]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return { shape, levels: new Uint8Array(await new Response(stream).arrayBuffer()) };
+  const valueOf = (level) => scale * Math.sign(level - zero) * ((level - zero) / (255 - zero)) ** 2;
+  return { shape, valueOf, levels: new Uint8Array(await new Response(stream).arrayBuffer()) };
 }
-
-const shareOf = (level) => (level / 255) ** 2;
-const shareColour = (share) => palettes.shares[Math.round(255 * Math.sqrt(Math.min(1, share)))];
 
 // Red above zero, blue below; full colour at ±scale.
 function valueColour(value, scale) {

@@ -20,8 +20,8 @@ function save(name, content, type) {
     button.addEventListener("click", async () => {
       const content = { steps: story.steps, [part]: { ...story[part] } };
       if (story[part].maps) {
-        const { shape, levels } = await unpackShares(story[part].maps);
-        content[part].maps = { shape, values: Array.from(levels, (level) => Number(shareOf(level).toPrecision(3))) };
+        const { shape, levels, valueOf } = await unpackMaps(story[part].maps);
+        content[part].maps = { shape, values: Array.from(levels, (level) => Number(valueOf(level).toPrecision(3))) };
       }
       save(`${part}.json`, JSON.stringify(content), "application/json");
     });
