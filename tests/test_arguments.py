@@ -72,7 +72,7 @@ def test_what_fits_goes_through(hint: Any, value: Any) -> None:
             "laptop",
             "one: expected a Run, as abruptlab.Run(folder) or abruptlab.pretrained_run(name)",
         ),
-        (Tokens, torch.zeros(2), "one: expected Int[Tensor, 'example pos'], got float32 [2]"),
+        (Tokens, torch.zeros(2), "one: expected Int[Tensor, 'example pos'], got a Tensor, float32 [2]"),
         (Sequence[str], list(range(99)), "one: expected a list of str, got a list"),
     ],
 )

@@ -99,7 +99,7 @@ mistakes = {
         lambda: abruptlab.draw_probes(abruptlab.measure_probes(run, train=200, matrices=4), ["rows"])
     ),
     "predictions: expected numbers [..., 2, 16], got float32 [1, 16]": lambda: losses(model(batch.tokens)[:1], batch),
-    "predictions: expected Float[Tensor, '*condition matrix pos'], got int64 [2, 16]": (
+    "predictions: expected Float[Tensor, '*condition matrix pos'], got a Tensor, int64 [2, 16]": (
         lambda: losses(batch.tokens, batch)
     ),
     "step: expected a whole number of at least 0, got -1": lambda: abruptlab.sample(config.task, 2, 0, step=-1),
@@ -109,7 +109,7 @@ mistakes = {
     "expected the vocabulary of the matrices' own task, got Vocabulary(limit=2": (
         lambda: abruptlab.sequences(batch, abruptlab.Vocabulary(2.0, 2))
     ),
-    "ids: expected Int[Tensor, '*shape'], got float32 [1]": (
+    "ids: expected Int[Tensor, '*shape'], got a Tensor, float32 [1]": (
         lambda: abruptlab.Vocabulary(1.0, 2).decode(torch.tensor([3.7]))
     ),
     "decimals: expected a whole number of at least 0, got -1": lambda: abruptlab.Vocabulary(2.0, -1),

@@ -90,7 +90,7 @@ def checked(function: Function) -> Function:
 
 def _require_type(value: Any, hint: Any, name: str) -> None:
     if not _fits(value, hint):
-        raise ConfigError(f"{name}: expected {_named(hint)}, got {shown(value)}")
+        raise ConfigError(f"{name}: expected {_named(hint)}, got {shown_with_type(value)}")
 
 
 @cache
@@ -193,3 +193,9 @@ def shown(value: Any) -> str:
     text = repr(value)
     plain = isinstance(value, str | int | float | complex | list | tuple | dict | set | None)
     return text if plain and len(text) <= LONGEST else f"{_article(type(value).__name__)} {type(value).__name__}"
+
+
+def shown_with_type(value: Any) -> str:
+    """The same, where an array may stand for a tensor or a tensor for an array: which of them it is comes first."""
+    is_array = hasattr(value, "dtype") and hasattr(value, "shape")
+    return f"{_article(type(value).__name__)} {type(value).__name__}, {shown(value)}" if is_array else shown(value)

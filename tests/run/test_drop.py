@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, strategies as st
 from jaxtyping import TypeCheckError
 
+from abruptlab.errors import ConfigError
 from abruptlab.run.drop import LEAST, SHORT_POINTS, Drop, find_drop
 
 PLATEAU, FINAL = 0.11, 0.008
@@ -291,7 +292,7 @@ def test_whatever_is_like_an_array_will_do(kind: Callable):
     steps, losses = make_run()
     assert find_drop(kind(steps.tolist()), kind(losses.tolist())) == found(steps, losses)
     assert find_drop([], []) is None
-    with pytest.raises(ValueError, match="expected integers as steps, got float64"):
+    with pytest.raises(ConfigError, match="steps: expected integers, got float64"):
         find_drop([0.5, 1.5], [1.0, 2.0])
 
 
@@ -306,10 +307,10 @@ def test_zero_final_level():
 
 
 def test_rejects_misshapen_input():
-    with pytest.raises((ValueError, TypeCheckError)):  # the hook of the tests comes first
+    with pytest.raises((ConfigError, TypeCheckError)):  # the hook of the tests comes first
         find_drop(np.arange(5), np.ones(4))
     for steps in ([0, 1, 1], [2, 1, 0]):
-        with pytest.raises(ValueError, match="increasing"):
+        with pytest.raises(ConfigError, match="increasing"):
             find_drop(np.array(steps), np.ones(3))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from abruptlab.cli import main
 from abruptlab.errors import CheckpointError, ConfigError, RunError
 from abruptlab.model.encoder import Encoder
 from abruptlab.model.huggingface import save_pretrained
@@ -82,6 +83,17 @@ def test_folders_of_hugging_face_berts_say_their_heads(ours: Run, tmp_path: Path
         save_pretrained(ours.load_encoder(step), tmp_path / f"bert-{step}")
     run = import_run([tmp_path / "bert-8000", tmp_path / "bert-2000"], tmp_path / "run", TASK)
     assert (run.steps, run.config.model.heads) == ([2000, 8000], 8)
+
+
+def test_exported_folders_say_their_step_and_their_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for step, folder in (("before-drop", "one"), ("final", "another")):
+        main(["export", "laptop", "--step", step, "--out", folder])
+    main(["import", "another", "one", "--out", "run", "--before-drop", "2000"])
+    run, laptop = Run("run"), pretrained_run("laptop")
+    assert (run.steps, run.config.task) == ([2000, laptop.resolve("final")], laptop.config.task)
+    main(["import", "one", "--rank", "2", "--steps", "7", "--out", "other"])
+    assert (Run("other").steps, Run("other").config.matrices.rank) == ([7], 2)
 
 
 def test_what_cannot_be_told_is_asked_for_and_nothing_is_left(ours: Run, tmp_path: Path) -> None:

@@ -5,9 +5,10 @@ from itertools import islice
 
 import pytest
 import torch
+from jaxtyping import TypeCheckError
 from torch import Tensor
 
-from abruptlab.errors import VocabularyError
+from abruptlab.errors import ConfigError, VocabularyError
 from abruptlab.task.matrices import (
     BLOCK,
     Batch,
@@ -45,6 +46,14 @@ def test_a_batch_is_consistent():
     assert (batch.values.abs() <= task.rank).all()
     assert batch[2:5].size == (3, 5)
     assert torch.equal(batch[2:5].tokens, batch.tokens[2:5])
+
+
+def test_a_batch_of_parts_of_other_matrices_is_refused():
+    batch = sample(MatrixTask(sizes=((5, 5),), rank=1), 4, seed=0)
+    with pytest.raises((ConfigError, TypeCheckError)):  # the hook of the tests comes first
+        Batch(batch.tokens, batch.values[:3], batch.observed, batch.size)
+    with pytest.raises(ConfigError, match=r"tokens: .*\[4, 16\], as size is \(4, 4\), got int64 \[4, 25\]"):
+        Batch(batch.tokens, batch.values, batch.observed, (4, 4))
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])

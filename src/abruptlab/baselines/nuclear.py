@@ -35,6 +35,10 @@ TOGETHER = 2**17  # entries of the matrices that a thread solves at once; fewer 
 class NuclearNorm(Completer):
     """The matrix of least nuclear norm that has the observed entries (figures 3 and 19).
 
+    With `scale="auto"`, that is of the columns in standard deviations where their spreads differ more than tenfold, as
+    units do, and the columns of a small matrix may by chance; with `scale="none"` (and in `solve`) of the matrix as it
+    is, always.
+
     It stops where the duality gap proves the norm to be within `tolerance`, relatively, of the least one, and warns
     (scikit-learn's `ConvergenceWarning`) if `max_iterations` did not suffice. Where several matrices have the least
     norm, it gives one of them. Raises `ConfigError` for a tolerance or a number of iterations that is not above 0.

@@ -17,14 +17,14 @@ class Import:
     """The checkpoints, of one model."""
     out: Path
     """The run folder to write; it must not be there yet."""
-    preset: str = "paper"
-    """The preset whose matrices the model completes."""
+    preset: str | None = None
+    """The preset whose matrices the model completes (default: what an exported folder says, else paper)."""
     size: tuple[int, int] | None = None
-    """Rows and columns of the matrices, where they differ from the preset's."""
+    """Rows and columns of the matrices, where they differ from these."""
     rank: int | None = None
     """Their rank, likewise."""
     steps: tuple[int, ...] = ()
-    """Of each file, the updates until then (default: what the file says: the authors' epoch + 1)."""
+    """Of each file, the updates until then (default: what the file says)."""
     heads: int | None = None
     """Attention heads a layer (default: tried out; a wrong number does not copy)."""
     losses: Path | None = None
@@ -38,11 +38,12 @@ class Import:
 
     def __call__(self) -> None:
         from abruptlab.errors import ConfigError
-        from abruptlab.run.imported import BY_HAND, import_run
+        from abruptlab.run.imported import BY_HAND, import_run, task_of
 
         if not self.files:
             raise ConfigError("import: expected one checkpoint or more")
-        task = preset(self.preset).matrices
+        told = None if self.preset else task_of(self.files[0])
+        task = told or preset(self.preset or "paper").matrices
         task = replace(task, sizes=(self.size,) if self.size else task.sizes, rank=self.rank or task.rank)
         given = {name: getattr(self, name.replace("-", "_")) for name in BY_HAND}
         milestones = {name: step for name, step in given.items() if step is not None}

@@ -64,8 +64,9 @@ def recorded(
 
 
 def parts(model: Model, tokens: Int[Tensor, "example pos"]) -> Iterator[tuple[slice, Int[Tensor, "part pos"]]]:
-    """The tokens in parts of `PART` examples, on the model's device, each with its place among all."""
+    """The tokens in parts of `PART` examples, on the model's device, each with its place among all; no tokens
+    are one empty part."""
     device = model.token_embedding.weight.device
-    for start in range(0, len(tokens), PART):
+    for start in range(0, max(1, len(tokens)), PART):
         where = slice(start, start + PART)
         yield where, tokens[where].to(device)

@@ -4,7 +4,7 @@ from itertools import cycle
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
 from abruptlab.arguments import checked
 from abruptlab.experiments.answer_probes import AnswerProbes
@@ -37,6 +37,7 @@ def draw_answer_probes(probes: AnswerProbes) -> Figure:
     if np.isfinite(onset):
         axes.axvspan(onset, end if np.isfinite(end) else probes.step[-1], color=DROP, alpha=0.35, linewidth=0, zorder=0)
     axes.set(xlabel="training step", ylabel="right, of the answer", ylim=(0, 1.02))
+    axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 2.5, 5, 10], integer=True))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     figure.legend(loc="outside right center")

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
 from abruptlab.experiments.losses import Curves
-from abruptlab.figures.style import DROP, REFERENCE, curve_colour, new_figure, paper_style
+from abruptlab.figures.style import DROP, REFERENCE, ShortLog, curve_colour, new_figure, paper_style
 
 
 @paper_style()
@@ -27,5 +27,6 @@ def draw_curves(curves: Curves) -> Figure:
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     linear.set(ylabel=curves.unit, ylim=(0, None))
     logarithmic.set(yscale="log")
+    logarithmic.yaxis.set_minor_formatter(ShortLog(minor_thresholds=(1, 0.4)))
     figure.legend(*linear.get_legend_handles_labels(), loc="outside upper center", ncols=4)
     return figure

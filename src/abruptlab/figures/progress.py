@@ -13,7 +13,7 @@ from matplotlib.ticker import StrMethodFormatter
 from abruptlab.arguments import checked
 from abruptlab.experiments.estimate import Estimate
 from abruptlab.experiments.progress import Measure, Progress
-from abruptlab.figures.style import DROP, LOSS, PURPLE, REFERENCE, curve_colour, new_figure, paper_style
+from abruptlab.figures.style import DROP, LOSS, PURPLE, REFERENCE, ShortLog, curve_colour, new_figure, paper_style
 
 LAYERS = "viridis"
 DARK = 0.88  # of the colour map: its yellow end is too pale for lines
@@ -35,6 +35,7 @@ def draw_progress(progress: Progress) -> Figure:
     loss.plot(curves.step, curves.value[curves.falling], color=colour, alpha=0.2, linewidth=0.4, rasterized=True)
     loss.plot(curves.step, curves.smooth[curves.falling], color=colour)
     loss.set(yscale="log", ylabel=curves.unit)
+    loss.yaxis.set_minor_formatter(ShortLog(minor_thresholds=(1, 0.4)))
     onset = "no drop" if curves.drop is None else f"onset of the drop at step {curves.drop.onset:,}"
     loss.set_title(f"{label}: {onset}", loc="left")
 

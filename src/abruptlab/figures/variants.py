@@ -7,7 +7,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure, SubFigure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
+from matplotlib.ticker import LogFormatterSciNotation, LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
 from abruptlab.arguments import checked
 from abruptlab.experiments.mixture import Mixture
@@ -28,6 +28,7 @@ from abruptlab.figures.style import (
 
 COLOURS = (OBSERVED, MASKED, GREEN, PURPLE, ORANGE, SKY, LOSS)  # of the labels, in their order
 DASHES = (4, 3)
+MANY = 1e4  # times the lowest, up to which the levels on an axis are plain numbers
 SETTLED = 1 / 50  # share of the steps
 MOMENTS = {"onset": "onset", "halved": "first step below half"}
 
@@ -144,9 +145,15 @@ def _named(variants: Variants, row: int) -> str:
 
 
 def _plain_levels(axis: Axis, within_decade: tuple[int, ...]) -> None:
-    """Ticks of a logarithmic axis as plain numbers, at some multiples of the powers of ten."""
-    axis.set_major_locator(LogLocator(subs=within_decade, numticks=12))
-    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    """Ticks of a logarithmic axis as plain numbers, at some multiples of the powers of ten; over very many powers, at
+    some of them."""
+    low, high = axis.get_view_interval()
+    if high > MANY * low:
+        axis.set_major_locator(LogLocator(numticks=6))
+        axis.set_major_formatter(LogFormatterSciNotation())
+    else:
+        axis.set_major_locator(LogLocator(subs=within_decade, numticks=12))
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axis.set_minor_locator(NullLocator())
 
 

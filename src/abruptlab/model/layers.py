@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from abruptlab.arguments import shown
+from abruptlab.arguments import shown, shown_with_type
 from abruptlab.errors import DataError
 from abruptlab.model.kernels import attention
 from abruptlab.model.sites import Site
@@ -24,9 +24,10 @@ def embedded(
     """
     ids = isinstance(tokens, Tensor) and tokens.ndim == 2 and tokens.dtype in (torch.int64, torch.int32)
     if not ids or start + tokens.shape[1] > len(positions):
-        known = f"token ids [batch, place] at places 0 to {len(positions) - 1}"
+        known = f"token ids [batch, place] (a Tensor of int64 or int32) at places 0 to {len(positions) - 1}"
+        got = shown(tokens) if isinstance(tokens, Tensor) else shown_with_type(tokens)
         suffix = f" from place {start} on" if start else ""
-        raise DataError(f"expected {known}, got {shown(tokens)}{suffix}")
+        raise DataError(f"expected {known}, got {got}{suffix}")
     try:
         x = embedding(tokens)
     except IndexError:

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor, nn
 
-from abruptlab.arguments import checked, meant, shown
+from abruptlab.arguments import checked, meant, shown, shown_with_type
 from abruptlab.errors import SiteError
 
 NUMBER = re.compile(r"\b\d+\b")  # of a layer, in a site's name
@@ -159,8 +159,9 @@ def replace(model: nn.Module, functions: Mapping[str, Callable[[Tensor], Tensor]
     def swap(name: str, function: Callable[[Tensor], Tensor]) -> Callable[[nn.Module, object, Tensor], Tensor]:
         def hook(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
             new = function(output.clone())  # which it may change in place: others hold the activation, too
-            if not isinstance(new, Tensor) or shown(new) != shown(output):
-                raise SiteError(f"site {name}: expected a replacement that is {shown(output)}, got {shown(new)}")
+            if not isinstance(new, Tensor) or (new.dtype, new.shape) != (output.dtype, output.shape):
+                got = shown(new) if isinstance(new, Tensor) else shown_with_type(new)
+                raise SiteError(f"site {name}: expected a replacement that is {shown(output)}, got {got}")
             reached.add(name)
             return new
 

@@ -32,6 +32,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike
 
 from abruptlab.arguments import checked
+from abruptlab.errors import ConfigError
 
 BIN_GROWTH = 1 + 1 / 64  # a bin's end over its start: 60 steps at step 4,000, which cut a step's noise to a sixth
 BIN_POINTS = 8  # recorded steps in a bin at least, so that its median outvotes a spike of three
@@ -112,17 +113,17 @@ def find_drop(steps: ArrayLike, loss_masked: ArrayLike) -> Drop | None:
         steps: the recorded training steps, strictly increasing integers; gaps are no harm.
         loss_masked: L_mask of the batch of each step (mean squared error); steps without a finite one are left out.
 
-    Raises `ValueError` if the two differ in length or the steps do not increase.
+    Raises `ConfigError` if the two differ in length or the steps do not increase.
     """
     steps, losses = np.asarray(steps), np.asarray(loss_masked, dtype=np.float64)
     if not len(losses):
         steps = steps.astype(np.int64)  # an empty list has no type of its own
     if steps.dtype.kind not in "iu":
-        raise ValueError(f"expected integers as steps, got {steps.dtype}")
+        raise ConfigError(f"steps: expected integers, got {steps.dtype}")
     if steps.ndim != 1 or steps.shape != losses.shape:
-        raise ValueError(f"expected one loss per step, got shapes {steps.shape} and {losses.shape}")
+        raise ConfigError(f"loss_masked: expected one loss per step, got shapes {steps.shape} and {losses.shape}")
     if (np.diff(steps) <= 0).any():
-        raise ValueError("expected strictly increasing steps")
+        raise ConfigError("steps: expected strictly increasing ones")
     known = np.isfinite(losses)
     steps, losses = steps[known], losses[known]
     edges = _bin_edges(steps)

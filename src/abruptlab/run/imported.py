@@ -13,13 +13,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from abruptlab.config import RunConfig, TrainingConfig
 from abruptlab.errors import CheckpointError, ConfigError, RunError
 from abruptlab.model.encoder import Encoder
-from abruptlab.model.huggingface import load_authors_checkpoint, load_huggingface, read_authors_checkpoint
+from abruptlab.model.huggingface import ABOUT, load_authors_checkpoint, load_huggingface, read_authors_checkpoint
 from abruptlab.run.checkpoints import IMPORTED, digest, save_checkpoint
 from abruptlab.run.run import ALWAYS, MILESTONES, Run
 from abruptlab.system.files import write_atomically
@@ -30,6 +31,15 @@ TRIED = 128  # matrices on which numbers of heads are compared
 CLEARLY = 0.9  # of the error of the next best; on the plateau, where attention does not matter, all are about equal
 LOSSES = ("step", "loss", "loss_observed", "loss_masked")  # columns that a file of losses must have
 BY_HAND = ("before-drop", "onset", "after-drop")  # milestones that may be given
+
+
+def task_of(path: Path) -> MatrixTask | None:
+    """The matrices that an exported folder says its model completes; None for a file that does not say it.
+
+    Raises `ConfigError` if the folder's configuration makes no sense.
+    """
+    run = _about(path).get("run")
+    return RunConfig.from_table(run).matrices if run else None
 
 
 def import_run(
@@ -47,8 +57,8 @@ def import_run(
         files: checkpoints of the authors' format, or folders that `interop.save_pretrained` writes.
         out: the run folder, which must not be there yet.
         task: sizes and rank of the matrices; how far the vocabulary reaches is read off the weights.
-        steps: of each file, the updates until then (default: the authors' epoch + 1, else the number that ends the
-            name).
+        steps: of each file, the updates until then (default: what an exported folder says, the authors' epoch + 1, else
+            the number that ends the name).
         heads: of the authors' format (default: tried out at the last checkpoint).
         losses_file: CSV with the columns `LOSSES`, and any others of a run's metrics.
         milestones: `BY_HAND`, for want of losses.
@@ -97,6 +107,8 @@ def import_run(
 
 
 def _step_of(path: Path) -> int:
+    if (step := _about(path).get("step")) is not None:
+        return step
     epoch = None if path.is_dir() else read_authors_checkpoint(path)[1]
     if epoch is not None:
         return epoch + 1
@@ -104,6 +116,15 @@ def _step_of(path: Path) -> int:
     if not digits:
         raise ConfigError(f"{path} does not say its step: expected --steps, one for each file")
     return int(digits)
+
+
+def _about(path: Path) -> dict[str, Any]:
+    """What `export` wrote about the model into a folder: its step and its run's configuration."""
+    try:
+        about = json.loads((path / "config.json").read_text()).get(ABOUT, {}) if path.is_dir() else {}
+        return about if isinstance(about.get("step", 0), int) else {}
+    except (OSError, ValueError, AttributeError):
+        return {}  # loading it says what is wrong
 
 
 def _load(path: Path, heads: int) -> Encoder:

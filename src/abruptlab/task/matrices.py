@@ -1,5 +1,6 @@
 """Low-rank matrices with hidden entries, drawn by counter."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -8,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from abruptlab.arguments import checked, require_count
+from abruptlab.arguments import checked, require, require_count, shown
 from abruptlab.system.devices import choose_device
 from abruptlab.system.memory import require_memory
 from abruptlab.task.counter import BLOCK, by_blocks, generator
@@ -27,6 +28,13 @@ class Batch(Examples):
     values: Float[Tensor, "batch pos"]  # the rounded matrices, the target
     observed: Bool[Tensor, "batch pos"]  # False where hidden
     size: tuple[int, int]  # rows, columns
+
+    def __post_init__(self) -> None:
+        """Raises `ConfigError` for parts that are not of the same matrices."""
+        shape = [len(self.tokens), math.prod(self.size)]
+        for name in ("tokens", "values", "observed"):
+            part = getattr(self, name)
+            require([*part.shape] == shape, name, f"[matrix, place] {shape}, as size is {self.size}", shown(part))
 
 
 def negated(batch: Batch, task: MatrixTask) -> Batch:
