@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 
-.PHONY: reproduce test test-slow lint docs benchmark seeds gpt variants plateau weights clean
+.PHONY: reproduce test test-slow lint docs benchmark seeds gpt sweeps weights clean
 
 reproduce: $(VENV)/installed  ## train the laptop preset, catch the drop, make every figure, judge every claim
 	$(VENV)/bin/abruptlab reproduce laptop --out runs/laptop
@@ -44,13 +44,9 @@ gpt: $(VENV)/installed  ## three seeds of the laptop's GPT and one with linear a
 	mkdir -p results/gpt-laptop/linear
 	cd runs/gpt-laptop-linear && cp -r figures claims.json config.toml ../../results/gpt-laptop/linear/
 
-variants: $(VENV)/installed  ## 66 runs of variants and 18 of components (hours; goes on where it stopped), and results/pocket
-	$(VENV)/bin/abruptlab reproduce --everything --only variants components
-	$(RUN) scripts.keep variants components
-
-plateau: $(VENV)/installed  ## the follow-up paper's sweeps and ours beside them (hours, likewise), and results/loss-plateau
-	$(VENV)/bin/abruptlab reproduce --everything --only window-sum plateau own-parts repeat tasks causal causal-laptop announce-sums announce
-	$(RUN) scripts.keep plateau own-parts repeat tasks causal causal-laptop announce-sums announce
+sweeps: $(VENV)/installed  ## all sweeps of both papers at laptop's scale (a day or more; goes on where it stopped), and their part of results/
+	$(VENV)/bin/abruptlab reproduce --everything
+	$(RUN) scripts.keep
 
 weights: $(VENV)/installed  ## rebuild the weights that come with the package from runs/laptop and runs/pocket-seed0
 	$(RUN) scripts.ship_weights runs/laptop

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -5,10 +6,12 @@ import pytest
 from abruptlab.errors import RunError
 from abruptlab.paper import Verdict
 from abruptlab.paper.ledger import ledger
-from abruptlab.paper.plan import ON_A_LAPTOP
+from abruptlab.paper.plan import ON_A_LAPTOP, PAPER
 from abruptlab.paper.verdict import write_verdicts
 from abruptlab.presets import PRESETS
 from abruptlab.sweep.file import find_sweep
+
+QUEUE = Path(__file__).parents[2] / "results" / "paper" / "PLAN.md"
 
 
 def write(home: Path, *verdicts: tuple[str, tuple[bool | None, ...]]) -> None:
@@ -79,3 +82,13 @@ def test_all_that_there_is_to_run_is_a_preset_or_a_sweep_of_the_package() -> Non
     assert all(find_sweep(name).stem == name for name in sweeps)
     assert set(ON_A_LAPTOP) - set(sweeps) == {"laptop", "gpt-laptop", "window-sum"}
     assert all(preset in PRESETS for home in ON_A_LAPTOP.values() for preset, _ in home.parents)
+
+
+def test_the_queue_for_gpus_has_the_runs_of_the_plan_and_no_others() -> None:
+    """Each line's command is of a preset or a sweep, and all that the plan has at the larger scales is among them."""
+    commands = re.findall(r"^- \[[ x]\] [^:]+: (train|reproduce|sweep) (\S+)", QUEUE.read_text(), re.MULTILINE)
+    assert len(commands) == QUEUE.read_text().count("\n- [")
+    for command, name in commands:
+        assert find_sweep(name).stem == name if command == "sweep" else name in PRESETS
+    larger = [home.name for homes in PAPER.values() for scale, home in homes.items() if scale != "laptop"]
+    assert set(larger) == {name for _, name in commands}
