@@ -172,6 +172,11 @@ def test_the_command_to_go_on_names_the_folder(tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     with redirect_stderr(StringIO()) as said:
         assert abruptlab("train", "smoke", "--out", "x[red]y")[0] == 130
+    assert "stopped before the first step; nothing was written" in said.getvalue()  # nor can anything be gone on with
+    (tmp_path / "x[red]y").mkdir()
+    (tmp_path / "x[red]y" / "config.toml").touch()
+    with redirect_stderr(StringIO()) as said:
+        assert abruptlab("train", "smoke", "--out", "x[red]y")[0] == 130
     assert "abruptlab train --config 'x[red]y/config.toml' --out 'x[red]y' --resume" in said.getvalue()
 
 
