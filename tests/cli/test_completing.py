@@ -250,6 +250,17 @@ def test_a_picture_never_replaces_a_table(table: Path) -> None:
     assert Path("t.png").read_text() == text_of(GIVEN)
 
 
+def test_a_table_from_stdin_is_written_under_no_name_of_another_format(tmp_path: Path) -> None:
+    FRAME.to_excel(tmp_path / "t.xlsx", index=False)
+    words = [sys.executable, "-m", "abruptlab", "complete", "-", "--out", str(tmp_path / "t.csv")]
+    done = subprocess.run(
+        words, input=(tmp_path / "t.xlsx").read_bytes(), capture_output=True, check=False, env=ENVIRONMENT
+    )
+    assert done.returncode == 1
+    assert "--out: expected a name for Excel, which the table is, got t.csv" in done.stderr.decode()
+    assert not (tmp_path / "t.csv").exists()
+
+
 def test_from_stdin_to_stdout(table: Path) -> None:
     words = [sys.executable, "-m", "abruptlab", "complete", "-", "--method", "factorisation", "--rank", "1"]
     done = subprocess.run(words, input=table.read_bytes(), capture_output=True, check=True, env=ENVIRONMENT)
@@ -306,6 +317,9 @@ def test_triplets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (tmp_path / "r.completed.csv").read_text() == (
         "user,item,rating\n7,ham,3\n7,egg,4\n3,ham,6\n5,egg,2\n5,ham,1.5\n3,jam,2.0\n7,jam,1\n3,egg,8.0\n5,jam,0.5\n"
     )
+    (tmp_path / "r.csv").write_text("user,item,rating\nNa,ham,1\nnone,egg,2\nNa,egg,4\nnone,ham,NA\n")  # of names
+    assert abruptlab(*words, "--overwrite") == (0, "")
+    assert (tmp_path / "r.completed.csv").read_text().endswith("Na,egg,4\nnone,ham,0.5\n")
     (tmp_path / "r.csv").write_text("7,ham,3\n7,egg,4\n7,ham,2\n")
     status, said = abruptlab(*words, "--overwrite")
     assert status == 1

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import openpyxl
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from abruptlab.complete.formats import Reading
@@ -79,6 +81,9 @@ def test_byte_order_marks(encoding: str, tmp_path: Path) -> None:
     assert table.column_names == ["ä", "b"]
     written = completed_with(table, 0.5)
     assert written == "ä\tb\r\n1\t0.500\r\n2\t3\r\n".encode(encoding)
+    if encoding == "utf-8-sig":  # also where the encoding is named, without its mark
+        told = read(tmp_path, "a\tb\n1\t\n2\t3\n".encode(encoding), index=0, encoding="UTF-8")
+        assert completed_with(told, 0.5) == "a\tb\n1\t0.500\n2\t3\n".encode(encoding)
 
 
 def test_big_endian_text(tmp_path: Path) -> None:
@@ -438,8 +443,35 @@ def parquet(frame: pd.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("column", [pd.array([1, None], dtype="Int8"), [Decimal("1.5"), None]], ids=["Int8", "Decimal"])
-def test_what_does_not_fit_a_column_of_parquet_is_one_line(column: Any, tmp_path: Path) -> None:
+def test_whole_numbers_of_parquet_stay_whole_whoever_wrote_it(tmp_path: Path) -> None:
+    """Without what pandas adds, in which case it makes floats of them where one is missing."""
+    large = 2**53 + 1
+    columns = {"a": pa.array([1, 2, 3], pa.uint8()), "b": pa.array([large, None, large + 2], pa.int64())}
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns), buffer)
+    written = pq.read_table(io.BytesIO(completed_with(read(tmp_path, buffer.getvalue(), index=0), 5, 0)))
+    assert [str(column.type) for column in written.schema] == ["uint8", "int64"]
+    assert written["b"].to_pylist() == [large, 5, large + 2]
+
+
+def test_what_parquet_has_and_a_matrix_has_not_is_one_line(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": [1.5, 2.5], "b": [Decimal("1.5"), None]})
+    with pytest.raises(DataError, match=r"column b: expected numbers, got decimal128\(2, 1\): store it as double"):
+        read(tmp_path, parquet(frame), index=0)
+    buffer = io.BytesIO()
+    pq.write_table(pa.table([[1.5, 2.5], [3.5, None]], names=["a", "a"]), buffer)
+    with pytest.raises(DataError, match="expected columns of different names, got two called a"):
+        read(tmp_path, buffer.getvalue(), index=0)
+
+
+def test_an_index_may_have_the_name_of_a_column(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": [1.5, 2.5], "b": [3.5, NAN]}, index=pd.Index(["x", "y"], name="a"))
+    written = pd.read_parquet(io.BytesIO(completed_with(read(tmp_path, parquet(frame)), 4)))
+    pd.testing.assert_frame_equal(written, frame.fillna(4.0))
+
+
+def test_what_does_not_fit_a_column_of_parquet_is_one_line(tmp_path: Path) -> None:
+    column = pd.array([1, None], dtype="Int8")
     table = read(tmp_path, parquet(pd.DataFrame({"a": [1.5, 2.5], "b": column})), index=0)
     with pytest.raises(DataError, match="does not fit the types of the columns") as caught:
         completed_with(table, 300)

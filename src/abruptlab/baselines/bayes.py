@@ -119,11 +119,21 @@ class PosteriorMean(Completer):
             warnings.warn(
                 f"{(~posterior.converged).sum()} of {len(values)} matrices: not every population found {self.factors} "
                 f"factors of rank {self.rank} whose product rounds to the observed entries; either there are none, "
-                "or it takes more particles",
+                f"or it takes more particles{self._out_of_reach(values)}",
                 ConvergenceWarning,
                 stacklevel=2,
             )
         return posterior
+
+    def _out_of_reach(self, values: Float[Tensor, "batch m n"]) -> str:
+        """What explains that there are none, if the entries are too large for uniform factors."""
+        largest = float(values.abs().max())
+        if self.factors != "uniform" or largest <= self.rank:
+            return ""
+        return (
+            f" (their products lie within ±{self.rank}, and an entry is of size {largest:.6g}: divide the matrices by "
+            f"{largest / self.rank:.3g} or more first)"
+        )
 
     def _solve(
         self, values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "batch m n"], particles: int

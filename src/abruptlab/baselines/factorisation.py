@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from abruptlab.arguments import require_count
+from abruptlab.arguments import require, require_count
 from abruptlab.baselines.columns import Scale, Units, choose_units
 from abruptlab.baselines.completer import Completer, typical_size
 from abruptlab.errors import ConfigError
@@ -97,6 +97,8 @@ class Factorisation(Completer):
     ) -> Float[Tensor, "batch m n"]:
         """Raises `ConfigError` for a rank or restarts that are no whole numbers from 1, or a ridge not above 0."""
         require_count(self.rank, "rank")
+        most = min(values.shape[1:])
+        require(self.rank <= most, "rank", f"at most {most}, as no matrix of that size has a higher one", self.rank)
         require_count(self.restarts, "restarts")
         if not self.ridge > 0:
             raise ConfigError(f"ridge: expected a number above 0, got {self.ridge}")

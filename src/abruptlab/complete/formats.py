@@ -41,6 +41,7 @@ MISSING = frozenset(
     )
 )
 _MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+_INDEX = "\0index"  # the name of an index while it is a column
 _BLANK = re.compile(r"(?: *(?:\r\n|\r|\n))+")
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _RAGGED = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")  # pandas' words
@@ -193,12 +194,11 @@ def _require_values(data: bytes, sheet: str, values: Any) -> None:
 
 def read_parquet(data: bytes) -> Grid:
     """A Parquet file, whose columns have names; it is saved with the types of its columns. Raises `DataError`."""
-    with reading("Parquet"):
-        frame = pd.read_parquet(io.BytesIO(data), engine="pyarrow")
+    frame = _frame_of(data)
     if frame.index.nlevels > 1:
         raise DataError(f"expected an index of one level, got one of {frame.index.nlevels}: reset it before saving")
     named = not isinstance(frame.index, pd.RangeIndex)
-    whole = frame.reset_index() if named else frame
+    whole = frame.reset_index(names=_INDEX) if named else frame  # which may have the name of a column
     names = 1 if named else 0  # of the index, whose header is empty, as pandas writes it in text
     header = ["" if column < names else str(name) for column, name in enumerate(whole.columns)]
     cells = np.array([header, *whole.astype(object).to_numpy().tolist()], dtype=object)
@@ -222,6 +222,28 @@ def read_parquet(data: bytes) -> Grid:
         return buffer.getvalue()
 
     return Grid(cells, "Parquet", save, headed=True, lines=list(range(len(cells))))
+
+
+def _frame_of(data: bytes) -> pd.DataFrame:
+    """The table of a Parquet file; columns of whole numbers stay whole where some are missing."""
+    with reading("Parquet"):
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        stored = pq.ParquetFile(io.BytesIO(data)).read()
+        for name in stored.column_names:
+            if stored.column_names.count(name) > 1:
+                raise DataError(f"expected columns of different names, got two called {shown(name)}")
+        for column in stored.schema:
+            if pa.types.is_decimal(column.type):
+                raise DataError(f"column {shown(column.name)}: expected numbers, got {column.type}: store it as double")
+        frame = stored.to_pandas()
+        for column in stored.schema:
+            if pa.types.is_integer(column.type) and column.name in frame and frame[column.name].dtype.kind == "f":
+                nullable = pd.api.types.pandas_dtype(str(column.type).replace("int", "Int").replace("u", "U"))
+                whole = stored[column.name].to_pandas(types_mapper=lambda _, dtype=nullable: dtype)
+                frame[column.name] = whole.array
+    return frame
 
 
 def choose(what: str, names: list[str], given: str | None) -> str:
@@ -281,7 +303,7 @@ def reading(what: str) -> Iterator[None]:
 def _decode(data: bytes, given: str | None) -> tuple[str, str, bytes]:
     """The text, its encoding, and the byte order mark before it."""
     mark, encoding = next(((mark, name) for mark, name in _MARKS.items() if data.startswith(mark)), (b"", "utf-8"))
-    if given is not None:
+    if given is not None and (not mark or given.lower().replace("_", "-") != encoding):
         mark, encoding = b"", given
     elif encoding == "utf-8" and b"\0" in data:
         raise DataError("expected text, Excel, Parquet, NPY or NPZ, got another binary file (it has NUL bytes)")

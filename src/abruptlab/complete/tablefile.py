@@ -162,8 +162,12 @@ def parse_table(data: bytes, given: Reading | None = None) -> Table:
 def write_table(content: bytes, path: Path, like: Path) -> None:
     """Write a table to a file, or to standard output for `-`, whole or not at all.
 
-    A link is followed. A file that is there keeps its mode, a new one has that of the file `like`. Raises `DataError`.
+    A link is followed. A file that is there keeps its mode, a new one has that of the file `like`. Raises `DataError`,
+    also for a name that promises another format.
     """
+    promised, kind = _ENDINGS.get(path.suffix.lower()), _kind(content)
+    if promised not in (None, kind):  # only of standard input nobody knew it before
+        raise DataError(f"--out: expected a name for {_NAMES[kind]}, which the table is, got {path.name}")
     try:
         if path == STREAM:
             sys.stdout.buffer.write(content)

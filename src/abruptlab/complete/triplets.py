@@ -1,11 +1,12 @@
 """A matrix as a list of its entries: row, column, value, as recommender systems keep ratings."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
-from abruptlab.complete.formats import Grid, Reading
+from abruptlab.complete.formats import Grid, Reading, cell_text
 from abruptlab.complete.numerals import Notation, is_number, read_numbers, shown
 from abruptlab.errors import DataError
 
@@ -56,6 +57,11 @@ class TripletTable:
         return self.grid.save(np.array(cells, dtype=object))
 
 
+def _name(cell: object) -> str:
+    """The name that a cell says; "" if it says none."""
+    return "" if isinstance(cell, float) and math.isnan(cell) else cell_text(cell)
+
+
 def read_triplets(grid: Grid, given: Reading) -> TripletTable:
     """The matrix in the first three columns of a grid. Raises `DataError` for others, and for an entry given twice."""
     texts = grid.texts(given.missing)
@@ -66,7 +72,7 @@ def read_triplets(grid: Grid, given: Reading) -> TripletTable:
     columns: dict[str, int] = {}
     entries: dict[tuple[int, int], int] = {}
     for line in range(header, len(texts)):
-        row, column, _ = texts[line]
+        row, column = (_name(cell) for cell in grid.cells[line][:2])  # NA may be a name
         if not row or not column:
             raise DataError(f"row {grid.lines[line]}: expected the names of a row and a column, got an empty cell")
         places = rows.setdefault(row, len(rows)), columns.setdefault(column, len(columns))
