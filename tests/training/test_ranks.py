@@ -70,7 +70,8 @@ def test_the_error_of_one_process_ends_all_and_is_said_once(folder: Path) -> Non
     )
     assert done.returncode != 0
     said = [line for line in done.stderr.splitlines() if line.startswith("abruptlab: ")]
-    assert said == [f"abruptlab: {folder / 'whole'} already holds this run; resume it, or choose another folder"]
+    refused = "already holds this run; resume it (--resume), or choose another folder"
+    assert said == [f"abruptlab: {folder / 'whole'} {refused}"]
 
 
 def test_without_torchrun_a_process_is_alone() -> None:

@@ -128,7 +128,7 @@ class Recorder:
                 f"{self.folder} holds a different run: {differs} is {theirs} there, {own} here; choose another folder"
             )
         if not self.resume:
-            raise RunError(f"{self.folder} already holds this run; resume it, or choose another folder")
+            raise RunError(f"{self.folder} already holds this run; resume it (--resume), or choose another folder")
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
