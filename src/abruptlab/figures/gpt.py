@@ -88,9 +88,10 @@ def _draw_checkpoints(axes: Axes, learning: GptLearning, values: Estimate, part:
 @checked
 @paper_style()
 def draw_sequence_attention(attention: SequenceAttention) -> Figure:
-    """Figure 12: the map of every head, a row for each checkpoint."""
+    """Figure 12: the map of every head, a row for each checkpoint (of a single head, side by side)."""
     steps, layers, heads = shape = attention.maps.shape[:3]
     columns = layers * heads if layers * heads <= ABREAST else heads
+    columns = steps if layers * heads == 1 else columns  # the maps of a single head stand side by side
     rows, width = steps * layers * heads // columns, (TEXT_WIDTH - MARGINS) / columns
     figure = new_figure(rows * (min(width, LARGEST) + HEADINGS))
     grid = np.reshape(figure.subplots(rows, columns, squeeze=False), shape)
