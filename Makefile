@@ -44,7 +44,7 @@ gpt: $(VENV)/installed  ## three seeds of the laptop's GPT and one with linear a
 	mkdir -p results/gpt-laptop/linear
 	cd runs/gpt-laptop-linear && cp -r figures claims.json config.toml ../../results/gpt-laptop/linear/
 
-sweeps: $(VENV)/installed  ## all sweeps of both papers at laptop's scale (a day or more; goes on where it stopped), and their part of results/
+sweeps: $(VENV)/installed  ## all sweeps of both papers at laptop's scale (many hours; goes on where it stopped), and their part of results/
 	$(VENV)/bin/abruptlab reproduce --everything
 	$(RUN) scripts.keep
 

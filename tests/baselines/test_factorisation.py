@@ -104,6 +104,7 @@ def test_more_restarts_never_end_higher() -> None:
     ("bad", "line"),
     [
         ({"rank": 0}, "rank: expected a whole number of at least 1, got 0"),
+        ({"rank": 3}, "rank: expected 1 to 2, as no matrix of that size has another, got 3"),
         ({"rank": 1.0}, "rank: expected a whole number of at least 1, got 1.0"),
         ({"rank": 1, "restarts": 0}, "restarts: expected a whole number of at least 1, got 0"),
         ({"rank": 1, "ridge": 0.0}, "ridge: expected a number above 0, got 0.0"),

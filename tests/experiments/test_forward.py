@@ -40,6 +40,7 @@ def test_parts_do_not_change_predictions(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(forward, "PART", 7)
     assert predict(copier(), batch.tokens).shape == (50, 12)
     np.testing.assert_allclose(predict(copier(), batch.tokens), whole, atol=1e-5)
+    assert predict(copier(), batch.tokens[:0]).shape == (0, 12)
     recordings = list(recorded(copier(), batch.tokens, ["embed"]))
     assert [where.start for where, _ in recordings] == list(range(0, 50, 7))
     assert sum(len(activations["embed"]) for _, activations in recordings) == 50

@@ -90,6 +90,7 @@ def test_a_run_that_explodes_has_diverged_whatever_it_has_learnt(begin: int) -> 
     curve[begin:] *= 1e16
     since = find_divergence(curve)
     assert since == pytest.approx(begin, abs=BLOCK)
+    assert find_divergence(np.concatenate([[np.nan], curve])) == since  # a first step without an observed entry
     known = [count for count in range(1000) if find_divergence(curve[:count]) is not None]
     assert known[0] <= begin + 3 * BLOCK
 

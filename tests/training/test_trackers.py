@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -90,17 +90,47 @@ def test_tensorboard_has_every_step_of_a_resumed_run(tmp_path: Path, again: Call
     assert [event.step for event in events.Scalars("grad_norm/mlp")] == [0, 20, 40]
 
 
+MEASURED = RunConfig(
+    task=WindowSum(length=4, window=2, modulus=7),
+    model=ModelConfig("decoder", layers=1, heads=1, width=8, mlp_width=16, mask_embedding="trained"),
+    training=replace(SMOKE.training, norms_every=None, measure_every=12),
+)
+
+
 def test_tensorboard_has_the_measures_of_a_resumed_run(tmp_path: Path) -> None:
-    task = WindowSum(length=4, window=2, modulus=7)
-    model = ModelConfig("decoder", layers=1, heads=1, width=8, mlp_width=16, mask_embedding="trained")
-    config = RunConfig(task=task, model=model, training=replace(SMOKE.training, norms_every=None, measure_every=12))
-    run = train_twice(config, tmp_path / "run", "tensorboard")
+    run = train_twice(MEASURED, tmp_path / "run", "tensorboard")
     events = EventAccumulator(str(run.folder / "tensorboard"), size_guidance={"scalars": 0}).Reload()
     rows = read_measures(run.folder / "measures.jsonl")
     assert [row["step"] for row in rows] == [0, 12, 24, 36, 48, 60]  # after the last step, too
     for name in MEASURES:
         found = [(event.step, pytest.approx(event.value, abs=1e-6)) for event in events.Scalars(f"measures/{name}")]
         assert found == [(row["step"], row[name]) for row in rows]
+
+
+class Remembering(Tracker):
+    """Knows up to which step it has something, as a server does, and takes what comes for an earlier one."""
+
+    given: ClassVar[dict[int, dict[str, float]]] = {}
+
+    def __init__(self, *_: object) -> None:
+        self.has = max(self.given, default=-1) + 1
+
+    def log(self, step: int, metrics: dict[str, float]) -> None:
+        self.given[step] = self.given.get(step, {}) | metrics
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_run_that_goes_on_beyond_its_end_leaves_no_hole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The measures after what was the last step come before the row of that step."""
+    monkeypatch.setitem(trackers.TRACKERS, "wandb", Remembering)
+    monkeypatch.setattr("abruptlab.training.loop.require_trackers", lambda names: None)
+    for steps in (24, 36):
+        config = replace(MEASURED, training=replace(MEASURED.training, steps=steps))
+        train(config, tmp_path / "run", device="cpu", resume=True, track=["wandb"])
+    assert [step for step, metrics in Remembering.given.items() if "loss" in metrics] == list(range(36))
+    assert [step for step, metrics in Remembering.given.items() if "measures/collapse" in metrics] == [0, 12, 24, 36]
 
 
 def test_every_run_of_a_sweep_is_tracked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,7 +98,7 @@ class Factorisation(Completer):
         """Raises `ConfigError` for a rank or restarts that are no whole numbers from 1, or a ridge not above 0."""
         require_count(self.rank, "rank")
         most = min(values.shape[1:])
-        require(self.rank <= most, "rank", f"at most {most}, as no matrix of that size has a higher one", self.rank)
+        require(self.rank <= most, "rank", f"1 to {most}, as no matrix of that size has another", self.rank)
         require_count(self.restarts, "restarts")
         if not self.ridge > 0:
             raise ConfigError(f"ridge: expected a number above 0, got {self.ridge}")

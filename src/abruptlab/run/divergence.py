@@ -33,8 +33,9 @@ def find_divergence(loss_observed: Float[np.ndarray, " time"]) -> int | None:
     known = np.isfinite(blocks).sum(1)
     levels = np.where(known > 0, blocks[np.arange(count), np.maximum(known - 1, 0) // 2], np.nan)
     lowest = np.fmin.accumulate(levels)
+    untrained = next(iter(loss_observed[np.isfinite(loss_observed)]), np.nan)
     learnt = lowest < levels[0] / RISE
-    forgotten, exploded = learnt & (levels > RISE * lowest), ~learnt & (levels > RISE * loss_observed[0])
+    forgotten, exploded = learnt & (levels > RISE * lowest), ~learnt & (levels > RISE * untrained)
     begun = _first(forgotten, HELD), _first(exploded, EXPLODED)
     return min((block * BLOCK for block in begun if block is not None), default=None)
 

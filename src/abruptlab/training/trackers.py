@@ -145,13 +145,16 @@ class Trackers:
         self._recorder = recorder
         self._warn = warn
         self._open: dict[str, Tracker] = {}
+        self._measures = config.training.measure_every > 0
 
     def __enter__(self) -> "Trackers":
         if self._names:
             run_id = _run_id(self._folder)
             for name in dict.fromkeys(self._names):
                 try:
-                    self._open[name] = TRACKERS[name](self._config, self._folder, run_id)
+                    self._open[name] = tracker = TRACKERS[name](self._config, self._folder, run_id)
+                    # the last that it has may be the measures after what was the end, and their row still to come
+                    tracker.has -= self._measures and tracker.has == len(self._recorder.rows) + 1
                 except Exception as error:
                     self._given_up(name, error)
             self.hand_on()
@@ -168,6 +171,8 @@ class Trackers:
     def hand_on(self) -> None:
         """Give each tracker the flushed rows that it does not have. The measures after the last step, which no row of
         metrics follows, come as one of their own."""
+        if not self._open:
+            return
         rows = list(self._recorder.rows)
         measures = {row["step"]: row for row in self._recorder.measures}
         if len(rows) == (last := self._config.training.steps) and last in measures:
