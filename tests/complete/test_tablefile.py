@@ -351,6 +351,7 @@ def test_what_is_no_matrix_in_npy(content: bytes, line: str, tmp_path: Path) -> 
         (npy(np.ones((2, 2))), {"header": False}, "--header: NPY has no such thing"),
         (npy(np.ones((2, 2))), {"index": 0}, "--index: NPY has no such thing"),
         (npy(np.ones((2, 2))), {"triplets": True}, "--triplets: NPY has no such thing"),
+        (npy(np.ones((2, 2))), {"skip": ("a",)}, "--skip: NPY has no such thing"),
         (npy(np.ones((2, 2))), {"missing": "weg"}, "--missing: expected a number for NPY, got weg"),
         ("a,b,1\n", {"triplets": True, "index": 1}, "--index: a list of triplets has no such thing"),
     ],
@@ -485,6 +486,40 @@ def test_the_index_of_parquet_is_kept_or_refused(tmp_path: Path) -> None:
     frame.index = pd.MultiIndex.from_tuples([("x", 1), ("y", 2)])
     with pytest.raises(DataError, match="expected an index of one level, got one of 2"):
         read(tmp_path, parquet(frame))
+
+
+@pytest.mark.parametrize("index", [None, 1])
+@pytest.mark.parametrize("skip", [("city", "4"), ("2", "when")])
+def test_a_column_that_is_skipped_stays_as_it_is(skip: tuple[str, ...], index: int | None, tmp_path: Path) -> None:
+    content = "shop,city,a,when,b\nx,Rome,1,May,2\ny,,,June,4\n"
+    table = read(tmp_path, content, skip=skip, index=index)
+    np.testing.assert_array_equal(table.values, [[1, 2], [NAN, 4]])
+    assert (table.row_names, table.column_names) == (["x", "y"], ["a", "b"])
+    assert (table.row_place(1), table.column_place(1)) == ("row 3 (y)", "column 5 (b)")
+    assert completed_with(table, 7).decode() == content.replace(",,,", ",,7.000,")
+
+
+def test_a_column_of_any_type_is_skipped_in_parquet(tmp_path: Path) -> None:
+    days = pd.date_range("2026-11-29", periods=3)
+    frame = pd.DataFrame({"day": days, "a": [1, 2, NAN], "city": ["Rome", None, "Bonn"], "b": [2.0, 4, 6]})
+    frame.to_parquet(tmp_path / "frame")
+    table = read_table(tmp_path / "frame", Reading(skip=("day", "city")))
+    np.testing.assert_array_equal(table.values, frame[["a", "b"]])
+    filled = pd.read_parquet(io.BytesIO(completed_with(table, 3.0)))
+    pd.testing.assert_frame_equal(filled, frame.fillna({"a": 3.0}))
+
+
+def test_triplets_may_have_other_columns(tmp_path: Path) -> None:
+    content = "when,user,item,rating\n9,u,ham,1\n8,u,egg,2\n7,v,ham,{}\n6,v,jam,3\n"
+    table = read(tmp_path, content.format(""), triplets=True, skip=("when",))
+    np.testing.assert_array_equal(table.values, [[1, 2, NAN], [NAN, NAN, 3]])
+    assert completed_with(table, 5).decode() == content.format("5.000") + ",u,jam,5.000\n,v,egg,5.000\n"
+
+
+@pytest.mark.parametrize("skip", ["town", "0", "4", "a"])
+def test_a_column_to_skip_that_is_not_there_or_is_two(skip: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="--skip: expected a column, from 1 to 3 or its name"):
+        read(tmp_path, "a,b,a\n1,2,3\n2,4,6\n", skip=(skip,))
 
 
 def test_the_default_name() -> None:

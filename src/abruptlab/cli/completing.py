@@ -65,6 +65,8 @@ class Complete:
     """Of Excel: the sheet; of NPZ: the array. Needed where there are several."""
     triplets: bool = False
     """Each line has a row, a column and a value: user, item, rating."""
+    skip: tuple[str, ...] = ()
+    """Columns that are no part of the matrix and stay as they are, by their names or counted from 1."""
 
     def __call__(self) -> None:
         from abruptlab.complete.options import check_options
@@ -134,7 +136,9 @@ class Complete:
         )
         separator = "\t" if self.separator in ("\\t", "tab") else self.separator
         header = {"recognise": None, "yes": True, "no": False}[self.header]
-        return Reading(header, index, self.missing, self.encoding, separator, self.decimal, self.sheet, self.triplets)
+        return Reading(
+            header, index, self.missing, self.encoding, separator, self.decimal, self.sheet, self.triplets, self.skip
+        )
 
     def _options(self) -> dict[str, Any]:
         return {"rank": self.rank, "penalty": self.penalty, "run": self.run, "scale": self.scale}

@@ -5,7 +5,7 @@ import csv
 import io
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -59,6 +59,7 @@ class Reading:
     decimal: str | None = None  # mark of text: . or ,
     sheet: str | None = None  # of Excel; the array of an NPZ file
     triplets: bool = False  # whether each line has a row, a column and a value
+    skip: tuple[str, ...] = ()  # columns that are no part of the matrix, counted from 1 or by name
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,21 @@ class Grid:
         """What the cells say, empty where missing."""
         texts = ([cell_text(cell) for cell in row] for row in self.cells.tolist())
         return [["" if is_missing(text, token) else text for text in row] for row in texts]
+
+    def kept(self, skipped: Sequence[str]) -> list[int]:
+        """The columns but the `skipped` ones, which are numbers from 1 or names in the first line, from 0.
+
+        Raises `DataError` for one that is not there, and for a name that two have.
+        """
+        names = [cell_text(cell) for cell in self.cells[0]]
+        columns = set()
+        for column in skipped:
+            found = [j for j, name in enumerate(names) if column == (str(j + 1) if column.isdecimal() else name)]
+            if len(found) != 1:
+                known = f"from 1 to {len(names)} or its name in the first line"
+                raise DataError(f"--skip: expected a column, {known}, got {shown(column)}" + " (two)" * bool(found))
+            columns.add(found[0])
+        return [j for j in range(len(names)) if j not in columns]
 
 
 def cell_text(cell: Any) -> str:

@@ -35,9 +35,9 @@ _ENDINGS = {  # of names that promise a format
     **dict.fromkeys((".csv", ".tsv", ".txt"), "text"),
 }
 _KNOWN = {  # of each format: what can be said of it
-    "text": {"header", "index", "missing", "encoding", "separator", "decimal", "triplets"},
-    "xlsx": {"header", "index", "missing", "sheet", "triplets"},
-    "parquet": {"index", "missing", "triplets"},
+    "text": {"header", "index", "missing", "encoding", "separator", "decimal", "triplets", "skip"},
+    "xlsx": {"header", "index", "missing", "sheet", "triplets", "skip"},
+    "parquet": {"index", "missing", "triplets", "skip"},
     "npy": {"missing"},
     "npz": {"missing", "sheet"},
 }
@@ -247,14 +247,16 @@ def _kind(data: bytes) -> str:
 
 def _read_grid(grid: Grid, given: Reading) -> GridTable:
     texts = grid.texts(given.missing)
-    width = len(texts[0])
+    width, kept = len(texts[0]), grid.kept(given.skip)
     if given.index is not None and not 0 <= given.index <= width:
         raise DataError(f"--index: expected a column from 1 to {width}, got {given.index}")
-    first = max(0, (given.index or 1) - 1)  # the column that holds the names, if one does
-    turned = [[row[first], *row[:first], *row[first + 1 :]] for row in texts]
+    first = given.index - 1 if given.index else next(iter(kept), 0)  # the column that holds the names, if one does
+    others = [j for j in kept if j != first]
     index = None if given.index is None else given.index > 0
-    header, named = find_labels(turned, True if grid.headed else given.header, index)
-    columns = [j for j in range(width) if not (named and j == first)]
+    header, named = find_labels(
+        [[row[j] for j in (first, *others)] for row in texts], True if grid.headed else given.header, index
+    )
+    columns = others if named else kept
     body = [[row[j] for j in columns] for row in texts[header:]]
     if not body or not columns:
         given_one = given.separator and SEPARATORS.get(given.separator, repr(given.separator))

@@ -17,6 +17,7 @@ class TripletTable:
 
     values: Float[np.ndarray, "m n"]  # NaN where the list has no value
     grid: Grid
+    columns: list[int]  # of the grid, that hold row, column and value
     header: bool
     row_names: list[str]
     column_names: list[str]
@@ -43,17 +44,19 @@ class TripletTable:
     def filled(self, completed: Float[np.ndarray, "m n"], decimals: int | None = None) -> bytes:
         """The list with missing values filled in and, at its end, a line for every entry that it does not have."""
         cells = self.grid.cells.tolist()
+        row, column, value = self.columns
+        empty = ["" if self.grid.textual else None] * len(cells[0])
         names: list[dict[int, object]] = [{}, {}]  # as the file has them
         for places, line in self.entries.items():
             for side in (0, 1):
-                names[side].setdefault(places[side], cells[line][side])
+                names[side].setdefault(places[side], cells[line][self.columns[side]])
         for i, j in np.argwhere(np.isnan(self.values)).tolist():
-            value = float(completed[i, j])
-            number = self.number(value, decimals) if self.grid.textual else value
-            if (i, j) in self.entries:
-                cells[self.entries[i, j]][2] = number
-            else:
-                cells.append([names[0][i], names[1][j], number])
+            number = float(completed[i, j])
+            if (i, j) not in self.entries:
+                cells.append([*empty])
+                cells[-1][row], cells[-1][column] = names[0][i], names[1][j]
+            line = self.entries.get((i, j), -1)
+            cells[line][value] = self.number(number, decimals) if self.grid.textual else number
         return self.grid.save(np.array(cells, dtype=object))
 
 
@@ -63,16 +66,21 @@ def _name(cell: object) -> str:
 
 
 def read_triplets(grid: Grid, given: Reading) -> TripletTable:
-    """The matrix in the first three columns of a grid. Raises `DataError` for others, and for an entry given twice."""
-    texts = grid.texts(given.missing)
-    if len(texts[0]) != 3:
-        raise DataError(f"--triplets: expected three columns (row, column, value), got {len(texts[0])}")
-    header = grid.headed or (given.header if given.header is not None else not _is_value(texts[0][2]))
+    """The matrix in the three columns of a grid that are not skipped.
+
+    Raises `DataError` for another number of columns, and for an entry given twice.
+    """
+    texts, columns_kept = grid.texts(given.missing), grid.kept(given.skip)
+    if len(columns_kept) != 3:
+        hint = ": say --skip for each other one" if len(columns_kept) > 3 else ""
+        raise DataError(f"--triplets: expected three columns (row, column, value), got {len(columns_kept)}{hint}")
+    value = columns_kept[2]
+    header = grid.headed or (given.header if given.header is not None else not _is_value(texts[0][value]))
     rows: dict[str, int] = {}
     columns: dict[str, int] = {}
     entries: dict[tuple[int, int], int] = {}
     for line in range(header, len(texts)):
-        row, column = (_name(cell) for cell in grid.cells[line][:2])  # NA may be a name
+        row, column = (_name(cell) for cell in grid.cells[line][columns_kept[:2]])  # NA may be a name
         if not row or not column:
             raise DataError(f"row {grid.lines[line]}: expected the names of a row and a column, got an empty cell")
         places = rows.setdefault(row, len(rows)), columns.setdefault(column, len(columns))
@@ -86,13 +94,13 @@ def read_triplets(grid: Grid, given: Reading) -> TripletTable:
         raise DataError("expected triplets, got nothing but names")
 
     def place(i: int, j: int) -> str:
-        return f"row {grid.lines[header + i]}, column 3"
+        return f"row {grid.lines[header + i]}, column {value + 1}"
 
-    numbers, notation = read_numbers([[row[2]] for row in texts[header:]], place, grid.marks)
+    numbers, notation = read_numbers([[row[value]] for row in texts[header:]], place, grid.marks)
     values = np.full((len(rows), len(columns)), np.nan)
     for (i, j), line in entries.items():
         values[i, j] = numbers[line - header, 0]
-    return TripletTable(values, grid, header, list(rows), list(columns), entries, notation)
+    return TripletTable(values, grid, columns_kept, header, list(rows), list(columns), entries, notation)
 
 
 def _is_value(text: str) -> bool:
