@@ -45,6 +45,14 @@ def train(folder: Path, *words: str) -> subprocess.Popen:
     return start("train", "smoke", *options, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
+def test_a_path_that_may_be_misspelt_is_asked_about(tmp_path: Path) -> None:
+    (tmp_path / "laptop-seed0").mkdir()
+    (tmp_path / "laptop-seed0" / "config.toml").touch()
+    for name, said in (("lap-seed0", "begin; did you mean laptop-seed0?"), ("mine", "begin")):
+        [line] = status(GrowingRun(tmp_path / name))
+        assert line.plain == f"{tmp_path / name}: waiting for the run to {said}"
+
+
 def test_a_watched_run_has_the_numbers_of_one_that_is_not(tmp_path: Path) -> None:
     watched, alone = tmp_path / "watched", tmp_path / "alone"
     watch = start("watch", watched, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

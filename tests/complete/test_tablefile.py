@@ -227,7 +227,7 @@ def test_what_is_known_of_a_text_can_be_told(tmp_path: Path) -> None:
         ("1,2\n3,4,5\n", "row 2: expected 2 cells as in the first row, got 3|got a line with more"),
         ("\n\na,b\n3,4\n3,4,5\n", "row 5: expected 2 cells as in the first row, got 3|got a line with more"),
         ("x\n1\n\n3\n\n", "row 3: every entry of this row is missing"),
-        ("1,2\n3,unknown\n", r"got 'unknown' \(names are told by --header and --index, .* --missing\)$"),
+        ("1,2\n3,unknown\n", r"got 'unknown' \(see --header and --index for names, .* --missing .*\)$"),
         ("1,2,\n3,4,5\n6\n", "row 3: expected 3 cells as in the first row, got 1"),
         ("# mine\n1,2\n3,4\n", "row 2: expected 1 cell as in the first row, got 2 .is there a line above the table"),
         ('1,"2\n3,4\n', "expected quotes in pairs, got one that nothing closes"),

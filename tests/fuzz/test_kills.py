@@ -45,7 +45,7 @@ def train_in(folder: Path, config: RunConfig = CONFIG) -> None:
 
 
 def only_finished(warning: str) -> None:
-    """A process may be killed after the last step was saved: the next one finds the run finished, and nothing damaged."""
+    """Whoever was killed after the last step was saved leaves a finished run; nothing is ever damaged."""
     assert "is finished" in warning, warning
 
 

@@ -45,6 +45,19 @@ def test_the_card_of_an_encoder_runs_and_says_what_the_model_says(tmp_path: Path
     assert f"at step {run.drop.onset:,}" in card  # type: ignore[union-attr]
 
 
+def test_an_export_takes_no_other_s_place_unless_told_so(tmp_path: Path) -> None:
+    folder = tmp_path / "theirs"
+    main(["export", "pocket", "--step", "onset", "--out", str(folder)])
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(SystemExit, match="theirs has files already: say --overwrite"):
+        main(["export", "pocket", "--out", str(folder)])
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    main(["export", "pocket", "--out", str(folder), "--overwrite"])
+    assert json.loads((folder / "config.json").read_text())["abruptlab"]["step"] == pretrained_run("pocket").resolve(
+        "final"
+    )
+
+
 def test_the_card_of_a_decoder_runs_and_says_what_the_model_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     model = ModelConfig(kind="decoder", layers=1, heads=2, width=16, mlp_width=32, mask_embedding="trained")

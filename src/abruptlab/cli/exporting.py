@@ -5,6 +5,8 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
+from abruptlab.errors import ConfigError
+
 
 @dataclass
 class Export:
@@ -16,11 +18,15 @@ class Export:
     """The folder to write."""
     step: str = "final"
     """A step, or one of start, before-drop, onset, after-drop, final."""
+    overwrite: bool = False
+    """Write over the files of a folder that has some."""
 
     def __call__(self) -> None:
         from abruptlab.run.export import export
         from abruptlab.run.pretrained import find_run
 
         run = find_run(self.run)
+        if self.out.is_dir() and any(self.out.iterdir()) and not self.overwrite:
+            raise ConfigError(f"{self.out} has files already: say --overwrite to write over them, or --out elsewhere")
         export(run, self.out, self.step)
         print(self.out)

@@ -82,7 +82,7 @@ def print_verdicts(verdicts: "Sequence[Verdict]") -> None:
     if table.row_count:
         console.print(table)
     for why, names in unjudged.items():
-        console.print(f"not judged: {', '.join(names)}: {why}", soft_wrap=True)
+        console.print(f"not judged, {len(names)} of {len(verdicts)}: {why}:\n  {', '.join(names)}")
     console.print(counted(verdicts))
 
 

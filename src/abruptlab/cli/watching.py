@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
+from abruptlab.arguments import meant
 from abruptlab.cli.printing import hours, plain_console
 from abruptlab.cli.sweeping import LINE_EVERY_S
 from abruptlab.errors import CheckpointError
@@ -120,7 +121,8 @@ def status(seen: "GrowingRun") -> "list[Text]":
     from rich.text import Text
 
     if seen.run is None:
-        return [Text(f"{seen.folder}: waiting for the run to begin")]
+        beside = [path.parent.name for path in seen.folder.absolute().parent.glob("*/config.toml")]
+        return [Text(f"{seen.folder}: waiting for the run to begin{meant(seen.folder.name, beside)}")]
     steps = seen.run.config.training.steps
     parts = [f"{seen.folder}: step {seen.step} of {steps}, {seen.step / steps:.0%}"]
     if seen.finished:

@@ -107,7 +107,7 @@ def _refusal(misfits: dict[str, tuple[int, int, str]], place: Callable[[int, int
         if _INFINITY.fullmatch(cell):
             return f"{place(i, j)}: expected a finite number, got {shown(cell)}"
         if not is_number(cell) or len(misfits) == 1:
-            hint = "names are told by --header and --index, other columns by --skip, a word for a missing entry by --missing"
+            hint = "see --header and --index for names, --skip for other columns, --missing for a word that says so"
             strange = [char for char in cell if not char.isascii() and unicodedata.category(char) in _LIKE_NUMERALS]
             if strange and any(map(str.isdigit, cell)):
                 name = unicodedata.name(strange[0], repr(strange[0])).lower()
