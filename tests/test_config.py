@@ -1,10 +1,11 @@
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from abruptlab.config import MatrixTask, ModelConfig, RunConfig, TrainingConfig
+from abruptlab.config import MatrixTask, ModelConfig, RunConfig, StartConfig, TrainingConfig
 from abruptlab.errors import ConfigError
 
 share = st.floats(0, 1)
@@ -137,6 +138,9 @@ def test_what_is_left_out_keeps_the_papers_value():
         ("a = " + 5000 * "[", "TOML that can be read: it is nested too deep"),
         ("[training]\nwarmup_steps = 50001", r"warmup_steps: expected 0 to steps \(50000\), got 50001"),
         ("[training]\nmomentum = 1.0", "momentum: expected 0 to below 1"),
+        ("[training]\nmomentum = 0.9", r"momentum: expected 0 \(adam has none\), got 0.9"),
+        ("[training]\nweight_decay = 0.1", r"weight_decay: expected 0 \(adam has none\), got 0.1"),
+        ("[training]\nuseful_from = 5", "useful_from: expected useful_attention other than 1 beside it, got 5"),
         ("[training]\nweight_decay = -1.0", "weight_decay: expected 0 or more"),
         ("seed = -1", "seed: expected 0 to 2⁶³ − 1, got -1"),
         ("name = 'a/b'", "name: expected letters, digits, - and _, got a/b"),
@@ -186,3 +190,14 @@ def test_copying_level(factors, rank: int, level: float):
 
 def test_positions_are_those_of_the_largest_matrix():
     assert MatrixTask(sizes=((5, 5), (9, 2), (4, 7)), rank=1).positions == 28
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
+    training = TrainingConfig(steps=np.int64(5), learning_rate=np.float32(0.5), betas=(np.float64(0.5), 0.75))  # type: ignore[arg-type]
+    config = RunConfig(seed=np.int64(3), task=MatrixTask(sizes=((np.int64(4), 4),), rank=1), training=training)  # type: ignore[arg-type]
+    assert RunConfig.from_toml(config.to_toml()) == config
+    assert config.decisive["seed"] == 3
+
+
+def test_a_folder_is_the_same_with_a_slash_at_its_end() -> None:
+    assert StartConfig("runs/one/") == StartConfig("./runs/one") == StartConfig("runs/one")

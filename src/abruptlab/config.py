@@ -160,6 +160,9 @@ class TrainingConfig:
         require(0 <= self.warmup_steps <= self.steps, "warmup_steps", f"0 to steps ({self.steps})", self.warmup_steps)
         require(0 <= self.weight_decay < math.inf, "weight_decay", "0 or more, finite", self.weight_decay)
         require(0 <= self.momentum < 1, "momentum", "0 to below 1", self.momentum)
+        for name, has in (("weight_decay", ("adamw", "muon")), ("momentum", ("sgd",))):
+            given = getattr(self, name)
+            require(self.optimizer in has or given == 0, name, f"0 ({self.optimizer} has none)", given)
         for name in ("other_learning_rate", "clip_norm"):
             value = getattr(self, name)
             require(value is None or 0 < value < math.inf, name, "above 0 and finite", value)
@@ -168,6 +171,8 @@ class TrainingConfig:
         require(self.measure_every >= 0, "measure_every", "0 or more", self.measure_every)
         require(0 <= self.useful_attention < math.inf, "useful_attention", "0 or more, finite", self.useful_attention)
         require(0 <= self.useful_from <= self.steps, "useful_from", f"0 to steps ({self.steps})", self.useful_from)
+        changes = self.useful_attention != 1 or self.useful_from == 0
+        require(changes, "useful_from", "useful_attention other than 1 beside it", self.useful_from)
         require(all(0 <= beta < 1 for beta in self.betas), "betas", "two of 0 to below 1", self.betas)
         require(0 < self.eps < math.inf, "eps", "above 0 and finite", self.eps)
         adam = (self.betas, self.eps) == (TrainingConfig.betas, TrainingConfig.eps)
@@ -211,6 +216,8 @@ class StartConfig:
             require(
                 bool(self.run) or not getattr(self, name), f"start.{name}", "start.run beside it", getattr(self, name)
             )
+        if self.run:
+            object.__setattr__(self, "run", str(Path(self.run)))  # runs/one and runs/one/ are the same
         require(not (self.trained and self.taken), "start.taken", "no start.trained beside it", self.taken)
         require(bool(self.run) or self.step == "final", "start.step", "start.run beside it", self.step)
         for name in ("trained", "taken", "frozen"):
@@ -280,7 +287,7 @@ class RunConfig:
 
     def to_table(self) -> dict:
         """Nested dictionaries, as TOML has them but for None; `from_table` reads them back equal."""
-        table = asdict(self)
+        table = _plain(asdict(self))
         return table | {"task": {"kind": self.task.kind, **table["task"]}}
 
     @staticmethod
@@ -318,6 +325,15 @@ def _validator() -> "TypeAdapter[RunConfig]":
     from pydantic import TypeAdapter
 
     return TypeAdapter(RunConfig)
+
+
+def _plain(value: Any) -> Any:
+    """A value with numbers of Python in the place of NumPy's, which TOML and JSON do not know."""
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_plain, value))
+    return value.item() if hasattr(value, "item") else value
 
 
 def _without_none(table: dict) -> dict:

@@ -177,7 +177,10 @@ def test_the_command_to_go_on_names_the_folder(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "x[red]y" / "config.toml").touch()
     with redirect_stderr(StringIO()) as said:
         assert abruptlab("train", "smoke", "--out", "x[red]y")[0] == 130
-    assert "abruptlab train --config 'x[red]y/config.toml' --out 'x[red]y' --resume" in said.getvalue()
+    assert "abruptlab train --config 'x[red]y/config.toml' --out 'x[red]y' --resume\n" in said.getvalue()
+    with redirect_stderr(StringIO()) as said:
+        abruptlab("train", "smoke", "--out", "x[red]y", "--track", "tensorboard", "wandb", "--device", "cpu")
+    assert said.getvalue().endswith("--resume --device cpu --track tensorboard wandb\n")
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,8 @@ def test_layers_heads_and_places_are_patched_as_named(capsys: pytest.CaptureFixt
         (["patch", "pocket", "--layer", "1", "--positions", "17"], "--positions: expected 1 to 16, got 17"),
         (["patch", "pocket", "--layer", "1", "--positions", "0"], "--positions: expected 1 to 16, got 0"),
         (["switch", "pocket", "--groups", "mlp", "mlp"], "--groups: expected each once, got mlp 2 times"),
+        (["switch", "pocket", "--groups"], "--groups: expected at least one, got none"),
+        (["figure", "4", "pocket", "--out", "one.pdf"], "--out: expected a folder, in which figures have names"),
         (["ablate", "pocket", "--matrices", "100000000000"], "100,000,000,000 matrices takes at least"),
     ],
 )  # fmt: skip

@@ -499,6 +499,38 @@ def test_a_column_that_is_skipped_stays_as_it_is(skip: tuple[str, ...], index: i
     assert completed_with(table, 7).decode() == content.replace(",,,", ",,7.000,")
 
 
+MONTHS = "shop,1,2,3\nx,1,2,900\ny,2,,7\nz,3,6,55\n"
+
+
+@pytest.mark.parametrize(("header", "left"), [(True, ["1", "2"]), (False, ["1", "3", "4"])])
+def test_a_number_is_a_name_where_there_is_a_header(header: bool, left: list[str], tmp_path: Path) -> None:
+    content = MONTHS if header else MONTHS.replace("shop,1,2,3", "w,5,6,3")
+    table = read(tmp_path, content, header=header, index=1, skip=("3",))
+    assert table.column_names == (left if header else ["1", "2"])
+    assert table.layout.endswith("1 columns skipped (4 (3))" if header else "1 columns skipped (3)")
+
+
+def test_what_may_be_the_name_or_the_number_of_a_column_is_asked(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="--skip: 3 may be the column called so or column 3: say --header yes"):
+        read(tmp_path, MONTHS, skip=("3",))
+    table = read(tmp_path, "shop,2020,2021\nx,1,2\ny,2,3\n", header=True, skip=("2020",))
+    assert table.column_names == ["2021"]
+
+
+def test_places_are_those_of_the_file_whatever_is_skipped(tmp_path: Path) -> None:
+    content = "city,a,b,c\nRome,1,2,3\nOslo,2,,6\nBonn,3,6,9\n"
+    with pytest.raises(DataError, match="column 2 may be a column of row names"):
+        read(tmp_path, content, skip=("city",))
+    assert read(tmp_path, content, skip=("city",), index=1).row_names == ["1", "2", "3"]
+    with pytest.raises(DataError, match="--index: expected a column from 1 to 4 that is not skipped, got 2"):
+        read(tmp_path, content, skip=("a",), index=2)
+
+
+def test_a_title_above_the_table_is_thought_of(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"row 2, column 2: .*; a title above the table has to go"):
+        read(tmp_path, "Sales,,,\nshop,a,b,c\nx,1,2,3\ny,2,,6\n")
+
+
 def test_a_column_of_any_type_is_skipped_in_parquet(tmp_path: Path) -> None:
     days = pd.date_range("2026-11-29", periods=3)
     frame = pd.DataFrame({"day": days, "a": [1, 2, NAN], "city": ["Rome", None, "Bonn"], "b": [2.0, 4, 6]})

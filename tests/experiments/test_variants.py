@@ -246,6 +246,7 @@ def test_the_figure_shows_every_seed_and_says_what_is_missing(tmp_path: Path) ->
     assert sum(line.get_markerfacecolor() == "white" for line in dots) == 2
     without = [line.get_xdata() for line in dots if line.get_markerfacecolor() == "white"]
     assert without == [[STEPS - 1]] * 2
+    assert when.get_xlabel() == "onset\n(open: no drop)"
 
 
 def test_figures_and_tables_are_saved(tmp_path: Path) -> None:

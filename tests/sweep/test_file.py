@@ -110,6 +110,7 @@ def test_a_base_may_be_a_file_beside_the_sweep(tmp_path: Path) -> None:
         (TEXT.replace("training.steps", "training.steps.more"), "no field training.steps.more"),
         (TEXT.replace("[8, 16]", "8"), r"grid.training.batch: expected a list of values, got 8"),
         (TEXT.replace("[8, 16]", "[8, 8]"), r"runs 'narrow, batch 8' and 'narrow, batch 8' with seed 0 are the same"),
+        (TEXT + "training.batch = 4\n", r"are the same: the variant's own training.batch goes before the grid's"),
         (TEXT.replace("[8, 16]", "[8, 0]"), "batch: expected at least 1, got 0"),
         (TEXT.replace("[8, 16]", "[]"), "grid.training.batch: expected at least one value, got none"),
         (TEXT + "seed = 7\n", "seed: expected none in overrides, grid and variants, as the sweep has its own"),

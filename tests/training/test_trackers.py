@@ -107,6 +107,17 @@ def test_tensorboard_has_the_measures_of_a_resumed_run(tmp_path: Path) -> None:
         assert found == [(row["step"], row[name]) for row in rows]
 
 
+def test_a_finished_run_is_handed_on_when_a_tracker_comes_later(tmp_path: Path) -> None:
+    run = train(MEASURED, tmp_path / "run", device="cpu")
+    before = {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
+    with pytest.warns(UserWarning, match="is finished"):
+        train(MEASURED, run.folder, device="cpu", resume=True, track=["tensorboard"])
+    events = EventAccumulator(str(run.folder / "tensorboard"), size_guidance={"scalars": 0}).Reload()
+    assert [event.step for event in events.Scalars("loss")] == list(range(60))
+    assert [event.step for event in events.Scalars("measures/collapse")] == [0, 12, 24, 36, 48, 60]
+    assert {path: path.read_bytes() for path in before} == before
+
+
 class Remembering(Tracker):
     """Knows up to which step it has something, as a server does, and takes what comes for an earlier one."""
 

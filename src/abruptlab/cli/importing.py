@@ -38,14 +38,15 @@ class Import:
 
     def __call__(self) -> None:
         from abruptlab.errors import ConfigError
-        from abruptlab.run.imported import BY_HAND, import_run, task_of
+        from abruptlab.run.imported import import_run, task_of
+        from abruptlab.run.run import AROUND_THE_DROP
 
         if not self.files:
             raise ConfigError("import: expected one checkpoint or more")
         told = None if self.preset else task_of(self.files[0])
         task = told or preset(self.preset or "paper").matrices
         task = replace(task, sizes=(self.size,) if self.size else task.sizes, rank=self.rank or task.rank)
-        given = {name: getattr(self, name.replace("-", "_")) for name in BY_HAND}
+        given = {name: getattr(self, name.replace("-", "_")) for name in AROUND_THE_DROP}
         milestones = {name: step for name, step in given.items() if step is not None}
         run = import_run(self.files, self.out, task, self.steps, self.heads, self.losses, milestones)
         print(f"{self.out}: {run.config.model.layers} layers, {run.config.model.heads} heads")

@@ -93,6 +93,8 @@ class Switch:
         from abruptlab.experiments.result import unstack
         from abruptlab.experiments.switching import measure_switch
 
+        if not self.groups:
+            raise ConfigError("--groups: expected at least one, got none")
         steps = self.source, self.into
         run = open_run(self.look.run)
         result = measure_switch(run, _different("--groups", self.groups), *steps, **self.look.options)

@@ -72,6 +72,8 @@ class LookAndWrite(LookAtStep):
         from abruptlab.run.pretrained import is_shipped
         from abruptlab.sweep.file import Sweep
 
+        if self.out is not None and self.out.suffix in (".png", ".pdf"):
+            raise ConfigError(f"--out: expected a folder, in which figures have names of their own, got {self.out}")
         if (Path(self.run) / "sweep.toml").is_file():
             for option in ("step", "matrices"):
                 if getattr(self, option) is not None:

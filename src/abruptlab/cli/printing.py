@@ -1,5 +1,6 @@
 """What the commands print."""
 
+import math
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -36,11 +37,9 @@ def print_state(run: "Run") -> None:
     print(f"run         {run.folder}: {done} of {run.config.training.steps} steps")
     if done:
         curves = run.objective.curves
-        last = "  ".join(f"{metric.symbol} {metrics[metric.name][-100:].mean():.4g}" for metric in curves)
-        print(
-            f"last        {last}  (mean of the last {min(100, done)} steps), "
-            f"{metrics['elapsed_s'][-1]:.0f} s of training"
-        )
+        recent = min(100, math.ceil(done / 10))
+        last = "  ".join(f"{metric.symbol} {metrics[metric.name][-recent:].mean():.4g}" for metric in curves)
+        print(f"last        {last}  (mean of the last {recent} steps), {metrics['elapsed_s'][-1]:.0f} s of training")
     if drop is None:
         print("drop        none found")
     else:

@@ -149,7 +149,9 @@ def _train(options: _Training, *, resume: bool) -> "Run":
             console.print("\nstopped before the first step; nothing was written", soft_wrap=True)
         elif ranks.leads:
             words = ["train", "--config", f"{folder}/config.toml", "--out", str(folder), "--resume"]
-            command = shlex.join([*ranks.program, *words])
+            if options.device and ranks.count == 1:  # else each process has one of its own
+                words += ["--device", options.device]
+            command = shlex.join([*ranks.program, *words, *(["--track", *options.track] if options.track else [])])
             console.print(f"\nstopped; to go on: {command}", soft_wrap=True)
         raise
     if ranks.leads and trained:

@@ -79,15 +79,23 @@ class Grid:
         texts = ([cell_text(cell) for cell in row] for row in self.cells.tolist())
         return [["" if is_missing(text, token) else text for text in row] for row in texts]
 
-    def kept(self, skipped: Sequence[str]) -> list[int]:
-        """The columns but the `skipped` ones, which are numbers from 1 or names in the first line, from 0.
+    def kept(self, skipped: Sequence[str], headed: bool | None) -> list[int]:
+        """The columns but the `skipped` ones, from 0; `headed` as far as that is known.
 
-        Raises `DataError` for one that is not there, and for a name that two have.
+        A skipped one is given by its name in the first line, or counted from 1. Raises `DataError` for one that is not
+        there, and for what may be either or is the name of two.
         """
         names = [cell_text(cell) for cell in self.cells[0]]
-        columns = set()
+        headed, columns = self.headed or headed, set()
         for column in skipped:
-            found = [j for j, name in enumerate(names) if column == (str(j + 1) if column.isdecimal() else name)]
+            named = [j for j, name in enumerate(names) if name == column] if headed is not False else []
+            counted = [j for j in range(len(names)) if str(j + 1) == column]
+            found = named if named and (headed or not counted) else counted
+            if headed is None and named not in ([], counted) and counted:
+                raise DataError(
+                    f"--skip: {column} may be the column called so or column {column}: say --header yes (then names go "
+                    "first) or --header no"
+                )
             if len(found) != 1:
                 known = f"from 1 to {len(names)} or its name in the first line"
                 raise DataError(f"--skip: expected a column, {known}, got {shown(column)}" + " (two)" * bool(found))

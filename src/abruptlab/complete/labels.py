@@ -15,8 +15,11 @@ YEARS = range(1800, 2201)
 LISTED = 3  # of the numbers in a question
 
 
-def find_labels(lines: Sequence[Sequence[str]], header: bool | None, index: bool | None) -> tuple[bool, bool]:
+def find_labels(
+    lines: Sequence[Sequence[str]], header: bool | None, index: bool | None, first: str = "column 1"
+) -> tuple[bool, bool]:
     """Whether there are a header line and a column of row names, as far as that is not given; missing cells are empty.
+    `first` is where the first column stands in the file.
 
     Raises `DataError`, with what to say, for numbers that may be either. With a number in the corner, which is no name
     of both, only those may that look it: years, and whole numbers in equal steps. With an empty corner, numbers are
@@ -37,12 +40,12 @@ def find_labels(lines: Sequence[Sequence[str]], header: bool | None, index: bool
         if may_header and _look_like_names([corner, *top]):
             _ask("row 1", "a header line", [corner, *top], "header")
         if may_index and _look_like_names(left if has_header else [corner, *left]):
-            _ask("column 1", "a column of row names", left, "index")
+            _ask(first, "a column of row names", left, "index")
     else:
         if may_header:
             _ask("row 1", "a header line", top, "header")
         if may_index:
-            _ask("column 1", "a column of row names", left, "index")
+            _ask(first, "a column of row names", left, "index")
     return has_header, has_index
 
 

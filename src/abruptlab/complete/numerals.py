@@ -108,6 +108,7 @@ def _refusal(misfits: dict[str, tuple[int, int, str]], place: Callable[[int, int
             return f"{place(i, j)}: expected a finite number, got {shown(cell)}"
         if not is_number(cell) or len(misfits) == 1:
             hint = "see --header and --index for names, --skip for other columns, --missing for a word that says so"
+            hint += "; a title above the table has to go" if i < 2 else ""  # below it, or a header
             strange = [char for char in cell if not char.isascii() and unicodedata.category(char) in _LIKE_NUMERALS]
             if strange and any(map(str.isdigit, cell)):
                 name = unicodedata.name(strange[0], repr(strange[0])).lower()

@@ -94,7 +94,9 @@ class GridTable:
     @property
     def layout(self) -> str:
         header, index = ("a" if there else "no" for there in (self.header, self.index))
-        return f"{self.grid.layout}, {header} header line, {index} column of row names"
+        left = {*range(len(self.texts[0]))} - {*self.columns, self.index - 1}
+        skipped = f", {len(left)} columns skipped ({', '.join(map(self._column, sorted(left)))})" if left else ""
+        return f"{self.grid.layout}, {header} header line, {index} column of row names{skipped}"
 
     @property
     def row_names(self) -> list[str]:
@@ -111,7 +113,7 @@ class GridTable:
         return f"row {self.grid.lines[self.header + i]}{name}"
 
     def column_place(self, j: int) -> str:
-        return f"column {self.columns[j] + 1}" + (f" ({shown(self.column_names[j])})" if self.header else "")
+        return f"column {self._column(self.columns[j])}"
 
     def number(self, value: float, decimals: int | None = None) -> str:
         return self.notation.write(value, decimals)
@@ -123,6 +125,10 @@ class GridTable:
             value = float(completed[i, j])
             cells[self.header + i, self.columns[j]] = self.number(value, decimals) if textual[j] else value
         return self.grid.save(cells)
+
+    def _column(self, j: int) -> str:
+        """The number of a column of the grid, and its name."""
+        return f"{j + 1}" + (f" ({shown(self.texts[0][j])})" if self.header else "")
 
     def _holds_text(self, j: int) -> bool:
         """Whether the numbers of a column are texts in a format that has numbers."""
@@ -247,14 +253,16 @@ def _kind(data: bytes) -> str:
 
 def _read_grid(grid: Grid, given: Reading) -> GridTable:
     texts = grid.texts(given.missing)
-    width, kept = len(texts[0]), grid.kept(given.skip)
-    if given.index is not None and not 0 <= given.index <= width:
-        raise DataError(f"--index: expected a column from 1 to {width}, got {given.index}")
-    first = given.index - 1 if given.index else next(iter(kept), 0)  # the column that holds the names, if one does
+    kept = grid.kept(given.skip, given.header)
+    if given.index not in (None, 0, 1) and given.index - 1 not in kept:
+        skipped = " that is not skipped" if given.skip else ""
+        raise DataError(f"--index: expected a column from 1 to {len(texts[0])}{skipped}, got {given.index}")
+    # the column that holds the names, if one does; yes, which is 1, is the first that is left
+    first = given.index - 1 if given.index and given.index - 1 in kept else next(iter(kept), 0)
     others = [j for j in kept if j != first]
     index = None if given.index is None else given.index > 0
     header, named = find_labels(
-        [[row[j] for j in (first, *others)] for row in texts], True if grid.headed else given.header, index
+        [[row[j] for j in (first, *others)] for row in texts], grid.headed or given.header, index, f"column {first + 1}"
     )
     columns = others if named else kept
     body = [[row[j] for j in columns] for row in texts[header:]]

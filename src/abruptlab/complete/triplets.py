@@ -70,7 +70,7 @@ def read_triplets(grid: Grid, given: Reading) -> TripletTable:
 
     Raises `DataError` for another number of columns, and for an entry given twice.
     """
-    texts, columns_kept = grid.texts(given.missing), grid.kept(given.skip)
+    texts, columns_kept = grid.texts(given.missing), grid.kept(given.skip, given.header)
     if len(columns_kept) != 3:
         hint = ": say --skip for each other one" if len(columns_kept) > 3 else ""
         raise DataError(f"--triplets: expected three columns (row, column, value), got {len(columns_kept)}{hint}")

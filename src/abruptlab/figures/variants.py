@@ -107,7 +107,9 @@ def _draw_numbers(when: Axes, final: Axes, variants: Variants, moment: str) -> N
     last = np.nanmax(variants.step)
     _draw_seeds(when, variants, getattr(variants, moment), last)
     _draw_seeds(final, variants, variants.final_over_level, np.inf)
-    when.set(xlim=(0, 1.06 * last), xlabel=MOMENTS[moment])
+    onsets = np.concatenate([each[:many] for each, many in zip(variants.onset.each, variants.finished, strict=True)])
+    some_open = "" if np.isfinite(onsets).all() else "\n(open: no drop)"
+    when.set(xlim=(0, 1.06 * last), xlabel=MOMENTS[moment] + some_open)
     _count_steps(when)
     least = np.nanmin(variants.final_over_level.low)
     final.set(xscale="log", xlim=(least / 1.5, 1.5 * max(1, np.nanmax(variants.final_over_level.high))))

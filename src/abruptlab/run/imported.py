@@ -30,7 +30,6 @@ from abruptlab.task.matrix import MatrixTask
 TRIED = 128  # matrices on which numbers of heads are compared
 CLEARLY = 0.9  # of the error of the next best; on the plateau, where attention does not matter, all are about equal
 LOSSES = ("step", "loss", "loss_observed", "loss_masked")  # columns that a file of losses must have
-BY_HAND = ("before-drop", "onset", "after-drop")  # milestones that may be given
 
 
 def task_of(path: Path) -> MatrixTask | None:
@@ -61,7 +60,7 @@ def import_run(
             the number that ends the name).
         heads: of the authors' format (default: tried out at the last checkpoint).
         losses_file: CSV with the columns `LOSSES`, and any others of a run's metrics.
-        milestones: `BY_HAND`, for want of losses.
+        milestones: `AROUND_THE_DROP`, for want of losses.
 
     Raises `CheckpointError`, `ConfigError` or `RunError` that say what was expected.
     """

@@ -39,6 +39,7 @@ NAMED = {  # kinds of objectives
 ALWAYS = ("learning_rate", "elapsed_s")
 Steps = int | str | Sequence[int | str]  # checkpoints: their numbers, or the names of milestones
 Step = TypeVar("Step", bound=int | str)
+AROUND_THE_DROP = ("before-drop", "onset", "after-drop")  # milestones that need one, or are given by hand
 MILESTONES = "milestones.json"  # of an imported run: those that were given by hand
 
 
@@ -211,7 +212,7 @@ class Run:
             if isinstance(step, str)
             else map(str, self.steps)
         )
-        why = ", as it has no drop" if isinstance(step, str) and self.steps and self.drop is None else ""
+        why = ", as it has no drop" if step in AROUND_THE_DROP and self.steps and self.drop is None else ""
         hint = meant(step, moments) if isinstance(step, str) else ""
         there = ", ".join(known) or "none"
         raise CheckpointError(f"{self.folder} has no checkpoint {step!r}{why}; there are: {there}{hint}")

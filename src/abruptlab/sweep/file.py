@@ -143,7 +143,7 @@ class SweepConfig:
                 if name.partition(".")[0] not in variable:
                     raise ConfigError(f"variants: {unknown_field(name, variable)}")
             family, named = (_name(settings.pop(which, ""), which) for which in ("family", "label"))
-            changes = combination | _flat(settings)
+            changes, own = combination | _flat(settings), combination.keys() & _flat(settings).keys()
             parts = [
                 f"{name.rpartition('.')[2]} {value}" for name, value in (combination if named else changes).items()
             ]
@@ -156,7 +156,8 @@ class SweepConfig:
                 raise ConfigError(f"run {label!r}: {error}") from None
             point = Point(label, config, family)
             if twin := points.get((family, point.key)):
-                raise ConfigError(f"runs {twin.label!r} and {label!r} with seed {seed} are the same")
+                why = f": the variant's own {', '.join(sorted(own))} goes before the grid's" if own else ""
+                raise ConfigError(f"runs {twin.label!r} and {label!r} with seed {seed} are the same{why}")
             if (family, label, seed) in labels:  # whose runs would be taken for seeds of one variant
                 raise ConfigError(
                     f"two runs with seed {seed} are called {label!r}: give each variant a label of its own"

@@ -63,7 +63,7 @@ def train(
     the curve; elsewhere, nothing), `warn` with a line for each damaged checkpoint that is passed over (default: a
     Python warning). In a process group (`ranks.torchrun`), all processes train the same run, each on its part of every
     batch; the first one writes and reports. What is measured goes to the trackers of `track`, too
-    (`training.trackers`); one that fails is given up with a warning.
+    (`training.trackers`), also of a finished run; one that fails is given up with a warning.
 
     On Ctrl-C (SIGINT), SIGTERM or SIGUSR1 (Slurm's warning) the step is finished and a checkpoint saved before
     `KeyboardInterrupt` is raised.
@@ -83,6 +83,10 @@ def train(
     recorder = Recorder(config, Path(folder), resume=resume, made_with=made_with) if ranks.leads else Follower()
     if ranks.any(recorder.finished):
         warn(f"{folder} is finished: all {config.training.steps} steps were made before")
+        if track and ranks.leads:
+            recorder.recall()
+            with recorder, Trackers(track, config, Path(folder), recorder, warn):
+                pass  # which hands on what they do not have
         return Run(folder)
     require_memory(training_needs(config), "such a run", where)
     if compiles(config.training, where):

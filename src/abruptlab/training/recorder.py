@@ -28,7 +28,7 @@ from abruptlab.run.checkpoints import (
 )
 from abruptlab.run.divergence import RISE, find_divergence
 from abruptlab.run.drop import WHOLE_BINS, find_drop
-from abruptlab.run.measures import Row as MeasuresRow, append_measures, keep_measures_before
+from abruptlab.run.measures import Row as MeasuresRow, append_measures, keep_measures_before, read_measures
 from abruptlab.run.metrics import Row, Rows, Signature, as_line, read_rows
 from abruptlab.run.run import ALWAYS
 from abruptlab.run.set_aside import SetAside
@@ -94,6 +94,10 @@ class Recorder:
             return False
         rows = self._read_rows()
         return not rows.damage and rows.are(last, meta.metrics)
+
+    def recall(self) -> None:
+        """Take in the rows and the measures of a finished run."""
+        self.rows, self.measures = self._read_rows().rows, read_measures(self.measures_file)
 
     def __enter__(self) -> "Recorder":
         with self._writing():
@@ -337,6 +341,9 @@ class Follower:
         return self
 
     def __exit__(self, *_: object) -> None:
+        pass
+
+    def recall(self) -> None:
         pass
 
     def restore(self, state: TrainingState, warn: Callable[[str], None]) -> None:
