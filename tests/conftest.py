@@ -7,12 +7,12 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import pytest
 import torch
 from hypothesis import settings
-from jaxtyping import install_import_hook
 
 from abruptlab.config import ModelConfig  # before the hook, whose random checks would disturb Hypothesis
+from tests.shapes import install
 
 if os.environ.get("CHECK_SHAPES", "yes") == "yes":  # torch.compile cannot compile the checks
-    install_import_hook("abruptlab", "beartype.beartype")
+    install("abruptlab")
 
 from abruptlab.model.encoder import Encoder
 from abruptlab.task.counter import generator
