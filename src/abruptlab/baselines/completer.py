@@ -45,7 +45,10 @@ class Completer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     _centred: ClassVar[bool] = True  # whether `scale` takes the columns' means off
 
     def fit(self, X: Any, y: Any = None) -> "Completer":
-        """Check `X` and note its columns. Raises `DataError` as `transform` does."""
+        """Check `X` and note its columns; no more, so `transform` completes each matrix from itself alone.
+
+        Raises `DataError` as `transform` does.
+        """
         given = self._check(X, reset=True)
         self._refuse_blanks(given)
         return self
