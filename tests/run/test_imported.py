@@ -7,12 +7,14 @@ import pytest
 import torch
 
 from abruptlab.cli import main
+from abruptlab.cli.printing import print_state
 from abruptlab.errors import CheckpointError, ConfigError, RunError
 from abruptlab.model.encoder import Encoder
 from abruptlab.model.huggingface import save_pretrained
 from abruptlab.paper import Findings, judge
 from abruptlab.paper.catalogue import CLAIMS
 from abruptlab.run.imported import import_run
+from abruptlab.run.live import GrowingRun
 from abruptlab.run.pretrained import pretrained_run
 from abruptlab.run.run import Run
 from tests.model.test_huggingface import authors_checkpoint
@@ -83,6 +85,18 @@ def test_folders_of_hugging_face_berts_say_their_heads(ours: Run, tmp_path: Path
         save_pretrained(ours.load_encoder(step), tmp_path / f"bert-{step}")
     run = import_run([tmp_path / "bert-8000", tmp_path / "bert-2000"], tmp_path / "run", TASK)
     assert (run.steps, run.config.model.heads) == ([2000, 8000], 8)
+
+
+def test_without_losses_there_is_nothing_to_watch_and_no_drop_is_denied(
+    ours: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_pretrained(ours.load_encoder(8000), tmp_path / "bert-8000")
+    run = import_run([tmp_path / "bert-8000"], tmp_path / "run", TASK)
+    with pytest.raises(RunError, match="is an imported run without losses: there is nothing to watch"):
+        GrowingRun(run.folder).look()
+    print_state(run)
+    shown = capsys.readouterr().out
+    assert f"run         {run.folder}: its losses are not known\ndrop        unknown\n" in shown
 
 
 def test_exported_folders_say_their_step_and_their_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

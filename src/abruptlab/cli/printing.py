@@ -34,14 +34,16 @@ def print_state(run: "Run") -> None:
     done = len(metrics["step"])
     if run.config.start.run:
         print(f"start       {run.config.start}")
-    print(f"run         {run.folder}: {done} of {run.config.training.steps} steps")
+    unknown = run.finished and not done  # of an imported run whose losses nobody has given
+    progress = "its losses are not known" if unknown else f"{done} of {run.config.training.steps} steps"
+    print(f"run         {run.folder}: {progress}")
     if done:
         curves = run.objective.curves
         recent = min(100, math.ceil(done / 10))
         last = "  ".join(f"{metric.symbol} {metrics[metric.name][-recent:].mean():.4g}" for metric in curves)
         print(f"last        {last}  (mean of the last {recent} steps), {metrics['elapsed_s'][-1]:.0f} s of training")
     if drop is None:
-        print("drop        none found")
+        print(f"drop        {'unknown' if unknown else 'none found'}")
     else:
         end = "still falling" if drop.end is None else f"end {drop.end}"
         print(

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from abruptlab.errors import RunError
+from abruptlab.run.checkpoints import read_meta
 from abruptlab.run.drop import Drop, find_drop
 from abruptlab.run.metrics import parse_rows
 from abruptlab.run.run import ALWAYS, Run
@@ -87,6 +88,8 @@ class GrowingRun:
         finished = self.run.finished  # its rows came before its last checkpoint
         if self._metrics.look():
             self.drop = find_drop(self.metrics["step"].astype(np.int64), self.metrics[objective.falling])
+        if finished and not self.step and read_meta(self.run.checkpoints, self.run.steps[-1]).imported:
+            raise RunError(f"{self.folder} is an imported run without losses: there is nothing to watch")
         if finished and self.step < (steps := self.run.config.training.steps):
             raise RunError(f"{self._metrics.path} ends with {self.step} rows: the run is finished, with {steps} steps")
 
