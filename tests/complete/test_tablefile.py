@@ -507,7 +507,7 @@ def test_a_number_is_a_name_where_there_is_a_header(header: bool, left: list[str
     content = MONTHS if header else MONTHS.replace("shop,1,2,3", "w,5,6,3")
     table = read(tmp_path, content, header=header, index=1, skip=("3",))
     assert table.column_names == (left if header else ["1", "2"])
-    assert table.layout.endswith("1 columns skipped (4 (3))" if header else "1 columns skipped (3)")
+    assert table.layout.endswith("names, without column 4 (3)" if header else "names, without column 3")
 
 
 def test_what_may_be_the_name_or_the_number_of_a_column_is_asked(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ class GridTable:
     def layout(self) -> str:
         header, index = ("a" if there else "no" for there in (self.header, self.index))
         left = {*range(len(self.texts[0]))} - {*self.columns, self.index - 1}
-        skipped = f", {len(left)} columns skipped ({', '.join(map(self._column, sorted(left)))})" if left else ""
+        skipped = "".join(f", without {self._column(j)}" for j in sorted(left))
         return f"{self.grid.layout}, {header} header line, {index} column of row names{skipped}"
 
     @property
@@ -113,7 +113,7 @@ class GridTable:
         return f"row {self.grid.lines[self.header + i]}{name}"
 
     def column_place(self, j: int) -> str:
-        return f"column {self._column(self.columns[j])}"
+        return self._column(self.columns[j])
 
     def number(self, value: float, decimals: int | None = None) -> str:
         return self.notation.write(value, decimals)
@@ -127,8 +127,7 @@ class GridTable:
         return self.grid.save(cells)
 
     def _column(self, j: int) -> str:
-        """The number of a column of the grid, and its name."""
-        return f"{j + 1}" + (f" ({shown(self.texts[0][j])})" if self.header else "")
+        return f"column {j + 1}" + (f" ({shown(self.texts[0][j])})" if self.header else "")
 
     def _holds_text(self, j: int) -> bool:
         """Whether the numbers of a column are texts in a format that has numbers."""
