@@ -7,6 +7,7 @@ from hypothesis import given, strategies as st
 
 from abruptlab.config import MatrixTask, ModelConfig, RunConfig, StartConfig, TrainingConfig
 from abruptlab.errors import ConfigError
+from abruptlab.training.loop import train
 
 share = st.floats(0, 1)
 
@@ -138,9 +139,6 @@ def test_what_is_left_out_keeps_the_papers_value():
         ("a = " + 5000 * "[", "TOML that can be read: it is nested too deep"),
         ("[training]\nwarmup_steps = 50001", r"warmup_steps: expected 0 to steps \(50000\), got 50001"),
         ("[training]\nmomentum = 1.0", "momentum: expected 0 to below 1"),
-        ("[training]\nmomentum = 0.9", r"momentum: expected 0 \(adam has none\), got 0.9"),
-        ("[training]\nweight_decay = 0.1", r"weight_decay: expected 0 \(adam has none\), got 0.1"),
-        ("[training]\nuseful_from = 5", "useful_from: expected useful_attention other than 1 beside it, got 5"),
         ("[training]\nweight_decay = -1.0", "weight_decay: expected 0 or more"),
         ("seed = -1", "seed: expected 0 to 2⁶³ − 1, got -1"),
         ("name = 'a/b'", "name: expected letters, digits, - and _, got a/b"),
@@ -201,3 +199,18 @@ def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
 
 def test_a_folder_is_the_same_with_a_slash_at_its_end() -> None:
     assert StartConfig("runs/one/") == StartConfig("./runs/one") == StartConfig("runs/one")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"momentum": 0.9}, r"momentum: expected 0 \(adam has none\), got 0.9"),
+        ({"weight_decay": 0.1}, r"weight_decay: expected 0 \(adam has none\), got 0.1"),
+        ({"useful_from": 5}, "useful_from: expected useful_attention other than 1 beside it, got 5"),
+    ],
+)
+def test_a_new_run_has_no_field_that_changes_nothing(fields: dict, message: str, tmp_path: Path) -> None:
+    config = RunConfig(training=TrainingConfig(**fields))  # which runs of before may have
+    with pytest.raises(ConfigError, match=message):
+        train(config, tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()

@@ -160,9 +160,6 @@ class TrainingConfig:
         require(0 <= self.warmup_steps <= self.steps, "warmup_steps", f"0 to steps ({self.steps})", self.warmup_steps)
         require(0 <= self.weight_decay < math.inf, "weight_decay", "0 or more, finite", self.weight_decay)
         require(0 <= self.momentum < 1, "momentum", "0 to below 1", self.momentum)
-        for name, has in (("weight_decay", ("adamw", "muon")), ("momentum", ("sgd",))):
-            given = getattr(self, name)
-            require(self.optimizer in has or given == 0, name, f"0 ({self.optimizer} has none)", given)
         for name in ("other_learning_rate", "clip_norm"):
             value = getattr(self, name)
             require(value is None or 0 < value < math.inf, name, "above 0 and finite", value)
@@ -171,12 +168,18 @@ class TrainingConfig:
         require(self.measure_every >= 0, "measure_every", "0 or more", self.measure_every)
         require(0 <= self.useful_attention < math.inf, "useful_attention", "0 or more, finite", self.useful_attention)
         require(0 <= self.useful_from <= self.steps, "useful_from", f"0 to steps ({self.steps})", self.useful_from)
-        changes = self.useful_attention != 1 or self.useful_from == 0
-        require(changes, "useful_from", "useful_attention other than 1 beside it", self.useful_from)
         require(all(0 <= beta < 1 for beta in self.betas), "betas", "two of 0 to below 1", self.betas)
         require(0 < self.eps < math.inf, "eps", "above 0 and finite", self.eps)
         adam = (self.betas, self.eps) == (TrainingConfig.betas, TrainingConfig.eps)
         require(adam or self.optimizer != "sgd", "betas, eps", "the usual ones (sgd has none)", (self.betas, self.eps))
+
+    def require_used(self) -> None:
+        """Raises `ConfigError` for a field that would change nothing; not at once, as runs that have one are there."""
+        for name, has in (("weight_decay", ("adamw", "muon")), ("momentum", ("sgd",))):
+            given = getattr(self, name)
+            require(self.optimizer in has or given == 0, name, f"0 ({self.optimizer} has none)", given)
+        changes = self.useful_attention != 1 or self.useful_from == 0
+        require(changes, "useful_from", "useful_attention other than 1 beside it", self.useful_from)
 
 
 @dataclass(frozen=True)

@@ -69,8 +69,9 @@ def train(
     `KeyboardInterrupt` is raised.
 
     Raises `RunError` if the folder holds another run, or this one without `resume`, or one that cannot be gone on with,
-    or cannot be written, and what `initial_model` raises; `ConfigError` for a run that the memory cannot hold, for one
-    to be compiled where nothing can be, and for a graph where the step cannot be one (`cuda_graph.require_capturable`);
+    or cannot be written, and what `initial_model` raises; `ConfigError` for a new run with a field that changes
+    nothing, for one that the memory cannot hold, for one to be compiled where nothing can be, and for a graph where the
+    step cannot be one (`cuda_graph.require_capturable`);
     `DivergedError` at a NaN or infinite loss, or once L_obs has risen for good (`run.divergence`); `VocabularyError` at
     a value without a token; `AbruptlabError` for a tracker that is not installed.
     """
@@ -88,11 +89,14 @@ def train(
             with recorder, Trackers(track, config, Path(folder), recorder, warn):
                 pass  # which hands on what they do not have
         return Run(folder)
+    begun = bool(saved_steps(Path(folder) / "checkpoints"))
+    if not begun:
+        config.training.require_used()
     require_memory(training_needs(config), "such a run", where)
     if compiles(config.training, where):
         require_compiler(where)
     keep_freed_memory()
-    state = initial_state(config, where, begun=bool(saved_steps(Path(folder) / "checkpoints")))
+    state = initial_state(config, where, begun=begun)
     with recorder, finish_on_interrupt() as interrupted:
         recorder.restore(state, warn)
         ranks.share(state)
