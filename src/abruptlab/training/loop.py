@@ -84,7 +84,7 @@ def train(
     recorder = Recorder(config, Path(folder), resume=resume, made_with=made_with) if ranks.leads else Follower()
     if ranks.any(recorder.finished):
         warn(f"{folder} is finished: all {config.training.steps} steps were made before")
-        if track and ranks.leads:
+        if track and isinstance(recorder, Recorder):
             recorder.recall()
             with recorder, Trackers(track, config, Path(folder), recorder, warn):
                 pass  # which hands on what they do not have

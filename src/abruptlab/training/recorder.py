@@ -343,9 +343,6 @@ class Follower:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def recall(self) -> None:
-        pass
-
     def restore(self, state: TrainingState, warn: Callable[[str], None]) -> None:
         pass
 
