@@ -19,7 +19,7 @@ from abruptlab.figures.progress import draw_progress
 from abruptlab.model.collapse import mean_cosine
 from abruptlab.model.encoder import Encoder
 from abruptlab.paper import Findings, judge
-from abruptlab.paper.progress import CLAIMS
+from abruptlab.paper.progress import CLAIMS, WITH
 from abruptlab.run.run import Run
 from abruptlab.task.matrices import Batch
 from tests.handmade import COLUMNS, CONFIG, PLACE, ROWS, attend, channel, copier, handmade_run
@@ -165,6 +165,10 @@ def test_the_claims_hold_where_both_move_before_the_drop(tmp_path: Path) -> None
         pytest.approx(at / ONSET, rel=0.05) for at in (1200, 1400)
     ]
     assert verdicts[2].numbers[0] == pytest.approx(1)
+    for verdict in verdicts[:2]:
+        [late] = verdict.nulls["moves with the drop's end"]
+        assert late is not None
+        assert late > WITH
 
 
 def test_the_claims_fail_where_they_move_after_it_or_never(tmp_path: Path) -> None:

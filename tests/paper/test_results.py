@@ -22,3 +22,11 @@ def test_a_verdict_says_what_its_claim_says(home: Path) -> None:
         assert not verdict.passing, f"the null of {verdict.id} passes: mend the claim, or drop it"
         for number, within in zip(verdict.numbers, verdict.within, strict=True):
             assert number is None or within is None or within == (number in claim.bound), verdict.id
+
+
+def test_every_claim_that_was_judged_has_a_null_with_a_number() -> None:
+    verdicts = [verdict for home in HOMES for verdict in read_verdicts(home)]
+    judged = {verdict.id for verdict in verdicts if verdict.judged}
+    measured = {verdict.id for verdict in verdicts for numbers in verdict.nulls.values() if set(numbers) != {None}}
+    assert len(judged) > 80
+    assert judged - measured == set()

@@ -7,7 +7,7 @@ import numpy as np
 from abruptlab.errors import CheckpointError
 from abruptlab.experiments.progress import measure_progress
 from abruptlab.figures.progress import draw_progress
-from abruptlab.paper.claim import INSIDE, Bound, Claim, Number
+from abruptlab.paper.claim import INSIDE, Bound, Claim, Number, null
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.registry import Figures, FigureSpec
 from abruptlab.paper.training import known_drop
@@ -46,6 +46,15 @@ def _first_move(findings: Findings, name: str) -> Number:
     return (float(progress.step[-1]) if math.isnan(moved) else moved) / drop.onset
 
 
+def _with_the_end(findings: Findings) -> Number:
+    """The same of what stays as it is until the drop has ended (the last checkpoint, if it has not)."""
+    run = findings.run
+    return run.milestones.get("after-drop", run.steps[-1]) / known_drop(findings).onset
+
+
+MOVES_FIRST = (*INSIDE, null("moves with the drop's end", _with_the_end))
+
+
 def _collapse(findings: Findings, moment: str) -> float:
     progress = findings.of(measure_progress)
     step = findings.run.resolve(moment)
@@ -61,7 +70,7 @@ CLAIMS: dict[str, Claim] = {
         "step at which it first moves (the last step if it does not) / onset",
         Bound(high=WITH),
         lambda findings: _first_move(findings, "collapse"),
-        INSIDE,
+        MOVES_FIRST,
         figures=("progress",),
         curve=True,
     ),
@@ -71,7 +80,7 @@ CLAIMS: dict[str, Claim] = {
         "step at which it first moves (the last step if it does not) / onset",
         Bound(high=WITH),
         lambda findings: _first_move(findings, "attention"),
-        INSIDE,
+        MOVES_FIRST,
         figures=("progress",),
         curve=True,
     ),
