@@ -9,7 +9,7 @@ reproduce: $(VENV)/installed  ## train the laptop preset, catch the drop, make e
 	$(VENV)/bin/abruptlab reproduce laptop --out runs/laptop
 
 test: $(VENV)/installed-dev lint  ## lint, types, tests: twelve minutes on two cores
-	$(RUN) pytest --numprocesses 2 --dist loadfile
+	$(RUN) pytest --numprocesses 2 --dist worksteal
 
 test-slow: $(VENV)/installed-dev  ## the tests that take minutes each
 	$(RUN) pytest tests/slow --override-ini addopts= --timeout 3600

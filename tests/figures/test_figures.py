@@ -3,6 +3,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import matplotlib
 import numpy as np
@@ -17,7 +18,7 @@ from abruptlab.experiments.overview import Overview
 from abruptlab.figures.loss import draw_loss_curves
 from abruptlab.figures.matrices import draw_examples
 from abruptlab.figures.overview import draw_overview
-from abruptlab.figures.save import arrays, packed
+from abruptlab.figures.save import arrays, packed, save_figure
 from abruptlab.figures.style import Drawing, paper_style
 from abruptlab.paper import FIGURES, Findings, make_figure
 from abruptlab.run.run import Run
@@ -92,6 +93,16 @@ def test_a_notebook_shows_a_figure_as_a_picture(curves: LossCurves) -> None:
 def test_the_same_run_gives_the_same_bytes(run: Run) -> None:
     first = [path.read_bytes() for path in make_figure("2", Findings(run), "x")]
     assert first == [path.read_bytes() for path in make_figure("2", Findings(run), "x")]
+
+
+def test_a_saved_figure_is_laid_out_once_and_can_be_changed_after(curves: LossCurves, tmp_path: Path) -> None:
+    figure = draw_loss_curves(curves)
+    engine = figure.get_layout_engine()
+    assert engine is not None
+    with mock.patch.object(engine, "execute", wraps=engine.execute) as execute:
+        save_figure(figure, tmp_path, "figure", {}, "command", 0)
+    execute.assert_called_once()
+    assert figure.get_layout_engine() is engine
 
 
 def test_an_unknown_figure_lists_those_there_are(run: Run) -> None:

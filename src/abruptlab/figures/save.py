@@ -49,8 +49,7 @@ def save_figure(
     Returns the four paths. The same figure and data give the same bytes. Raises `OSError` if they cannot be written.
     """
     contents = {
-        "png": render(figure, "png"),
-        "pdf": render(figure, "pdf"),
+        **_rendered(figure),
         "npz": packed(data),
         "json": _made_with(command, seed, made_from),
     }
@@ -98,6 +97,16 @@ def _write(folder: Path, name: str, contents: Mapping[str, bytes | str]) -> list
         paths.append(folder / f"{name}.{ending}")
         write_atomically(paths[-1], content)
     return paths
+
+
+def _rendered(figure: Figure) -> dict[str, bytes]:
+    """PNG and PDF, laid out once: finding a layout takes as long as drawing."""
+    png, engine = render(figure, "png"), figure.get_layout_engine()
+    figure.set_layout_engine("none")  # which leaves everything where it is
+    try:
+        return {"png": png, "pdf": render(figure, "pdf")}
+    finally:
+        figure.set_layout_engine(engine)
 
 
 def render(figure: Figure, ending: str) -> bytes:
