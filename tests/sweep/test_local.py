@@ -5,6 +5,7 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -74,13 +75,13 @@ def test_the_slots_take_turns_with_the_devices(tmp_path: Path, monkeypatch: pyte
     class Process:
         exitcode = None
 
-        def __init__(self, target: object, args: tuple[Task], name: str) -> None:
+        def __init__(self, target: object, args: tuple[Task, object], name: str) -> None:
             started.append(args[0])
 
         def start(self) -> None:
             pass
 
-    monkeypatch.setattr(multiprocessing.get_context("spawn"), "Process", Process)
+    monkeypatch.setattr("abruptlab.sweep.local._context", lambda: SimpleNamespace(Process=Process))
     workers = LocalProcesses(3, ["cuda:0", "cuda:1"])
     file = tmp_path / "many.toml"
     file.write_text(TEXT.replace("[0, 1]", "[0, 1, 2, 3]"))
