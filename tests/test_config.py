@@ -79,6 +79,7 @@ def test_what_is_left_out_keeps_the_papers_value():
     [
         ("[task\n", "t.toml is not TOML"),
         ("[task]\nranks = 2", "unknown field task.ranks; there are: .*task.rank,"),
+        ('nonsense = 1\n[task]\nkind = "copy"', r"unknown field nonsense; there are: (?!.*task\.rank).*task\.length"),
         ("[model]\nwidth = 'wide'", "model.width: expected a whole number, got 'wide'"),
         ("[task]\nrank = 8", r"rank: expected 1 to 7 \(the smallest side\), got 8"),
         ("[task]\nrank = 0", "rank: expected 1 to 7"),

@@ -311,7 +311,7 @@ class RunConfig:
         try:
             config = _validator().validate_python(table | task)
         except ValidationError as error:
-            raise ConfigError(_mistake(error, MatrixTask())) from None
+            raise ConfigError(_mistake(error, task.get("task", MatrixTask()))) from None
         require_kinds(table, config.to_table())
         return config
 

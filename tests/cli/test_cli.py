@@ -275,6 +275,7 @@ def test_switching_everything_gives_the_other_model(capsys: pytest.CaptureFixtur
         (["figure", "3.5", "laptop"], r"no figure '3\.5'; there are: 1, 2, matrices"),
         (["table", "7", "laptop"], "no table '7'; there are: 1"),
         (["figure", "2", "laptop", "--step", "final"], "figure 2 has no --step; of these options it has: none"),
+        (["figure", "2", "laptop", "--seed", "1"], "figure 2 has no --seed; of these options it has: none"),
         (["figure", "4", "laptop", "--step", "after"], r"no checkpoint 'after'; there are: start \(0\), before-drop"),
         (["figure", "4", "laptop", "--step", "17"], "no checkpoint 17; there are: 0, "),
         (["figure", "4", "laptop", "--matrices", "1"], "--matrices: expected at least 2, got 1"),
@@ -290,6 +291,8 @@ def test_switching_everything_gives_the_other_model(capsys: pytest.CaptureFixtur
         (["sweep", "smoke", "--jobs", "0"], "--jobs: expected at least 1, got 0"),
         (["sweep", "smoke", "--device", "abacus"], "device 'abacus': expected one of"),
         (["sweep", "smoke", "--gpus-per-run", "1"], "--gpus-per-run: expected with --ray only"),
+        (["sweep", "smoke", "--cpus-per-run", "0"], "--cpus-per-run, --gpus-per-run: expected with --ray only"),
+        (["sweep", "smoke", "--ray", "auto", "--cpus-per-run", "0"], "--cpus-per-run: expected more than 0, got 0"),
         (["sweep", "smoke", "--ray", "auto", "--jobs", "2"], "--jobs: expected without --ray only"),
         (["reproduce", "latop"], "no preset 'latop'"),
         (["reproduce", "--only", "laptop"], "--only: expected together with --everything"),
@@ -345,7 +348,8 @@ def test_a_sweep_is_looked_at_as_a_run_is(tmp_path: Path, capsys: pytest.Capture
         f"figure 4 is of one run, such as those in the sweep's folders; {tmp_path} is the sweep mine"
     )
     assert "figure 13 is of the sweep variants (make it: " in abruptlab("figure", "13", tmp_path)[1]
-    assert "--step: expected a run to look at" in abruptlab("figures", tmp_path, "--step", "final")[1]
+    for option, value in (("--step", "final"), ("--matrices", "8"), ("--seed", "1")):
+        assert f"{option}: expected a run to look at" in abruptlab("figures", tmp_path, option, value)[1]
 
 
 def test_the_families_of_a_sweep_of_one_s_own_are_drawn_one_below_the_other(tmp_path: Path) -> None:
@@ -371,11 +375,14 @@ def test_everything_is_trained_drawn_and_judged(
     model, training = replace(usual.model, width=16, mlp_width=32), replace(usual.training, steps=4, batch=4)
     small = replace(usual, model=model, training=training)
     monkeypatch.setattr("abruptlab.cli.training.preset", lambda name: small if name == "gpt-laptop" else preset(name))
-    assert abruptlab("reproduce", "--everything", "--only", "gpt-laptop", "variants") == (0, "")
+    words = ("reproduce", "--everything", "--track", "tensorboard", "--only", "gpt-laptop", "variants")
+    assert abruptlab(*words) == (0, "")
     assert Run(tmp_path / "runs" / "gpt-laptop-seed0").finished
     assert (tmp_path / "runs" / "gpt-laptop-seed0" / "report.html").exists()
     assert not (tmp_path / "runs" / "laptop-seed1").exists()
     sweep = tmp_path / "runs" / "sweeps" / "variants"
+    assert (tmp_path / "runs" / "gpt-laptop-seed0" / "tensorboard").is_dir()
+    assert [*sweep.glob("*/tensorboard")]
     assert (sweep / "claims.json").exists()
     assert (sweep / "figures" / "figure_rate.png").exists()
     assert f"page: {(sweep / 'index.html').relative_to(tmp_path)}" in capsys.readouterr().out.splitlines()

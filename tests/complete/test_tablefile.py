@@ -548,6 +548,34 @@ def test_triplets_may_have_other_columns(tmp_path: Path) -> None:
     assert completed_with(table, 5).decode() == content.format("5.000") + ",u,jam,5.000\n,v,egg,5.000\n"
 
 
+def test_triplets_of_parquet_keep_the_types_of_their_columns(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {
+            "user": [1, 1, 2, 2, 3],
+            "item": ["ham", "egg", "ham", "egg", "jam"],
+            "rating": [1.5, 2.0, NAN, 4.0, 3.0],
+            "when": [9, 8, 7, 6, 5],
+            "seen": [True, False, True, True, False],
+        }
+    )
+    (tmp_path / "frame.parquet").write_bytes(parquet(frame))
+    table = read_table(tmp_path / "frame.parquet", Reading(triplets=True, skip=("when", "seen")))
+    filled = pd.read_parquet(io.BytesIO(completed_with(table, 5.0)))
+    assert filled.dtypes.astype(str).tolist()[2:] == ["float64", "Int64", "boolean"]
+    assert filled["user"].dtype == np.int64
+    assert filled["rating"].tolist() == [1.5, 2.0, 5.0, 4.0, 3.0, 5.0, 5.0, 5.0, 5.0]
+    assert filled["when"].dropna().tolist() == [9, 8, 7, 6, 5]
+    assert filled["when"].isna().tolist() == [False] * 5 + [True] * 4
+
+
+def test_a_skipped_column_of_parquet_may_lack_some(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"day": pd.array([1, None], dtype="Int64"), "a": [1.5, 2.5], "b": [3.5, NAN]})
+    (tmp_path / "frame.parquet").write_bytes(parquet(frame))
+    table = read_table(tmp_path / "frame.parquet", Reading(skip=("day",), index=0))
+    filled = pd.read_parquet(io.BytesIO(completed_with(table, 4)))
+    pd.testing.assert_frame_equal(filled, frame.fillna({"b": 4.0}))
+
+
 @pytest.mark.parametrize("skip", ["town", "0", "4", "a"])
 def test_a_column_to_skip_that_is_not_there_or_is_two(skip: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="--skip: expected a column, from 1 to 3 or its name"):

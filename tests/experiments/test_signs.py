@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from abruptlab.experiments import signs
+from abruptlab.experiments import forward, signs
 from abruptlab.experiments.answer_probes import AnswerProbes
 from abruptlab.experiments.estimate import Estimate
 from abruptlab.experiments.held_out import held_out
@@ -20,6 +20,7 @@ from abruptlab.experiments.signs import (
     read_of_answers,
     read_of_entries,
 )
+from abruptlab.run.pretrained import pretrained_run
 from abruptlab.run.run import Run
 from abruptlab.task.matrices import Batch
 from tests.handmade import COLUMNS, ROWS, averager, copier, handmade_run
@@ -37,6 +38,13 @@ def test_the_entropy_of_looking_everywhere_and_along_a_row(run: Run) -> None:
     everywhere, along = math.log(ROWS * COLUMNS), math.log(COLUMNS)
     assert attention_entropy(run, 750, matrices=16) == pytest.approx(everywhere, abs=1e-4)
     assert attention_entropy(run, STEPS, matrices=16) == pytest.approx((5 * everywhere + along) / 6, abs=1e-3)
+
+
+def test_every_example_weighs_alike_whatever_part_it_is_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = pretrained_run("pocket")
+    whole = attention_entropy(run, 8000, matrices=16)
+    monkeypatch.setattr(forward, "PART", 7)
+    assert attention_entropy(run, 8000, matrices=16) == pytest.approx(whole, rel=1e-6)
 
 
 def test_easy_entries_complete_a_block_of_three() -> None:

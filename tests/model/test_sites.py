@@ -169,6 +169,14 @@ def test_what_was_not_recorded_is_named_with_what_was(encoder: Encoder, tokens: 
     ]
 
 
+def test_layers_that_were_left_out_are_not_listed(tokens: Tensor):
+    model = make_encoder(replace_fields(SMALL, layers=4))
+    with torch.no_grad(), record(model, [f"blocks.{layer}.mlp.post" for layer in (0, 2, 3)]) as activations:
+        model(tokens)
+    with pytest.raises(SiteError, match=r"there are: blocks.\{0,2-3\}.mlp.post$"):
+        activations["blocks.1.mlp.post"]
+
+
 def test_a_function_may_change_its_activation_in_place(encoder: Encoder, tokens: Tensor):
     def silence(x: Tensor) -> Tensor:
         x[:, 0] = 0

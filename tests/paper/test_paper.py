@@ -15,12 +15,13 @@ from abruptlab.paper import (
     Verdict,
     counted,
     judge,
-    judge_together,
     read_verdicts,
     write_claims,
 )
 from abruptlab.paper.claim import null
+from abruptlab.paper.judge import require_alike
 from abruptlab.paper.training import CLAIMS
+from abruptlab.paper.verdict import together
 from abruptlab.run.run import Run
 from tests.synthetic import CONFIG, LEVEL, STEPS, make_metrics, make_run
 
@@ -125,14 +126,16 @@ def seeds(folder: Path, *curves: Metrics) -> list[Findings]:
 
 def test_several_seeds_are_one_verdict(tmp_path: Path) -> None:
     good, bad = make_metrics(), make_metrics(final=0.3)
-    judged = {verdict.id: verdict for verdict in judge_together(seeds(tmp_path, good, bad, good), CLAIMS)}
+    judged = {
+        verdict.id: verdict for verdict in together([judge(each, CLAIMS) for each in seeds(tmp_path, good, bad, good)])
+    }
     assert judged["completion"].said == "undecided (2 of 3 seeds hold)"
     assert judged["completion"].seeds == (0, 1, 2)
     assert judged["copying"].said == "holds (3 seeds)"
     assert len(judged["completion"].nulls["stopped"]) == 3
     assert judged["completion"].number == "0.0501 (0.0501 to 0.3)" or judged["completion"].number.endswith(" to 0.3)")
     (other := tmp_path / "other").mkdir()
-    agreed = {verdict.id: verdict for verdict in judge_together(seeds(other, bad, bad), CLAIMS)}
+    agreed = {verdict.id: verdict for verdict in together([judge(each, CLAIMS) for each in seeds(other, bad, bad)])}
     assert agreed["completion"].said == "fails (2 seeds)"
 
 
@@ -141,7 +144,7 @@ def test_runs_that_differ_in_more_than_the_seed_are_not_judged_together(tmp_path
     (other := tmp_path / "other").mkdir()
     wider = make_run(other, make_metrics(), (), replace(CONFIG, model=replace(CONFIG.model, width=32)))
     with pytest.raises(ConfigError, match=r"expected runs of one configuration but for the seed: .*other and"):
-        judge_together([first, Findings(wider)], CLAIMS)
+        require_alike([first, Findings(wider)])
 
 
 def test_a_claim_whose_null_passes_is_reported_as_none(tmp_path: Path) -> None:

@@ -152,6 +152,20 @@ def test_any_folder_of_runs_has_an_index(tmp_path: Path, capsys: pytest.CaptureF
     assert "Runs in &lt;b&gt;runs" in text
 
 
+def test_a_run_that_cannot_be_looked_into_or_has_no_numbers_leaves_the_others_their_page(tmp_path: Path) -> None:
+    for name in ("whole", "blind"):
+        (tmp_path / name).mkdir()
+        make_run(tmp_path / name, make_metrics() | ({"loss_masked": np.full(STEPS, np.nan)} if name == "blind" else {}))
+    assert abruptlab("train", "smoke", "--steps", "4", "--out", tmp_path / "other") == (0, "")
+    file = tmp_path / "other" / "config.toml"
+    file.write_text(file.read_text().replace("width = 16", "width = 32"))  # not that of its checkpoints
+    page = build_folder_index(tmp_path)
+    assert ":NaN" not in page.read_text(encoding="utf-8")
+    runs = {run["label"]: run for run in data(page)["runs"]}
+    assert (runs["whole"]["state"], runs["blind"]["final"]) == ("done", None)
+    assert (runs["other"]["state"], runs["other"]["curve"]) == ("failed", [])
+
+
 def test_without_a_run_there_is_no_page(tmp_path: Path) -> None:
     sweep = make_sweep(tmp_path, TEXT, lambda point: None)
     with pytest.raises(RunError, match="no run has begun yet"):

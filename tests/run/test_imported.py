@@ -64,6 +64,14 @@ def test_the_authors_checkpoints_are_a_run(ours: Run, tmp_path: Path) -> None:
     assert verdicts["copying"].notes == ("the run has no losses of its training",)
 
 
+def test_one_checkpoint_may_be_that_of_before_and_of_after(ours: Run, tmp_path: Path) -> None:
+    run = import_run(written(tmp_path, ours, 8000), tmp_path / "run", TASK, milestones={"before-drop": 8000})
+    claims = {name: claim for name, claim in CLAIMS.items() if name.startswith(("permutation", "switching"))}
+    verdicts = {verdict.id: verdict for verdict in judge(Findings(run, matrices=16), claims)}
+    assert len(verdicts) > 5
+    assert all(verdicts[name].judged for name in ("permutation-completion", "permutation-rows-and-columns"))
+
+
 def test_with_their_losses_the_drop_is_found(ours: Run, tmp_path: Path) -> None:
     path = tmp_path / "losses.csv"
     with path.open("w", newline="") as file:
@@ -124,6 +132,12 @@ def test_what_cannot_be_told_is_asked_for_and_nothing_is_left(ours: Run, tmp_pat
     bad = tmp_path / "losses.csv"
     bad.write_text("step,loss\n1,2\n")
     with pytest.raises(RunError, match="found no loss_observed, loss_masked"):
+        import_run([final], out, TASK, losses_file=bad)
+    bad.write_text("step,loss,loss_observed,loss_masked\n0,1,1,1\n10,1,1,1\n")
+    with pytest.raises(RunError, match="expected every step from 0 on, got step 10 where 1 should be"):
+        import_run([final], out, TASK, losses_file=bad)
+    bad.write_text("loss,loss_observed,loss_masked,step\n1,1,1\n")
+    with pytest.raises(RunError, match="expected numbers"):
         import_run([final], out, TASK, losses_file=bad)
     nameless = final.rename(tmp_path / "model.tar")
     torch.save({"model": authors_checkpoint(ours.load_encoder(8000))["model"]}, nameless)

@@ -285,6 +285,20 @@ def test_the_drop_of_a_run_is_in_the_index(tmp_path: Path) -> None:
     assert (index(sweep)[0]["drop_onset"], index(sweep)[0]["drop_end"]) == (run.drop.onset, run.drop.end)
 
 
+def test_a_step_that_hides_nothing_leaves_the_means_of_a_run(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(CONFIG.to_toml())
+    sweep = make(tmp_path, 'name = "one"\nbase = "mine.toml"\nseeds = [0, 1]\n')
+    for point, unknown in zip(sweep.points, (-1, slice(None)), strict=True):
+        metrics = make_metrics()
+        metrics["loss_masked"][unknown] = np.nan
+        (sweep.folder / point.key).mkdir()
+        make_run(sweep.folder / point.key, metrics, config=point.config)
+    run_sweep(sweep, Inline())
+    some, none = (row["loss_masked"] for row in index(sweep))
+    assert 0 < some < 1
+    assert none is None
+
+
 def test_the_state_of_a_run_that_was_killed(tmp_path: Path) -> None:
     """Its last row is half a line, and says nothing."""
     point = make(tmp_path, GOOD).points[0]

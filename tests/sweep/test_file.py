@@ -99,6 +99,7 @@ def test_a_base_may_be_a_file_beside_the_sweep(tmp_path: Path) -> None:
             TEXT.replace("label", "labl"),
             "variants: unknown field labl; there are: family, .* you mean label",
         ),
+        (TEXT.replace("label", "naem"), r"variants: unknown field naem; there are: (?!.*\b(name|seed)\b)family, "),
         (
             TEXT.replace("width = 8", "widht = 8"),
             "run 'narrow, batch 8': unknown field .*; did you mean model.width",

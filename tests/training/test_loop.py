@@ -4,6 +4,7 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -19,10 +20,11 @@ from abruptlab.system.devices import choose_device
 from abruptlab.task.matrices import sample
 from abruptlab.task.sequences import sequences
 from abruptlab.task.vocabulary import Vocabulary
-from abruptlab.training.loop import Progress, train
+from abruptlab.training.loop import Progress, _Reporter, train
 from abruptlab.training.optimizers import build_optimizers
 from abruptlab.training.recorder import Recorder
 from abruptlab.training.state import initial_model, initial_state
+from abruptlab.training.trackers import Trackers
 from abruptlab.training.update import Update, part_size
 
 SMOKE = preset("smoke")
@@ -281,6 +283,21 @@ def test_progress_counts_to_the_end(tmp_path: Path) -> None:
     assert reports[-1].step == reports[-1].steps == 60
     assert reports[-1].seconds_left == 0
     assert all(report.seconds_left > 0 for report in reports[1:-1])
+
+
+def test_the_time_left_counts_from_the_end_of_the_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is brought to disk in between, as by a checkpoint."""
+    now, reports, rows = 0.0, list[Progress](), list[dict[str, float]]()
+    monkeypatch.setattr("abruptlab.training.loop.time.perf_counter", lambda: now)
+    recorder, trackers = (mock.create_autospec(kind, instance=True) for kind in (Recorder, Trackers))
+    recorder.rows = rows
+    reporter = _Reporter(recorder, SMOKE, reports.append, trackers)
+    for seconds in (20.0, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2):
+        now += seconds
+        rows.append({"loss": 1.0, "loss_observed": 1.0, "loss_masked": 1.0})
+        reporter.after_step()
+    assert reports[-1].step == len(rows) == 7
+    assert reports[-1].seconds_left == pytest.approx(0.2 * (60 - 7))
 
 
 def test_a_device_that_is_not_there() -> None:

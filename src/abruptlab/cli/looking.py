@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -56,6 +56,12 @@ class LookAtStep(Look):
     def options(self) -> dict[str, Any]:
         return super().options | ({} if self.step is None else {"step": self.step})
 
+    @property
+    def given(self) -> list[str]:
+        """The options that are not what they are if nobody says anything."""
+        usual = {field.name: field.default for field in fields(self)}
+        return [option for option, value in self.options.items() if value != usual[option]]
+
 
 @dataclass
 class LookAndWrite(LookAtStep):
@@ -68,17 +74,24 @@ class LookAndWrite(LookAtStep):
 
     def findings(self) -> "Findings":
         """The findings on the run, or the sweep."""
-        from abruptlab.paper import Findings
+        from abruptlab.paper import FIGURES, TABLES, Findings, options_of
         from abruptlab.run.pretrained import is_shipped
         from abruptlab.sweep.file import Sweep
 
         if self.out is not None and self.out.suffix in (".png", ".pdf"):
             raise ConfigError(f"--out: expected a folder, in which figures have names of their own, got {self.out}")
         if (Path(self.run) / "sweep.toml").is_file():
-            for option in ("step", "matrices"):
-                if getattr(self, option) is not None:
+            findings = Findings(Sweep(self.run), self.out, **self.options)
+            known = {
+                option
+                for spec in (*FIGURES.values(), *TABLES.values())
+                if findings.suit(spec)
+                for option in options_of(spec.measure)
+            }
+            for option in self.given:
+                if option not in known:
                     raise ConfigError(f"--{option}: expected a run to look at, {self.run} is a sweep")
-            return Findings(Sweep(self.run), self.out)
+            return findings
         run = open_run(self.run)
         if self.step is not None:
             run.resolve(self.step)  # a mistake is said once, not by every figure
@@ -283,7 +296,7 @@ def _check_options(kind: str, name: str, specs: "Mapping[str, FigureSpec | Table
     from abruptlab.paper import options_of
 
     known = options_of(specs[name].measure)
-    for option, value in (("step", look.step), ("matrices", look.matrices)):
-        if value is not None and option not in known:
+    for option in look.given:
+        if option not in known:
             has = ", ".join(f"--{other}" for other in ("step", "seed", "matrices") if other in known) or "none"
             raise ConfigError(f"{kind} {name} has no --{option}; of these options it has: {has}")

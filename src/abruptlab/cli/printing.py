@@ -30,6 +30,8 @@ def hours(seconds: float) -> str:
 
 def print_state(run: "Run") -> None:
     """The last metrics, the drop, and the checkpoints at the story's moments."""
+    from abruptlab.run.metrics import known_mean
+
     metrics, drop = run.metrics, run.drop
     done = len(metrics["step"])
     if run.config.start.run:
@@ -40,7 +42,7 @@ def print_state(run: "Run") -> None:
     if done:
         curves = run.objective.curves
         recent = min(100, math.ceil(done / 10))
-        last = "  ".join(f"{metric.symbol} {metrics[metric.name][-recent:].mean():.4g}" for metric in curves)
+        last = "  ".join(f"{metric.symbol} {known_mean(metrics[metric.name][-recent:]):.4g}" for metric in curves)
         print(f"last        {last}  (mean of the last {recent} steps), {metrics['elapsed_s'][-1]:.0f} s of training")
     if drop is None:
         print(f"drop        {'unknown' if unknown else 'none found'}")

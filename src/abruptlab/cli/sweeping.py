@@ -86,12 +86,18 @@ class Sweep:
             raise RunError(f"{len(failed)} of the runs failed, as said above; to try them again: {command_line()}")
 
     def _check(self) -> None:
-        if self.ray is None and (self.cpus_per_run or self.gpus_per_run) is not None:
+        if self.ray is None and (self.cpus_per_run is not None or self.gpus_per_run is not None):
             raise ConfigError(
                 "--cpus-per-run, --gpus-per-run: expected with --ray only; on one machine there is --jobs"
             )
         if self.ray is not None and self.jobs is not None:
             raise ConfigError("--jobs: expected without --ray only; there, the share of a run decides how many fit")
+        for option, share, least in (
+            ("cpus", self.cpus_per_run, "more than 0"),
+            ("gpus", self.gpus_per_run, "0 or more"),
+        ):
+            if share is not None and (share < 0 or (option == "cpus" and share == 0)):
+                raise ConfigError(f"--{option}-per-run: expected {least}, got {share:g}")
         if self.jobs is not None and self.jobs < 1:
             raise ConfigError(f"--jobs: expected at least 1, got {self.jobs}")
 

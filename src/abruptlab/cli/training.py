@@ -95,11 +95,12 @@ class Reproduce(_Training):
         for name in self.only or ON_A_LAPTOP:
             print(f"== {name}")
             if not ON_A_LAPTOP[name].is_sweep:
-                Reproduce(run=preset(name), device=self.device)._reproduce()
+                Reproduce(run=preset(name), device=self.device, track=self.track)._reproduce()
             else:
                 for parent, seed in ON_A_LAPTOP[name].parents:
-                    _train(Reproduce(run=replace(preset(parent), seed=seed), device=self.device), resume=True)
-                Sweep(name, device=self.device)()
+                    run = replace(preset(parent), seed=seed)
+                    _train(Reproduce(run=run, device=self.device, track=self.track), resume=True)
+                Sweep(name, device=self.device, track=self.track)()
                 findings = Findings(SweepFolder(Path("runs") / "sweeps" / name))
                 _look_at(findings)
                 print(f"page: {build_index(findings)}")

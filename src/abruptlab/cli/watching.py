@@ -146,11 +146,12 @@ def _losses(seen: "GrowingRun") -> "Text":
 
     from abruptlab.figures.terminal import ink
     from abruptlab.run.live import RECENT
+    from abruptlab.run.metrics import known_mean
     from abruptlab.task.base import SHARE
 
     assert seen.run is not None
     objective = seen.run.objective
-    last = {name: values[-RECENT:].mean() for name, values in seen.metrics.items()}
+    last = {name: known_mean(values[-RECENT:]) for name, values in seen.metrics.items()}
     parts = [Text(f"{metric.symbol} {last[metric.name]:.3g}", ink(metric) or "") for metric in objective.curves]
     shares = [metric for metric in objective.metrics if metric.unit == SHARE]
     parts += [Text(f"{metric.symbol} {last[metric.name]:.0%}") for metric in shares]

@@ -237,7 +237,7 @@ def read_parquet(data: bytes) -> Grid:
             result = pd.DataFrame(columns)
             if named:
                 result = result.set_index(whole.columns[0]).rename_axis(frame.index.name)
-            else:
+            elif len(result) == len(frame):  # a list of triplets has grown
                 result.index = frame.index
             result.to_parquet(buffer, engine="pyarrow")
         except (TypeError, ValueError, OverflowError) as error:
@@ -283,11 +283,16 @@ def choose(what: str, names: list[str], given: str | None) -> str:
 
 
 def _typed(cells: list[Any], dtype: Any) -> Any:
-    """A column in the type that it had; one of whole numbers only if what was filled in is whole too."""
-    whole = pd.api.types.is_integer_dtype(dtype)
-    if whole and any(isinstance(cell, float) and not cell.is_integer() for cell in cells):
-        return pd.array(cells, dtype="float64")
-    return pd.array([int(cell) for cell in cells] if whole else cells, dtype=dtype)
+    """A column in the type that it had, or where it lacks some now, in pandas' own that can; one of whole numbers only
+    if what was filled in is whole too."""
+    lacking = any(pd.isna(cell) for cell in cells)
+    if lacking and isinstance(dtype, np.dtype) and dtype.kind in "iub":
+        dtype = pd.array(np.zeros(1, dtype)).dtype
+    if pd.api.types.is_integer_dtype(dtype):
+        if any(isinstance(cell, float) and not pd.isna(cell) and not cell.is_integer() for cell in cells):
+            return pd.array(cells, dtype="Float64" if lacking else "float64")
+        cells = [None if pd.isna(cell) else int(cell) for cell in cells]
+    return pd.array(cells, dtype=dtype)
 
 
 def _without_blank(rows: list[list[Any]], before: int = 0) -> tuple[np.ndarray, list[int]]:

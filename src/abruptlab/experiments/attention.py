@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from abruptlab.arguments import checked, require
-from abruptlab.experiments.estimate import Estimate, pooled
+from abruptlab.experiments.estimate import Estimate, over_matrices
 from abruptlab.experiments.forward import load, loaded, recorded
 from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.result import Outlined, stack
@@ -116,14 +116,14 @@ def mean_attention(model: Encoder, batch: Batch, step: int) -> Attention:
             shares[layer, :, split:, where] = on_masked.cpu()
     constant = by_query.double().mean((-2, -1)).expand(len(by_mask), -1)
     uniform = torch.cat([constant, by_mask.double().mean(-1)], -1).T  # [kind, matrix]
-    score, expected = _over_matrices(shares - uniform), _over_matrices(uniform).mean
+    score, expected = over_matrices(shares - uniform), over_matrices(uniform).mean
     observed = batch.observed
     return Attention(
         step,
         batch.size,
         (~observed[0]).numpy() if (observed == observed[0]).all() else None,
         (maps / len(observed)).numpy(),
-        _over_matrices(shares),
+        over_matrices(shares),
         expected,
         score,
         label_heads(score.mean, expected),
@@ -186,7 +186,3 @@ def _batch(run: "Run", mask: Mask, matrices: int, seed: int) -> Batch:
     else:
         lines = lines_hidden(first.size, mask)
     return held_out(run, matrices, seed, mask="fixed", **lines)
-
-
-def _over_matrices(values: Float[Tensor, "*condition matrix"]) -> Estimate:
-    return pooled(values.unsqueeze(-1), torch.ones(values.shape[-1], 1, dtype=torch.bool))

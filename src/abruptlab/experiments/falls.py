@@ -4,7 +4,6 @@ loss, such as matrices.
 A plateau that is shortened until no detector calls it one still has a step at which half of it is gone.
 """
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,10 +38,7 @@ def measure_falls(sweep: "Sweep", family: str) -> Falls:
     Raises `ConfigError` for a family that the sweep does not have, and `RunError` if none of its runs is finished or
     nobody knows the trivial solution's loss.
     """
-    by_label = sweep.runs(family)
-    if not any(by_label.values()):
-        raise RunError(f"{sweep.folder}: no run of the family {family!r} is finished")
-    planned = Counter(point.label for point in sweep.points if point.family == family)
+    by_label, planned = sweep.finished(family), sweep.planned(family)
     shape = len(by_label), max(planned.values())
     seed, halved = np.full(shape, np.nan), np.full(shape, np.nan)
     step, steps = np.full((shape[0], POINTS), np.nan), np.full(shape[0], np.nan)

@@ -108,7 +108,9 @@ def loss_of_zero(task: MatrixTask) -> float | None:
 
 def final_value(values: Float[np.ndarray, " step"]) -> float:
     """The median over the last steps, `LATE` of them; NaN (a step without such entries) is left out."""
-    return float(np.nanmedian(values[-max(1, round(LATE * len(values))) :]))
+    last = values[-max(1, round(LATE * len(values))) :]
+    known = last[np.isfinite(last)]
+    return float(np.median(known)) if len(known) else math.nan
 
 
 def smooth(values: Float[np.ndarray, " step"]) -> Float[np.ndarray, " step"]:

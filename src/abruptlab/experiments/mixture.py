@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 
 from abruptlab.arguments import checked
-from abruptlab.errors import ConfigError, RunError
+from abruptlab.errors import ConfigError
 from abruptlab.experiments.result import Outlined
 from abruptlab.experiments.variants import LOSSES, Series, Variants, series, side_by_side
 from abruptlab.task.matrices import BLOCK, size_choices
@@ -35,17 +35,14 @@ def measure_mixture(sweep: "Sweep") -> Mixture:
     Training loss is test loss, and each step has one size: the steps of a size are its test losses. Raises
     `ConfigError` for a sweep without one mixture and `RunError` if no run of it is finished.
     """
-    by_label = sweep.runs(FAMILY)
-    if len(by_label) != 1:
-        raise ConfigError(f"figure 16: expected one variant in the family {FAMILY!r}, got {', '.join(by_label)}")
-    [(label, runs)] = by_label.items()
-    if not runs:
-        raise RunError(f"{sweep.folder}: no run of the family {FAMILY!r} is finished")
-    planned = sum((point.family, point.label) == (FAMILY, label) for point in sweep.points)
+    planned = sweep.planned(FAMILY)
+    if len(planned) > 1:
+        raise ConfigError(f"figure 16: expected one variant in the family {FAMILY!r}, got {', '.join(planned)}")
+    [(label, runs)] = sweep.finished(FAMILY).items()
     names = [f"{rows}×{columns}" for rows, columns in runs[0].config.matrices.sizes]
     of_runs = [steps_of_sizes(run) for run in runs]
     of_sizes = {name: [of_run[index] for of_run in of_runs] for index, name in enumerate(names)}
-    sizes = side_by_side(of_sizes, dict.fromkeys(names, planned))
+    sizes = side_by_side(of_sizes, dict.fromkeys(names, planned[label]))
     return Mixture(sizes, order_of(sizes.onset.each[:, : len(runs)]))
 
 

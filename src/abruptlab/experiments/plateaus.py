@@ -1,7 +1,6 @@
 """Plateaus side by side: the runs of one family of a sweep over a task of sequences (the follow-up paper, arXiv
 2506.13688)."""
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,7 +8,6 @@ import numpy as np
 from jaxtyping import Float
 
 from abruptlab.arguments import checked
-from abruptlab.errors import RunError
 from abruptlab.experiments.family import Family
 from abruptlab.experiments.plateau import Plateau, measure_plateau
 
@@ -40,12 +38,13 @@ def measure_plateaus(sweep: "Sweep", family: str) -> Plateaus:
     Raises `ConfigError` for a family that the sweep does not have and `RunError` if none of its runs is finished, or
     one of them has no measures.
     """
-    by_label = {
-        label: [(run.config.seed, measure_plateau(run)) for run in runs] for label, runs in sweep.runs(family).items()
-    }
-    if not any(by_label.values()):
-        raise RunError(f"{sweep.folder}: no run of the family {family!r} is finished")
-    planned = Counter(point.label for point in sweep.points if point.family == family)
+    planned, by_label = (
+        sweep.planned(family),
+        {
+            label: [(run.config.seed, measure_plateau(run)) for run in runs]
+            for label, runs in sweep.finished(family).items()
+        },
+    )
     shape = len(by_label), max(planned.values())
     seed, fall, learnt, before, rises, repetition, collapse = (np.full(shape, np.nan) for _ in range(7))
     step = np.full((shape[0], POINTS), np.nan)

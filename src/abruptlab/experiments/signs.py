@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from abruptlab.experiments.answer_probes import measure_answer_probes
@@ -48,19 +48,19 @@ def attention_entropy(run: "Run", step: int, matrices: int = 256, seed: int = 0)
     """The mean entropy in nats of where a query looks, |A| / Σ|A|, over all heads and those queries of which something
     is asked."""
     model, objective = run.load(step).to(choose_device()), run.objective
-    means: list[Tensor] = []
+    means: list[Float[Tensor, " example"]] = []
 
     def see(objective: "Objective", pattern: Tensor) -> Tensor:
         share = asked(pattern.abs(), objective, -2).double()
         share = share / share.sum(-1, keepdim=True)
-        means.append(torch.special.entr(share).sum(-1).mean().cpu())
+        means.append(torch.special.entr(share).sum(-1).flatten(1).mean(1).cpu())
         return pattern
 
     seen = {f"blocks.{layer}.attn.pattern": partial(see, objective) for layer in range(model.config.layers)}
     with sites.replace(model, seen):
         for _, part in parts(model, objective.inputs(held_out_examples(run, matrices, seed))):
             model(part)
-    return float(torch.stack(means).mean())
+    return float(torch.cat(means).mean())
 
 
 def easy_loss(run: "Run", step: int, matrices: int = 256, seed: int = 0) -> float:

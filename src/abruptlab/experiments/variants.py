@@ -1,7 +1,6 @@
 """Variants side by side (figures 13 to 18 and beyond): the runs of one family of a sweep, over their seeds."""
 
 import math
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -104,11 +103,8 @@ def measure_variants(sweep: "Sweep", family: str = "") -> Variants:
 
     Raises `ConfigError` for a family that the sweep does not have and `RunError` if none of its runs is finished.
     """
-    runs = sweep.runs(family)
-    if not any(runs.values()):
-        raise RunError(f"{sweep.folder}: no run of the family {family!r} is finished")
-    planned = Counter(point.label for point in sweep.points if point.family == family)
-    return side_by_side({label: [series(run) for run in of_label] for label, of_label in runs.items()}, planned)
+    by_label = {label: [series(run) for run in runs] for label, runs in sweep.finished(family).items()}
+    return side_by_side(by_label, sweep.planned(family))
 
 
 def measure_families(sweep: "Sweep") -> dict[str, Variants]:

@@ -208,8 +208,15 @@ def _listed(names: list[str]) -> str:
     layers: dict[str, set[int]] = {}
     for name in names:
         layers.setdefault(NUMBER.sub("{}", name), set()).update(map(int, NUMBER.findall(name)))
-    ranges = {kind: f"{{{min(each)}-{max(each)}}}" for kind, each in layers.items() if each}
+    ranges = {kind: f"{{{_ranges(each)}}}" for kind, each in layers.items() if each}
     return ", ".join(kind.replace("{}", ranges.get(kind, "")) for kind in layers) or "none"
+
+
+def _ranges(numbers: set[int]) -> str:
+    """Numbers in a line: 0-2,5."""
+    first = [number for number in sorted(numbers) if number - 1 not in numbers]
+    last = [number for number in sorted(numbers) if number + 1 not in numbers]
+    return ",".join(f"{start}-{end}" if end > start else f"{start}" for start, end in zip(first, last, strict=True))
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from abruptlab.paper.catalogue import CLAIMS, FIGURES, TABLES
 from abruptlab.paper.claim import Bound, Claim
 from abruptlab.paper.findings import Findings, options_of
-from abruptlab.paper.judge import judge, judge_together, save_claims, write_claims
+from abruptlab.paper.judge import judge, save_claims, write_claims
 from abruptlab.paper.make import make_figure, make_table, writing
 from abruptlab.paper.registry import FigureSpec, TableSpec, shown_in
 from abruptlab.paper.verdict import Verdict, counted, read_verdicts, together, write_verdicts
@@ -20,7 +20,6 @@ __all__ = [
     "Verdict",
     "counted",
     "judge",
-    "judge_together",
     "make_figure",
     "make_table",
     "options_of",

@@ -89,8 +89,7 @@ def _ratio(
             for label in (str(falls.labels[0]), *over)
         ]
         each = [ratios(steps, counted[0]) for steps in counted[1:]]
-        seeds = sorted(set.intersection(*map(set, each)))
-        return OverSeeds({seed: of_all(ratio[seed] for ratio in each) for seed in seeds}, int(falls.planned.max()))
+        return OverSeeds.of(each, of_all, int(falls.planned.max()))
 
     return measured
 

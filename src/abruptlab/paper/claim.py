@@ -1,7 +1,7 @@
 """What a claim is: a number with a bound, and the nulls that must not pass it."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -46,6 +46,14 @@ class OverSeeds:
 
     numbers: dict[int, float]  # by seed
     planned: int  # seeds that the sweep has
+
+    @staticmethod
+    def of(
+        each: Sequence[Mapping[int, float]], of_all: Callable[[Iterable[float]], float], planned: int
+    ) -> "OverSeeds":
+        """One number of several (the largest, or the smallest), of each seed that has all of them."""
+        seeds = sorted(set.intersection(*map(set, each)))
+        return OverSeeds({seed: of_all(one[seed] for one in each) for seed in seeds}, planned)
 
 
 @dataclass(frozen=True)

@@ -46,12 +46,11 @@ def _over_ordinary(*labels: str, others: bool = False) -> Callable[[Findings], O
         rows = np.flatnonzero(np.isin(components.labels[:-1], labels) != others)
         if not len(rows):
             raise RunError(f"the sweep has no component {', '.join(labels)}")
-        each = [by_seed(components, "halved", int(row)) for row in rows]
-        seeds = sorted(set.intersection(*map(set, each)))
-        return OverSeeds(
-            {seed: max(of_row[seed] for of_row in each) / ordinary for seed in seeds},
-            int(components.planned[rows].max()),
-        )
+        each = [
+            {seed: halved / ordinary for seed, halved in by_seed(components, "halved", int(row)).items()}
+            for row in rows
+        ]
+        return OverSeeds.of(each, max, int(components.planned[rows].max()))
 
     return latest
 

@@ -10,19 +10,13 @@ from abruptlab.paper.catalogue import CLAIMS
 from abruptlab.paper.claim import Claim, Number, OverSeeds, measured
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.make import writing
-from abruptlab.paper.verdict import Verdict, together, write_verdicts
+from abruptlab.paper.verdict import Verdict, write_verdicts
 
 
 def judge(findings: Findings, claims: Mapping[str, Claim] | None = None) -> list[Verdict]:
     """Every claim on such a subject (or some of the claims), judged on it. Nothing is written."""
     chosen = CLAIMS if claims is None else claims
     return [_judge(name, claim, findings) for name, claim in chosen.items() if findings.suit(claim)]
-
-
-def judge_together(several: Sequence[Findings], claims: Mapping[str, Claim] | None = None) -> list[Verdict]:
-    """`judge` of several runs, as one verdict a claim. Raises `ConfigError` as `require_alike`."""
-    require_alike(several)
-    return together([judge(findings, claims) for findings in several])
 
 
 def require_alike(several: Sequence[Findings]) -> None:

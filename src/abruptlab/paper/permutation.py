@@ -7,7 +7,7 @@ from abruptlab.paper.findings import Findings
 from abruptlab.paper.registry import Figures, FigureSpec
 from abruptlab.paper.training import COPIED, SAME
 
-BEFORE, AFTER = 0, 1
+BEFORE, AFTER = 0, -1  # of the checkpoints, which may be one
 
 FIGURES: Figures = {
     "permutation": FigureSpec(

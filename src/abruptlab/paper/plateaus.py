@@ -81,8 +81,7 @@ def _ratio(
     def measured(findings: Findings) -> OverSeeds:
         plateaus = findings.of(measure(family))
         each = [ratios(plateaus.by_seed(quantity, label), plateaus.by_seed(quantity, under)) for label in over]
-        seeds = sorted(set.intersection(*map(set, each)))
-        return OverSeeds({seed: of_all(ratio[seed] for ratio in each) for seed in seeds}, int(plateaus.planned.max()))
+        return OverSeeds.of(each, of_all, int(plateaus.planned.max()))
 
     return measured
 
@@ -113,9 +112,11 @@ def _remaining(findings: Findings) -> OverSeeds:
     plateaus = findings.of(measure("late"))
     plain = plateaus.by_seed("learnt", "×1")
     each = {step: plateaus.by_seed("learnt", label) for step, label in LATE.items()}
-    seeds = sorted(set.intersection(set(plain), *map(set, each.values())))
-    numbers = {seed: max((each[step][seed] - step) / (plain[seed] - step) for step in LATE) for seed in seeds}
-    return OverSeeds(numbers, int(plateaus.planned.max()))
+    left = [
+        {seed: (learnt - step) / (plain[seed] - step) for seed, learnt in each[step].items() if seed in plain}
+        for step in LATE
+    ]
+    return OverSeeds.of(left, max, int(plateaus.planned.max()))
 
 
 def _biases(findings: Findings) -> OverSeeds:
@@ -124,8 +125,7 @@ def _biases(findings: Findings) -> OverSeeds:
         _ratio("useful attention", ("×2.5", "×10"), "×1", quantity, max)(findings)
         for quantity in ("repetition", "collapse")
     ]
-    seeds = sorted(set.intersection(*(set(ratio.numbers) for ratio in each)))
-    return OverSeeds({seed: max(ratio.numbers[seed] for ratio in each) for seed in seeds}, each[0].planned)
+    return OverSeeds.of([ratio.numbers for ratio in each], max, each[0].planned)
 
 
 def rise_over_before(plateaus: Plateaus, label: str) -> dict[int, float]:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from abruptlab.experiments.plateaus import Plateaus
 from abruptlab.figures.plateau import draw_each_plateau
 from abruptlab.paper.claim import Bound, Claim, Number, OverSeeds, null
 from abruptlab.paper.findings import Findings
@@ -44,7 +43,7 @@ def _largest_fall(family: str, labels: Sequence[str] = ()) -> Callable[[Findings
     def measured(findings: Findings) -> OverSeeds:
         plateaus = findings.of(measure(family))
         each = [plateaus.by_seed("fall", label) for label in labels or map(str, plateaus.labels)]
-        return _of_all(each, max, plateaus)
+        return OverSeeds.of(each, max, int(plateaus.planned.max()))
 
     return measured
 
@@ -52,12 +51,8 @@ def _largest_fall(family: str, labels: Sequence[str] = ()) -> Callable[[Findings
 def _easy_rise(findings: Findings) -> OverSeeds:
     """Of each seed, the most abrupt rise of the accuracy of the easy tasks: its steps over those before it."""
     plateaus = findings.of(measure("easy"))
-    return _of_all([rise_over_before(plateaus, str(label)) for label in plateaus.labels], min, plateaus)
-
-
-def _of_all(each: Sequence[dict[int, float]], of_all: Callable[..., float], plateaus: Plateaus) -> OverSeeds:
-    seeds = sorted(set.intersection(*map(set, each)))
-    return OverSeeds({seed: of_all(one[seed] for one in each) for seed in seeds}, int(plateaus.planned.max()))
+    each = [rise_over_before(plateaus, str(label)) for label in plateaus.labels]
+    return OverSeeds.of(each, min, int(plateaus.planned.max()))
 
 
 def _of_main_task(findings: Findings) -> Number:

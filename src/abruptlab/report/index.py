@@ -14,7 +14,7 @@ from abruptlab.errors import AbruptlabError, RunError
 from abruptlab.experiments.losses import final_value, smooth
 from abruptlab.experiments.variants import POINTS, trivial_level
 from abruptlab.paper import FIGURES, Findings, Verdict, judge, writing
-from abruptlab.report.pack import in_base64
+from abruptlab.report.pack import finite, in_base64
 from abruptlab.report.pictures import picture
 from abruptlab.report.template import fill
 from abruptlab.run.run import Run
@@ -56,7 +56,7 @@ def folder_members(folder: Path) -> list[Member]:
     """The runs that lie in a folder, of which those that differ by their seed alone share a label."""
     members = []
     for path in sorted(folder.glob("*/config.toml")):
-        config = Run(path.parent).config
+        config = RunConfig.read(path)
         label = path.parent.name.removesuffix(f"-seed{config.seed}")
         members.append(_member(path.parent, Point(label, config, _family(config))))
     return members
@@ -163,8 +163,8 @@ def _row(member: Member, out: Path) -> dict:
         "steps": state.steps,
         "onset": drop and drop.onset,
         "width": drop and drop.width,
-        "depth": drop and drop.depth,
-        "final": final_value(values) if len(values) else None,
+        "depth": drop and finite(drop.depth),
+        "final": finite(final_value(values)) if len(values) else None,
         "page": quote(os.path.relpath(page, out)) if page.is_file() else None,
         "folder": str(member.folder),
         "curve": member.curve,

@@ -10,6 +10,7 @@ from jinja2 import StrictUndefined, Template
 from abruptlab.arguments import checked
 from abruptlab.errors import RunError
 from abruptlab.model.huggingface import ABOUT, save_pretrained
+from abruptlab.run.metrics import known_mean
 from abruptlab.run.run import Run
 from abruptlab.system.files import write_atomically
 from abruptlab.system.provenance import versions
@@ -66,6 +67,6 @@ def card(run: Run, step: int, folder: Path | str) -> str:
         example=example[: objective.answer] if run.config.model.causal else example,
         answer=objective.places - objective.answer,
         averaged=int(last.sum()),
-        losses={name: metrics[name][last].mean() for name in objective.names if last.any()},
+        losses={name: known_mean(metrics[name][last]) for name in objective.names if last.any()},
         drop=run.drop,
     )

@@ -11,7 +11,6 @@ import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +52,13 @@ def import_run(
     """Write a run folder with these checkpoints of one model; nothing is left behind if one of them cannot be read.
 
     Args:
-        files: checkpoints of the authors' format, or folders that `interop.save_pretrained` writes.
+        files: checkpoints of the authors' format, or folders that `model.huggingface.save_pretrained` writes.
         out: the run folder, which must not be there yet.
         task: sizes and rank of the matrices; how far the vocabulary reaches is read off the weights.
         steps: of each file, the updates until then (default: what an exported folder says, the authors' epoch + 1, else
             the number that ends the name).
         heads: of the authors' format (default: tried out at the last checkpoint).
-        losses_file: CSV with the columns `LOSSES`, and any others of a run's metrics.
+        losses_file: CSV with the columns `LOSSES`, and any others of a run's metrics, of every step from 0 on.
         milestones: `AROUND_THE_DROP`, for want of losses.
 
     Raises `CheckpointError`, `ConfigError` or `RunError` that say what was expected.
@@ -192,8 +191,8 @@ def _read_losses(path: Path, measured: Sequence[str]) -> list[dict[str, float | 
             | {"step": int(row["step"]), "elapsed_s": float(row.get("elapsed_s") or 0)}
             for row in table
         ]
-    except ValueError as error:
+    except (ValueError, TypeError) as error:  # the latter of a row that ends before its step
         raise RunError(f"{path}: expected numbers, {error}") from None
-    if any(int(row["step"]) <= int(earlier["step"]) for earlier, row in pairwise(table)):
-        raise RunError(f"{path}: expected steps that increase")
+    if strange := next(((step, row["step"]) for step, row in enumerate(rows) if row["step"] != step), None):
+        raise RunError(f"{path}: expected every step from 0 on, got step {strange[1]} where {strange[0]} should be")
     return rows

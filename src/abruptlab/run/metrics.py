@@ -7,10 +7,13 @@ next step's row is damage, and is said: rows after it would belong to other step
 import hashlib
 import json
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
 
 from abruptlab.errors import RunError
 from abruptlab.run.checkpoints import Digest, digest
@@ -81,6 +84,14 @@ def last_row(path: Path) -> Row:
         raise RunError(f"cannot read {path}: {error.strerror or error}") from None
     except ValueError:
         raise RunError(f"{path} is damaged: its last line is no row") from None
+
+
+def known_mean(values: Sequence[float] | Float[np.ndarray, " step"]) -> float:
+    """The mean of a metric over steps; NaN (of a batch that hides no entry, say) is left out, and is all that there is
+    if every step has it."""
+    known = np.asarray(values, dtype=np.float64)
+    known = known[np.isfinite(known)]
+    return float(known.mean()) if len(known) else math.nan
 
 
 def as_line(row: Row) -> bytes:

@@ -22,6 +22,7 @@ import itertools
 import json
 import math
 import tomllib
+from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache, cached_property
@@ -30,7 +31,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from abruptlab.arguments import checked, choice, require
 from abruptlab.config import STRICT, RunConfig
-from abruptlab.errors import ConfigError
+from abruptlab.errors import ConfigError, RunError
 from abruptlab.presets import PRESETS, preset
 from abruptlab.task.base import Task
 from abruptlab.task.matrix import MatrixTask
@@ -132,7 +133,8 @@ class SweepConfig:
         for table in (self.overrides, self.grid, *self.variants):
             for name in OF_THE_SWEEP & table.keys():
                 raise ConfigError(f"{name}: expected none in overrides, grid and variants, as the sweep has its own")
-        common, variable = _flat(self.overrides), ["family", "label", *_names(RunConfig)]
+        common = _flat(self.overrides)
+        variable = ["family", "label", *(name for name in _names(RunConfig) if name not in OF_THE_SWEEP)]
         points: dict[tuple[str, str], Point] = {}
         labels: set[tuple[str, str, int]] = set()
         for seed, combination, variant in itertools.product(self.seeds, self._combinations(), self.variants or ({},)):
@@ -243,6 +245,17 @@ class Sweep:
             if (folder / "config.toml").is_file() and (run := Run(folder)).finished:
                 runs.append(run)
         return by_label
+
+    def finished(self, family: str = "") -> dict[str, list["Run"]]:
+        """`runs`, if there are any. Raises as it does, and `RunError` if none is finished."""
+        runs = self.runs(family)
+        if not any(runs.values()):
+            raise RunError(f"{self.folder}: no run of the family {family!r} is finished")
+        return runs
+
+    def planned(self, family: str = "") -> Counter[str]:
+        """How many runs each label of a family has, finished or not."""
+        return Counter(point.label for point in self.points if point.family == family)
 
 
 def _name(given: Any, which: str) -> str:

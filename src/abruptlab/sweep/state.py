@@ -1,16 +1,15 @@
 """How far the runs of a sweep are, read from their folders; the index, and the time left."""
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from abruptlab.errors import AbruptlabError, RunError
 from abruptlab.run.drop import Drop
-from abruptlab.run.metrics import last_row
+from abruptlab.run.metrics import known_mean, last_row
 from abruptlab.run.run import Run
 from abruptlab.sweep.file import Point
 from abruptlab.system.files import write_atomically
@@ -61,7 +60,7 @@ def _read_state(run_folder: Path, point: Point) -> RunState:
         metrics, steps = run.metrics, run.config.training.steps
         if len(metrics["step"]) < steps:
             raise RunError(f"{run_folder} is finished, and has the metrics of {len(metrics['step'])} of {steps} steps")
-        losses = {name: float(np.mean(metrics[name][-AVERAGED:])) for name in names}
+        losses = {name: known_mean(metrics[name][-AVERAGED:]) for name in names}
         return RunState(point, "done", steps, float(metrics["elapsed_s"][-1]), losses, run.drop)
     row = last_row(run_folder / "metrics.jsonl")
     losses = {name: row[name] for name in names if name in row}
@@ -84,12 +83,16 @@ def write_index(folder: Path, states: Iterable[RunState]) -> None:
             "steps": state.steps,
             "drop_onset": state.drop and state.drop.onset,
             "drop_end": state.drop and state.drop.end,
-            **({name: round(loss, 8) for name, loss in state.losses.items()} if state.state == "done" else {}),
+            **({name: _rounded(loss) for name, loss in state.losses.items()} if state.state == "done" else {}),
             "error": state.error or None,
         }
         for state in states
     ]
     write_atomically(folder / "index.json", json.dumps(rows, indent=1) + "\n")
+
+
+def _rounded(loss: float) -> float | None:
+    return round(loss, 8) if math.isfinite(loss) else None  # JSON knows no NaN
 
 
 def seconds_left(states: Sequence[RunState], running: int) -> float | None:

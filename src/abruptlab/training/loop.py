@@ -6,11 +6,10 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from abruptlab.arguments import checked
 from abruptlab.config import RunConfig
 from abruptlab.run.checkpoints import saved_steps
+from abruptlab.run.metrics import known_mean
 from abruptlab.run.run import Run
 from abruptlab.system.devices import choose_device
 from abruptlab.system.memory import keep_freed_memory, require_memory
@@ -144,13 +143,17 @@ class _Reporter:
         self._report = report
         self._reported = len(recorder.rows)
         self._first = len(recorder.rows)
+        self._begun = False
         self._start = self._last = time.perf_counter()
 
     def after_step(self) -> None:
         """Called once a step; cheap unless a report is due."""
         now = time.perf_counter()
-        if self._recorder.waiting == 1 and self._reported == self._first:
-            self._start = now  # the first step, with compilation and warm-up, says nothing about the others
+        if not self._begun:
+            self._begun, self._start = (
+                True,
+                now,
+            )  # the first step, compiled and warmed up, says nothing about the others
         if now - self._last >= REPORT_EVERY_S:
             self.report()
 
@@ -164,7 +167,7 @@ class _Reporter:
         now = time.perf_counter()
         done = len(self._recorder.rows)
         seconds_per_step = (now - self._start) / max(1, done - self._first - 1)
-        losses = {metric.symbol: float(np.mean([row[metric.name] for row in rows])) for metric in self._curves}
+        losses = {metric.symbol: known_mean([row[metric.name] for row in rows]) for metric in self._curves}
         self._report(
             Progress(
                 step=done,

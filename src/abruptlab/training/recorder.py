@@ -233,11 +233,6 @@ class Recorder:
         """Note the measures of a step (`Measures.of`), still on the device."""
         self._measured.append((step, values))
 
-    @property
-    def waiting(self) -> int:
-        """How many steps' metrics have not been flushed yet."""
-        return len(self._waiting)
-
     def flush(self) -> list[Row]:
         """Bring the waiting metrics and measures from the device into their files; returns the metrics' new rows.
 
@@ -334,7 +329,6 @@ class Follower:
 
     rows: tuple[Row, ...] = ()
     measures: tuple[MeasuresRow, ...] = ()
-    waiting = 0
     finished = False
 
     def __enter__(self) -> "Follower":
