@@ -71,6 +71,7 @@ from .figures.embeddings import (
     draw_tokens_over_time as draw_tokens_over_time,
 )
 from .figures.gpt import draw_gpt_learning as draw_gpt_learning, draw_sequence_attention as draw_sequence_attention
+from .figures.language_models import draw_language_models as draw_language_models
 from .figures.loss import draw_loss_curves as draw_loss_curves
 from .figures.matrices import draw_examples as draw_examples
 from .figures.methods import draw_closeness as draw_closeness, draw_floor as draw_floor
@@ -81,7 +82,6 @@ from .figures.pivots import draw_pivots as draw_pivots
 from .figures.plateau import (
     draw_each_plateau as draw_each_plateau,
     draw_falls as draw_falls,
-    draw_language_models as draw_language_models,
     draw_plateau as draw_plateau,
     draw_plateaus as draw_plateaus,
 )

@@ -1,4 +1,4 @@
-"""Named configurations. `paper` is exactly the paper's; the smaller ones change sizes, rate, batch and steps only."""
+"""Named configurations, of which `paper` is exactly the paper's."""
 
 import math
 

@@ -10,7 +10,7 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 from abruptlab.errors import AbruptlabError, ConfigError
 from abruptlab.experiments.language_models import measure_language_models
-from abruptlab.figures.plateau import draw_language_models
+from abruptlab.figures.language_models import draw_language_models
 
 TOKENS, WIDTH, LAYERS, LENGTH = 50, 32, 3, 12
 

@@ -9,7 +9,7 @@ from abruptlab.config import RunConfig
 from abruptlab.errors import ConfigError
 from abruptlab.presets import preset
 from abruptlab.training.loop import train
-from abruptlab.training.needs import parameters
+from abruptlab.training.needs import parameter_count
 from abruptlab.training.state import initial_model
 from tests.training.test_loop import SMOKE, with_task, with_training
 
@@ -34,7 +34,7 @@ def test_what_no_memory_holds_is_said_before_anything_is_made(tmp_path: Path, co
 def test_a_model_has_about_as_many_parameters_as_are_reckoned_with(name: str) -> None:
     config = preset(name)
     count = sum(parameter.numel() for parameter in initial_model(config).parameters())
-    assert 0.75 * count < parameters(config) <= count
+    assert 0.75 * count < parameter_count(config) <= count
 
 
 def test_without_a_compiler_there_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

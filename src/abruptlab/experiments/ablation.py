@@ -135,7 +135,7 @@ def measure_single_ablations(
     intact = score(model, batch, objective)
     ablated = stacked([_score_each(model, batch, objective, replacement) for replacement in REPLACEMENTS])
     return SingleAblations(
-        resolved, Shown.of(objective), plateau(run), intact.losses, ablated.losses, (ablated - intact).losses
+        resolved, Shown.of(objective), plateau_level(run), intact.losses, ablated.losses, (ablated - intact).losses
     )
 
 
@@ -184,7 +184,7 @@ def measure_greedy_ablation(
     (resolved, model), objective = loaded_model(run, step), run.objective
     both = held_out_examples(run, SEARCHED + matrices, seed)
     search, batch = both[:SEARCHED], both[SEARCHED:]
-    level, falling, intact = plateau(run), objective.falling, score(model, batch, objective)
+    level, falling, intact = plateau_level(run), objective.falling, score(model, batch, objective)
 
     def ablated(examples: "Examples", heads: Collection[Head]) -> Scores:
         return score(model, examples, objective, constant_maps(model, heads, replacement))
@@ -297,7 +297,7 @@ def all_heads(model: Model) -> list[Head]:
     return [(layer, head) for layer in range(model.config.layers) for head in range(model.config.heads)]
 
 
-def plateau(run: "Run") -> float:
+def plateau_level(run: "Run") -> float:
     """The metric that drops, before the run's drop; if there is none, that of the trivial solution (NaN: unknown)."""
     level = run.objective.level if run.drop is None else run.drop.plateau
     return math.nan if level is None else level

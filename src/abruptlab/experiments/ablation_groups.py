@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Shaped
 
-from abruptlab.experiments.ablation import Head, all_heads, constant_maps, plateau
+from abruptlab.experiments.ablation import Head, all_heads, constant_maps, plateau_level
 from abruptlab.experiments.attention import mean_attention
 from abruptlab.experiments.estimate import Losses
 from abruptlab.experiments.forward import loaded
@@ -69,7 +69,7 @@ def measure_group_ablation(
     names = all_heads(model)
     return GroupAblation(
         resolved,
-        plateau(run),
+        plateau_level(run),
         tuple(GROUPS),
         labels,
         np.stack(groups),

@@ -1,4 +1,4 @@
-"""Heads ablated one by one and in greedy sets (figures `ablation` and `ablation-sets`)."""
+"""Heads ablated: one by one, in greedy sets, by group (figures `ablation`, `ablation-sets` and `ablation-groups`)."""
 
 import math
 from collections.abc import Sequence

@@ -11,7 +11,6 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from abruptlab.arguments import checked
 from abruptlab.experiments.falls import Falls
-from abruptlab.experiments.language_models import LanguageModels
 from abruptlab.experiments.plateau import Plateau
 from abruptlab.experiments.plateaus import Plateaus
 from abruptlab.figures.style import (
@@ -161,18 +160,3 @@ def _draw_first(axes: Axes, steps: Float[np.ndarray, " run"], last: float, row: 
         )
     if len(steps):
         axes.plot(np.median(np.minimum(steps, last)), row, "|", color=colour, markersize=11)
-
-
-@checked
-@paper_style()
-def draw_language_models(models: LanguageModels) -> Figure:
-    """Repetition bias and the last layer's collapse over the checkpoints."""
-    figure = new_figure(2.1)
-    axes = figure.subplots()
-    places = np.arange(len(models.checkpoint))
-    axes.plot(places, models.collapse[:, -1], "o-", color=OBSERVED, markersize=3, label="collapse: cosine similarity")
-    axes.plot(places, models.repetition, "o-", color=MASKED, markersize=3, label="repetition: equal neighbours")
-    axes.set(ylim=(min(0, axes.get_ylim()[0]), 1.03), xlabel="checkpoint", ylabel="cosine; share")
-    axes.set_xticks(places, [name.rpartition("@")[2].rpartition("/")[2] for name in models.checkpoint], rotation=30)
-    axes.legend(loc="best")
-    return figure

@@ -10,6 +10,7 @@ from abruptlab.figures.table import Table
 from abruptlab.paper.claim import TRAINED, UNTRAINED, Bound, Claim, Number
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.registry import Tables, TableSpec
+from abruptlab.paper.training import COPIED, zero_level
 
 
 def tabulate_copying(check: CopyingCheck) -> Table:
@@ -48,7 +49,6 @@ TABLES: Tables = {
     ),
 }
 
-COPIED = 0.01  # of E[x²], as for the observed entries: an error a tenth of an entry's size is a copy
 WHEN = {"early": "Early on the plateau", "middle": "In mid-plateau", "late": "Just before the drop"}
 SHARE = {name: f"at the checkpoint nearest to {share:g} of the onset" for name, share in MOMENTS.items()}
 
@@ -62,7 +62,7 @@ def _worst(moment: str, low_rank: bool, *quantities: str) -> Callable[[Findings]
         if not rows.any():
             raise CheckpointError(f"no checkpoint is the {moment} moment of the copying check")
         largest = max(float(getattr(check, quantity).mean[rows].max()) for quantity in quantities)
-        return largest / findings.run.config.matrices.copying_level
+        return largest / zero_level(findings)
 
     return worst
 

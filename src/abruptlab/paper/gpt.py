@@ -11,7 +11,7 @@ from abruptlab.figures.gpt import draw_gpt_learning, draw_sequence_attention
 from abruptlab.paper.claim import INSIDE, STOPPED, Bound, Claim, Number, null
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.registry import Figures, FigureSpec
-from abruptlab.paper.training import FALLEN, FAST, STEADY_FALL, fall_width, known_drop, plateau_level
+from abruptlab.paper.training import FALLEN, FAST, STEADY_FALL, fall_width, known_drop, plateau_level, zero_level
 
 FINAL = partial(measure_generation, step="final")
 BEFORE = partial(measure_generation, step="before-drop")
@@ -73,10 +73,6 @@ def _encoder(findings: Findings) -> float:
     return float(findings.of(measure_encoder_error).mean)
 
 
-def _zero(findings: Findings) -> float:
-    return findings.run.config.matrices.copying_level
-
-
 def _heads(findings: Findings) -> Number:
     """How much the largest copying share rises from before to after the drop."""
     attention = findings.of(measure_sequence_attention)
@@ -126,8 +122,8 @@ CLAIMS: dict[str, Claim] = {
         "caption",
         "final mean squared error of the hidden entries it writes / E[x²]; judged where it copies",
         Bound(low=FALLEN),
-        lambda findings: _error(findings, _zero),
-        (*INSIDE, null("BERT", lambda findings: _encoder(findings) / _zero(findings))),
+        lambda findings: _error(findings, zero_level),
+        (*INSIDE, null("BERT", lambda findings: _encoder(findings) / zero_level(findings))),
         figures=("11",),
         kind="decoder",
         final=True,

@@ -5,7 +5,7 @@ from abruptlab.figures.permutation import draw_permutation
 from abruptlab.paper.claim import INSIDE, TRAINED, UNTRAINED, Bound, Claim, Number, null
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.registry import Figures, FigureSpec
-from abruptlab.paper.training import COPIED, SAME
+from abruptlab.paper.training import COPIED, SAME, zero_level
 
 BEFORE, AFTER = 0, -1  # of the checkpoints, which may be one
 
@@ -48,7 +48,7 @@ def _observed(findings: Findings) -> Number:
 def _observed_relabelled(findings: Findings) -> Number:
     """The same with the embeddings of the tokens shuffled in place of those of the positions."""
     relabelled = findings.of(measure_relabelled)
-    return float(relabelled["loss_observed"].mean) / findings.run.config.matrices.copying_level
+    return float(relabelled["loss_observed"].mean) / zero_level(findings)
 
 
 def _moved_before(findings: Findings) -> Number:

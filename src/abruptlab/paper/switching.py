@@ -8,6 +8,7 @@ from abruptlab.figures.switching import draw_switching
 from abruptlab.paper.claim import INSIDE, Bound, Claim, null
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.registry import Figures, FigureSpec
+from abruptlab.paper.training import zero_level
 
 BEFORE, AFTER = 0, 1
 
@@ -34,7 +35,7 @@ def _distance(findings: Findings, group: str, transplant: str) -> float:
     """How far the model after the drop, with a group of another one, is from the model before it: L_mask or L_obs, the
     larger distance, over E[x²]. NaN unless L_mask is lower after the drop by more than that."""
     result = findings.of(OUT)
-    level = findings.run.config.matrices.copying_level
+    level = zero_level(findings)
     masked, observed = result.intact["loss_masked"].mean, result.intact["loss_observed"].mean
     if masked[AFTER] > masked[BEFORE] - 2 * ALIKE * level:
         return math.nan

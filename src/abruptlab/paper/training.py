@@ -70,7 +70,8 @@ def known_drop(findings: Findings) -> Drop:
     return findings.run.drop
 
 
-def _level(findings: Findings) -> float:
+def zero_level(findings: Findings) -> float:
+    """E[x²], the loss of predicting zero."""
     return findings.run.config.matrices.copying_level
 
 
@@ -111,7 +112,7 @@ def _final_loss(findings: Findings) -> Number:
 
 def _copied_at(findings: Findings) -> int:
     """The first row of the metrics with L_obs below COPIED; the last one if there is none."""
-    below = smooth(findings.run.metrics["loss_observed"]) < COPIED * _level(findings)
+    below = smooth(findings.run.metrics["loss_observed"]) < COPIED * zero_level(findings)
     return int(below.argmax()) if below.any() else len(below) - 1
 
 
@@ -132,7 +133,7 @@ CLAIMS: dict[str, Claim] = {
         "caption",
         "L_obs on the plateau / E[x²]",
         Bound(high=COPIED),
-        lambda findings: plateau_level(findings, "loss_observed") / _level(findings),
+        lambda findings: plateau_level(findings, "loss_observed") / zero_level(findings),
         (SMOOTH,),
         figures=("2",),
         curve=True,
@@ -142,7 +143,7 @@ CLAIMS: dict[str, Claim] = {
         "text",
         "L_mask on the plateau / E[x²]",
         Bound(1 - SAME, 1 + SAME),
-        lambda findings: plateau_level(findings, "loss_masked") / _level(findings),
+        lambda findings: plateau_level(findings, "loss_masked") / zero_level(findings),
         (SMOOTH,),
         figures=("2",),
         curve=True,
@@ -152,11 +153,11 @@ CLAIMS: dict[str, Claim] = {
         "text",
         "mean |prediction| at hidden entries on the plateau / √E[x²]",
         Bound(high=ZERO),
-        lambda findings: plateau_level(findings, "mean_abs_masked") / math.sqrt(_level(findings)),
+        lambda findings: plateau_level(findings, "mean_abs_masked") / math.sqrt(zero_level(findings)),
         (
             null(
                 "at the end",
-                lambda findings: final_value(findings.run.metrics["mean_abs_masked"]) / math.sqrt(_level(findings)),
+                lambda findings: final_value(findings.run.metrics["mean_abs_masked"]) / math.sqrt(zero_level(findings)),
             ),
         ),
         figures=("2",),
@@ -187,7 +188,9 @@ CLAIMS: dict[str, Claim] = {
         "caption",
         f"L_mask at the first step with L_obs below {COPIED:g} E[x²] / E[x²]",
         Bound(low=WAITS),
-        lambda findings: float(smooth(findings.run.metrics["loss_masked"])[_copied_at(findings)]) / _level(findings),
+        lambda findings: (
+            float(smooth(findings.run.metrics["loss_masked"])[_copied_at(findings)]) / zero_level(findings)
+        ),
         (SMOOTH,),
         figures=("2",),
         curve=True,

@@ -1,1 +1,1 @@
-"""The folder of a run, as everything after the training reads it."""
+"""The folder of a run, as the training writes it and everything after reads it."""

@@ -6,7 +6,7 @@ from abruptlab.task.matrices import ENTRY
 STATES = {"adam": 4, "adamw": 4, "sgd": 2, "muon": 3}  # weight, gradient, and what the optimiser keeps of a parameter
 
 
-def parameters(config: RunConfig) -> int:
+def parameter_count(config: RunConfig) -> int:
     """The parameters of a run's model, but for a few thousandths: without making it."""
     model, objective = config.model, config.objective
     block = 4 * model.width**2 + 2 * model.width * model.mlp_width
@@ -17,7 +17,7 @@ def training_needs(config: RunConfig) -> int:
     """The least memory, in bytes, in which the run can be trained: the model, its optimiser, the batch, and the
     activations of the smallest part of it."""
     training, model = config.training, config.model
-    state = 4 * STATES[training.optimizer] * parameters(config)
+    state = 4 * STATES[training.optimizer] * parameter_count(config)
     batch = training.batch * config.places * ENTRY
     part = training.micro_batch or 1
     activations = 2 * part * config.places * model.layers * (4 * model.width + model.mlp_width)  # in bfloat16

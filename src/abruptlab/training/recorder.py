@@ -31,10 +31,10 @@ from abruptlab.run.drop import WHOLE_BINS, find_drop
 from abruptlab.run.measures import Row as MeasuresRow, append_measures, keep_measures_before, read_measures
 from abruptlab.run.metrics import Row, Rows, Signature, as_line, read_rows
 from abruptlab.run.run import ALWAYS
-from abruptlab.run.set_aside import SetAside
 from abruptlab.system.files import unfinished, write_atomically
 from abruptlab.training.optimizers import optimizer_tensors, restore_optimizers
 from abruptlab.training.schedules import Schedule
+from abruptlab.training.set_aside import SetAside
 from abruptlab.training.state import TrainingState
 
 
