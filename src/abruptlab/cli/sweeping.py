@@ -92,12 +92,10 @@ class Sweep:
             )
         if self.ray is not None and self.jobs is not None:
             raise ConfigError("--jobs: expected without --ray only; there, the share of a run decides how many fit")
-        for option, share, least in (
-            ("cpus", self.cpus_per_run, "more than 0"),
-            ("gpus", self.gpus_per_run, "0 or more"),
-        ):
-            if share is not None and (share < 0 or (option == "cpus" and share == 0)):
-                raise ConfigError(f"--{option}-per-run: expected {least}, got {share:g}")
+        if self.cpus_per_run is not None and self.cpus_per_run <= 0:
+            raise ConfigError(f"--cpus-per-run: expected more than 0, got {self.cpus_per_run:g}")
+        if self.gpus_per_run is not None and self.gpus_per_run < 0:
+            raise ConfigError(f"--gpus-per-run: expected 0 or more, got {self.gpus_per_run:g}")
         if self.jobs is not None and self.jobs < 1:
             raise ConfigError(f"--jobs: expected at least 1, got {self.jobs}")
 

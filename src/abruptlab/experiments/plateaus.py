@@ -38,13 +38,8 @@ def measure_plateaus(sweep: "Sweep", family: str) -> Plateaus:
     Raises `ConfigError` for a family that the sweep does not have and `RunError` if none of its runs is finished, or
     one of them has no measures.
     """
-    planned, by_label = (
-        sweep.planned(family),
-        {
-            label: [(run.config.seed, measure_plateau(run)) for run in runs]
-            for label, runs in sweep.finished(family).items()
-        },
-    )
+    planned, finished = sweep.planned(family), sweep.finished(family)
+    by_label = {label: [(run.config.seed, measure_plateau(run)) for run in runs] for label, runs in finished.items()}
     shape = len(by_label), max(planned.values())
     seed, fall, learnt, before, rises, repetition, collapse = (np.full(shape, np.nan) for _ in range(7))
     step = np.full((shape[0], POINTS), np.nan)

@@ -14,9 +14,10 @@ from abruptlab.errors import AbruptlabError, RunError
 from abruptlab.experiments.losses import final_value, smooth
 from abruptlab.experiments.variants import POINTS, trivial_level
 from abruptlab.paper import FIGURES, Findings, Verdict, judge, writing
-from abruptlab.report.pack import finite, in_base64
+from abruptlab.report.pack import in_base64
 from abruptlab.report.pictures import picture
 from abruptlab.report.template import fill
+from abruptlab.run.metrics import finite
 from abruptlab.run.run import Run
 from abruptlab.sweep.file import Point, Sweep
 from abruptlab.sweep.state import RunState, read_state

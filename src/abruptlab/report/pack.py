@@ -24,11 +24,6 @@ def _rounded(value: Any) -> Any:
     return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
 
 
-def finite(value: float) -> float | None:
-    """A number for JSON, which knows neither NaN nor infinity."""
-    return value if math.isfinite(value) else None
-
-
 def packed_maps(maps: Float[np.ndarray, "*shape"], signed: bool = False) -> dict[str, Any]:
     """Attention as one byte each, compressed and in base64: shares from 0 to 1, or linear attention, of either sign.
 

@@ -96,8 +96,12 @@ def known_mean(values: Sequence[float] | Float[np.ndarray, " step"]) -> float:
 
 def as_line(row: Row) -> bytes:
     """A row as a line of the file."""
-    known = {name: value if math.isfinite(value) else None for name, value in row.items()}  # JSON knows no NaN
-    return json.dumps(known).encode() + b"\n"
+    return json.dumps({name: finite(value) for name, value in row.items()}).encode() + b"\n"
+
+
+def finite(value: int | float) -> int | float | None:
+    """A number for JSON, which knows neither NaN nor infinity."""
+    return value if math.isfinite(value) else None
 
 
 def _row(line: bytes, step: int, names: Collection[str]) -> Row:

@@ -1,7 +1,6 @@
 """How far the runs of a sweep are, read from their folders; the index, and the time left."""
 
 import json
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Literal
 
 from abruptlab.errors import AbruptlabError, RunError
 from abruptlab.run.drop import Drop
-from abruptlab.run.metrics import known_mean, last_row
+from abruptlab.run.metrics import finite, known_mean, last_row
 from abruptlab.run.run import Run
 from abruptlab.sweep.file import Point
 from abruptlab.system.files import write_atomically
@@ -83,16 +82,12 @@ def write_index(folder: Path, states: Iterable[RunState]) -> None:
             "steps": state.steps,
             "drop_onset": state.drop and state.drop.onset,
             "drop_end": state.drop and state.drop.end,
-            **({name: _rounded(loss) for name, loss in state.losses.items()} if state.state == "done" else {}),
+            **({name: finite(round(loss, 8)) for name, loss in state.losses.items()} if state.state == "done" else {}),
             "error": state.error or None,
         }
         for state in states
     ]
     write_atomically(folder / "index.json", json.dumps(rows, indent=1) + "\n")
-
-
-def _rounded(loss: float) -> float | None:
-    return round(loss, 8) if math.isfinite(loss) else None  # JSON knows no NaN
 
 
 def seconds_left(states: Sequence[RunState], running: int) -> float | None:

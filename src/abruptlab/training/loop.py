@@ -150,10 +150,8 @@ class _Reporter:
         """Called once a step; cheap unless a report is due."""
         now = time.perf_counter()
         if not self._begun:
-            self._begun, self._start = (
-                True,
-                now,
-            )  # the first step, compiled and warmed up, says nothing about the others
+            self._begun = True
+            self._start = now  # the first step, with compilation and warm-up, says nothing about the others
         if now - self._last >= REPORT_EVERY_S:
             self.report()
 
