@@ -6,7 +6,7 @@ import pytest
 from abruptlab.errors import RunError
 from abruptlab.paper import Verdict
 from abruptlab.paper.ledger import ledger
-from abruptlab.paper.plan import ON_A_LAPTOP, PAPER
+from abruptlab.paper.plan import LARGER_MATRICES, ON_A_LAPTOP, PAPER
 from abruptlab.paper.verdict import write_verdicts
 from abruptlab.presets import PRESETS
 from abruptlab.sweep.file import find_sweep
@@ -90,5 +90,7 @@ def test_the_queue_for_gpus_has_the_runs_of_the_plan_and_no_others() -> None:
     assert len(commands) == QUEUE.read_text().count("\n- [")
     for command, name in commands:
         assert find_sweep(name).stem == name if command == "sweep" else name in PRESETS
-    larger = [home.name for homes in PAPER.values() for scale, home in homes.items() if scale != "laptop"]
+    larger = [
+        home.name for homes in (*PAPER.values(), LARGER_MATRICES) for scale, home in homes.items() if scale != "laptop"
+    ]
     assert set(larger) == {name for _, name in commands}

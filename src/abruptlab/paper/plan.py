@@ -57,14 +57,18 @@ OWN_PARTS = Home(
     "own-parts", "runs/sweeps/own-parts", "loss-plateau/own-parts", tuple((MAIN.name, seed) for seed in (1, 2, 3))
 )
 TASKS = Home("tasks", "runs/sweeps/tasks", "loss-plateau/tasks")
-BESIDE = (
-    Home("causal", "runs/sweeps/causal", "loss-plateau/causal"),
-    Home(
+LARGER_MATRICES: Mapping[str, Home] = {
+    "base": Home("causal-base", "runs/paper/causal-base", "loss-plateau/causal-base"),
+    "laptop": Home(
         "causal-laptop",
         "runs/sweeps/causal-laptop",
         "loss-plateau/causal-laptop",
         tuple((PAPER["encoder"][SMALLEST].name, seed) for seed in (0, 2, 3)),
     ),
+}
+BESIDE = (
+    Home("causal", "runs/sweeps/causal", "loss-plateau/causal"),
+    LARGER_MATRICES[SMALLEST],
     Home("announce-sums", "runs/sweeps/announce-sums", "loss-plateau/announce-sums"),
     Home("announce", "runs/sweeps/announce", "loss-plateau/announce"),
 )
