@@ -1,6 +1,5 @@
 """What functions and configurations are given: a mistake is one line with its name, what was expected and what came."""
 
-import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
@@ -101,19 +100,13 @@ def _field_hints(kind: type) -> dict[str, Any]:
 
 @cache
 def _argument_hints(function: Callable[..., Any]) -> dict[str, Any]:
-    """Of those named at its place alone: `*inputs` are not one argument. What is imported for the type checker only is
-    one of the public names."""
+    """Of those named at its place alone: `*inputs` are not one argument."""
     stated = {
         name: each.annotation
         for name, each in signature(function).parameters.items()
         if each.annotation is not each.empty and each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
     }
-    functions_own, public = getattr(function, "__globals__", {}), {}
-    while True:  # name by name, as Python 3.14 asks no `__missing__` of the names it is given
-        try:
-            return get_type_hints(SimpleNamespace(__annotations__=stated), functions_own, public)
-        except NameError as missing:
-            public[missing.name] = getattr(sys.modules["abruptlab"], str(missing.name))
+    return get_type_hints(SimpleNamespace(__annotations__=stated), getattr(function, "__globals__", {}))
 
 
 def _fits(value: Any, hint: Any) -> bool:

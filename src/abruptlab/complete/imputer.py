@@ -3,7 +3,6 @@
 import math
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Bool, Float
@@ -16,10 +15,8 @@ from abruptlab.errors import DataError
 from abruptlab.experiments.forward import load, predict
 from abruptlab.run.pretrained import find_run
 from abruptlab.run.run import Run
+from abruptlab.task.matrix import MatrixTask
 from abruptlab.task.vocabulary import MASK, Vocabulary
-
-if TYPE_CHECKING:
-    from abruptlab.task.matrix import MatrixTask
 
 RESTARTS = 8  # of the factorisation that looks at the rank: enough for it to miss no fit in 2,000 matrices of the task
 OTHERWISE = "or use a method for any matrix, such as nuclear norm (--method nuclear, baselines.nuclear.NuclearNorm)"
@@ -108,7 +105,7 @@ def paste(tiles: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def _unit(
-    values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "batch m n"], task: "MatrixTask"
+    values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "batch m n"], task: MatrixTask
 ) -> Float[Tensor, "batch 1 1"]:
     """What to divide each matrix by: its observed entries then have the task's mean square, or are smaller if the
     largest would otherwise lie outside of the task's range. 1 where all are zero."""
@@ -116,7 +113,7 @@ def _unit(
     return torch.where(typical > 0, typical.maximum(values.abs().amax((1, 2), keepdim=True) / task.reach), 1.0)
 
 
-def _check_range(values: Float[Tensor, "batch m n"], task: "MatrixTask", name: str) -> None:
+def _check_range(values: Float[Tensor, "batch m n"], task: MatrixTask, name: str) -> None:
     largest = values.abs().max().item()
     if round(largest, task.decimals) > task.reach:
         raise DataError(
@@ -126,7 +123,7 @@ def _check_range(values: Float[Tensor, "batch m n"], task: "MatrixTask", name: s
         )
 
 
-def _look_at_rank(values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "batch m n"], task: "MatrixTask") -> None:
+def _look_at_rank(values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "batch m n"], task: MatrixTask) -> None:
     """Warn of matrices that are not the task's: rounding leaves a residual of a third of a step, other ranks far more
     than one. Of 2,000 matrices of 5×5 and rank 1 none, of rank 2 all but 0.1 %, are above one step."""
     seen = torch.where(observed, values.double(), 0.0)

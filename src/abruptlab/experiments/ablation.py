@@ -12,7 +12,6 @@ import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -28,11 +27,9 @@ from abruptlab.experiments.result import Outlined
 from abruptlab.experiments.scores import Scores, Shown, joined, score, score_of, stacked
 from abruptlab.model import sites
 from abruptlab.model.build import Model
-
-if TYPE_CHECKING:
-    from abruptlab.run.run import Run
-    from abruptlab.task.base import Objective
-    from abruptlab.task.examples import Examples
+from abruptlab.run.run import Run
+from abruptlab.task.base import Objective
+from abruptlab.task.examples import Examples
 
 Head = tuple[int, int]  # layer and head, both counted from 0
 
@@ -101,7 +98,7 @@ class GreedyAblation(Outlined):
 
 @checked
 def measure_ablation(
-    run: "Run",
+    run: Run,
     heads: Collection[Head] | Int[np.ndarray, "head 2"] | None = None,
     replacement: str = "uniform",
     step: int | str = "final",
@@ -124,7 +121,7 @@ def measure_ablation(
 
 @checked
 def measure_single_ablations(
-    run: "Run", step: int | str = "final", matrices: int = 256, seed: int = 0
+    run: Run, step: int | str = "final", matrices: int = 256, seed: int = 0
 ) -> SingleAblations:
     """The metrics with each single head ablated, by each of the `REPLACEMENTS`.
 
@@ -141,7 +138,7 @@ def measure_single_ablations(
 
 @checked
 def measure_other_damage(
-    run: "Run", head: Head, step: int | str = "final", matrices: int = 256, seed: int = 0
+    run: Run, head: Head, step: int | str = "final", matrices: int = 256, seed: int = 0
 ) -> dict[str, Losses]:
     """What else can be done where a head's attention is replaced, so that the latter's effect can be told from any
     damage's: the metrics `intact`, with the `next map` in its place, that of the layer's next head on the same example,
@@ -168,7 +165,7 @@ def measure_other_damage(
 
 @checked
 def measure_greedy_ablation(
-    run: "Run", replacement: str = "uniform", step: int | str = "final", matrices: int = 512, seed: int = 0
+    run: Run, replacement: str = "uniform", step: int | str = "final", matrices: int = 512, seed: int = 0
 ) -> GreedyAblation:
     """The fewest heads whose ablation restores the plateau's level of the metric that drops (of matrices, L_mask), and
     the most that may go with the loss within 10 %.
@@ -186,7 +183,7 @@ def measure_greedy_ablation(
     search, batch = both[:SEARCHED], both[SEARCHED:]
     level, falling, intact = plateau_level(run), objective.falling, score(model, batch, objective)
 
-    def ablated(examples: "Examples", heads: Collection[Head]) -> Scores:
+    def ablated(examples: Examples, heads: Collection[Head]) -> Scores:
         return score(model, examples, objective, constant_maps(model, heads, replacement))
 
     @cache
@@ -261,13 +258,13 @@ def constant_maps(model: Model, heads: Collection[Head], replacement: str) -> di
     return {f"blocks.{layer}.attn.pattern": partial(swap, chosen) for layer, chosen in by_layer.items()}
 
 
-def _score_each(model: Model, batch: "Examples", objective: "Objective", replacement: str) -> Scores:
+def _score_each(model: Model, batch: Examples, objective: Objective, replacement: str) -> Scores:
     """The metrics [layer, head] with every head alone ablated; the layers below it are run once for all, which saves
     half the time."""
     layers = range(model.config.layers)
     entering = ["embed", *(f"blocks.{layer}.resid_post" for layer in layers[:-1])]
 
-    def alone(head: Head, states: Float[Tensor, "part pos width"], part: "Examples") -> Scores:
+    def alone(head: Head, states: Float[Tensor, "part pos width"], part: Examples) -> Scores:
         with torch.no_grad(), sites.replace(model, constant_maps(model, [head], replacement)):
             for block in list(model.blocks)[head[0] :]:
                 states = block(states)
@@ -297,7 +294,7 @@ def all_heads(model: Model) -> list[Head]:
     return [(layer, head) for layer in range(model.config.layers) for head in range(model.config.heads)]
 
 
-def plateau_level(run: "Run") -> float:
+def plateau_level(run: Run) -> float:
     """The metric that drops, before the run's drop; if there is none, that of the trivial solution (NaN: unknown)."""
     level = run.objective.level if run.drop is None else run.drop.plateau
     return math.nan if level is None else level

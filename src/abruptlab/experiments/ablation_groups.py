@@ -5,7 +5,6 @@ group stands what as many heads drawn at random from the others do, so that a gr
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,11 +17,9 @@ from abruptlab.experiments.forward import loaded
 from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.experiments.scores import score
+from abruptlab.run.run import Run
 from abruptlab.task.counter import generator
 from abruptlab.task.held_out import HELD_OUT
-
-if TYPE_CHECKING:
-    from abruptlab.run.run import Run
 
 GROUPS: dict[str, tuple[str, ...]] = {  # → the labels of its heads
     "row heads": ("row",),
@@ -47,7 +44,7 @@ class GroupAblation(Outlined):
 
 
 def measure_group_ablation(
-    run: "Run", step: int | str = "final", matrices: int = 256, draws: int = 16, seed: int = 0
+    run: Run, step: int | str = "final", matrices: int = 256, draws: int = 16, seed: int = 0
 ) -> GroupAblation:
     """L, L_obs and L_mask with all row heads, all column heads, and both ablated, and L_mask with random others.
 

@@ -9,7 +9,6 @@ calendar does.
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
@@ -19,10 +18,8 @@ from abruptlab.errors import RunError
 from abruptlab.experiments.progress import measure_progress
 from abruptlab.experiments.result import Outlined
 from abruptlab.experiments.signs import other_signs
-
-if TYPE_CHECKING:
-    from abruptlab.run.run import Run
-    from abruptlab.sweep.file import Sweep
+from abruptlab.run.run import Run
+from abruptlab.sweep.file import Sweep
 
 WINDOW = 0.5  # of the steps until the onset: who speaks earlier does not know when
 BLIND = 0.1  # of the shortest plateau that the rules are fixed on: copying is learnt, and every measure moves
@@ -96,7 +93,7 @@ def _in_time(lead: Float[np.ndarray, "measure run"]) -> Bool[np.ndarray, "measur
 
 
 @checked
-def measure_announcement(sweep: "Sweep", matrices: int = 256, seed: int = 0) -> Announcement:
+def measure_announcement(sweep: Sweep, matrices: int = 256, seed: int = 0) -> Announcement:
     """The rules of all measures, fixed on every other seed of a sweep of one variant.
 
     Raises `RunError` unless four of its finished runs have a drop, two of each half.
@@ -124,7 +121,7 @@ def measure_announcement(sweep: "Sweep", matrices: int = 256, seed: int = 0) -> 
     )
 
 
-def series_of(run: "Run", matrices: int = 256, seed: int = 0) -> Series:
+def series_of(run: Run, matrices: int = 256, seed: int = 0) -> Series:
     """The measures of a run with a drop. Raises `RunError` if it has none, or the metrics cannot be read."""
     if run.drop is None:
         raise RunError(f"{run.folder} has no drop that could be announced")

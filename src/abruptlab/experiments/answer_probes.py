@@ -6,7 +6,6 @@ where the model is not.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,14 +19,10 @@ from abruptlab.experiments.held_out import held_out_examples
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model.collapse import asked
 from abruptlab.model.decoder import Decoder
-from abruptlab.run.run import Steps
+from abruptlab.run.run import Run, Steps
 from abruptlab.system.devices import choose_device
-
-if TYPE_CHECKING:
-    from abruptlab.run.run import Run
-    from abruptlab.task.base import Objective
-    from abruptlab.task.examples import Examples
-
+from abruptlab.task.base import Objective
+from abruptlab.task.examples import Examples
 
 SHOWN = 12  # checkpoints, unless told otherwise: each takes seconds
 
@@ -52,7 +47,7 @@ class AnswerProbes(Outlined):
 
 @checked
 def measure_answer_probes(
-    run: "Run", steps: Steps | None = None, train: int = 2048, matrices: int = 256, seed: int = 0
+    run: Run, steps: Steps | None = None, train: int = 2048, matrices: int = 256, seed: int = 0
 ) -> AnswerProbes:
     """Probes fitted to `train` held-out examples and judged on `matrices` others, by default at some checkpoints until
     half of the plateau's length after the onset of the drop.
@@ -74,7 +69,7 @@ def measure_answer_probes(
     return AnswerProbes(np.array(resolved), np.array(sites), right, chance, own, moments)
 
 
-def _around_the_drop(run: "Run") -> list[int]:
+def _around_the_drop(run: Run) -> list[int]:
     """`SHOWN` checkpoints, spread evenly in time. Raises `CheckpointError` if there is none."""
     saved = np.array([run.resolve(step) for step in run.steps or ["final"]])
     last = saved[-1] if run.drop is None else min(saved[-1], 1.5 * run.drop.onset)
@@ -88,7 +83,7 @@ def residual_stream(layers: int) -> list[str]:
 
 
 def _probe(
-    model: Decoder, training: "Examples", test: "Examples", objective: "Objective"
+    model: Decoder, training: Examples, test: Examples, objective: Objective
 ) -> tuple[Estimate, Estimate, Estimate]:
     """Of each site, the share that its probe gets right and that of a probe of other examples' answers; the model's."""
     names = residual_stream(model.config.layers)
@@ -107,7 +102,7 @@ def _probe(
 
 
 def _states(
-    model: Decoder, batch: "Examples", names: Sequence[str], objective: "Objective"
+    model: Decoder, batch: Examples, names: Sequence[str], objective: Objective
 ) -> dict[str, Float[Tensor, "example place width"]]:
     """What the places before the answer's tokens hold, on the CPU."""
     parts: dict[str, list[Tensor]] = {name: [] for name in names}
@@ -117,7 +112,7 @@ def _states(
     return {name: torch.cat(of_site) for name, of_site in parts.items()}
 
 
-def _answers(batch: "Examples", objective: "Objective") -> Int[Tensor, "example place"]:
+def _answers(batch: Examples, objective: Objective) -> Int[Tensor, "example place"]:
     return batch.tokens[:, objective.answer :]
 
 

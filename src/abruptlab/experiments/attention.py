@@ -1,7 +1,7 @@
 """Attention maps and where each head looks (figures 4, 5, 22 and 23)."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -14,11 +14,8 @@ from abruptlab.experiments.forward import load, loaded, recorded
 from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model.encoder import Encoder
-from abruptlab.run.run import Steps
+from abruptlab.run.run import Run, Steps
 from abruptlab.task.matrices import Batch
-
-if TYPE_CHECKING:
-    from abruptlab.run.run import Run
 
 Mask = Literal["random", "rows", "columns", "single"]
 
@@ -63,7 +60,7 @@ class AttentionOverTime(Outlined):
 
 @checked
 def measure_attention(
-    run: "Run", step: int | str = "final", mask: Mask = "random", matrices: int = 512, seed: int = 0
+    run: Run, step: int | str = "final", mask: Mask = "random", matrices: int = 512, seed: int = 0
 ) -> Attention:
     """The mean maps of a checkpoint and the shares of its heads.
 
@@ -78,7 +75,7 @@ def measure_attention(
 
 @checked
 def measure_attention_over_time(
-    run: "Run", steps: Steps | None = None, matrices: int = 512, seed: int = 0
+    run: Run, steps: Steps | None = None, matrices: int = 512, seed: int = 0
 ) -> AttentionOverTime:
     """The same at several checkpoints with random masks (figure 22), by default at all milestones that the run has.
 
@@ -175,7 +172,7 @@ def lines_hidden(size: tuple[int, int], mask: Literal["rows", "columns"]) -> dic
     return {"hidden_rows": (), "hidden_columns": (*kept,), "kept": (*((i, j) for j, i in kept.items()),)}
 
 
-def _batch(run: "Run", mask: Mask, matrices: int, seed: int) -> Batch:
+def _batch(run: Run, mask: Mask, matrices: int, seed: int) -> Batch:
     if mask == "random":
         return held_out(run, matrices, seed, **RANDOM)
     first = held_out(run, 1, seed, **RANDOM)

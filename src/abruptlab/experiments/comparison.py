@@ -2,7 +2,6 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
@@ -16,10 +15,8 @@ from abruptlab.experiments.forward import loaded, predict
 from abruptlab.experiments.held_out import completed, held_out
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model.encoder import Encoder
+from abruptlab.run.run import Run
 from abruptlab.task.matrices import Batch
-
-if TYPE_CHECKING:
-    from abruptlab.run.run import Run
 
 PROBABILITIES = tuple(round(0.05 * twentieths, 2) for twentieths in range(2, 13))  # the paper's: 0.10 to 0.60
 KEPT = 64  # batches, of about a hundred kilobytes
@@ -54,7 +51,7 @@ class Comparison(Outlined):
 
 @checked
 def measure_comparison(
-    run: "Run",
+    run: Run,
     step: int | str = "final",
     probabilities: Collection[float] = PROBABILITIES,
     matrices: int = 512,

@@ -1,21 +1,17 @@
 """One component trained from scratch, the others as they ended and frozen (figure 8)."""
 
-from typing import TYPE_CHECKING
-
 from abruptlab.arguments import checked
 from abruptlab.errors import ConfigError
 from abruptlab.experiments.variants import Variants, series, side_by_side
 from abruptlab.run.pretrained import find_run
-
-if TYPE_CHECKING:
-    from abruptlab.sweep.file import Sweep
+from abruptlab.sweep.file import Sweep
 
 FAMILY = "components"
 ORDINARY = "ordinary training"
 
 
 @checked
-def measure_components(sweep: "Sweep") -> Variants:
+def measure_components(sweep: Sweep) -> Variants:
     """Figure 8: the runs in which one component is trained, and below them the finished run that gave the others.
 
     Raises `ConfigError` for a sweep without such a family, or with several finished runs in it, and `RunError` if no

@@ -1,7 +1,6 @@
 """Matrices of other factors than those of the training, at inference (appendix J.2)."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,14 +10,12 @@ from abruptlab.experiments.comparison import Contest, compete
 from abruptlab.experiments.forward import loaded
 from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.result import Outlined, stack
+from abruptlab.run.run import Run
 from abruptlab.task.counter import generator
 from abruptlab.task.held_out import HELD_OUT
 from abruptlab.task.matrices import Batch, sample_factors
 from abruptlab.task.matrix import Factors
 from abruptlab.task.vocabulary import MASK, Vocabulary
-
-if TYPE_CHECKING:
-    from abruptlab.run.run import Run
 
 # The paper's: entries of U and V from N(0, 0.5²), and from Laplace(0, 0.25); beside them, the training's.
 OTHERS: dict[str, tuple[Factors, float]] = {"N(0, 0.5²)": ("gaussian", 0.5), "Laplace(0, 0.25)": ("laplace", 0.25)}
@@ -35,7 +32,7 @@ class Distributions(Outlined):
     contest: Contest  # [distribution], on those
 
 
-def measure_distributions(run: "Run", step: int | str = "final", matrices: int = 1024, seed: int = 0) -> Distributions:
+def measure_distributions(run: Run, step: int | str = "final", matrices: int = 1024, seed: int = 0) -> Distributions:
     """Both methods on the training's matrices and on those of `OTHERS`, with the run's own rank, size and masks.
 
     Matrices with a value beyond the vocabulary are left out. Raises `CheckpointError` for a step without a checkpoint.
@@ -51,7 +48,7 @@ def measure_distributions(run: "Run", step: int | str = "final", matrices: int =
     )
 
 
-def drawn(run: "Run", factors: Factors, scale: float, masks: Batch, seed: int = 0) -> tuple[Batch, float]:
+def drawn(run: Run, factors: Factors, scale: float, masks: Batch, seed: int = 0) -> tuple[Batch, float]:
     """Matrices whose factors have this distribution and scale, with the masks of a batch, in the run's tokens; without
     those that have a value beyond the vocabulary, and the share of those that stay."""
     task = replace(run.config.matrices, factors=factors)

@@ -5,7 +5,6 @@ Shares of the variance are of all dimensions: a number sees what a component's c
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,13 +15,10 @@ from sklearn.manifold import TSNE
 from abruptlab.arguments import checked, require_count
 from abruptlab.errors import RunError
 from abruptlab.experiments.result import Outlined, stack
-from abruptlab.run.run import Steps
+from abruptlab.model.encoder import Encoder
+from abruptlab.run.run import Run, Steps
+from abruptlab.task.matrix import MatrixTask
 from abruptlab.task.vocabulary import Vocabulary
-
-if TYPE_CHECKING:
-    from abruptlab.model.encoder import Encoder
-    from abruptlab.run.run import Run
-    from abruptlab.task.matrix import MatrixTask
 
 SPAN = 1.5  # the paper's figures show the values from −1.5 to 1.5
 SMOOTHED = 9  # neighbouring tokens over which norms are averaged: a rarely drawn one has the noise of its start
@@ -89,7 +85,7 @@ class Embeddings(Outlined):
 
 
 @checked
-def measure_embeddings(run: "Run", step: int | str = "final", seed: int = 0) -> Embeddings:
+def measure_embeddings(run: Run, step: int | str = "final", seed: int = 0) -> Embeddings:
     """Figure 7: the embeddings of a checkpoint, on their own principal components.
 
     Of several sizes of matrix, positions are those of the largest. Raises `CheckpointError` for a step without a
@@ -103,7 +99,7 @@ def measure_embeddings(run: "Run", step: int | str = "final", seed: int = 0) -> 
 
 
 @checked
-def measure_embeddings_over_time(run: "Run", steps: Steps | None = None, seed: int = 0) -> Embeddings:
+def measure_embeddings_over_time(run: Run, steps: Steps | None = None, seed: int = 0) -> Embeddings:
     """Figures 9 and 10: the embeddings at several checkpoints (the milestones, unless told otherwise), on the final
     principal components.
 
@@ -122,7 +118,7 @@ def measure_embeddings_over_time(run: "Run", steps: Steps | None = None, seed: i
     return Embeddings(np.array(resolved), value, row, column, stack(tokens), stack(positions))
 
 
-def _places(run: "Run") -> tuple[Float[np.ndarray, " value"], Int[np.ndarray, " pos"], Int[np.ndarray, " pos"]]:
+def _places(run: Run) -> tuple[Float[np.ndarray, " value"], Int[np.ndarray, " pos"], Int[np.ndarray, " pos"]]:
     """The values, and the row and the column of each position, that a run's embeddings stand for."""
     task = run.config.matrices
     rows, columns = max(task.sizes, key=math.prod)
@@ -136,7 +132,7 @@ def _places(run: "Run") -> tuple[Float[np.ndarray, " value"], Int[np.ndarray, " 
     return value, row, column
 
 
-def values_of(task: "MatrixTask") -> Float[np.ndarray, " value"]:
+def values_of(task: MatrixTask) -> Float[np.ndarray, " value"]:
     """The values with a token within ±`SPAN` that matrices of the task can hold (the others are never trained).
 
     With uniform factors of rank r, no entry exceeds r.
@@ -150,20 +146,20 @@ def values_of(task: "MatrixTask") -> Float[np.ndarray, " value"]:
 
 
 def embedded_tokens(
-    model: "Encoder", vocabulary: Vocabulary, value: Float[np.ndarray, " value"]
+    model: Encoder, vocabulary: Vocabulary, value: Float[np.ndarray, " value"]
 ) -> Float[np.ndarray, "value width"]:
     """The embeddings of the tokens of these values."""
     ids = vocabulary.encode(torch.from_numpy(value))
     return model.token_embedding.weight.detach().cpu()[ids].double().numpy()
 
 
-def embedded_positions(model: "Encoder") -> Float[np.ndarray, "pos width"]:
+def embedded_positions(model: Encoder) -> Float[np.ndarray, "pos width"]:
     """The learned embeddings of the positions."""
     return model.position_embedding.weight.detach().cpu().double().numpy()
 
 
 def token_geometry(
-    model: "Encoder", vocabulary: Vocabulary, value: Float[np.ndarray, " value"], axes: Axes | None = None
+    model: Encoder, vocabulary: Vocabulary, value: Float[np.ndarray, " value"], axes: Axes | None = None
 ) -> TokenGeometry:
     """Norms and components of the tokens of `value` (symmetric about 0), along `axes` or their own."""
     embedded = embedded_tokens(model, vocabulary, value)
@@ -185,7 +181,7 @@ def token_geometry(
 
 
 def position_geometry(
-    model: "Encoder",
+    model: Encoder,
     row: Int[np.ndarray, " pos"],
     column: Int[np.ndarray, " pos"],
     axes: Axes | None = None,

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,12 +12,9 @@ from abruptlab.errors import CheckpointError
 from abruptlab.experiments.forward import predict
 from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.result import Outlined
-from abruptlab.run.run import Steps
+from abruptlab.run.run import Run, Steps
 from abruptlab.task.matrices import Batch
 from abruptlab.task.vocabulary import MASK, Vocabulary
-
-if TYPE_CHECKING:
-    from abruptlab.run.run import Run
 
 CANDIDATES = 256  # matrices of which the typical one is shown
 PERCENTILES = (10, 50, 90, 99)  # of their final errors, at which the matrices of a gallery stand
@@ -49,7 +45,7 @@ class Gallery(Outlined):
     predictions: Float[np.ndarray, "step mask example rows columns"]
 
 
-def before_and_after(run: "Run") -> list[int]:
+def before_and_after(run: Run) -> list[int]:
     """The checkpoints at the middle of the plateau and at the end; without a drop, the first and the last.
 
     Raises `CheckpointError` if there is none at all.
@@ -61,7 +57,7 @@ def before_and_after(run: "Run") -> list[int]:
 
 
 @checked
-def measure_examples(run: "Run", steps: Steps | None = None, seed: int = 0) -> ExampleMatrices:
+def measure_examples(run: Run, steps: Steps | None = None, seed: int = 0) -> ExampleMatrices:
     """Predictions of the checkpoints at `steps` (default: `before_and_after`) for one matrix no run was trained on.
 
     It is the typical one of 256: that with the median L_mask at the last of the steps, so that nobody has to choose.
@@ -88,7 +84,7 @@ def measure_examples(run: "Run", steps: Steps | None = None, seed: int = 0) -> E
     )
 
 
-def measure_gallery(run: "Run", steps: Steps | None = None, seed: int = 0) -> Gallery:
+def measure_gallery(run: Run, steps: Steps | None = None, seed: int = 0) -> Gallery:
     """Predictions of the checkpoints at `steps` (all, unless told otherwise) for a few matrices no run was trained on.
 
     They stand at PERCENTILES of the error at the last of the steps, so that nobody has to choose. Each is shown with

@@ -5,7 +5,6 @@ A plateau that is shortened until no detector calls it one still has a step at w
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
@@ -14,10 +13,8 @@ from abruptlab.arguments import checked
 from abruptlab.errors import RunError
 from abruptlab.experiments.family import Family
 from abruptlab.experiments.losses import smooth
-
-if TYPE_CHECKING:
-    from abruptlab.run.run import Run
-    from abruptlab.sweep.file import Sweep
+from abruptlab.run.run import Run
+from abruptlab.sweep.file import Sweep
 
 POINTS = 400  # of a curve
 HALF = 0.5
@@ -32,7 +29,7 @@ class Falls(Family):
 
 
 @checked
-def measure_falls(sweep: "Sweep", family: str) -> Falls:
+def measure_falls(sweep: Sweep, family: str) -> Falls:
     """The losses of the finished runs of a family, and when they are halved.
 
     Raises `ConfigError` for a family that the sweep does not have, and `RunError` if none of its runs is finished or
@@ -55,7 +52,7 @@ def measure_falls(sweep: "Sweep", family: str) -> Falls:
     )
 
 
-def _over_level(run: "Run") -> Float[np.ndarray, " step"]:
+def _over_level(run: Run) -> Float[np.ndarray, " step"]:
     level = run.objective.level
     if level is None:
         raise RunError(f"{run.folder}: nobody knows the loss of {run.objective.trivial}, so nothing is half of it")

@@ -6,7 +6,6 @@ loss. So there are medians too, the matrices without such rows and columns apart
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,11 +20,9 @@ from abruptlab.experiments.held_out import completed, held_out, incomplete
 from abruptlab.experiments.methods import POSTERIOR, classical
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model.encoder import Encoder
+from abruptlab.run.run import Run
 from abruptlab.task.matrices import Batch
 from abruptlab.task.matrix import MatrixTask
-
-if TYPE_CHECKING:
-    from abruptlab.run.run import Run
 
 BERT = "BERT"
 VARIANCE = "posterior variance"  # what the posterior mean's squared error is expected to be
@@ -52,7 +49,7 @@ class Floor(Outlined):
 
 
 @checked
-def measure_floor(run: "Run", step: int | str = "final", matrices: int = 2048, seed: int = 0) -> Floor:
+def measure_floor(run: Run, step: int | str = "final", matrices: int = 2048, seed: int = 0) -> Floor:
     """All methods on held-out matrices of the run's task; the posterior mean, which is slow, on an eighth of them.
 
     Raises `CheckpointError` for a step without a checkpoint.

@@ -1,7 +1,6 @@
 """What a decoder writes when it is given a masked matrix, beside its losses (figure 11)."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,18 +14,15 @@ from abruptlab.experiments.forward import load, parts, predict
 from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.losses import smooth
 from abruptlab.experiments.result import Outlined, stack
+from abruptlab.model.decoder import Decoder
 from abruptlab.model.generate import generate
+from abruptlab.run.drop import Drop
 from abruptlab.run.pretrained import pretrained_run
-from abruptlab.run.run import Steps
+from abruptlab.run.run import Run, Steps
 from abruptlab.system.devices import choose_device
 from abruptlab.task.matrices import Batch
 from abruptlab.task.sequences import prompts
 from abruptlab.task.vocabulary import MASK, Vocabulary
-
-if TYPE_CHECKING:
-    from abruptlab.model.decoder import Decoder
-    from abruptlab.run.drop import Drop
-    from abruptlab.run.run import Run
 
 PARTS = ("prompt", "observed", "masked")  # of the sequence: the prompt, and the answer's observed and hidden entries
 
@@ -56,11 +52,11 @@ class GptLearning(Outlined):
     checkpoint: Int[np.ndarray, " checkpoint"]
     generation: Generation  # [checkpoint]
     copying_level: float  # mean squared error of writing 0
-    drop: "Drop | None"  # of the observed part
+    drop: Drop | None  # of the observed part
 
 
 @checked
-def measure_gpt_learning(run: "Run", steps: Steps | None = None, matrices: int = 256, seed: int = 0) -> GptLearning:
+def measure_gpt_learning(run: Run, steps: Steps | None = None, matrices: int = 256, seed: int = 0) -> GptLearning:
     """The losses over the steps of a decoder's run, and what it writes at the given checkpoints (default: all) for
     held-out matrices, always the same (figure 11).
 
@@ -85,7 +81,7 @@ def measure_gpt_learning(run: "Run", steps: Steps | None = None, matrices: int =
 
 
 @checked
-def measure_generation(run: "Run", step: int | str = "final", matrices: int = 256, seed: int = 0) -> Generation:
+def measure_generation(run: Run, step: int | str = "final", matrices: int = 256, seed: int = 0) -> Generation:
     """What the decoder of a checkpoint writes for held-out matrices.
 
     Raises `RunError` if the run's model is an encoder, and `CheckpointError` for a step without a checkpoint.
@@ -95,7 +91,7 @@ def measure_generation(run: "Run", step: int | str = "final", matrices: int = 25
     return assess(write(model, batch, vocabulary), batch, vocabulary)
 
 
-def write(model: "Decoder", batch: Batch, vocabulary: Vocabulary) -> Int[Tensor, "matrix pos"]:
+def write(model: Decoder, batch: Batch, vocabulary: Vocabulary) -> Int[Tensor, "matrix pos"]:
     """The ids that a decoder writes for each matrix, on the CPU."""
     return torch.cat([generate(model, part).cpu() for _, part in parts(model, prompts(batch, vocabulary))])
 
@@ -117,7 +113,7 @@ def assess(ids: Int[Tensor, "matrix pos"], batch: Batch, vocabulary: Vocabulary)
     )
 
 
-def measure_encoder_error(run: "Run", matrices: int = 256, seed: int = 0) -> Estimate:
+def measure_encoder_error(run: Run, matrices: int = 256, seed: int = 0) -> Estimate:
     """L_mask of the encoder that comes with the package, on the held-out matrices of a decoder's run.
 
     Raises `RunError` if the two have learnt different tasks; how far the vocabulary reaches makes no difference.

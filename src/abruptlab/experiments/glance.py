@@ -3,7 +3,6 @@ are enough to see it."""
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Shaped
@@ -15,11 +14,9 @@ from abruptlab.experiments.result import Outlined
 from abruptlab.experiments.sequence_attention import attention_over_sequence
 from abruptlab.model.build import Model
 from abruptlab.model.decoder import Decoder
-
-if TYPE_CHECKING:
-    from abruptlab.run.run import Run
-    from abruptlab.task.base import Objective
-    from abruptlab.task.examples import Examples
+from abruptlab.run.run import Run
+from abruptlab.task.base import Objective
+from abruptlab.task.examples import Examples
 
 REACH = 4  # rows and columns around the query, beyond which few queries have a key at all
 BLOCKS = 18  # a side of a decoder's map at most
@@ -40,7 +37,7 @@ class Glance(Outlined):
     attention: float  # of the head with most of it, the attention to what is needed over that of uniform attention
 
 
-def measure_glance(run: "Run", step: int, matrices: int = 32, seed: int = 0) -> Glance:
+def measure_glance(run: Run, step: int, matrices: int = 32, seed: int = 0) -> Glance:
     """The heads of the checkpoint of `step`, measured on the CPU.
 
     An encoder's pictures are `around_the_query`, its labels those of figure 4, each with its score (NO_LABEL: the
@@ -64,7 +61,7 @@ def measure_glance(run: "Run", step: int, matrices: int = 32, seed: int = 0) -> 
     return Glance(step, AROUND, around_the_query(attention.maps, attention.size), attention.label, score, *signs)
 
 
-def _signs(model: Model, batch: "Examples", objective: "Objective") -> tuple[float, float]:
+def _signs(model: Model, batch: Examples, objective: Objective) -> tuple[float, float]:
     """Collapse and attention, as `Glance` has them."""
     collapse, attention = hidden_and_attention(model, batch, objective)
     uniform = float(uniform_attention(batch, objective))

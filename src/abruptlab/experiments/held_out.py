@@ -1,7 +1,7 @@
 """What the experiments look at: examples that no training draws, and what other methods make of them."""
 
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -9,7 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from abruptlab.arguments import checked, choice, require_count
+from abruptlab.baselines.completer import Completer
 from abruptlab.errors import ConfigError
+from abruptlab.run.run import Run
 from abruptlab.system.memory import require_memory
 from abruptlab.task.examples import Examples
 from abruptlab.task.held_out import held_out_of as held_out_examples_of
@@ -17,13 +19,9 @@ from abruptlab.task.matrices import Batch
 from abruptlab.task.matrix import MatrixTask
 from abruptlab.training.needs import examples_need
 
-if TYPE_CHECKING:
-    from abruptlab.baselines.completer import Completer
-    from abruptlab.run.run import Run
-
 
 @checked
-def held_out(run: "Run", matrices: int, seed: int = 0, **changes: Any) -> Batch:
+def held_out(run: Run, matrices: int, seed: int = 0, **changes: Any) -> Batch:
     """Matrices of the run's task that no training ever draws, on the CPU; `changes` to the task's fields are allowed.
 
     They depend on the task and `seed` alone; of several sizes, the largest is taken. Raises `ConfigError` for changes
@@ -37,7 +35,7 @@ def held_out(run: "Run", matrices: int, seed: int = 0, **changes: Any) -> Batch:
 
 
 @checked
-def held_out_examples(run: "Run", count: int, seed: int = 0) -> Examples:
+def held_out_examples(run: Run, count: int, seed: int = 0) -> Examples:
     """The same for a run of any task."""
     task = run.config.task
     if isinstance(task, MatrixTask):
@@ -63,13 +61,13 @@ def incomplete(batch: Batch) -> Float[np.ndarray, "matrix m n"]:
     return batch.values.double().where(batch.observed, torch.nan).unflatten(1, batch.size).numpy()
 
 
-def estimated(method: "Completer", batch: Batch) -> Float[Tensor, "matrix m n"]:
+def estimated(method: Completer, batch: Batch) -> Float[Tensor, "matrix m n"]:
     """A method's values for all entries, by its `solve`: these matrices are in the task's own units, and in some a row
     is blank."""
     known = torch.where(batch.observed, batch.values.double(), 0.0)
     return method.solve(known.unflatten(1, batch.size), batch.observed.unflatten(1, batch.size))
 
 
-def completed(method: "Completer", batch: Batch) -> Float[Tensor, "matrix pos"]:
+def completed(method: Completer, batch: Batch) -> Float[Tensor, "matrix pos"]:
     """The matrices with their hidden entries filled in by a method; the observed ones are untouched."""
     return torch.where(batch.observed, batch.values.double(), estimated(method, batch).flatten(1)).float()

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
@@ -10,11 +9,9 @@ from jaxtyping import Float, Int, Shaped
 from abruptlab.arguments import checked
 from abruptlab.errors import RunError
 from abruptlab.experiments.result import Outlined
+from abruptlab.run.drop import Drop
+from abruptlab.run.run import Run
 from abruptlab.task.matrix import MatrixTask
-
-if TYPE_CHECKING:
-    from abruptlab.run.drop import Drop
-    from abruptlab.run.run import Run
 
 SMOOTHING = 1 / 200  # width of the running mean as a share of the run: well below the width of a drop
 LATE = 0.05  # share of the run, at its end, over which the final values are read
@@ -34,7 +31,7 @@ class LossCurves(Outlined):
     smooth_masked: Float[np.ndarray, " step"]
     copying_level: float  # L_mask of predicting zero
     loss_of_zero: float | None  # L of copying what is observed and predicting zero elsewhere
-    drop: "Drop | None"
+    drop: Drop | None
 
 
 @dataclass(frozen=True)
@@ -50,10 +47,10 @@ class Curves(Outlined):
     falling: int  # which of them is the one that drops
     trivial: str  # what the trivial solution does
     level: float  # the falling metric's value for it; NaN where nobody knows it
-    drop: "Drop | None"
+    drop: Drop | None
 
 
-def measure_curves(run: "Run") -> Curves:
+def measure_curves(run: Run) -> Curves:
     """The losses over the steps of a run, raw and smoothed. Raises `RunError` if the run has made no step yet."""
     metrics, objective = run.metrics, run.objective
     if not len(metrics["step"]):
@@ -75,7 +72,7 @@ def measure_curves(run: "Run") -> Curves:
 
 
 @checked
-def measure_loss_curves(run: "Run") -> LossCurves:
+def measure_loss_curves(run: Run) -> LossCurves:
     """L, L_obs and L_mask over the steps of a run, raw and smoothed (figures 1B and 2).
 
     Raises `RunError` if the run has made no step yet, or its model is a decoder.

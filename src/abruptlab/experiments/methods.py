@@ -7,7 +7,6 @@ hidden entries are to those of a method, over the training, is the direct test o
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from abruptlab.arguments import checked
 from abruptlab.baselines.bayes import PosteriorMean
+from abruptlab.baselines.completer import Completer
 from abruptlab.baselines.factorisation import Factorisation
 from abruptlab.baselines.nuclear import NuclearNorm
 from abruptlab.baselines.simple import PredictZero, RowColumnMeans
@@ -24,11 +24,8 @@ from abruptlab.experiments.forward import load, predict
 from abruptlab.experiments.held_out import completed, held_out, held_out_of
 from abruptlab.experiments.losses import LossCurves, measure_loss_curves
 from abruptlab.experiments.result import Outlined, stack
+from abruptlab.run.run import Run
 from abruptlab.task.matrix import MatrixTask
-
-if TYPE_CHECKING:
-    from abruptlab.baselines.completer import Completer
-    from abruptlab.run.run import Run
 
 ZERO, MEANS, NUCLEAR, FACTORISATION, POSTERIOR = NAMES = (
     "predict zero",
@@ -60,7 +57,7 @@ class Methods(Outlined):
 
 
 @checked
-def measure_methods(run: "Run", matrices: int = 512, seed: int = 0) -> Methods:
+def measure_methods(run: Run, matrices: int = 512, seed: int = 0) -> Methods:
     """All methods, and BERT at every checkpoint, on `matrices` held-out matrices of the run's task.
 
     The methods err at hidden entries alone, as they give the observed ones back; BERT's L has its error at observed
@@ -106,7 +103,7 @@ def nearest(
     return over_matrices((distance.argmin(0) == torch.arange(len(methods)).unsqueeze(1)).double())
 
 
-def classical(task: MatrixTask) -> "dict[str, Completer]":
+def classical(task: MatrixTask) -> dict[str, Completer]:
     """The methods by name, as NAMES; factorisation is told the task's rank, the posterior mean its whole prior."""
     return {
         ZERO: PredictZero(),

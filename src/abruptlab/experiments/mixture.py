@@ -1,7 +1,6 @@
 """One model trained on matrices of several sizes (figure 16): the losses of each size over the steps."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,11 +10,9 @@ from abruptlab.arguments import checked
 from abruptlab.errors import ConfigError
 from abruptlab.experiments.result import Outlined
 from abruptlab.experiments.variants import LOSSES, Series, Variants, series, side_by_side
+from abruptlab.run.run import Run
+from abruptlab.sweep.file import Sweep
 from abruptlab.task.matrices import BLOCK, size_choices
-
-if TYPE_CHECKING:
-    from abruptlab.run.run import Run
-    from abruptlab.sweep.file import Sweep
 
 FAMILY = "mixture"
 
@@ -29,7 +26,7 @@ class Mixture(Outlined):
 
 
 @checked
-def measure_mixture(sweep: "Sweep") -> Mixture:
+def measure_mixture(sweep: Sweep) -> Mixture:
     """Figure 16: the losses and drops of each size of the sweep's mixture, and the order in which the sizes drop.
 
     Training loss is test loss, and each step has one size: the steps of a size are its test losses. Raises
@@ -46,7 +43,7 @@ def measure_mixture(sweep: "Sweep") -> Mixture:
     return Mixture(sizes, order_of(sizes.onset.each[:, : len(runs)]))
 
 
-def steps_of_sizes(run: "Run") -> list[Series]:
+def steps_of_sizes(run: Run) -> list[Series]:
     """The losses of a run apart by the size of the step's matrices."""
     whole, task = series(run), run.config.matrices
     choices = torch.cat([size_choices(task, run.config.seed, block) for block in range(len(whole.step) // BLOCK + 1)])

@@ -4,7 +4,6 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,13 +19,11 @@ from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.permutation import permute
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model.encoder import Encoder
+from abruptlab.run.run import Run
 from abruptlab.task.counter import generator
 from abruptlab.task.held_out import HELD_OUT
 from abruptlab.task.matrices import Batch
 from abruptlab.task.vocabulary import MASK, Vocabulary
-
-if TYPE_CHECKING:
-    from abruptlab.run.run import Run
 
 BEYOND = 2  # more rows or columns than in the training
 
@@ -55,7 +52,7 @@ class OutOfDistribution(Outlined):
 
 @checked
 def measure_out_of_distribution(
-    run: "Run",
+    run: Run,
     step: int | str = "final",
     ranks: Sequence[int] | None = None,
     rows: Sequence[int] | None = None,
@@ -136,7 +133,7 @@ def _compete(model: Encoder, batch: Batch) -> Contest:
     return Contest(loss, loss, loss, loss, norm, norm, norm)
 
 
-def _expressible(run: "Run", m: int, n: int, rank: int, scale: float, matrices: int, seed: int) -> tuple[Batch, float]:
+def _expressible(run: Run, m: int, n: int, rank: int, scale: float, matrices: int, seed: int) -> tuple[Batch, float]:
     """Held-out matrices, scaled and rounded, in the run's own tokens, without those that have a value beyond the
     vocabulary; the share of those that stay."""
     task = run.config.matrices

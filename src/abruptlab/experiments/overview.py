@@ -1,15 +1,12 @@
 """The whole story at a glance (figure 1): one matrix completed, and the loss that led there."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from abruptlab.arguments import checked
 from abruptlab.experiments.examples import ExampleMatrices, before_and_after, measure_examples
 from abruptlab.experiments.losses import LossCurves, measure_loss_curves
 from abruptlab.experiments.result import Outlined
-
-if TYPE_CHECKING:
-    from abruptlab.run.run import Run
+from abruptlab.run.run import Run
 
 
 @dataclass(frozen=True)
@@ -21,6 +18,6 @@ class Overview(Outlined):
 
 
 @checked
-def measure_overview(run: "Run", seed: int = 0) -> Overview:
+def measure_overview(run: Run, seed: int = 0) -> Overview:
     """A typical held-out matrix as the last checkpoint completes it, and the loss curves (figure 1)."""
     return Overview(measure_examples(run, before_and_after(run)[-1:], seed), measure_loss_curves(run))

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -25,12 +25,10 @@ from abruptlab.experiments.result import Outlined, unstack
 from abruptlab.experiments.scores import Scores, joined, score_of, stacked
 from abruptlab.model.build import Model
 from abruptlab.model.sites import Site
+from abruptlab.run.run import Run
+from abruptlab.task.base import Objective
+from abruptlab.task.examples import Examples
 from abruptlab.task.matrices import Batch, negated
-
-if TYPE_CHECKING:
-    from abruptlab.run.run import Run
-    from abruptlab.task.base import Objective
-    from abruptlab.task.examples import Examples
 
 AXES = {"head": ("head",), "position": ("pos", "query")}  # what a site's declaration calls them
 
@@ -93,7 +91,7 @@ class PatchingMaps(Outlined):
 
 @checked
 def measure_patching(
-    run: "Run", patches: Sequence[Patch], step: int | str = "final", matrices: int = 256, seed: int = 0
+    run: Run, patches: Sequence[Patch], step: int | str = "final", matrices: int = 256, seed: int = 0
 ) -> Patching:
     """The metrics against X and against −X (or other examples), with the patches made together, and without.
 
@@ -114,7 +112,7 @@ def measure_patching(
 
 
 def _patch_part(
-    model: Model, batch: "Examples", other: "Examples", patches: Sequence[Patch], objective: "Objective"
+    model: Model, batch: Examples, other: Examples, patches: Sequence[Patch], objective: Objective
 ) -> tuple[Scores, Scores, tuple[Float[Tensor, "metric example"], Float[Tensor, "metric example"]]]:
     """The scores of the three conditions against either examples, and how far each metric's outputs go, of how far."""
     inputs, others = objective.inputs(batch), objective.inputs(other)
@@ -137,7 +135,7 @@ def _patch_part(
 
 
 @checked
-def measure_patching_maps(run: "Run", step: int | str = "final", matrices: int = 256, seed: int = 0) -> PatchingMaps:
+def measure_patching_maps(run: Run, step: int | str = "final", matrices: int = 256, seed: int = 0) -> PatchingMaps:
     """The effect of every single head, layer and position.
 
     For a position, what enters a layer there is patched: all that the place knows by then. It acts on other places
@@ -173,7 +171,7 @@ def measure_patching_maps(run: "Run", step: int | str = "final", matrices: int =
     )
 
 
-def measure_layer_patching(run: "Run", step: int | str = "final", matrices: int = 256, seed: int = 0) -> LayerPatching:
+def measure_layer_patching(run: Run, step: int | str = "final", matrices: int = 256, seed: int = 0) -> LayerPatching:
     """How far all heads of one layer, patched, turn the predictions from −X to X.
 
     Raises `CheckpointError` for a step without a checkpoint.
@@ -188,7 +186,7 @@ def measure_layer_patching(run: "Run", step: int | str = "final", matrices: int 
     return LayerPatching(resolved, *(turn(patched, corrupted, batch, places) for patched, places in turns))
 
 
-def measure_entry_patching(run: "Run", step: int | str = "final", matrices: int = 256, seed: int = 0) -> EntryPatching:
+def measure_entry_patching(run: Run, step: int | str = "final", matrices: int = 256, seed: int = 0) -> EntryPatching:
     """The effect of each place's embedding on each hidden place, as in the first row of `PatchingMaps.between`.
 
     Raises `CheckpointError` for a step without a checkpoint.

@@ -8,7 +8,6 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -23,14 +22,11 @@ from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.experiments.scores import Shown
 from abruptlab.model.encoder import Encoder
-from abruptlab.run.run import Steps
+from abruptlab.run.run import Run, Steps
 from abruptlab.task.counter import generator
 from abruptlab.task.held_out import HELD_OUT
 from abruptlab.task.matrices import Batch
 from abruptlab.task.vocabulary import MASK
-
-if TYPE_CHECKING:
-    from abruptlab.run.run import Run
 
 MOST_DRAWS = 1000  # each is a forward pass at every step
 STEPS = ("before-drop", "final")
@@ -83,7 +79,7 @@ class Permutation(Outlined):
 
 @checked
 def measure_permutation(
-    run: "Run", steps: Steps = STEPS, draws: int = 8, matrices: int = 256, seed: int = 0
+    run: Run, steps: Steps = STEPS, draws: int = 8, matrices: int = 256, seed: int = 0
 ) -> Permutation:
     """`draws` permutations of each kind, the same ones for every step, none of them the identity.
 
@@ -119,7 +115,7 @@ def measure_permutation(
 
 
 @checked
-def measure_relabelled(run: "Run", step: int | str = "final", matrices: int = 256, seed: int = 0) -> Losses:
+def measure_relabelled(run: Run, step: int | str = "final", matrices: int = 256, seed: int = 0) -> Losses:
     """The losses with the embeddings of the tokens shuffled, in place of the positional ones: those of all values that
     occur, so that each stands for another.
 

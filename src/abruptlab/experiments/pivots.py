@@ -6,7 +6,6 @@ nuclear-norm minimisation does, on the same matrices.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,11 +17,9 @@ from abruptlab.baselines.nuclear import NuclearNorm
 from abruptlab.experiments.forward import loaded, predict
 from abruptlab.experiments.held_out import completed, held_out
 from abruptlab.experiments.result import Outlined
+from abruptlab.run.run import Run
 from abruptlab.task.matrices import Batch
 from abruptlab.task.vocabulary import MASK
-
-if TYPE_CHECKING:
-    from abruptlab.run.run import Run
 
 METHODS = ("BERT", "nuclear norm")
 Predict = Callable[[Batch], Float[Tensor, "matrix pos"]]
@@ -47,7 +44,7 @@ class Pivots(Outlined):
 
 
 @checked
-def measure_pivots(run: "Run", step: int | str = "final", matrices: int = 512, seed: int = 0) -> Pivots:
+def measure_pivots(run: Run, step: int | str = "final", matrices: int = 512, seed: int = 0) -> Pivots:
     """Each row and each column of held-out matrices hidden in turn, beside what is hidden at random.
 
     Raises `CheckpointError` for a step without a checkpoint.

@@ -2,7 +2,6 @@
 arXiv 2506.13688)."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -12,10 +11,8 @@ from abruptlab.errors import RunError
 from abruptlab.experiments.losses import Curves, measure_curves
 from abruptlab.experiments.progress import uniform_attention
 from abruptlab.experiments.result import Outlined
+from abruptlab.run.run import Run
 from abruptlab.task.held_out import held_out_of
-
-if TYPE_CHECKING:
-    from abruptlab.run.run import Run
 
 HALF = 0.5  # of the tokens of the answer: learnt
 RISE = (0.1, 0.9)  # of the way of the accuracy from its first to its last value: the rise
@@ -63,7 +60,7 @@ class Plateau(Outlined):
 
 
 @checked
-def measure_plateau(run: "Run") -> Plateau:
+def measure_plateau(run: Run) -> Plateau:
     """What was measured during the training of a run. Nothing is computed anew.
 
     Raises `RunError` if nothing was (`training.measure_every`), or the run has made no step yet.

@@ -2,7 +2,6 @@
 2506.13688)."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
@@ -10,9 +9,7 @@ from jaxtyping import Float
 from abruptlab.arguments import checked
 from abruptlab.experiments.family import Family
 from abruptlab.experiments.plateau import Plateau, measure_plateau
-
-if TYPE_CHECKING:
-    from abruptlab.sweep.file import Sweep
+from abruptlab.sweep.file import Sweep
 
 POINTS = 200  # of a curve
 
@@ -32,7 +29,7 @@ class Plateaus(Family):
 
 
 @checked
-def measure_plateaus(sweep: "Sweep", family: str) -> Plateaus:
+def measure_plateaus(sweep: Sweep, family: str) -> Plateaus:
     """What was measured in the trainings of the finished runs of a family.
 
     Raises `ConfigError` for a family that the sweep does not have and `RunError` if none of its runs is finished, or

@@ -5,7 +5,6 @@ be found out: its true value, and the top left singular vector of the true matri
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,10 +17,8 @@ from abruptlab.experiments.forward import loaded, recorded
 from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model.encoder import Encoder
+from abruptlab.run.run import Run
 from abruptlab.task.matrices import Batch
-
-if TYPE_CHECKING:
-    from abruptlab.run.run import Run
 
 PLACES = ("all", "observed", "hidden")  # the kinds of places that a probe is judged on
 SHUFFLES = 8  # of the targets, for the chance level
@@ -54,7 +51,7 @@ class Probes(Outlined):
 
 @checked
 def measure_probes(
-    run: "Run",
+    run: Run,
     step: int | str = "final",
     ridge: float = 0.0,
     train: int = 2048,

@@ -8,7 +8,6 @@ useful places of each query, which the task names (`Objective.useful`); that of 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -24,13 +23,10 @@ from abruptlab.experiments.result import Outlined
 from abruptlab.experiments.scores import Shown
 from abruptlab.model.build import Model
 from abruptlab.model.collapse import asked, collapse_and_attention, mean_cosine
-from abruptlab.run.run import Steps
+from abruptlab.run.run import Run, Steps
 from abruptlab.system.devices import choose_device
-
-if TYPE_CHECKING:
-    from abruptlab.run.run import Run
-    from abruptlab.task.base import Objective
-    from abruptlab.task.examples import Examples
+from abruptlab.task.base import Objective
+from abruptlab.task.examples import Examples
 
 MOVED = 0.1  # of the largest later change: as much of it as L_mask has fallen at the onset
 ERRORS = 3  # and this many standard errors, so that no noise moves it
@@ -59,7 +55,7 @@ class Progress(Outlined):
 
 
 @checked
-def measure_progress(run: "Run", steps: Steps | None = None, matrices: int = 256, seed: int = 0) -> Progress:
+def measure_progress(run: Run, steps: Steps | None = None, matrices: int = 256, seed: int = 0) -> Progress:
     """Both measures at the given checkpoints (all, unless told otherwise) on held-out matrices, always the same.
 
     A measure *first moves* at the first checkpoint after mid-plateau (the milestone `before-drop`) from which on, until
@@ -93,7 +89,7 @@ def measure_progress(run: "Run", steps: Steps | None = None, matrices: int = 256
     )
 
 
-def _parts(objective: "Objective") -> tuple[str, ...]:
+def _parts(objective: Objective) -> tuple[str, ...]:
     """The losses at whose places the collapse is measured apart: of a matrix, of which all places are asked."""
     return () if objective.answer else Shown.of(objective).names
 
@@ -103,7 +99,7 @@ def _over_those_with_two(values: Float[Tensor, "step matrix"]) -> Estimate:
     return over_matrices(values[:, values.isfinite().all(0)])
 
 
-def collapse_apart(model: Model, batch: "Examples", objective: "Objective") -> list[Float[Tensor, " matrix"]]:
+def collapse_apart(model: Model, batch: Examples, objective: Objective) -> list[Float[Tensor, " matrix"]]:
     """The last layer's collapse at the places of each of `_parts`, for each matrix, on the CPU."""
     chosen = dict(zip(objective.names, objective.chosen(batch), strict=True))
     name = f"blocks.{model.config.layers - 1}.resid_post"
@@ -112,7 +108,7 @@ def collapse_apart(model: Model, batch: "Examples", objective: "Objective") -> l
 
 
 def hidden_and_attention(
-    model: Model, batch: "Examples", objective: "Objective"
+    model: Model, batch: Examples, objective: Objective
 ) -> tuple[Float[Tensor, "layer matrix"], Float[Tensor, "layer head matrix"]]:
     """Representation collapse of each layer and attention progress of each head, for each example, on the CPU."""
     each = [
@@ -123,7 +119,7 @@ def hidden_and_attention(
     return collapse, attention
 
 
-def uniform_attention(batch: "Examples", objective: "Objective") -> Float[Tensor, ""]:
+def uniform_attention(batch: Examples, objective: Objective) -> Float[Tensor, ""]:
     """The progress of attending alike to all places that a query sees: all of them, or for a decoder those up to it."""
     useful = asked(objective.useful(batch), objective).double()
     if objective.answer == 0:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
@@ -13,9 +12,7 @@ from abruptlab.experiments.estimate import Losses, losses
 from abruptlab.experiments.forward import load, predict
 from abruptlab.experiments.held_out import estimated, held_out
 from abruptlab.experiments.result import Outlined, stack
-
-if TYPE_CHECKING:
-    from abruptlab.run.run import Run
+from abruptlab.run.run import Run
 
 PENALTIES = (0.0005, 0.001, 0.0015, 0.00175, 0.002, 0.005, 0.01)  # the paper's
 
@@ -32,7 +29,7 @@ class Regularised(Outlined):
 
 @checked
 def measure_regularised(
-    run: "Run",
+    run: Run,
     step: int | str = "final",
     penalties: Sequence[float] = PENALTIES,
     matrices: int = 512,

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
@@ -13,10 +12,8 @@ from abruptlab.experiments.forward import parts
 from abruptlab.experiments.result import Outlined
 from abruptlab.model import sites
 from abruptlab.model.build import Model
-
-if TYPE_CHECKING:
-    from abruptlab.task.base import Objective
-    from abruptlab.task.examples import Examples
+from abruptlab.task.base import Objective
+from abruptlab.task.examples import Examples
 
 
 @dataclass(frozen=True)
@@ -29,7 +26,7 @@ class Shown(Outlined):
     unit: str
 
     @classmethod
-    def of(cls, objective: "Objective") -> "Shown":
+    def of(cls, objective: Objective) -> "Shown":
         """Those of a kind of run."""
         parts = sorted(objective.curves[1:], key=lambda metric: metric.name != objective.falling)
         return cls(
@@ -65,8 +62,8 @@ def stacked(scores: Sequence[Scores]) -> Scores:
 
 def score(
     model: Model,
-    batch: "Examples",
-    objective: "Objective",
+    batch: Examples,
+    objective: Objective,
     replacements: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
 ) -> Scores:
     """The metrics of a model, with the activations at some sites replaced (`sites.replace`).
@@ -82,7 +79,7 @@ def score(
     return joined(each)
 
 
-def score_of(outputs: Tensor, batch: "Examples", objective: "Objective") -> Scores:
+def score_of(outputs: Tensor, batch: Examples, objective: Objective) -> Scores:
     """The metrics of what a model makes of a batch, both on the CPU."""
     chosen = objective.chosen(batch)
     values = zip(objective.values(outputs, batch), chosen, strict=True)

@@ -1,7 +1,6 @@
 """A decoder's attention maps before and after the drop (figure 12)."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,14 +11,11 @@ from abruptlab.experiments.estimate import Estimate, of_sums
 from abruptlab.experiments.forward import recorded
 from abruptlab.experiments.held_out import held_out_examples
 from abruptlab.experiments.result import Outlined, stack
-from abruptlab.run.run import Steps
+from abruptlab.model.decoder import Decoder
+from abruptlab.run.run import Run, Steps
 from abruptlab.system.devices import choose_device
-
-if TYPE_CHECKING:
-    from abruptlab.model.decoder import Decoder
-    from abruptlab.run.run import Run
-    from abruptlab.task.base import Objective
-    from abruptlab.task.examples import Examples
+from abruptlab.task.base import Objective
+from abruptlab.task.examples import Examples
 
 
 @dataclass(frozen=True)
@@ -34,7 +30,7 @@ class SequenceAttention(Outlined):
 
 @checked
 def measure_sequence_attention(
-    run: "Run", steps: Steps | None = None, matrices: int = 256, seed: int = 0
+    run: Run, steps: Steps | None = None, matrices: int = 256, seed: int = 0
 ) -> SequenceAttention:
     """The maps of every head at the given checkpoints: by default in the middle of the plateau and after the drop (the
     first and the last, if there is none), as the paper's steps 200 and 600 are.
@@ -55,7 +51,7 @@ def measure_sequence_attention(
 
 
 def attention_over_sequence(
-    model: "Decoder", batch: "Examples", objective: "Objective"
+    model: Decoder, batch: Examples, objective: Objective
 ) -> tuple[Float[np.ndarray, "layer head query key"], Estimate]:
     """The mean maps of a model on the examples of a batch, and the share [layer, head] of its heads' attention that is
     on what the queries need."""

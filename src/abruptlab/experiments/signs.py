@@ -5,7 +5,6 @@ Each is one number for a checkpoint, on held-out examples.
 """
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Bool, Float
@@ -17,17 +16,15 @@ from abruptlab.experiments.held_out import held_out, held_out_examples
 from abruptlab.experiments.probes import PLACES, measure_probes
 from abruptlab.model import sites
 from abruptlab.model.collapse import asked
+from abruptlab.run.run import Run
 from abruptlab.system.devices import choose_device
+from abruptlab.task.base import Objective
 from abruptlab.task.matrices import Batch
-
-if TYPE_CHECKING:
-    from abruptlab.run.run import Run
-    from abruptlab.task.base import Objective
 
 FITTED = 512  # examples that a probe is fitted to
 
 
-def other_signs(run: "Run", step: int, matrices: int = 256, seed: int = 0) -> dict[str, float]:
+def other_signs(run: Run, step: int, matrices: int = 256, seed: int = 0) -> dict[str, float]:
     """The measures of a checkpoint that the run's task has, by name.
 
     Raises `CheckpointError` for a step without a checkpoint.
@@ -44,13 +41,13 @@ def other_signs(run: "Run", step: int, matrices: int = 256, seed: int = 0) -> di
 
 
 @torch.no_grad()
-def attention_entropy(run: "Run", step: int, matrices: int = 256, seed: int = 0) -> float:
+def attention_entropy(run: Run, step: int, matrices: int = 256, seed: int = 0) -> float:
     """The mean entropy in nats of where a query looks, |A| / Σ|A|, over all heads and those queries of which something
     is asked."""
     model, objective = run.load(step).to(choose_device()), run.objective
     means: list[Float[Tensor, " example"]] = []
 
-    def see(objective: "Objective", pattern: Tensor) -> Tensor:
+    def see(objective: Objective, pattern: Tensor) -> Tensor:
         share = asked(pattern.abs(), objective, -2).double()
         share = share / share.sum(-1, keepdim=True)
         means.append(torch.special.entr(share).sum(-1).flatten(1).mean(1).cpu())
@@ -63,7 +60,7 @@ def attention_entropy(run: "Run", step: int, matrices: int = 256, seed: int = 0)
     return float(torch.cat(means).mean())
 
 
-def easy_loss(run: "Run", step: int, matrices: int = 256, seed: int = 0) -> float:
+def easy_loss(run: Run, step: int, matrices: int = 256, seed: int = 0) -> float:
     """L_mask over the hidden entries that some 2×2 block of three observed ones would give at rank 1."""
     batch = held_out(run, matrices, seed)
     error = (predict(load(run, step), batch.tokens) - batch.values).square()
@@ -77,13 +74,13 @@ def easy_entries(batch: Batch) -> Bool[Tensor, "matrix pos"]:
     return (blocks > 0).flatten(1) & ~batch.observed
 
 
-def read_of_entries(run: "Run", step: int, matrices: int = 256, seed: int = 0) -> float:
+def read_of_entries(run: Run, step: int, matrices: int = 256, seed: int = 0) -> float:
     """The error at hidden places of the best linear probe of an entry's true value, over that of chance."""
     element = measure_probes(run, step, train=FITTED, matrices=matrices, seed=seed).element
     hidden = PLACES.index("hidden")
     return float((element.mse.mean[:, hidden] / element.chance_mse.mean[:, hidden]).min())
 
 
-def read_of_answers(run: "Run", step: int, matrices: int = 256, seed: int = 0) -> float:
+def read_of_answers(run: Run, step: int, matrices: int = 256, seed: int = 0) -> float:
     """The share of the answer that the best linear probe reads."""
     return float(measure_answer_probes(run, [step], train=FITTED, matrices=matrices, seed=seed).right.mean.max())

@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
@@ -16,11 +15,9 @@ from abruptlab.experiments.losses import final_value, loss_of_zero, smooth
 from abruptlab.experiments.result import Outlined
 from abruptlab.experiments.scores import Shown
 from abruptlab.run.drop import Drop, find_drop
+from abruptlab.run.run import Run
+from abruptlab.sweep.file import Sweep
 from abruptlab.task.matrix import MatrixTask
-
-if TYPE_CHECKING:
-    from abruptlab.run.run import Run
-    from abruptlab.sweep.file import Sweep
 
 POINTS = 400  # of a curve: two for each window of the running mean
 SAMPLED = 16_384  # matrices, for a level that has no formula: its standard error is about a hundredth of it
@@ -98,7 +95,7 @@ class Variants(Outlined):
 
 
 @checked
-def measure_variants(sweep: "Sweep", family: str = "") -> Variants:
+def measure_variants(sweep: Sweep, family: str = "") -> Variants:
     """The losses and drops of the finished runs of a family of variants, over their seeds.
 
     Raises `ConfigError` for a family that the sweep does not have and `RunError` if none of its runs is finished.
@@ -107,7 +104,7 @@ def measure_variants(sweep: "Sweep", family: str = "") -> Variants:
     return side_by_side(by_label, sweep.planned(family))
 
 
-def measure_families(sweep: "Sweep") -> dict[str, Variants]:
+def measure_families(sweep: Sweep) -> dict[str, Variants]:
     """`measure_variants` of every family that has a finished run. Raises `RunError` if none has."""
     families = {
         family: measure_variants(sweep, family) for family in sweep.families if any(sweep.runs(family).values())
@@ -117,7 +114,7 @@ def measure_families(sweep: "Sweep") -> dict[str, Variants]:
     return families
 
 
-def series(run: "Run") -> Series:
+def series(run: Run) -> Series:
     """The losses of a run."""
     shown, level, task = Shown.of(run.objective), trivial_level(run), run.config.task
     known = math.isfinite(level)
@@ -132,7 +129,7 @@ def series(run: "Run") -> Series:
     )
 
 
-def trivial_level(run: "Run") -> float:
+def trivial_level(run: Run) -> float:
     """The value of the trivial solution for the metric that drops; for an encoder, L_mask of predicting zero, E[x²] of
     a hidden entry; NaN where nobody knows it.
 

@@ -1,7 +1,5 @@
 """The loss over the training steps (figures 1B and 2)."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
@@ -11,9 +9,7 @@ from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 from abruptlab.arguments import checked
 from abruptlab.experiments.losses import LossCurves
 from abruptlab.figures.style import DROP, LOSS, MASKED, OBSERVED, REFERENCE, SMALL, new_figure, paper_style
-
-if TYPE_CHECKING:
-    from abruptlab.run.drop import Drop
+from abruptlab.run.drop import Drop
 
 DASHES = (4, 3)
 HEADROOM = 1.5  # height of the linear axes over the plateau: room for names above it
@@ -78,7 +74,7 @@ def _draw_curve(
     axes.plot(curves.step, smooth, color=colour, label=label)
 
 
-def _name_plateau_and_drop(axes: Axes, drop: "Drop", steps: int) -> None:
+def _name_plateau_and_drop(axes: Axes, drop: Drop, steps: int) -> None:
     end = "under way" if drop.end is None else f"end {drop.end:,}"
     right = drop.onset < steps / 2  # of the drop, where there is more room
     x = (drop.end or steps) if right else drop.onset

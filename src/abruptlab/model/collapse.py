@@ -3,7 +3,6 @@ inside (arXiv 2506.13688)."""
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Bool, Float
@@ -11,15 +10,13 @@ from torch import Tensor
 
 from abruptlab.model import sites
 from abruptlab.model.build import Model
-
-if TYPE_CHECKING:
-    from abruptlab.task.base import Objective
-    from abruptlab.task.examples import Examples
+from abruptlab.task.base import Objective
+from abruptlab.task.examples import Examples
 
 
 @torch.no_grad()
 def collapse_and_attention(
-    model: Model, batch: "Examples", objective: "Objective"
+    model: Model, batch: Examples, objective: Objective
 ) -> tuple[Float[Tensor, "layer example"], Float[Tensor, "layer head example"]]:
     """Representation collapse of each layer's output and attention progress of each head, of a batch on the model's
     device.
@@ -61,7 +58,7 @@ def mean_cosine(
     return (unit.sum(1).square().sum(-1) - places) / (places * (places - 1))  # |Σu|² holds each pair twice, and itself
 
 
-def asked(values: Tensor, objective: "Objective", axis: int = 1) -> Tensor:
+def asked(values: Tensor, objective: Objective, axis: int = 1) -> Tensor:
     """Of the places along an axis, those of which something is asked: all of a matrix, an encoder's; from the
     separator on, a decoder's."""
     first = max(0, objective.answer - 1)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
@@ -10,14 +9,12 @@ from torch import Tensor
 
 from abruptlab.model import sites
 from abruptlab.model.build import Model
-
-if TYPE_CHECKING:
-    from abruptlab.task.base import Objective
-    from abruptlab.task.examples import Examples
+from abruptlab.task.base import Objective
+from abruptlab.task.examples import Examples
 
 
 @contextmanager
-def emphasised(model: Model, objective: "Objective", batch: "Examples", factor: float) -> Iterator[None]:
+def emphasised(model: Model, objective: Objective, batch: Examples, factor: float) -> Iterator[None]:
     """Inside the block, in passes of `model` through `batch`, every head's attention to the useful keys of a query
     (`Objective.useful`) is multiplied by `factor`; what of it is softmax is then normalised again.
 

@@ -4,14 +4,12 @@ import inspect
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, runtime_checkable
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 from abruptlab.errors import ConfigError
 from abruptlab.paper.standins import STANDINS
+from abruptlab.run.run import Run
 from abruptlab.sweep.file import Sweep
-
-if TYPE_CHECKING:
-    from abruptlab.run.run import Run
 
 Result = TypeVar("Result")
 
@@ -34,7 +32,7 @@ class Findings:
     `options` (step, seed, matrices) go to every measurement that has them.
     """
 
-    def __init__(self, subject: "Run | Sweep", folder: Path | None = None, **options: Any) -> None:
+    def __init__(self, subject: Run | Sweep, folder: Path | None = None, **options: Any) -> None:
         self.subject = subject
         self.folder = folder or subject.folder
         self.options = options
@@ -42,9 +40,9 @@ class Findings:
         self._standins: dict[str, Findings] = {}
 
     @property
-    def run(self) -> "Run":
+    def run(self) -> Run:
         """The subject of a figure, a table or a claim that is of a run."""
-        return cast("Run", self.subject)
+        return cast(Run, self.subject)
 
     @property
     def sweep(self) -> str:

@@ -6,19 +6,16 @@ nothing: `claim.Null` judges them all.
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Shaped
 
+from abruptlab.config import RunConfig
 from abruptlab.errors import CheckpointError
 from abruptlab.experiments.copying import moments_before
 from abruptlab.model.build import Model, new_model
 from abruptlab.run.run import Run
 from abruptlab.task.counter import generator
-
-if TYPE_CHECKING:
-    from abruptlab.config import RunConfig
 
 NULL = 7  # key of the weights of untrained models; the training and the held-out matrices have 0 to 3
 

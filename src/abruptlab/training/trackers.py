@@ -12,16 +12,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from abruptlab.config import RunConfig
 from abruptlab.errors import AbruptlabError
 from abruptlab.run.measures import MEASURES
 from abruptlab.run.metrics import Row
 from abruptlab.system.files import write_atomically
-
-if TYPE_CHECKING:
-    from abruptlab.training.recorder import Follower, Recorder
+from abruptlab.training.recorder import Follower, Recorder
 
 TrackerName = Literal["tensorboard", "wandb", "trackio"]
 PROJECT = "abruptlab"
@@ -136,7 +134,7 @@ class Trackers:
         names: Collection[TrackerName],
         config: RunConfig,
         folder: Path,
-        recorder: "Recorder | Follower",
+        recorder: Recorder | Follower,
         warn: Callable[[str], None],
     ) -> None:
         self._names = names
