@@ -12,25 +12,14 @@ from matplotlib.ticker import NullFormatter
 from abruptlab.arguments import checked
 from abruptlab.experiments.ablation import REPLACEMENTS, TOLERATED, GreedyAblation, Removal, SingleAblations
 from abruptlab.experiments.ablation_groups import REPLACEMENTS as GROUPED, GroupAblation
-from abruptlab.figures.style import (
-    GREEN,
-    LOSS,
-    PURPLE,
-    REFERENCE,
-    SKY,
-    SMALL,
-    curve_colour,
-    in_math,
-    new_figure,
-    paper_style,
-)
+from abruptlab.figures import style
+from abruptlab.figures.style import LEVEL, SMALL, curve_colour, in_math, new_figure, paper_style
 
-DASHES = (4, 3)
 LAYERS_ABREAST = 4
 STYLES = {  # of each replacement
-    "uniform": (GREEN, "o"),
-    "mean": (PURPLE, "s"),
-    "zero": (SKY, "^"),
+    "uniform": (style.GREEN, "o"),
+    "mean": (style.PURPLE, "s"),
+    "zero": (style.SKY, "^"),
 }
 WORDS = {"uniform": "uniform maps", "mean": "their mean maps", "zero": "zero"}
 NUMBERED = 8  # heads whose numbers fit below the panel of a layer
@@ -91,9 +80,9 @@ def _draw_layer(falling: Axes, other: Axes, single: SingleAblations, layer: int)
                 elinewidth=0.7,
                 label=name,
             )
-    falling.axhline(single.plateau, color=REFERENCE, dashes=DASHES, linewidth=0.8, label="plateau")
+    falling.axhline(single.plateau, **LEVEL, label="plateau")
     for panel, loss in panels:
-        panel.axhline(float(single.intact[loss].mean), color=LOSS, linewidth=0.6, zorder=1, label="intact")
+        panel.axhline(float(single.intact[loss].mean), color=style.LOSS, linewidth=0.6, zorder=1, label="intact")
         panel.set_yscale("log")
         panel.yaxis.set_minor_formatter(NullFormatter())
         panel.set(xticks=heads[:: math.ceil(len(heads) / NUMBERED)], xlim=(0.5, len(heads) + 0.5))
@@ -125,12 +114,12 @@ def draw_group_ablation(groups: GroupAblation) -> Figure:
         masked.plot(
             shifted + 0.07, groups.random_masked[index], color=colour, marker=".", markersize=2, linestyle="none"
         )
-    masked.axhline(groups.plateau, color=REFERENCE, dashes=DASHES, linewidth=0.8, label="plateau")
+    masked.axhline(groups.plateau, **LEVEL, label="plateau")
     for axes, intact, name in (
         (masked, groups.intact["loss_masked"], r"$L_\mathrm{mask}$"),
         (observed, groups.intact["loss_observed"], r"$L_\mathrm{obs}$"),
     ):
-        axes.axhline(float(intact.mean), color=LOSS, linewidth=0.6, zorder=1, label="intact")
+        axes.axhline(float(intact.mean), color=style.LOSS, linewidth=0.6, zorder=1, label="intact")
         axes.set(yscale="log", ylabel=name, xlim=(-0.5, len(names) - 0.5))
         axes.set_xticks(places, names)
         axes.yaxis.set_minor_formatter(NullFormatter())
@@ -154,15 +143,16 @@ def draw_greedy_ablation(greedy: GreedyAblation) -> Figure:
     for loss, symbol in (shown | {"loss": "L"}).items():
         estimate = greedy.harmful.ablated[loss]
         _draw_path(left, greedy.harmful, estimate.mean, estimate.error, curve_colour(loss), in_math(symbol))
-    left.axhline(greedy.plateau, color=REFERENCE, dashes=DASHES, linewidth=0.8, label="plateau")
+    left.axhline(greedy.plateau, **LEVEL, label="plateau")
     left.set(yscale="log", ylabel=greedy.shown.unit, title="most harmful first")
     left.yaxis.set_minor_formatter(NullFormatter())
     _share_limits([left])
 
     path = greedy.harmless
     intact = path.ablated["loss"].mean[0]
-    _draw_path(right, path, path.ablated["loss"].mean / intact, path.difference["loss"].error / intact, LOSS, r"$L$")
-    right.axhline(TOLERATED, color=REFERENCE, dashes=DASHES, linewidth=0.8)
+    mean, error = path.ablated["loss"].mean / intact, path.difference["loss"].error / intact
+    _draw_path(right, path, mean, error, style.LOSS, r"$L$")
+    right.axhline(TOLERATED, **LEVEL)
     right.set(ylabel=r"$L$ / intact $L$", title="least harmful first")
     figure.supxlabel("heads ablated, from left to right (layer.head, counted from 1)", fontsize=8.5)
     title = f"Step {greedy.step:,}, attention of the ablated heads replaced by {WORDS[greedy.replacement]}"

@@ -17,7 +17,7 @@ def draw_announcement(announcement: Announcement) -> Figure:
     rows = len(announcement.measures)
     figure = new_figure(0.9 + 0.2 * rows)
     axes = figure.subplots()
-    axes.axvspan(-WINDOW, 0, color=DROP, alpha=0.35, linewidth=0, zorder=0)
+    axes.axvspan(-WINDOW, 0, **DROP)
     tried = int((~announcement.fixing).sum())
     for row in range(rows):
         for given, colour, shift in ((True, REFERENCE, 0.16), (False, LOSS, -0.16)):

@@ -35,7 +35,7 @@ def draw_answer_probes(probes: AnswerProbes) -> Figure:
     axes.errorbar(probes.step, probes.model.mean, probes.model.error, color=LOSS, label="the model", **look)
     onset, end = probes.drop
     if np.isfinite(onset):
-        axes.axvspan(onset, end if np.isfinite(end) else probes.step[-1], color=DROP, alpha=0.35, linewidth=0, zorder=0)
+        axes.axvspan(onset, end if np.isfinite(end) else probes.step[-1], **DROP)
     axes.set(xlabel="training step", ylabel="right, of the answer", ylim=(0, 1.02))
     axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 2.5, 5, 10], integer=True))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))

@@ -13,35 +13,21 @@ from matplotlib.patches import Patch, Rectangle
 
 from abruptlab.arguments import checked
 from abruptlab.experiments.attention import KINDS, LOOKS_AT, NO_LABEL, Attention, AttentionOverTime
-from abruptlab.figures.style import (
-    ATTENTION,
-    GREEN,
-    HOLE,
-    MASKED,
-    OBSERVED,
-    ORANGE,
-    PURPLE,
-    REFERENCE,
-    SKY,
-    SMALL,
-    TEXT_WIDTH,
-    new_figure,
-    paper_style,
-)
+from abruptlab.figures import style
+from abruptlab.figures.style import SMALL, TEXT_WIDTH, new_figure, paper_style
 
 COLOURS = {
-    "row": GREEN,
-    "column": PURPLE,
-    "row and column": ORANGE,
-    "itself": SKY,
-    "observed": OBSERVED,
-    "hidden": MASKED,
+    "row": style.GREEN,
+    "column": style.PURPLE,
+    "row and column": style.ORANGE,
+    "itself": style.SKY,
+    "observed": style.OBSERVED,
+    "hidden": style.MASKED,
 }
 SHORT = {"row and column": "row+col"}  # above a map, where there is little room,
 SHORTER = SHORT | {"observed": "obs."}  # and above a small map
 PALE = 0.35  # opacity
 STRIPS = ListedColormap(["#DDDDDD", "#333333"])  # observed, hidden
-KNOWN = {"fill": False, "edgecolor": REFERENCE, "linewidth": 0.4}
 AXES_OF_MAPS = "queries down, keys across"
 
 # points
@@ -74,7 +60,7 @@ PAIRED = 8  # blocks of up to so many heads stand two abreast
 def draw_attention(attention: Attention) -> Figure:
     """Figures 4 and 23: the map of every head, with its label and that label's score, and the mask if it is fixed."""
     shape = attention.label.shape
-    titles, inks = np.full(shape, NO_LABEL, object), np.full(shape, REFERENCE, object)
+    titles, inks = np.full(shape, NO_LABEL, object), np.full(shape, style.REFERENCE, object)
     small = _side(attention, TEXT_WIDTH) < ONE_LINE
     for head, label in np.ndenumerate(attention.label):
         if label != NO_LABEL:
@@ -148,7 +134,7 @@ def draw_heads(attention: Attention) -> Figure:
             axes.set_title(f"{kind} (below zero: {opposite})", loc="left")
         axes.axhline(0, color="black", linewidth=0.6)
         for edge in range(heads, layers * heads, heads):
-            axes.axvline(edge - 0.5, color=REFERENCE, linewidth=0.4)
+            axes.axvline(edge - 0.5, color=style.REFERENCE, linewidth=0.4)
     numbers = places[places % heads % math.ceil(layers * heads / NUMBERED) == 0]
     names = [f"Layer {layer + 1}" for layer in range(layers)]
     last = panels[-1]
@@ -167,7 +153,7 @@ def draw_heads(attention: Attention) -> Figure:
 def _draw_rule(axes: Axes, attention: Attention, kind: str, sign: int = 1) -> None:
     """The score from which a head is labelled by this kind."""
     score = LOOKS_AT * (1 - attention.uniform[KINDS.index(kind)])
-    axes.axhline(sign * score, color=REFERENCE, dashes=(4, 3), linewidth=0.7)
+    axes.axhline(sign * score, color=style.REFERENCE, dashes=(4, 3), linewidth=0.7)
 
 
 def _draw_fixed(attention: Attention, line: str) -> Figure:
@@ -250,7 +236,7 @@ def _draw_map(
 ) -> None:
     """A map with lines between the rows of the matrix."""
     extent = (x, x + side, y + side, y)
-    canvas.imshow(values, cmap=ATTENTION, norm=norm, extent=extent, aspect="auto", interpolation="none")
+    canvas.imshow(values, cmap=style.ATTENTION, norm=norm, extent=extent, aspect="auto", interpolation="none")
     between = side * np.arange(columns, len(values), columns) / len(values)
     fine = min(0.4, 0.3 * 72 * side / len(values))  # points, less than a third of a place
     canvas.hlines(y + between, x, x + side, color="white", linewidth=fine)
@@ -270,7 +256,7 @@ def _draw_mask(canvas: Axes, hidden: Bool[np.ndarray, "rows columns"]) -> float:
     cell = MASK / max(hidden.shape)
     for (i, j), hole in np.ndenumerate(hidden):
         corner = MARGIN + (j + 0.04) * cell, MARGIN + (i + 0.04) * cell
-        canvas.add_patch(Rectangle(corner, 0.92 * cell, 0.92 * cell, **(HOLE if hole else KNOWN)))
+        canvas.add_patch(Rectangle(corner, 0.92 * cell, 0.92 * cell, **(style.HOLE if hole else style.KNOWN)))
     return MARGIN + hidden.shape[1] * cell
 
 
@@ -282,7 +268,7 @@ def _draw_bar(figure: Figure, canvas: Axes, maps: Float[np.ndarray, "*head query
     width, height = BAR
     left, high = TEXT_WIDTH - width - 2 * MARGIN, figure.get_figheight()
     cax = figure.add_axes((left / TEXT_WIDTH, 1 - (MARGIN + height) / high, width / TEXT_WIDTH, height / high))
-    bar = figure.colorbar(ScalarMappable(norm, ATTENTION), cax=cax, orientation="horizontal")
+    bar = figure.colorbar(ScalarMappable(norm, style.ATTENTION), cax=cax, orientation="horizontal")
     bar.outline.set_linewidth(0.4)
     ticks = [highest * part**2 for part in (0, 0.25, 0.5, 0.75, 1)]  # evenly spaced
     bar.set_ticks(ticks, labels=[f"{tick:.2g}" for tick in ticks])

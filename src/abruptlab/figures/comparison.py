@@ -12,12 +12,11 @@ from abruptlab.arguments import checked
 from abruptlab.experiments.comparison import Comparison, Contest
 from abruptlab.experiments.estimate import Estimate
 from abruptlab.experiments.out_of_distribution import OutOfDistribution, Varied
-from abruptlab.figures.style import BERT, NUCLEAR, REFERENCE, ShortLog, new_figure, paper_style
+from abruptlab.figures.style import BERT, LEVEL, NUCLEAR, REFERENCE, ShortLog, new_figure, paper_style
 
 ZERO, TRUTH = "predicting zero", "true matrix"  # what the methods are compared with: errors, norms
 BERT_LOOK: dict[str, Any] = {"label": "BERT", "color": BERT, "marker": "o", "markersize": 3}
 NUCLEAR_LOOK: dict[str, Any] = {"label": "nuclear norm", "color": NUCLEAR, "marker": "s", "markersize": 3}
-REFERENCE_LOOK: dict[str, Any] = {"color": REFERENCE, "dashes": (4, 3), "linewidth": 0.8}
 TRAINED_LOOK: dict[str, Any] = {"label": "as in the training", "color": REFERENCE, "dashes": (1, 1.5), "linewidth": 0.8}
 CONTROL_LOOK: dict[str, Any] = {
     "label": "BERT, control",
@@ -103,7 +102,7 @@ def _draw_lines(
     """The two methods with error bars, and what they are compared with as a dashed line with a band."""
     for values, look in ((bert, BERT_LOOK), (nuclear, NUCLEAR_LOOK)):
         axes.errorbar(conditions, values.mean, values.error, **look)
-    axes.plot(conditions, reference.mean, label=what, **REFERENCE_LOOK)
+    axes.plot(conditions, reference.mean, label=what, **LEVEL)
     low, high = reference.mean - reference.error, reference.mean + reference.error
     axes.fill_between(conditions, low, high, color=REFERENCE, alpha=0.2, linewidth=0)
     axes.set_yscale("log")
@@ -115,5 +114,5 @@ def _mark(axes: Axes, trained: int | float) -> None:
 
 
 def _legend(figure: Figure, reference: str, *others: dict[str, Any]) -> None:
-    looks = [BERT_LOOK, *others, NUCLEAR_LOOK, {**REFERENCE_LOOK, "label": reference}, TRAINED_LOOK]
+    looks = [BERT_LOOK, *others, NUCLEAR_LOOK, {**LEVEL, "label": reference}, TRAINED_LOOK]
     figure.legend(handles=[Line2D([], [], **look) for look in looks], loc="outside upper center", ncols=len(looks))

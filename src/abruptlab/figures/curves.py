@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
 from abruptlab.experiments.losses import Curves
-from abruptlab.figures.style import DROP, REFERENCE, ShortLog, curve_colour, new_figure, paper_style
+from abruptlab.figures.style import LEVEL, ShortLog, curve_colour, draw_curve, draw_drop, new_figure, paper_style
 
 
 @paper_style()
@@ -16,13 +16,11 @@ def draw_curves(curves: Curves) -> Figure:
     for axes, shown in ((linear, range(len(curves.name))), (logarithmic, [curves.falling])):
         for metric in shown:
             colour = curve_colour(str(curves.name[metric]))
-            axes.plot(curves.step, curves.value[metric], color=colour, alpha=0.2, linewidth=0.4, rasterized=True)
-            axes.plot(curves.step, curves.smooth[metric], color=colour, label=str(curves.label[metric]))
+            raw, smooth, label = curves.value[metric], curves.smooth[metric], str(curves.label[metric])
+            draw_curve(axes, curves.step, raw, smooth, colour, label)
         if np.isfinite(curves.level):
-            axes.axhline(curves.level, color=REFERENCE, dashes=(4, 3), linewidth=0.8, label=curves.trivial)
-        if curves.drop is not None:
-            end = curves.step[-1] if curves.drop.end is None else curves.drop.end
-            axes.axvspan(curves.drop.onset, end, color=DROP, alpha=0.35, linewidth=0, zorder=0)
+            axes.axhline(curves.level, label=curves.trivial, **LEVEL)
+        draw_drop(axes, curves.drop, curves.step[-1])
         axes.set(xlim=(0, curves.step[-1]), xlabel="training step")
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     linear.set(ylabel=curves.unit, ylim=(0, None))

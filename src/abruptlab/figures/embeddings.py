@@ -13,7 +13,7 @@ from matplotlib.figure import Figure, SubFigure
 
 from abruptlab.arguments import checked, require
 from abruptlab.experiments.embeddings import Embeddings, Explained, magnitude_and_sign
-from abruptlab.figures.style import LOSS, SMALL, new_figure, paper_style
+from abruptlab.figures.style import LOSS, SMALL, new_figure, paper_style, signed
 
 VALUES = "coolwarm"  # red above zero, blue below, as everywhere; its middle is grey, which shows on white
 PLACES = "viridis"
@@ -21,7 +21,6 @@ FRAME = "#B0B0B0"  # of a panel without axes
 ACROSS = 5  # checkpoints beside each other, at most
 WIDTH = 4.4  # inches of all of them
 LABELLED = 8  # columns or rows that are all named on the colour bar
-MINUS = "\N{MINUS SIGN}"
 
 
 @checked
@@ -34,12 +33,12 @@ def draw_embeddings(embeddings: Embeddings) -> Figure:
     norms, tokens = top.subplots(1, 2, width_ratios=(1.1, 1.0))
     norms.plot(embeddings.value, embeddings.tokens.norm, color=LOSS, linewidth=0.9)
     norms.set(xlabel="value $x$ of the token", ylabel="norm of its embedding")
-    norms.set_title(f"(a) tokens: symmetry of norms {_number(embeddings.tokens.norm_symmetry)}", loc="left")
+    norms.set_title(f"(a) tokens: symmetry of norms {signed(embeddings.tokens.norm_symmetry)}", loc="left")
     points = _draw_tokens(tokens, embeddings.tokens.components, embeddings.value)
     tokens.set_title("(b) tokens: PCA", loc="left")
     for axis, component in ((tokens.xaxis, 0), (tokens.yaxis, 1)):
         magnitude, sign = embeddings.tokens.magnitude[component], embeddings.tokens.sign[component]
-        follows = f"$|x|$ {_number(magnitude)}, sign {_number(sign)}"
+        follows = f"$|x|$ {signed(magnitude)}, sign {signed(sign)}"
         axis.set_label_text(
             f"PC {component + 1} ({embeddings.tokens.explained[component]:.0%})\n{follows}", linespacing=1.15
         )
@@ -93,7 +92,7 @@ def draw_tokens_over_time(embeddings: Embeddings) -> Figure:
             f"$|x|$ {magnitude:.2f}, sign {sign:.2f}",
             f"by $|x|$ {tokens.magnitude_share[index]:.1%}",
             f"by sign {tokens.sign_share[index]:.1%}",
-            f"symmetry {_number(tokens.norm_symmetry[index])}",
+            f"symmetry {signed(tokens.norm_symmetry[index])}",
         )
         axes.set_xlabel("\n".join(lines), fontsize=SMALL, linespacing=1.2)
     for axes in panels[:, 0]:
@@ -180,7 +179,3 @@ def _bar_of_places(figure: Figure | SubFigure, panels: np.ndarray, embeddings: E
 
 def _chance(explained: Explained) -> str:
     return rf"(shuffled {explained.shuffled:.0%} $\pm$ {explained.spread:.0%})"
-
-
-def _number(value: np.ndarray | np.floating) -> str:
-    return f"{value:z.2f}".replace("-", MINUS)

@@ -12,24 +12,13 @@ from abruptlab.arguments import checked
 from abruptlab.experiments.estimate import Estimate
 from abruptlab.experiments.generation import PARTS, GptLearning
 from abruptlab.experiments.sequence_attention import SequenceAttention
-from abruptlab.figures.style import (
-    ATTENTION,
-    DIVERGING,
-    DROP,
-    GREEN,
-    MASKED,
-    OBSERVED,
-    REFERENCE,
-    SMALL,
-    TEXT_WIDTH,
-    new_figure,
-    paper_style,
-)
+from abruptlab.figures import style
+from abruptlab.figures.style import LEVEL, SMALL, TEXT_WIDTH, draw_curve, draw_drop, new_figure, paper_style
 
 LOOKS = {  # name, colour
-    "prompt": ("prompt", GREEN),
-    "observed": ("answer, observed entries", OBSERVED),
-    "masked": ("answer, hidden entries", MASKED),
+    "prompt": ("prompt", style.GREEN),
+    "observed": ("answer, observed entries", style.OBSERVED),
+    "masked": ("answer, hidden entries", style.MASKED),
 }
 UNTRAINED = 0.02  # of the steps: before them the error is that of chance, several times what it is later
 PLACES = ("prompt", "answer")
@@ -50,8 +39,7 @@ def draw_gpt_learning(learning: GptLearning) -> Figure:
     losses, accuracy, error = figure.subplots(1, 3)
     for part, raw, smooth in zip(PARTS, learning.loss, learning.smooth, strict=True):
         label, colour = LOOKS[part]
-        losses.plot(learning.step, raw, color=colour, alpha=0.2, linewidth=0.4, rasterized=True)
-        losses.plot(learning.step, smooth, color=colour, label=label)
+        draw_curve(losses, learning.step, raw, smooth, colour, label)
     losses.set(ylabel="cross-entropy (nats)", ylim=(0, None))
     written = learning.generation
     _draw_checkpoints(accuracy, learning, written.accuracy_observed, "observed")
@@ -60,16 +48,14 @@ def draw_gpt_learning(learning: GptLearning) -> Figure:
     accuracy.yaxis.set_major_formatter(PercentFormatter(1))
     _draw_checkpoints(error, learning, written.error_observed, "observed")
     _draw_checkpoints(error, learning, written.error_masked, "masked")
-    error.axhline(learning.copying_level, color=REFERENCE, dashes=(4, 3), linewidth=0.8, label="writing 0")
+    error.axhline(learning.copying_level, label="writing 0", **LEVEL)
     steps = len(learning.step)
     trained = learning.checkpoint >= min(UNTRAINED * steps, learning.checkpoint[-1])
     errors = np.stack([written.error_observed.mean, written.error_masked.mean])[:, trained]
     highest = np.nanmax([learning.copying_level, *errors.ravel()])
     error.set(ylabel="mean squared error", ylim=(0, 1.1 * highest))
     for axes in (losses, accuracy, error):
-        if learning.drop is not None:
-            end = steps if learning.drop.end is None else learning.drop.end
-            axes.axvspan(learning.drop.onset, end, color=DROP, alpha=0.35, linewidth=0, zorder=0)
+        draw_drop(axes, learning.drop, steps)
         axes.set(xlim=(0, steps), xlabel="training step")
         axes.xaxis.set_major_locator(MaxNLocator(3))
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
@@ -111,14 +97,14 @@ def _scale(maps: Float[np.ndarray, "*map query key"]) -> tuple[Normalize, str]:
     """A square root from 0, as other maps have; linear attention may be negative, and has one to both sides of 0."""
     highest = float(np.abs(maps).max())
     if maps.min() >= 0:
-        return PowerNorm(0.5, 0, highest), ATTENTION
+        return PowerNorm(0.5, 0, highest), style.ATTENTION
     root = (lambda x: np.sign(x) * np.abs(x) ** 0.5, lambda y: np.sign(y) * y**2)  # and its inverse
-    return FuncNorm(root, -highest, highest), DIVERGING
+    return FuncNorm(root, -highest, highest), style.DIVERGING
 
 
 def _draw_map(axes: Axes, values: Float[np.ndarray, "query key"], entries: int, norm: Normalize, colours: str) -> None:
     axes.imshow(values, cmap=colours, norm=norm, interpolation="none")
-    line = {"color": "white" if colours == ATTENTION else "black", "linewidth": 0.4}
+    line = {"color": "white" if colours == style.ATTENTION else "black", "linewidth": 0.4}
     for edge in (entries - 0.5, entries + 0.5):
         axes.axhline(edge, **line)
         axes.axvline(edge, **line)

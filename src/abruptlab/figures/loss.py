@@ -1,17 +1,15 @@
 """The loss over the training steps (figures 1B and 2)."""
 
-import numpy as np
-from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 
 from abruptlab.arguments import checked
 from abruptlab.experiments.losses import LossCurves
-from abruptlab.figures.style import DROP, LOSS, MASKED, OBSERVED, REFERENCE, SMALL, new_figure, paper_style
+from abruptlab.figures import style
+from abruptlab.figures.style import LEVEL, SMALL, draw_curve, draw_drop, new_figure, paper_style
 from abruptlab.run.drop import Drop
 
-DASHES = (4, 3)
 HEADROOM = 1.5  # height of the linear axes over the plateau: room for names above it
 
 
@@ -23,15 +21,13 @@ def draw_loss_curves(curves: LossCurves) -> Figure:
     logarithmic, linear = figure.subplots(1, 2)
     steps = len(curves.step)
     for axes in (logarithmic, linear):
-        _draw_curve(axes, curves, curves.loss_masked, curves.smooth_masked, MASKED, r"$L_\mathrm{mask}$")
-        _draw_curve(axes, curves, curves.loss, curves.smooth_loss, LOSS, r"$L$")
-        _draw_curve(axes, curves, curves.loss_observed, curves.smooth_observed, OBSERVED, r"$L_\mathrm{obs}$")
+        draw_curve(axes, curves.step, curves.loss_masked, curves.smooth_masked, style.MASKED, r"$L_\mathrm{mask}$")
+        draw_curve(axes, curves.step, curves.loss, curves.smooth_loss, style.LOSS, r"$L$")
+        draw_curve(axes, curves.step, curves.loss_observed, curves.smooth_observed, style.OBSERVED, r"$L_\mathrm{obs}$")
         zero = r"$L_\mathrm{mask}$ of predicting zero"
-        axes.axhline(curves.copying_level, color=REFERENCE, dashes=DASHES, linewidth=0.8, label=zero)
+        axes.axhline(curves.copying_level, label=zero, **LEVEL)
         axes.set_xlabel("training step")
-        if curves.drop is not None:
-            end = steps if curves.drop.end is None else curves.drop.end
-            axes.axvspan(curves.drop.onset, end, color=DROP, alpha=0.35, linewidth=0, zorder=0)
+        draw_drop(axes, curves.drop, steps)
     logarithmic.set(xscale="log", yscale="log", xlim=(1, steps), ylabel="mean squared error")
     linear.set(xlim=(0, steps), ylim=(0, HEADROOM * curves.copying_level))
     linear.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
@@ -45,33 +41,21 @@ def draw_phases(axes: Axes, curves: LossCurves) -> None:
     """Figure 1B: the loss with the copying and the completion phase."""
     steps = len(curves.step)
     onset = steps if curves.drop is None else curves.drop.onset
-    for name, colour, start, end in (("copying", OBSERVED, 0, onset), ("completion", MASKED, onset, steps)):
+    for name, colour, start, end in (("copying", style.OBSERVED, 0, onset), ("completion", style.MASKED, onset, steps)):
         if start < end:
             axes.axvspan(start, end, color=colour, alpha=0.12, linewidth=0)
             middle = (start + end) / 2, 0.97
             axes.text(*middle, name, color=colour, ha="center", va="top", transform=axes.get_xaxis_transform())
     zero = curves.loss_of_zero
     if zero is not None and curves.drop is not None:  # without a drop, the curve itself lies there
-        axes.axhline(zero, color=REFERENCE, dashes=DASHES, linewidth=0.8)
-        axes.text(0.98 * steps, 1.03 * zero, "predict zero", color=REFERENCE, ha="right", va="bottom", fontsize=SMALL)
-    _draw_curve(axes, curves, curves.loss, curves.smooth_loss, LOSS, r"$L$")
+        axes.axhline(zero, **LEVEL)
+        look = {"color": style.REFERENCE, "ha": "right", "va": "bottom", "fontsize": SMALL}
+        axes.text(0.98 * steps, 1.03 * zero, "predict zero", **look)
+    draw_curve(axes, curves.step, curves.loss, curves.smooth_loss, style.LOSS, r"$L$")
     axes.set(yscale="log", xlim=(0, steps), xlabel="training step", ylabel=r"loss $L$")
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_locator(MaxNLocator(3))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-
-
-def _draw_curve(
-    axes: Axes,
-    curves: LossCurves,
-    raw: Float[np.ndarray, " step"],
-    smooth: Float[np.ndarray, " step"],
-    colour: str,
-    label: str,
-) -> None:
-    # the raw curve is pixels even in the PDF: tens of thousands of noisy points
-    axes.plot(curves.step, raw, color=colour, alpha=0.2, linewidth=0.4, rasterized=True)
-    axes.plot(curves.step, smooth, color=colour, label=label)
 
 
 def _name_plateau_and_drop(axes: Axes, drop: Drop, steps: int) -> None:
@@ -80,4 +64,4 @@ def _name_plateau_and_drop(axes: Axes, drop: Drop, steps: int) -> None:
     x = (drop.end or steps) if right else drop.onset
     place = {"ha": "left" if right else "right", "va": "top", "transform": axes.get_xaxis_transform()}
     axes.text(x, 0.98, f" onset {drop.onset:,} \n {end} ", fontsize=SMALL, **place)
-    axes.text(drop.onset / 2, 0.72 * drop.plateau, "plateau", color=MASKED, ha="center", va="center")
+    axes.text(drop.onset / 2, 0.72 * drop.plateau, "plateau", color=style.MASKED, ha="center", va="center")

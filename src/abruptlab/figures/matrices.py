@@ -9,7 +9,7 @@ from matplotlib.patches import Rectangle
 
 from abruptlab.arguments import checked
 from abruptlab.experiments.examples import ExampleMatrices
-from abruptlab.figures.style import DIVERGING, HOLE, OUTLINE, TEXT_WIDTH, new_figure, paper_style
+from abruptlab.figures.style import DIVERGING, HOLE, OUTLINE, TEXT_WIDTH, new_figure, paper_style, signed
 
 PRINTED = 8  # numbers are printed in matrices of up to so many columns
 DRAWN_ENTRIES = 40  # a side of more entries than that is a picture, not cells with borders
@@ -79,7 +79,7 @@ def draw_matrix(
             axes.add_patch(Rectangle((j - 0.46, i - 0.46), 0.92, 0.92, **(HOLE if holes else OUTLINE)))
         if print_size and np.isfinite(value):
             ink = "white" if abs(value - centre) > 0.6 * scale else "black"
-            number = f"{value:z.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+            number = signed(value, decimals)
             axes.text(j, i, number, ha="center", va="center_baseline", fontsize=print_size, color=ink)
     return image
 

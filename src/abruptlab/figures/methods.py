@@ -10,7 +10,7 @@ from matplotlib.ticker import StrMethodFormatter
 from abruptlab.arguments import checked
 from abruptlab.experiments.methods import FACTORISATION, MEANS, NUCLEAR, POSTERIOR, ZERO, Methods
 from abruptlab.figures import style
-from abruptlab.figures.style import BERT, DROP, SMALL, ShortLog, new_figure, paper_style
+from abruptlab.figures.style import BERT, SMALL, ShortLog, draw_drop, new_figure, paper_style
 
 COLOURS = {
     ZERO: style.REFERENCE,
@@ -104,9 +104,8 @@ def _short(value: float) -> str:
 
 
 def _over_steps(axes: Axes, result: Methods) -> None:
-    drop, last = result.curves.drop, max(result.curves.step[-1], result.step[-1])
-    if drop is not None:
-        axes.axvspan(drop.onset, last if drop.end is None else drop.end, color=DROP, alpha=0.35, linewidth=0, zorder=0)
+    last = max(result.curves.step[-1], result.step[-1])
+    draw_drop(axes, result.curves.drop, last)
     axes.set(xlim=(-0.02 * last, 1.02 * last), xlabel="training step")
     axes.locator_params(axis="x", nbins=4)  # the last number of five would not fit
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))

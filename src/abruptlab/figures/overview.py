@@ -12,7 +12,7 @@ from abruptlab.experiments.examples import ExampleMatrices
 from abruptlab.experiments.overview import Overview
 from abruptlab.figures.loss import draw_phases
 from abruptlab.figures.matrices import draw_matrix
-from abruptlab.figures.style import HOLE, OUTLINE, REFERENCE, TEXT_WIDTH, new_figure, paper_style
+from abruptlab.figures.style import HOLE, KNOWN, OUTLINE, TEXT_WIDTH, new_figure, paper_style, signed
 
 # inches, from the top left
 HEIGHT = 2.3
@@ -23,7 +23,6 @@ SIDE = 1.12  # of a matrix
 
 WORDS = ("the", "cat", "sat", "on", "the", "mat")
 HIDDEN_WORDS = (1, 5)
-KNOWN = {"fill": False, "edgecolor": REFERENCE, "linewidth": 0.4}
 
 
 @checked
@@ -91,11 +90,8 @@ def _some_tokens(example: ExampleMatrices) -> tuple[list[str], list[str], list[b
     count = min(4, example.truth.shape[1])
     row = int(np.abs(example.observed[:, :count].mean(1) - 0.5).argmin())
     part = row, slice(count)
-
-    def written(values: np.ndarray) -> list[str]:
-        return [f"{value:z.2f}".replace("-", "\N{MINUS SIGN}") for value in values]
-
-    return written(example.truth[part]), written(example.predictions[-1][part]), example.observed[part].tolist()
+    truth, completed = ([*map(signed, values[part])] for values in (example.truth, example.predictions[-1]))
+    return truth, completed, example.observed[part].tolist()
 
 
 def _inches(left: float, top: float, width: float, height: float) -> tuple[float, float, float, float]:

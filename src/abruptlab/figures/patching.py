@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from abruptlab.arguments import checked
 from abruptlab.experiments.patching import PatchingMaps
-from abruptlab.figures.style import MASKED, OBSERVED, OUTLINE, TEXT_WIDTH, new_figure, paper_style
+from abruptlab.figures.style import MASKED, OBSERVED, OUTLINE, TEXT_WIDTH, new_figure, paper_style, signed
 
 EFFECTS = "Greens"  # from 0; the few slightly negative ones count as 0
 MARGINS = 1.3  # inches of the width that are names, colour bars and gaps
@@ -47,15 +47,7 @@ def _draw_heads(figure: SubFigure, maps: PatchingMaps) -> None:
         if np.isnan(value):  # where X and −X give the same
             continue
         ink = "white" if value > 0.6 * image.norm.vmax else "black"
-        left.text(
-            head,
-            layer,
-            f"{value:z.2f}".replace("-", "\N{MINUS SIGN}"),
-            ha="center",
-            va="center_baseline",
-            fontsize=6,
-            color=ink,
-        )
+        left.text(head, layer, signed(value), ha="center", va="center_baseline", fontsize=6, color=ink)
     left.set(xlabel="head", ylabel="layer", title=r"$z$ of one head, on hidden entries")
     left.set_xticks(range(heads), range(1, heads + 1))
     left.set_yticks(range(layers), range(1, layers + 1))

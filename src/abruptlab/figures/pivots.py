@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from abruptlab.arguments import checked
 from abruptlab.experiments.pivots import METHODS, Pivots
-from abruptlab.figures.style import BERT, NUCLEAR, REFERENCE, new_figure, paper_style
+from abruptlab.figures.style import BERT, LEVEL, NUCLEAR, new_figure, paper_style
 
 BAR = 0.38  # of the distance of two lines
 
@@ -20,7 +20,7 @@ def draw_pivots(pivots: Pivots) -> Figure:
         places = np.arange(lost.shape[1])
         for method, (label, colour) in enumerate(zip(METHODS, (BERT, NUCLEAR), strict=True)):
             axes.bar(places + BAR * (method - 0.5), lost[method], BAR, color=colour, label=label)
-        axes.axhline(1, color=REFERENCE, dashes=(4, 3), linewidth=0.8)
+        axes.axhline(1, **LEVEL)
         axes.set_xticks(places, [str(line + 1) for line in places])
         axes.set_xlabel(f"{name} hidden")
     panels[0].set_ylabel("completion lost elsewhere")

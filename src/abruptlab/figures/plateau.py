@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
@@ -13,20 +12,9 @@ from abruptlab.arguments import checked
 from abruptlab.experiments.falls import Falls
 from abruptlab.experiments.plateau import Plateau
 from abruptlab.experiments.plateaus import Plateaus
-from abruptlab.figures.style import (
-    DROP,
-    LOSS,
-    MASKED,
-    OBSERVED,
-    PURPLE,
-    REFERENCE,
-    curve_colour,
-    new_figure,
-    paper_style,
-)
+from abruptlab.figures import style
+from abruptlab.figures.style import LEVEL, curve_colour, draw_drop, new_figure, paper_style, shades
 
-DARK = 0.88  # of the colour map: its yellow end is too pale for lines
-DASHES = (4, 3)
 ABREAST = 3  # panels in a row
 
 
@@ -41,26 +29,26 @@ def draw_plateau(plateau: Plateau) -> Figure:
     loss.plot(curves.step, curves.value[curves.falling], color=colour, alpha=0.25, linewidth=0.5)
     loss.plot(curves.step, curves.smooth[curves.falling], color=colour)
     if np.isfinite(curves.level):
-        loss.axhline(curves.level, color=REFERENCE, dashes=DASHES, linewidth=0.8)
+        loss.axhline(curves.level, **LEVEL)
     loss.set(ylabel=curves.unit, ylim=(0, None))
     loss.set_title("loss over the answer", loc="left")
 
     places = plateau.places.shape[1]
-    for place, of_place in enumerate(colormaps["viridis"](np.linspace(0, DARK, places))):
+    for place, of_place in enumerate(shades(places)):
         accuracy.plot(plateau.step, plateau.places[:, place], color=of_place, linewidth=0.5, alpha=0.8)
-    accuracy.plot(plateau.step, plateau.accuracy, color=LOSS, label="all tokens")
-    accuracy.plot(plateau.step, plateau.whole, color=LOSS, dashes=(1, 1), label="whole answers")
+    accuracy.plot(plateau.step, plateau.accuracy, color=style.LOSS, label="all tokens")
+    accuracy.plot(plateau.step, plateau.whole, color=style.LOSS, dashes=(1, 1), label="whole answers")
     accuracy.set(ylabel="written right")
     accuracy.set_title("accuracy, thin of each place (dark: the first)", loc="left")
 
-    inside.plot(plateau.step, plateau.collapse, color=OBSERVED, label="collapse: cosine similarity")
-    inside.plot(plateau.step, plateau.repetition, color=MASKED, label="repetition: equal neighbours")
-    inside.axhline(plateau.repetition_of_truth, color=MASKED, dashes=DASHES, linewidth=0.8)
+    inside.plot(plateau.step, plateau.collapse, color=style.OBSERVED, label="collapse: cosine similarity")
+    inside.plot(plateau.step, plateau.repetition, color=style.MASKED, label="repetition: equal neighbours")
+    inside.axhline(plateau.repetition_of_truth, **LEVEL | {"color": style.MASKED})
     inside.set(ylabel="cosine; share", xlabel="training step")
     inside.set_title("repetition bias and representation collapse", loc="left")
 
-    attention.plot(plateau.step, plateau.attention, color=PURPLE)
-    attention.axhline(plateau.uniform, color=PURPLE, dashes=DASHES, linewidth=0.8)
+    attention.plot(plateau.step, plateau.attention, color=style.PURPLE)
+    attention.axhline(plateau.uniform, **LEVEL | {"color": style.PURPLE})
     attention.set(ylabel="share of the attention", xlabel="training step")
     attention.set_title("attention progress", loc="left")
 
@@ -72,9 +60,7 @@ def draw_plateau(plateau: Plateau) -> Figure:
     inside.legend(frameon=False, loc="best")
     for axes in (loss, accuracy, inside, attention):
         axes.set(xlim=(0, last))
-        if curves.drop is not None:
-            end = last if curves.drop.end is None else curves.drop.end
-            axes.axvspan(curves.drop.onset, end, color=DROP, alpha=0.35, linewidth=0, zorder=0)
+        draw_drop(axes, curves.drop, last)
     return figure
 
 
@@ -100,18 +86,18 @@ def draw_each_plateau(plateaus: Plateaus) -> Figure:
     panels = figure.subplots(lines, abreast, squeeze=False).ravel()
     for index, (row, axes) in enumerate(zip(there, panels, strict=False)):
         losses = axes.twinx()
-        losses.plot(plateaus.step[row], plateaus.loss_answer[row].T, color=MASKED, linewidth=0.7)
-        axes.plot(plateaus.step[row], plateaus.accuracy[row].T, color=LOSS, linewidth=0.7)
+        losses.plot(plateaus.step[row], plateaus.loss_answer[row].T, color=style.MASKED, linewidth=0.7)
+        axes.plot(plateaus.step[row], plateaus.accuracy[row].T, color=style.LOSS, linewidth=0.7)
         axes.set(xlim=(0, plateaus.steps[row]), ylim=(0, 1.03))
         losses.set_ylim(0, None)
-        losses.tick_params(axis="y", colors=MASKED)
+        losses.tick_params(axis="y", colors=style.MASKED)
         axes.yaxis.set_major_formatter(PercentFormatter(1))
         axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.set_title(str(plateaus.labels[row]), loc="left")
         if index % abreast == 0:
             axes.set_ylabel("written right")
         if index % abreast == abreast - 1 or index == len(there) - 1:
-            losses.set_ylabel("loss (nats)", color=MASKED)
+            losses.set_ylabel("loss (nats)", color=style.MASKED)
         if index >= len(there) - abreast:
             axes.set_xlabel("training step")
     for axes in panels[len(there) :]:
@@ -124,7 +110,7 @@ def draw_each_plateau(plateaus: Plateaus) -> Figure:
 def draw_falls(falls: Falls) -> Figure:
     """The falling loss of every variant over the steps, and when half of it is gone."""
     figure, curves = _side_by_side(falls, falls.ratio, falls.halved)
-    curves.axhline(1, color=REFERENCE, dashes=DASHES, linewidth=0.8)
+    curves.axhline(1, **LEVEL)
     curves.set(ylim=(0, 1.2), ylabel="loss / that of the trivial solution")
     figure.axes[1].set_xlabel("half of the loss gone, step")
     return figure
@@ -137,7 +123,7 @@ def _side_by_side(
     rows = len(family.labels)
     figure = new_figure(max(2.3, 0.9 + 0.28 * rows))
     curves, firsts = figure.subplots(1, 2, sharex=True, width_ratios=(1.25, 1))
-    for row, colour in enumerate(colormaps["viridis"](np.linspace(0, DARK, rows))):
+    for row, colour in enumerate(shades(rows)):
         curves.plot(family.step[row], curve[row].T, color=colour, linewidth=0.5, alpha=0.7)
         if np.isfinite(family.seed[row]).any():
             curves.plot(family.step[row], np.nanmedian(curve[row], 0), color=colour, label=str(family.labels[row]))

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, ListedColormap
@@ -13,10 +12,9 @@ from matplotlib.ticker import StrMethodFormatter
 from abruptlab.arguments import checked
 from abruptlab.experiments.estimate import Estimate
 from abruptlab.experiments.progress import Measure, Progress
-from abruptlab.figures.style import DROP, LOSS, PURPLE, REFERENCE, ShortLog, curve_colour, new_figure, paper_style
+from abruptlab.figures import style
+from abruptlab.figures.style import ShortLog, curve_colour, draw_curve, draw_drop, new_figure, paper_style, shades
 
-LAYERS = "viridis"
-DARK = 0.88  # of the colour map: its yellow end is too pale for lines
 FEW = 12  # checkpoints, each of them marked
 LABELLED = 6  # layers that are all named on the colour bar
 DASHES, DOTS = (4, 3), (1, 1.5)
@@ -32,8 +30,7 @@ def draw_progress(progress: Progress) -> Figure:
     curves = progress.curves
     name, label = str(curves.name[curves.falling]), str(curves.label[curves.falling])
     colour = curve_colour(name)
-    loss.plot(curves.step, curves.value[curves.falling], color=colour, alpha=0.2, linewidth=0.4, rasterized=True)
-    loss.plot(curves.step, curves.smooth[curves.falling], color=colour)
+    draw_curve(loss, curves.step, curves.value[curves.falling], curves.smooth[curves.falling], colour)
     loss.set(yscale="log", ylabel=curves.unit)
     loss.yaxis.set_minor_formatter(ShortLog(minor_thresholds=(1, 0.4)))
     onset = "no drop" if curves.drop is None else f"onset of the drop at step {curves.drop.onset:,}"
@@ -50,8 +47,8 @@ def draw_progress(progress: Progress) -> Figure:
     layer, head = np.unravel_index(heads.mean[-1].argmax(), heads.mean[-1].shape)
     best = Estimate(heads.mean[:, layer, head], heads.error[:, layer, head])
     label = f"the head that ends highest: layer {layer + 1}, head {head + 1}"
-    _draw_line(attention, progress, best, color=PURPLE, linewidth=1.0, label=label)
-    attention.axhline(float(progress.uniform), color=PURPLE, dashes=DASHES, linewidth=0.8, label="uniform attention")
+    _draw_line(attention, progress, best, color=style.PURPLE, linewidth=1.0, label=label)
+    attention.axhline(float(progress.uniform), label="uniform attention", **style.LEVEL | {"color": style.PURPLE})
     _draw_measure(attention, progress, progress.attention)
     last = max(curves.step[-1], progress.step[-1])
     attention.set(ylabel="share of attention", xlabel="training step", xlim=(0, last))
@@ -60,9 +57,8 @@ def draw_progress(progress: Progress) -> Figure:
 
     if curves.drop is not None:
         for axes in (loss, collapse, attention):
-            end = last if curves.drop.end is None else curves.drop.end
-            axes.axvspan(curves.drop.onset, end, color=DROP, alpha=0.35, linewidth=0, zorder=0)
-            axes.axvline(curves.drop.onset, color=REFERENCE, dashes=DASHES, linewidth=0.8)
+            draw_drop(axes, curves.drop, last)
+            axes.axvline(curves.drop.onset, **style.LEVEL)
     named = [pair for axes in (attention, collapse) for pair in zip(*axes.get_legend_handles_labels(), strict=True)]
     lines = {name: line for line, name in named}  # each name once
     figure.legend([*lines.values()], [*lines], loc="outside lower center", ncols=2)
@@ -77,9 +73,10 @@ def _draw_measure(axes: Axes, progress: Progress, measure: Measure) -> None:
     for layer, colour in enumerate(colours):
         values = Estimate(layers.mean[:, layer], layers.error[:, layer])
         _draw_line(axes, progress, values, color=colour, linewidth=0.9)
-    _draw_line(axes, progress, measure.run, color=LOSS, linewidth=1.6, label="last layer (above), all layers (below)")
+    label = "last layer (above), all layers (below)"
+    _draw_line(axes, progress, measure.run, color=style.LOSS, linewidth=1.6, label=label)
     if np.isfinite(measure.moved):
-        axes.axvline(float(measure.moved), color=LOSS, dashes=DOTS, linewidth=1.0, label="first moves")
+        axes.axvline(float(measure.moved), color=style.LOSS, dashes=DOTS, linewidth=1.0, label="first moves")
 
 
 def _draw_line(axes: Axes, progress: Progress, values: Estimate, **look: Any) -> None:
@@ -93,7 +90,7 @@ def _draw_line(axes: Axes, progress: Progress, values: Estimate, **look: Any) ->
 def _scale(progress: Progress) -> ScalarMappable:
     """A colour for each layer, numbered from one."""
     layers = progress.collapse.layers.mean.shape[1]
-    colours = ListedColormap(colormaps[LAYERS](np.linspace(0, DARK, layers)))
+    colours = ListedColormap(shades(layers))
     return ScalarMappable(BoundaryNorm(np.arange(layers + 1) + 0.5, layers), colours)
 
 

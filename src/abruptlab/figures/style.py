@@ -7,9 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from matplotlib import rc_context, rcdefaults, rcParams
+import numpy as np
+from jaxtyping import Float, Int
+from matplotlib import colormaps, rc_context, rcdefaults, rcParams
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
+
+from abruptlab.run.drop import Drop
 
 TEXT_WIDTH = 5.5  # inches, NeurIPS
 SCREEN = 150  # dots an inch in a notebook
@@ -20,11 +25,14 @@ LOSS = "#000000"  # L
 OBSERVED = "#0072B2"  # L_obs
 MASKED = "#D55E00"  # L_mask
 REFERENCE = "#666666"  # levels that are known beforehand
-DROP = "#F0E442"  # the time of the drop, as a pale band
+LEVEL: dict[str, Any] = {"color": REFERENCE, "dashes": (4, 3), "linewidth": 0.8}  # a line at such a level
+DROP: dict[str, Any] = {"color": "#F0E442", "alpha": 0.35, "linewidth": 0, "zorder": 0}  # its time, as a pale band
+KNOWN = {"fill": False, "edgecolor": REFERENCE, "linewidth": 0.4}  # an observed entry
 HOLE = {"facecolor": "#E3E3E3", "edgecolor": "white", "hatch": "//////", "linewidth": 0}  # a hidden entry
 OUTLINE = {"fill": False, "edgecolor": "black", "linewidth": 0.7}  # the value at a hidden entry
 DIVERGING = "RdBu_r"  # values: red above zero, blue below
 ATTENTION = "viridis"  # shares of attention, from 0
+DARK = 0.88  # of that colour map: its yellow end is too pale for lines
 # the others of Okabe and Ito, for kinds of things
 GREEN = "#009E73"
 PURPLE = "#CC79A7"
@@ -95,10 +103,40 @@ def curve_colour(metric: str) -> str:
     return known.get(metric, others[zlib.crc32(metric.encode()) % len(others)])
 
 
+def shades(count: int) -> Float[np.ndarray, "line 4"]:
+    """Colours for lines in an order, from dark to bright."""
+    return colormaps["viridis"](np.linspace(0, DARK, count))
+
+
+def signed(value: float | np.floating | np.ndarray, decimals: int = 2) -> str:
+    """A number, with a minus of the width of its digits."""
+    return f"{value:z.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+
+
 def in_math(symbol: str) -> str:
     """A symbol such as L_mask, as Matplotlib sets it."""
     letter, _, index = symbol.partition("_")
     return rf"${letter}_\mathrm{{{index}}}$" if index else f"${letter}$"
+
+
+def draw_curve(
+    axes: Axes,
+    step: Int[np.ndarray, " step"],
+    raw: Float[np.ndarray, " step"],
+    smooth: Float[np.ndarray, " step"],
+    colour: str,
+    label: str | None = None,
+) -> None:
+    """A loss over the steps, faint as it is and strong its running mean."""
+    # the raw curve is pixels even in the PDF: tens of thousands of noisy points
+    axes.plot(step, raw, color=colour, alpha=0.2, linewidth=0.4, rasterized=True)
+    axes.plot(step, smooth, color=colour, label=label)
+
+
+def draw_drop(axes: Axes, drop: Drop | None, last: int | np.integer) -> None:
+    """The time of a drop, if there is one; of one that has not ended, up to the `last` step."""
+    if drop is not None:
+        axes.axvspan(drop.onset, int(last) if drop.end is None else drop.end, **DROP)
 
 
 class ShortLog(LogFormatter):

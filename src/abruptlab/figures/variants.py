@@ -12,22 +12,11 @@ from matplotlib.ticker import LogFormatterSciNotation, LogLocator, MaxNLocator, 
 from abruptlab.arguments import checked
 from abruptlab.experiments.mixture import Mixture
 from abruptlab.experiments.variants import OverSeeds, Variants
-from abruptlab.figures.style import (
-    GREEN,
-    LOSS,
-    MASKED,
-    OBSERVED,
-    ORANGE,
-    PURPLE,
-    REFERENCE,
-    SKY,
-    in_math,
-    new_figure,
-    paper_style,
-)
+from abruptlab.figures import style
+from abruptlab.figures.style import LEVEL, in_math, new_figure, paper_style
 
-COLOURS = (OBSERVED, MASKED, GREEN, PURPLE, ORANGE, SKY, LOSS)  # of the labels, in their order
-DASHES = (4, 3)
+# of the labels, in their order
+COLOURS = style.OBSERVED, style.MASKED, style.GREEN, style.PURPLE, style.ORANGE, style.SKY, style.LOSS
 MANY = 1e4  # times the lowest, up to which the levels on an axis are plain numbers
 SETTLED = 1 / 50  # share of the steps
 MOMENTS = {"onset": "onset", "halved": "first step below half"}
@@ -66,7 +55,7 @@ def _draw_family(figure: Figure | SubFigure, variants: Variants, moment: str) ->
     name = f"{symbol} / {trivial}" if trivial else f"{symbol}, {variants.shown.unit}"
     _draw_curves(curves, variants, variants.falling / variants.level[:, None, None], name)
     if trivial:
-        curves.axhline(1, color=REFERENCE, dashes=DASHES, linewidth=0.8)
+        curves.axhline(1, **LEVEL)
     _draw_numbers(when, final, variants, moment)
 
 
@@ -81,7 +70,7 @@ def draw_mixture(mixture: Mixture) -> Figure:
     _draw_curves(masked, sizes, sizes.falling, r"$L_\mathrm{mask}$")
     for axes, levels in ((loss, sizes.loss_of_zero), (masked, sizes.level)):
         for level in np.unique(levels[np.isfinite(levels)]):
-            axes.axhline(level, color=REFERENCE, dashes=DASHES, linewidth=0.8)
+            axes.axhline(level, **LEVEL)
     _draw_numbers(when, final, sizes, "onset")
     return figure
 
@@ -116,7 +105,7 @@ def _draw_numbers(when: Axes, final: Axes, variants: Variants, moment: str) -> N
     final.set_xlabel("final level")
     _plain_levels(final.xaxis, (1, 3))
     if variants.trivial:
-        final.axvline(1, color=REFERENCE, dashes=DASHES, linewidth=0.8)
+        final.axvline(1, **LEVEL)
     when.set_yticks(range(len(variants.labels)), [_named(variants, row) for row in range(len(variants.labels))])
     for text, colour in zip(when.get_yticklabels(), cycle(COLOURS), strict=False):
         text.set_color(colour)
