@@ -12,7 +12,7 @@ from abruptlab.errors import RunError
 from abruptlab.experiments.estimate import Estimate, losses, pooled
 from abruptlab.experiments.forward import load, parts, predict
 from abruptlab.experiments.held_out import held_out
-from abruptlab.experiments.losses import smooth
+from abruptlab.experiments.losses import measure_curves
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model.decoder import Decoder
 from abruptlab.model.generate import generate
@@ -64,19 +64,16 @@ def measure_gpt_learning(run: Run, steps: Steps | None = None, matrices: int = 2
     a checkpoint.
     """
     run.require("decoder")
-    metrics = run.metrics
-    if not len(metrics["step"]):
-        raise RunError(f"{run.folder} has no metrics yet")
+    curves = measure_curves(run)
     resolved = run.resolve_all((run.steps or ["final"]) if steps is None else steps)
-    each = [metrics[f"loss_{part}"] for part in PARTS]
     return GptLearning(
-        step=metrics["step"],
-        loss=np.stack(each),
-        smooth=np.stack([smooth(values) for values in each]),
+        step=curves.step,
+        loss=curves.value[1:],  # of the parts, after that of the whole
+        smooth=curves.smooth[1:],
         checkpoint=np.array(resolved),
         generation=stack([measure_generation(run, step, matrices, seed) for step in resolved]),
         copying_level=run.config.matrices.copying_level,
-        drop=run.drop,
+        drop=curves.drop,
     )
 
 

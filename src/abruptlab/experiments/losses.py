@@ -78,20 +78,14 @@ def measure_loss_curves(run: Run) -> LossCurves:
     Raises `RunError` if the run has made no step yet, or its model is a decoder.
     """
     run.require("encoder")
-    metrics = run.metrics
-    if not len(metrics["step"]):
-        raise RunError(f"{run.folder} has no metrics yet")
+    curves, task = measure_curves(run), run.config.matrices
     return LossCurves(
-        step=metrics["step"],
-        loss=metrics["loss"],
-        loss_observed=metrics["loss_observed"],
-        loss_masked=metrics["loss_masked"],
-        smooth_loss=smooth(metrics["loss"]),
-        smooth_observed=smooth(metrics["loss_observed"]),
-        smooth_masked=smooth(metrics["loss_masked"]),
-        copying_level=run.config.matrices.copying_level,
-        loss_of_zero=loss_of_zero(run.config.matrices),
-        drop=run.drop,
+        curves.step,
+        *curves.value,
+        *curves.smooth,
+        copying_level=task.copying_level,
+        loss_of_zero=loss_of_zero(task),
+        drop=curves.drop,
     )
 
 
