@@ -43,10 +43,6 @@ class Copy(SequenceTask):
         return self.length
 
     @property
-    def answer_length(self) -> int:
-        return self.length
-
-    @property
     def level(self) -> float:
         return math.log(self.numbers)
 

@@ -41,10 +41,6 @@ class Histogram(SequenceTask):
         return self.length
 
     @property
-    def answer_length(self) -> int:
-        return self.length
-
-    @property
     def level(self) -> float:
         others, share = self.length - 1, 1 / self.letters  # a count is 1 and, of the others, binomially many
         chances = [math.comb(others, n) * share**n * (1 - share) ** (others - n) for n in range(self.length)]

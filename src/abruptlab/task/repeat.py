@@ -50,10 +50,6 @@ class Repeat(SequenceTask):
         return self.length
 
     @property
-    def answer_length(self) -> int:
-        return self.length
-
-    @property
     def level(self) -> float:
         return math.log(self.modulus - 1)
 

@@ -34,9 +34,9 @@ class SequenceTask(Task):
         """The number of tokens before the separator."""
 
     @property
-    @abstractmethod
     def answer_length(self) -> int:
-        """The number of tokens after it."""
+        """The number of tokens after it: as many as before it, unless a task says otherwise."""
+        return self.prompt_length
 
     @property
     @abstractmethod

@@ -46,10 +46,6 @@ class WindowSum(SequenceTask):
         return self.length
 
     @property
-    def answer_length(self) -> int:
-        return self.length
-
-    @property
     def level(self) -> float:
         entropies = sum_entropies(self.window, self.modulus)
         return (sum(entropies) + entropies[-1] * (self.length - self.window)) / self.length
