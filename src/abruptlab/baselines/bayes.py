@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from abruptlab.arguments import require_count
-from abruptlab.baselines.completer import Completer
+from abruptlab.baselines.completer import Bounded
 from abruptlab.baselines.smc import POPULATIONS, posterior_draws
 from abruptlab.errors import ConfigError
 from abruptlab.task.matrix import Factors, MatrixTask
@@ -46,7 +46,8 @@ class Posterior:
         return np.divide(variance, between, out=np.full_like(variance, np.inf), where=between > 0)
 
 
-class PosteriorMean(Completer):
+@dataclass(eq=False, repr=False)
+class PosteriorMean(Bounded):
     """The mean of the rounded matrix given its observed entries: of all methods, the least expected L on the task.
 
     The task is the paper's: X = U Vᵀ of known rank, the entries of U and V independent with the distribution `factors`
@@ -61,28 +62,11 @@ class PosteriorMean(Completer):
     observed, as happens if they are none of the task's: their mean is that of factors that come near to it.
     """
 
-    def __init__(
-        self,
-        rank: int,
-        factors: Factors = "uniform",
-        decimals: int = 2,
-        particles: int = 256,
-        seed: int = 0,
-        *,
-        min_value: float | int = -math.inf,
-        max_value: float | int = math.inf,
-        rounding: int | None = None,
-        add_indicator: bool = False,
-    ) -> None:
-        self.rank = rank
-        self.factors: Factors = factors
-        self.decimals = decimals
-        self.particles = particles
-        self.seed = seed
-        self.min_value = min_value
-        self.max_value = max_value
-        self.rounding = rounding
-        self.add_indicator = add_indicator
+    rank: int
+    factors: Factors = "uniform"
+    decimals: int = 2
+    particles: int = 256
+    seed: int = 0
 
     def posterior(self, X: Any) -> Posterior:
         """The posterior of a batch of matrices [batch, m, n], NaN where missing; a single one counts as a batch of one.

@@ -2,6 +2,7 @@
 
 import math
 from abc import abstractmethod
+from dataclasses import dataclass
 from typing import Any, ClassVar, get_args
 
 import numpy as np
@@ -178,6 +179,23 @@ class Completer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         tags.input_tags.three_d_array = True
         tags.requires_fit = False
         return tags
+
+
+@dataclass(eq=False, repr=False, kw_only=True)  # scikit-learn has its own
+class Bounded(Completer):
+    """A method with the parameters of `Completer` that say what may be filled in."""
+
+    min_value: float | int = -math.inf
+    max_value: float | int = math.inf
+    rounding: int | None = None
+    add_indicator: bool = False
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class Scaled(Bounded):
+    """A method with all of `Completer`'s parameters."""
+
+    scale: Scale = "auto"
 
 
 def _column_of_text(X: Any) -> str:

@@ -1,6 +1,6 @@
 """Rank-aware factorisation: the U Vᵀ of known rank that fits the observed entries best."""
 
-import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,8 +9,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from abruptlab.arguments import require, require_count
-from abruptlab.baselines.columns import Scale, Units, choose_units
-from abruptlab.baselines.completer import Completer, typical_size
+from abruptlab.baselines.columns import Units, choose_units
+from abruptlab.baselines.completer import Scaled, typical_size
 from abruptlab.errors import ConfigError
 from abruptlab.task.counter import generator
 
@@ -22,7 +22,8 @@ SEARCH = 1e-3  # in every restart
 FINISH = 1e-6  # in the best one
 
 
-class Factorisation(Completer):
+@dataclass(eq=False, repr=False)
+class Factorisation(Scaled):
     """Minimises Σ_observed (X − U Vᵀ)² + ridge · (‖U‖² + ‖V‖²) by Levenberg–Marquardt; the best of many starts wins.
 
     With the ridge at the rounding's variance (step²/12) over the factors' (1/3) this is about the most probable matrix
@@ -34,32 +35,11 @@ class Factorisation(Completer):
     observed entry on. Fitted to a batch it has learnt nothing, and completes every matrix from its own entries.
     """
 
-    components_: Float[np.ndarray, "rank n"]
-    scale_: Float[np.ndarray, " n"]
+    rank: int
+    ridge: float = 3e-5
+    restarts: int = 20
+    seed: int = 0
     _centred = False
-
-    def __init__(
-        self,
-        rank: int,
-        ridge: float = 3e-5,
-        restarts: int = 20,
-        seed: int = 0,
-        *,
-        scale: Scale = "auto",
-        min_value: float | int = -math.inf,
-        max_value: float | int = math.inf,
-        rounding: int | None = None,
-        add_indicator: bool = False,
-    ) -> None:
-        self.rank = rank
-        self.ridge = ridge
-        self.restarts = restarts
-        self.seed = seed
-        self.scale = scale
-        self.min_value = min_value
-        self.max_value = max_value
-        self.rounding = rounding
-        self.add_indicator = add_indicator
 
     def fit(self, X: Any, y: Any = None) -> "Factorisation":
         """Factorise `X` and note its columns. Raises as `transform` does."""
@@ -75,8 +55,8 @@ class Factorisation(Completer):
             # of the factors of the least ‖U‖² + ‖V‖² those that are orthogonal
             _, sizes, right = torch.linalg.svd(self.solve(units.into(values, observed), observed)[0])
             right, sizes = right[: self.rank], sizes[: self.rank]
-            self.components_ = (sizes.sqrt()[:, None] * right[: len(sizes)]).numpy()
-            self.scale_ = units.unit[0, 0].numpy()
+            self.components_: Float[np.ndarray, "rank n"] = (sizes.sqrt()[:, None] * right[: len(sizes)]).numpy()
+            self.scale_: Float[np.ndarray, " n"] = units.unit[0, 0].numpy()
         return self
 
     def _estimate(

@@ -12,17 +12,16 @@ It is solved by Douglas–Rachford splitting: z is the proximal point of the dat
 proves how good a solution is: Y = (z − x)/step, scaled down where it is too large, bounds the optimum from below.
 """
 
-import math
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
-from abruptlab.baselines.columns import Scale
-from abruptlab.baselines.completer import Completer
+from abruptlab.baselines.completer import Scaled
 from abruptlab.errors import ConfigError
 
 RELAXATION = 1.8  # between 0 and 2; above 1 it overshoots, which saves iterations
@@ -32,7 +31,8 @@ ADAPT_UNTIL = 2_000  # iterations; from then on the step is fixed, as the proof 
 TOGETHER = 2**17  # entries of the matrices that a thread solves at once; fewer pay more for the last ones to finish
 
 
-class NuclearNorm(Completer):
+@dataclass(eq=False, repr=False)
+class NuclearNorm(Scaled):
     """The matrix of least nuclear norm that has the observed entries (figures 3 and 19).
 
     With `scale="auto"`, that is of the columns in standard deviations where their spreads differ more than tenfold, as
@@ -44,24 +44,8 @@ class NuclearNorm(Completer):
     norm, it gives one of them. Raises `ConfigError` for a tolerance or a number of iterations that is not above 0.
     """
 
-    def __init__(
-        self,
-        tolerance: float = 1e-5,
-        max_iterations: int = 20_000,
-        *,
-        scale: Scale = "auto",
-        min_value: float | int = -math.inf,
-        max_value: float | int = math.inf,
-        rounding: int | None = None,
-        add_indicator: bool = False,
-    ) -> None:
-        self.tolerance = tolerance
-        self.max_iterations = max_iterations
-        self.scale = scale
-        self.min_value = min_value
-        self.max_value = max_value
-        self.rounding = rounding
-        self.add_indicator = add_indicator
+    tolerance: float = 1e-5
+    max_iterations: int = 20_000
 
     def solve(
         self, values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "batch m n"]
@@ -69,7 +53,8 @@ class NuclearNorm(Completer):
         return minimise(values, observed, values.new_zeros(len(values)), self.tolerance, self.max_iterations)
 
 
-class RegularisedNuclearNorm(Completer):
+@dataclass(eq=False, repr=False)
+class RegularisedNuclearNorm(Scaled):
     """The minimiser of (1/|Ω|) · ‖P_Ω(Z − X)‖² + penalty · ‖Z‖_* (the paper has penalties from 0.0005 to 0.01).
 
     This is soft-impute's problem, and for large matrices too this one class will do: soft-impute's own iteration is
@@ -78,26 +63,9 @@ class RegularisedNuclearNorm(Completer):
     raises `ConfigError` for a penalty below 0.
     """
 
-    def __init__(
-        self,
-        penalty: float = 0.001,
-        tolerance: float = 1e-5,
-        max_iterations: int = 20_000,
-        *,
-        scale: Scale = "auto",
-        min_value: float | int = -math.inf,
-        max_value: float | int = math.inf,
-        rounding: int | None = None,
-        add_indicator: bool = False,
-    ) -> None:
-        self.penalty = penalty
-        self.tolerance = tolerance
-        self.max_iterations = max_iterations
-        self.scale = scale
-        self.min_value = min_value
-        self.max_value = max_value
-        self.rounding = rounding
-        self.add_indicator = add_indicator
+    penalty: float = 0.001
+    tolerance: float = 1e-5
+    max_iterations: int = 20_000
 
     def solve(
         self, values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "batch m n"]

@@ -1,13 +1,10 @@
 """The simplest completions, for comparison."""
 
-import math
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from abruptlab.baselines.columns import Scale
-from abruptlab.baselines.completer import Completer
+from abruptlab.baselines.completer import Completer, Scaled
 
 
 class PredictZero(Completer):
@@ -22,28 +19,13 @@ class PredictZero(Completer):
         return values
 
 
-class RowColumnMeans(Completer):
+class RowColumnMeans(Scaled):
     """The additive model: mean + effect of the row + effect of the column, by least squares on the observed entries.
 
     The mean is that of all observed entries. Of the effects that fit equally well, the smallest are taken (least
     squares of least norm), so a row or column without an observed entry has effect zero. Without missing entries the
     effects are the means of rows and columns less the overall mean. The parameters are `Completer`'s.
     """
-
-    def __init__(
-        self,
-        *,
-        scale: Scale = "auto",
-        min_value: float | int = -math.inf,
-        max_value: float | int = math.inf,
-        rounding: int | None = None,
-        add_indicator: bool = False,
-    ) -> None:
-        self.scale = scale
-        self.min_value = min_value
-        self.max_value = max_value
-        self.rounding = rounding
-        self.add_indicator = add_indicator
 
     def solve(
         self, values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "batch m n"]

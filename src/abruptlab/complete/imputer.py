@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -9,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import pad
 
-from abruptlab.baselines.completer import Completer, typical_size
+from abruptlab.baselines.completer import Bounded, typical_size
 from abruptlab.baselines.factorisation import Factorisation
 from abruptlab.errors import DataError
 from abruptlab.experiments.forward import load, predict
@@ -22,7 +23,8 @@ RESTARTS = 8  # of the factorisation that looks at the rank: enough for it to mi
 OTHERWISE = "or use a method for any matrix, such as nuclear norm (--method nuclear, baselines.nuclear.NuclearNorm)"
 
 
-class TransformerImputer(Completer):
+@dataclass(eq=False, repr=False)
+class TransformerImputer(Bounded):
     """Completes matrices by a trained run's last checkpoint: what the experiments look into, as a tool.
 
     `run` is the name of a run of the package, a run folder or a `Run`. Nothing is trained by `fit`. The model sees
@@ -42,24 +44,9 @@ class TransformerImputer(Completer):
     `min_value` and the parameters after it are `Completer`'s.
     """
 
-    def __init__(
-        self,
-        run: Run | Path | str = "laptop",
-        tiles: bool = False,
-        rescale: bool = False,
-        *,
-        min_value: float | int = -math.inf,
-        max_value: float | int = math.inf,
-        rounding: int | None = None,
-        add_indicator: bool = False,
-    ) -> None:
-        self.run = run
-        self.tiles = tiles
-        self.rescale = rescale
-        self.min_value = min_value
-        self.max_value = max_value
-        self.rounding = rounding
-        self.add_indicator = add_indicator
+    run: Run | Path | str = "laptop"
+    tiles: bool = False
+    rescale: bool = False
 
     def solve(
         self, values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "batch m n"]
