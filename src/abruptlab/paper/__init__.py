@@ -4,7 +4,7 @@ from abruptlab.paper.catalogue import CLAIMS, FIGURES, TABLES
 from abruptlab.paper.claim import Bound, Claim
 from abruptlab.paper.findings import Findings, options_of
 from abruptlab.paper.judge import judge, save_claims, write_claims
-from abruptlab.paper.make import make_figure, make_table, writing
+from abruptlab.paper.make import make_figure, make_table
 from abruptlab.paper.registry import FigureSpec, TableSpec, shown_in
 from abruptlab.paper.verdict import Verdict, counted, read_verdicts, together, write_verdicts
 
@@ -29,5 +29,4 @@ __all__ = [
     "together",
     "write_claims",
     "write_verdicts",
-    "writing",
 ]

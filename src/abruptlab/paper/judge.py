@@ -9,8 +9,8 @@ from abruptlab.errors import AbruptlabError, ConfigError
 from abruptlab.paper.catalogue import CLAIMS
 from abruptlab.paper.claim import Claim, Number, OverSeeds, measured
 from abruptlab.paper.findings import Findings
-from abruptlab.paper.make import writing
 from abruptlab.paper.verdict import Verdict, write_verdicts
+from abruptlab.system.files import writing
 
 
 def judge(findings: Findings, claims: Mapping[str, Claim] | None = None) -> list[Verdict]:
@@ -114,6 +114,6 @@ def write_claims(findings: Findings) -> tuple[Path, list[Verdict]]:
 def save_claims(findings: Findings, verdicts: Sequence[Verdict]) -> tuple[Path, list[Verdict]]:
     """Write verdicts to the `claims.json` of the findings; returns its path and them."""
     path = findings.folder / "claims.json"
-    with writing(findings):
+    with writing(findings.folder):
         write_verdicts(path, verdicts)
     return path, list(verdicts)

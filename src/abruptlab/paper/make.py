@@ -1,7 +1,6 @@
 """Making a figure or a table of the paper from a run or a sweep."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +11,7 @@ from abruptlab.paper.catalogue import FIGURES, TABLES
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.registry import FigureSpec, TableSpec, shown_in
 from abruptlab.run.run import NAMED
+from abruptlab.system.files import writing
 
 Spec = TypeVar("Spec", FigureSpec[Any], TableSpec[Any])
 
@@ -27,7 +27,7 @@ def make_figure(figure: str, findings: Findings, command: str) -> list[Path]:
     result = shown_in(spec, findings)
     drawing = spec.draw(result)
     seed = findings.options.get("seed", 0)
-    with writing(findings):
+    with writing(findings.folder):
         return save_figure(
             drawing,
             findings.folder / "figures",
@@ -47,7 +47,7 @@ def make_table(table: str, findings: Findings, command: str) -> list[Path]:
     spec = _suiting("table", table, TABLES, findings)
     content = spec.tabulate(shown_in(spec, findings))
     seed = findings.options.get("seed", 0)
-    with writing(findings):
+    with writing(findings.folder):
         return save_table(
             content, findings.folder / "tables", f"table_{table}", command, seed, findings.origin(spec.measure)
         )
@@ -64,12 +64,3 @@ def _suiting(what: str, name: str, specs: Mapping[str, Spec], findings: Findings
         expected = f"{what} {name}: expected {NAMED[spec.kind]}, got {NAMED[kind]}"
         raise RunError(expected + (f", of which there are: {', '.join(others)}" if others else ""))
     return spec
-
-
-@contextmanager
-def writing(findings: Findings) -> Iterator[None]:
-    """Turns a failure to write a run's results into a `RunError` that names the file."""
-    try:
-        yield
-    except OSError as error:
-        raise RunError(f"cannot write {error.filename or findings.folder}: {error.strerror or error}") from None

@@ -12,14 +12,14 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
 from abruptlab.figures.style import ATTENTION, DIVERGING
-from abruptlab.paper import FIGURES, Findings, Verdict, counted, judge, writing
+from abruptlab.paper import FIGURES, Findings, Verdict, counted, judge
 from abruptlab.report.changes import changes
 from abruptlab.report.pack import in_base64
 from abruptlab.report.pictures import Picture, picture
 from abruptlab.report.story import Story, measure_story
 from abruptlab.report.template import fill
 from abruptlab.run.run import Run
-from abruptlab.system.files import write_atomically
+from abruptlab.system.files import write_atomically, writing
 from abruptlab.system.provenance import versions
 
 CLASSICAL = ("floor", "3", "19", "closeness")  # figures that have a part of the page to themselves
@@ -41,7 +41,7 @@ def build_report(findings: Findings, through: Through = lambda _what, names: nam
     pictures = {name: picture(name, findings) for name in through("drawn", names)}
     page = render(findings, story, pictures)
     path = findings.folder / "report.html"
-    with writing(findings):
+    with writing(findings.folder):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, page)
     return path

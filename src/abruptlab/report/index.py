@@ -13,7 +13,7 @@ from abruptlab.config import RunConfig
 from abruptlab.errors import AbruptlabError, RunError
 from abruptlab.experiments.losses import final_value, smooth
 from abruptlab.experiments.variants import POINTS, trivial_level
-from abruptlab.paper import FIGURES, Findings, Verdict, judge, writing
+from abruptlab.paper import FIGURES, Findings, Verdict, judge
 from abruptlab.report.pack import in_base64
 from abruptlab.report.pictures import picture
 from abruptlab.report.template import fill
@@ -21,7 +21,7 @@ from abruptlab.run.metrics import finite
 from abruptlab.run.run import Run
 from abruptlab.sweep.file import Point, Sweep
 from abruptlab.sweep.state import RunState, read_state
-from abruptlab.system.files import write_atomically
+from abruptlab.system.files import write_atomically, writing
 from abruptlab.task.base import Objective
 
 
@@ -77,7 +77,7 @@ def build_index(findings: Findings) -> Path:
         if there and not isinstance(shown := picture(name, findings), str):
             pictures[spec.title] = in_base64(shown.webp)
     members, file = sweep_members(sweep), (sweep.folder / "sweep.toml").read_text(encoding="utf-8")
-    with writing(findings):
+    with writing(findings.folder):
         return _write(findings.folder, f"Sweep: {sweep.config.name}", members, judge(findings), pictures, file)
 
 
@@ -86,10 +86,8 @@ def build_folder_index(folder: Path, out: Path | None = None) -> Path:
 
     Raises `RunError` if there is no run that has begun, or the page cannot be written.
     """
-    try:
+    with writing(out or folder):
         return _write(out or folder, f"Runs in {folder.resolve().name}", folder_members(folder))
-    except OSError as error:
-        raise RunError(f"cannot write {error.filename or out or folder}: {error.strerror or error}") from None
 
 
 def _member(folder: Path, point: Point) -> Member:

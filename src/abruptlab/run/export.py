@@ -12,7 +12,7 @@ from abruptlab.errors import RunError
 from abruptlab.model.huggingface import ABOUT, save_pretrained
 from abruptlab.run.metrics import known_mean
 from abruptlab.run.run import Run
-from abruptlab.system.files import write_atomically
+from abruptlab.system.files import write_atomically, writing
 from abruptlab.system.provenance import versions
 from abruptlab.task.vocabulary import Vocabulary
 
@@ -35,10 +35,8 @@ def export(run: Run, folder: Path | str, step: int | str = "final") -> None:
         raise RunError(f"{folder} is not empty and holds no exported model; choose another folder")
     about = {"version": versions()["abruptlab"], "step": step, "run": tomllib.loads(run.config.to_toml())}
     save_pretrained(run.load(step), folder, about)
-    try:
+    with writing(folder):
         write_atomically(folder / "README.md", card(run, step, folder))
-    except OSError as error:
-        raise RunError(f"cannot write {error.filename or folder}: {error.strerror or error}") from None
 
 
 def _is_export(folder: Path) -> bool:

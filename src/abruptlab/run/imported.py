@@ -22,7 +22,7 @@ from abruptlab.model.encoder import Encoder
 from abruptlab.model.huggingface import ABOUT, load_authors_checkpoint, load_huggingface, read_authors_checkpoint
 from abruptlab.run.checkpoints import IMPORTED, digest, save_checkpoint
 from abruptlab.run.run import ALWAYS, MILESTONES, Run
-from abruptlab.system.files import write_atomically
+from abruptlab.system.files import write_atomically, writing
 from abruptlab.task.matrices import sample
 from abruptlab.task.matrix import MatrixTask
 
@@ -88,7 +88,7 @@ def import_run(
     made_with = {IMPORTED: str(files[0].parent)}
     partial = out.with_name(f".{out.name}.tmp")
     shutil.rmtree(partial, ignore_errors=True)
-    try:
+    with writing(out):
         partial.mkdir(parents=True)
         for step, model in zip(sorted(file_steps), models, strict=True):
             signed = digest(table.encode())
@@ -99,8 +99,6 @@ def import_run(
             write_atomically(partial / MILESTONES, json.dumps(given) + "\n")
         write_atomically(partial / "config.toml", config.to_toml())
         partial.replace(out)
-    except OSError as error:
-        raise RunError(f"cannot write {error.filename or out}: {error.strerror or error}") from None
     return Run(out)
 
 

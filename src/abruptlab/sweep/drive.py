@@ -18,7 +18,7 @@ from abruptlab.sweep.claims import Claims
 from abruptlab.sweep.file import Sweep, SweepConfig, of_families
 from abruptlab.sweep.state import RunState, read_state, write_index
 from abruptlab.sweep.worker import PATIENCE_S, Task
-from abruptlab.system.files import unfinished, write_atomically
+from abruptlab.system.files import unfinished, write_atomically, writing
 from abruptlab.system.signals import finish_on_interrupt
 from abruptlab.training.trackers import TrackerName
 
@@ -57,7 +57,7 @@ def prepare(file: Path, folder: Path) -> Sweep:
     """
     config = SweepConfig.read(file)
     keys = {point.key for point in config.points(file.parent)}
-    try:
+    with writing(folder):
         base = file.parent / config.base
         ours = {folder / config.base, folder / "sweep.toml"}  # and all that a kill at the start may leave of them
         ours |= {unfinished(path) for path in ours} | {folder / ".lock"}
@@ -72,8 +72,6 @@ def prepare(file: Path, folder: Path) -> Sweep:
             if config.base not in PRESETS and file.parent.resolve() != folder.resolve():
                 write_atomically(folder / config.base, base.read_bytes())
             write_atomically(folder / "sweep.toml", file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RunError(f"cannot write {error.filename or folder}: {error.strerror or error}") from None
     return Sweep(folder)
 
 

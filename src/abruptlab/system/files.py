@@ -2,7 +2,20 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from abruptlab.errors import RunError
+
+
+@contextmanager
+def writing(where: Path) -> Iterator[None]:
+    """Turns a failure to write there into a `RunError` that names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"cannot write {error.filename or where}: {error.strerror or error}") from None
 
 
 def write_atomically(path: Path, content: bytes | str, mode: int | None = None) -> None:
