@@ -22,10 +22,18 @@ class Outlined:
         return "\n".join([type(self).__name__, *_outline(self)])
 
 
+def named(result: Any) -> Mapping[str, Any]:
+    """What is in a result, a dataclass or a dictionary, by name."""
+    return result if isinstance(result, Mapping) else {each.name: getattr(result, each.name) for each in fields(result)}
+
+
+def is_nested(value: object) -> bool:
+    """Whether what is in a result is a result itself."""
+    return is_dataclass(value) or isinstance(value, Mapping)
+
+
 def _outline(result: Any, indent: str = "  ") -> list[str]:
-    shown = (
-        result if isinstance(result, Mapping) else {field.name: getattr(result, field.name) for field in fields(result)}
-    )
+    shown = named(result)
     width, lines = max(map(len, shown)), []
     for name, value in shown.items():
         inner = isinstance(value, Outlined)
@@ -48,26 +56,15 @@ def _shown(value: object) -> str:
 
 def stack(results: Sequence[Result]) -> Result:
     """Several results of one dataclass, or dictionary, of arrays as one, with a new first axis on every array."""
-    columns = zip(*map(_values, results), strict=True)
-    return _like(results[0], [stack(column) if _is_nested(column[0]) else np.stack(column) for column in columns])
+    columns = zip(*(named(result).values() for result in results), strict=True)
+    return _like(results[0], [stack(column) if is_nested(column[0]) else np.stack(column) for column in columns])
 
 
 def unstack(result: Result) -> list[Result]:
     """The results that `stack` put together."""
-    columns = [
-        unstack(value) if _is_nested(value) else [np.asarray(part) for part in value] for value in _values(result)
-    ]
+    values = named(result).values()
+    columns = [unstack(value) if is_nested(value) else [np.asarray(part) for part in value] for value in values]
     return [_like(result, parts) for parts in zip(*columns, strict=True)]
-
-
-def _is_nested(value: object) -> bool:
-    return is_dataclass(value) or isinstance(value, Mapping)
-
-
-def _values(result: Any) -> list[Any]:
-    return (
-        [*result.values()] if isinstance(result, Mapping) else [getattr(result, field.name) for field in fields(result)]
-    )
 
 
 def _like(result: Any, values: Sequence[Any]) -> Any:

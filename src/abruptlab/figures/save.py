@@ -4,7 +4,6 @@ import csv
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from tabulate import tabulate
 
+from abruptlab.experiments.result import is_nested, named
 from abruptlab.figures.style import paper_style
 from abruptlab.figures.table import Table
 from abruptlab.system.devices import choose_device
@@ -22,16 +22,13 @@ from abruptlab.system.provenance import device_name, versions
 def arrays(result: Any) -> dict[str, np.ndarray]:
     """A result, a dataclass or a dictionary, as named arrays; those of one within it are called `outer.inner`, None is
     left out."""
-    values = (
-        result if isinstance(result, Mapping) else {field.name: getattr(result, field.name) for field in fields(result)}
-    )
-    named = {}
-    for name, value in values.items():
-        if is_dataclass(value) or isinstance(value, Mapping):
-            named |= {f"{name}.{inner}": array for inner, array in arrays(value).items()}
+    flat = {}
+    for name, value in named(result).items():
+        if is_nested(value):
+            flat |= {f"{name}.{inner}": array for inner, array in arrays(value).items()}
         elif value is not None:
-            named[name] = np.asarray(value)
-    return named
+            flat[name] = np.asarray(value)
+    return flat
 
 
 def save_figure(

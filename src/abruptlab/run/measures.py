@@ -4,7 +4,6 @@ They can be taken again from the same weights, so that a resumed run writes thos
 """
 
 import json
-import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from abruptlab.errors import RunError
+from abruptlab.run.metrics import finite, shortest
 from abruptlab.system.files import write_atomically
 
 MEASURES = (
@@ -64,8 +64,7 @@ def keep_measures_before(path: Path, step: int) -> list[Row]:
 
 
 def _measures(step: int, values: Float[np.ndarray, " value"]) -> Row:
-    # a 32-bit float's shortest text loses nothing, so equal files mean equal bits
-    known = [float(str(value)) if math.isfinite(value) else None for value in values.astype(np.float32)]
+    known = [finite(value) for value in shortest(values)]
     return {"step": step, **dict(zip(MEASURES, known, strict=False)), PLACES: known[len(MEASURES) :]}
 
 

@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from jaxtyping import Shaped
@@ -126,9 +126,7 @@ class Run:
 
         Raises `RunError`, naming the line, if the file is damaged.
         """
-        rows = read_measures(self.folder / "measures.jsonl")
-        table = {name: np.array([row[name] for row in rows], dtype=np.float64) for name in (*MEASURES, PLACES)}
-        return {"step": np.array([row["step"] for row in rows], dtype=np.int64), **table}
+        return _table(read_measures(self.folder / "measures.jsonl"), (*MEASURES, PLACES))
 
     @cached_property
     def drop(self) -> Drop | None:
@@ -255,6 +253,6 @@ def several(ones: Step | Iterable[Step]) -> Iterable[Step]:
     return cast("Iterable[Step]", [ones] if isinstance(ones, int | str | np.integer) else ones)
 
 
-def _table(rows: Sequence[Row], names: Iterable[str]) -> dict[str, Shaped[np.ndarray, " time"]]:
+def _table(rows: Sequence[Mapping[str, Any]], names: Iterable[str]) -> dict[str, Shaped[np.ndarray, "time *place"]]:
     table = {name: np.array([row[name] for row in rows], dtype=np.float64) for name in names}
     return {"step": np.array([row["step"] for row in rows], dtype=np.int64), **table}

@@ -29,7 +29,7 @@ from abruptlab.run.checkpoints import (
 from abruptlab.run.divergence import RISE, find_divergence
 from abruptlab.run.drop import WHOLE_BINS, find_drop
 from abruptlab.run.measures import Row as MeasuresRow, append_measures, keep_measures_before, read_measures
-from abruptlab.run.metrics import Row, Rows, Signature, as_line, read_rows
+from abruptlab.run.metrics import Row, Rows, Signature, as_line, read_rows, shortest
 from abruptlab.run.run import ALWAYS
 from abruptlab.system.files import unfinished, write_atomically
 from abruptlab.training.optimizers import optimizer_tensors, restore_optimizers
@@ -309,15 +309,10 @@ class Recorder:
     def _row(
         self, step: int, metrics: Float[np.ndarray, " metric"], rate: float, elapsed: float, norms: dict[str, Tensor]
     ) -> Row:
-        named = dict(zip(self._names, _shortest(metrics), strict=True))
+        named = dict(zip(self._names, shortest(metrics), strict=True))
         if norms:
-            named |= dict(zip(norms, _shortest(torch.stack([*norms.values()]).cpu().numpy()), strict=True))
+            named |= dict(zip(norms, shortest(torch.stack([*norms.values()]).cpu().numpy()), strict=True))
         return {"step": step, **named, "learning_rate": rate, "elapsed_s": round(elapsed, 3)}
-
-
-def _shortest(values: Float[np.ndarray, " number"]) -> list[float]:
-    """A 32-bit float's shortest text loses nothing, so equal files mean equal bits."""
-    return [float(str(value)) for value in values.astype(np.float32)]
 
 
 def _last_good(saved: Sequence[int]) -> str:
