@@ -18,7 +18,7 @@ from abruptlab.experiments.ablation import (
 from abruptlab.experiments.ablation_groups import GROUPS, REPLACEMENTS as ABLATED, measure_group_ablation
 from abruptlab.experiments.estimate import Losses
 from abruptlab.figures.ablation import draw_greedy_ablation, draw_group_ablation, draw_single_ablations
-from abruptlab.paper.claim import INSIDE, TRAINED, UNTRAINED, Bound, Claim, Number, null
+from abruptlab.paper.claim import TRAINED, UNTRAINED, Bound, Claim, Number, inside, null
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.registry import Figures, FigureSpec
 from abruptlab.paper.training import COPIED, SAME, zero_level
@@ -155,74 +155,67 @@ def _group(group: str, replacement: str, typical: bool = False) -> Callable[[Fin
 
 def _of_group(group: str, replacement: str) -> Claim:
     how = {"uniform": "uniform", "mean": "that of its mean map over the matrices"}[replacement]
-    return Claim(
+    return inside(
         f"Without the patterns of all {group} ({replacement} maps), L_mask rises more than without as many others.",
         "code",
         f"log L_mask with the attention of all {group} {how} − mean of that with as many other heads, in spreads of "
         f"the latter over draws",
         Bound(low=CLEARLY),
         _group(group, replacement),
-        (*INSIDE, null("other heads", _group(group, replacement, typical=True))),
+        null("other heads", _group(group, replacement, typical=True)),
         figures=("ablation-groups",),
-        final=True,
     )
 
 
 CLAIMS: dict[str, Claim] = {
-    "ablation-raises": Claim(
+    "ablation-raises": inside(
         "After the drop, a single head without its attention pattern (uniform map) raises L_mask.",
         "text",
         "largest L_mask with one head's attention uniform / intact",
         Bound(low=RAISED),
         lambda findings: float(_masked(findings, UNIFORM).max()),
-        (*INSIDE, null("the median head", lambda findings: float(np.median(_masked(findings, UNIFORM))))),
+        null("the median head", lambda findings: float(np.median(_masked(findings, UNIFORM)))),
         figures=("ablation",),
-        final=True,
     ),
-    "ablation-raises-by-mean": Claim(
+    "ablation-raises-by-mean": inside(
         "After the drop, a single head with its own mean map raises L_mask.",
         "code",
         "largest L_mask with one head's attention its mean map over the matrices / intact",
         Bound(low=RAISED),
         lambda findings: float(_masked(findings, MEAN).max()),
-        (*INSIDE, null("the median head", lambda findings: float(np.median(_masked(findings, MEAN))))),
+        null("the median head", lambda findings: float(np.median(_masked(findings, MEAN)))),
         figures=("ablation",),
-        final=True,
     ),
-    "ablation-by-position": Claim(
+    "ablation-by-position": inside(
         "The head that matters most looks at places, whatever stands there: its own mean map does for its attention.",
         "ours",
         "rise of L_mask with that head's mean map / with a uniform one",
         Bound(high=0.1),
         _by_its_own_mean,
-        (*INSIDE, null("the next head's map", _by_the_next_map)),
+        null("the next head's map", _by_the_next_map),
         figures=("ablation",),
-        final=True,
     ),
-    "ablation-spares-copying": Claim(
+    "ablation-spares-copying": inside(
         "Without the head that matters most for L_mask, L_obs stays small.",
         "text",
         f"L_obs with that head's attention uniform / E[x²]; judged where a head raises L_mask {RAISED:g}-fold",
         Bound(high=COPIED),
         _observed,
-        (*INSIDE, null("without its layer's MLP", _observed_without_mlp)),
+        null("without its layer's MLP", _observed_without_mlp),
         figures=("ablation",),
-        final=True,
     ),
     **{
         f"ablation-of-{group.replace(' ', '-')}-{replacement}": _of_group(group, replacement)
         for group in GROUPS
         for replacement in ABLATED
     },
-    "ablation-restores": Claim(
+    "ablation-restores": inside(
         "After the drop, L_mask is back at the plateau, and not elsewhere, with all attention uniform.",
         "text",
         "rise of L_mask with all heads' attention uniform / rise to the plateau",
         Bound(*RESTORED),
         _restored,
-        INSIDE,
         figures=("ablation-sets",),
-        final=True,
     ),
     "ablation-before": Claim(
         "Before the drop, attention does not matter.",

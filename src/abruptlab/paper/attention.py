@@ -19,7 +19,7 @@ from abruptlab.figures.attention import (
     draw_attention_to_rows,
     draw_heads,
 )
-from abruptlab.paper.claim import INSIDE, Bound, Claim
+from abruptlab.paper.claim import Bound, Claim, inside
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.registry import Figures, FigureSpec
 
@@ -182,56 +182,46 @@ def _preference(findings: Findings) -> float:
 
 
 CLAIMS: dict[str, Claim] = {
-    "row-heads": Claim(
+    "row-heads": inside(
         "After the drop, single heads attend to the query's row.",
         "caption",
         "largest share of a head's attention on the other places of the query's row",
         Bound(low=ATTENDING),
         lambda findings: float(_on_others(findings.of(RANDOM), "row").max()),
-        INSIDE,
         figures=("4",),
-        final=True,
     ),
-    "column-heads": Claim(
+    "column-heads": inside(
         "After the drop, single heads attend to the query's column.",
         "caption",
         "largest share of a head's attention on the other places of the query's column",
         Bound(low=ATTENDING),
         lambda findings: float(_on_others(findings.of(RANDOM), "column").max()),
-        INSIDE,
         figures=("4",),
-        final=True,
     ),
-    "attention-appears": Claim(
+    "attention-appears": inside(
         "These patterns appear at the drop.",
         "caption",
         "the larger of these two shares, its rise from before the drop to the end",
         Bound(low=APPEARED),
         _appeared,
-        INSIDE,
         figures=("22",),
-        final=True,
     ),
-    "attention-avoids-hidden": Claim(
+    "attention-avoids-hidden": inside(
         "Some heads put almost no weight on hidden places.",
         "caption",
         "smallest share of a head's attention on hidden places / that of uniform attention (hidden rows, hidden "
         "columns, random masks: the largest)",
         Bound(high=ALMOST_NOTHING),
         _avoidance,
-        INSIDE,
         figures=("5", "23"),
-        final=True,
     ),
-    "attention-finds-alone": Claim(
+    "attention-finds-alone": inside(
         "Some heads put more weight on rows and columns with hidden entries, at their only observed element.",
         "caption",
         "largest attention of a head to such an element / to another observed one, or to the same place with random "
         "masks (the smaller; of hidden rows and hidden columns, too)",
         Bound(low=MORE),
         _preference,
-        INSIDE,
         figures=("5",),
-        final=True,
     ),
 }

@@ -100,6 +100,21 @@ SMOOTH, STOPPED = on("smooth curve"), on("stopped")
 INSIDE: tuple[Null, ...] = (UNTRAINED, PLATEAU)  # of what is claimed of a trained model's inside
 
 
+def inside(
+    text: str,
+    source: Source,
+    quantity: str,
+    bound: Bound,
+    measure: Callable[[Findings], Number],
+    *nulls: Null,
+    figures: tuple[str, ...],
+    kind: str = "encoder",
+) -> Claim:
+    """A claim of what is inside a trained model, with `INSIDE` and perhaps more nulls; a run that was stopped while it
+    falls has none."""
+    return Claim(text, source, quantity, bound, measure, (*INSIDE, *nulls), figures, kind=kind, final=True)
+
+
 def measured(measure: Callable[[], Number]) -> Number:
     """A null's number; None if there is none, for whatever reason."""
     try:

@@ -12,7 +12,7 @@ from abruptlab.experiments.regularised import Regularised, measure_regularised
 from abruptlab.experiments.result import unstack
 from abruptlab.figures.comparison import draw_comparison, draw_out_of_distribution
 from abruptlab.figures.table import Table
-from abruptlab.paper.claim import INSIDE, Bound, Claim, Number
+from abruptlab.paper.claim import Bound, Claim, Number, inside
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.registry import Figures, FigureSpec, Tables, TableSpec
 
@@ -128,17 +128,15 @@ def _out_of_place(findings: Findings) -> Number:
 
 
 CLAIMS: dict[str, Claim] = {
-    "beats-nuclear-norm": Claim(
+    "beats-nuclear-norm": inside(
         "Where it was trained, BERT has a lower error than nuclear-norm minimisation.",
         "caption",
         "L of nuclear norm − L of BERT at the trained p_mask, in standard errors of the difference of pairs",
         Bound(low=SIGMAS),
         _advantage,
-        INSIDE,
         figures=("3",),
-        final=True,
     ),
-    "other-ranks-like-nuclear-norm": Claim(
+    "other-ranks-like-nuclear-norm": inside(
         "On other ranks, BERT is close to nuclear-norm minimisation.",
         "caption",
         "factor between the two L, whichever is larger, geometric mean over the ranks but the trained one (of those at "
@@ -146,30 +144,24 @@ CLAIMS: dict[str, Claim] = {
         f"values",
         Bound(high=CLOSE),
         lambda findings: _elsewhere(findings.of(measure_out_of_distribution).rank_rescaled),
-        INSIDE,
         figures=("19",),
-        final=True,
     ),
-    "other-rows-like-nuclear-norm": Claim(
+    "other-rows-like-nuclear-norm": inside(
         "With other numbers of rows, BERT is close to nuclear-norm minimisation.",
         "caption",
         "factor between the two L, whichever is larger, geometric mean over the numbers of rows but the trained one "
         f"(of those at which predicting zero has {CLOSE:g} times the L of nuclear norm or more)",
         Bound(high=CLOSE),
         lambda findings: _elsewhere(findings.of(measure_out_of_distribution).rows),
-        INSIDE,
         figures=("19",),
-        final=True,
     ),
-    "other-columns-fail": Claim(
+    "other-columns-fail": inside(
         "With fewer columns, BERT is far worse as its entries then have other positions: these encode the column.",
         "caption",
         "L of BERT with fewer columns, row by row from the first position on / at the positions of the training, "
         "geometric mean over the numbers of columns",
         Bound(low=CLOSE),
         _out_of_place,
-        INSIDE,
         figures=("19",),
-        final=True,
     ),
 }

@@ -17,7 +17,7 @@ from abruptlab.experiments.embeddings import (
     measure_embeddings_over_time,
 )
 from abruptlab.figures.embeddings import draw_embeddings, draw_positions_over_time, draw_tokens_over_time
-from abruptlab.paper.claim import INSIDE, UNTRAINED, Bound, Claim, Number, null
+from abruptlab.paper.claim import INSIDE, UNTRAINED, Bound, Claim, Number, inside, null
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.registry import Figures, FigureSpec
 
@@ -158,26 +158,23 @@ CLAIMS: dict[str, Claim] = {
         figures=("7",),
         final=True,
     ),
-    "columns-cluster": Claim(
+    "columns-cluster": inside(
         "Positions of one column are near each other.",
         "caption",
         "share of the variance of positional embeddings between columns − that of shuffled labels, in spreads of the "
         "latter",
         Bound(low=CLEARLY),
         lambda findings: _spreads(findings.of(measure_embeddings).positions.by_column),
-        (*INSIDE, null("shuffled labels", _shuffled_columns)),
+        null("shuffled labels", _shuffled_columns),
         figures=("7",),
-        final=True,
     ),
-    "columns-cluster-in-the-plane": Claim(
+    "columns-cluster-in-the-plane": inside(
         "Positions of one column cluster in their t-SNE.",
         "caption",
         "share of the variance of their t-SNE between columns − that of shuffled labels, in spreads of the latter",
         Bound(low=CLEARLY),
         _layout_by_column,
-        INSIDE,
         figures=("7",),
-        final=True,
     ),
     **{
         f"{name}-with-drop": Claim(

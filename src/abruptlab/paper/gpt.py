@@ -8,7 +8,7 @@ import numpy as np
 from abruptlab.experiments.generation import measure_encoder_error, measure_generation, measure_gpt_learning
 from abruptlab.experiments.sequence_attention import measure_sequence_attention
 from abruptlab.figures.gpt import draw_gpt_learning, draw_sequence_attention
-from abruptlab.paper.claim import INSIDE, STOPPED, Bound, Claim, Number, null
+from abruptlab.paper.claim import INSIDE, STOPPED, Bound, Claim, Number, inside, null
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.registry import Figures, FigureSpec
 from abruptlab.paper.training import FALLEN, FAST, STEADY_FALL, fall_width, known_drop, plateau_level, zero_level
@@ -117,28 +117,26 @@ CLAIMS: dict[str, Claim] = {
         kind="decoder",
         curve=True,
     ),
-    "gpt-not-completed": Claim(
+    "gpt-not-completed": inside(
         "A GPT that copies does not complete the hidden entries as a BERT does.",
         "caption",
         "final mean squared error of the hidden entries it writes / E[x²]; judged where it copies",
         Bound(low=FALLEN),
         lambda findings: _error(findings, zero_level),
-        (*INSIDE, null("BERT", lambda findings: _encoder(findings) / zero_level(findings))),
+        null("BERT", lambda findings: _encoder(findings) / zero_level(findings)),
         figures=("11",),
         kind="decoder",
-        final=True,
     ),
-    "gpt-worse-than-bert": Claim(
+    "gpt-worse-than-bert": inside(
         "Its hidden entries stay worse than a BERT's.",
         "caption",
         "final mean squared error of the hidden entries it writes / that of the package's encoder on the same "
         "matrices; judged where it copies",
         Bound(low=WORSE),
         lambda findings: _error(findings, _encoder),
-        (*INSIDE, null("BERT", lambda findings: 1.0)),
+        null("BERT", lambda findings: 1.0),
         figures=("11",),
         kind="decoder",
-        final=True,
     ),
     "gpt-copying-heads": Claim(
         "At the drop, a head comes to look up the entry that is to be copied.",

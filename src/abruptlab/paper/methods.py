@@ -2,7 +2,7 @@
 
 from abruptlab.experiments.methods import NUCLEAR, POSTERIOR, measure_methods
 from abruptlab.figures.methods import draw_closeness, draw_floor
-from abruptlab.paper.claim import INSIDE, Bound, Claim
+from abruptlab.paper.claim import Bound, Claim, inside
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.registry import Figures, FigureSpec
 
@@ -51,35 +51,29 @@ def _to_the_truth(findings: Findings) -> float:
 
 
 CLAIMS: dict[str, Claim] = {
-    "ends-near-the-floor": Claim(
+    "ends-near-the-floor": inside(
         "After the training, BERT is near the lowest error there can be.",
         "ours",
         "L_mask of BERT / L_mask of the posterior mean",
         Bound(high=LEFT),
         _above_the_floor,
-        INSIDE,
         figures=("floor",),
-        final=True,
     ),
-    "predictions-not-nuclear-norm": Claim(
+    "predictions-not-nuclear-norm": inside(
         "BERT's predictions are not those of nuclear-norm minimisation: they are nearer to the truth than to them.",
         "caption",
         "mean squared distance at hidden entries of BERT to the truth / to nuclear norm (above 1 for any imitation of "
         "the latter)",
         Bound(high=EVEN),
         lambda findings: _to_the_truth(findings) / _distance(findings, NUCLEAR),
-        INSIDE,
         figures=("3", "closeness"),
-        final=True,
     ),
-    "nearer-to-the-posterior-mean": Claim(
+    "nearer-to-the-posterior-mean": inside(
         "BERT's predictions are much nearer to the posterior mean than to nuclear-norm minimisation.",
         "ours",
         "mean squared distance at hidden entries of BERT to the posterior mean / to nuclear norm",
         Bound(high=NEARER),
         lambda findings: _distance(findings, POSTERIOR) / _distance(findings, NUCLEAR),
-        INSIDE,
         figures=("closeness",),
-        final=True,
     ),
 }

@@ -4,7 +4,7 @@ import numpy as np
 
 from abruptlab.experiments.patching import measure_entry_patching, measure_layer_patching, measure_patching_maps
 from abruptlab.figures.patching import draw_patching
-from abruptlab.paper.claim import INSIDE, Bound, Claim, Number, null
+from abruptlab.paper.claim import Bound, Claim, Number, inside, null
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.registry import Figures, FigureSpec
 
@@ -56,34 +56,29 @@ def _cross(findings: Findings) -> Number:
 
 
 CLAIMS: dict[str, Claim] = {
-    "patching-completes": Claim(
+    "patching-completes": inside(
         "The heads of one layer, patched from X into −X, turn most of the prediction at hidden entries.",
         "text",
         "largest turn of a layer's z at hidden entries (0: still −X, 1: X)",
         Bound(low=TURNED),
         _turned,
-        INSIDE,
         figures=("patching",),
-        final=True,
     ),
-    "patching-spares-observed": Claim(
+    "patching-spares-observed": inside(
         "Observed entries are not copied through those heads: patched, they hardly turn.",
         "text",
         "turn of that layer's z at observed entries / at hidden ones; judged where it turns a tenth of these",
         Bound(high=HARDLY),
         _observed_too,
-        (*INSIDE, null("all that leaves the layer", lambda findings: _observed_too(findings, stream=True))),
+        null("all that leaves the layer", lambda findings: _observed_too(findings, stream=True)),
         figures=("patching",),
-        final=True,
     ),
-    "patching-row-column": Claim(
+    "patching-row-column": inside(
         "An entry matters most for the hidden entries of its own row and column.",
         "text",
         "mean effect of an entry's embedding on hidden entries outside its row and column / within",
         Bound(high=LESS),
         _cross,
-        INSIDE,
         figures=("patching", "4"),
-        final=True,
     ),
 }

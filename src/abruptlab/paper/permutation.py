@@ -2,7 +2,7 @@
 
 from abruptlab.experiments.permutation import measure_permutation, measure_relabelled
 from abruptlab.figures.permutation import draw_permutation
-from abruptlab.paper.claim import INSIDE, TRAINED, UNTRAINED, Bound, Claim, Number, null
+from abruptlab.paper.claim import TRAINED, UNTRAINED, Bound, Claim, Number, inside, null
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.registry import Figures, FigureSpec
 from abruptlab.paper.training import COPIED, SAME, zero_level
@@ -66,35 +66,32 @@ def _moved_before(findings: Findings) -> Number:
 CONTROL = null("whole rows and columns", lambda findings: _left(findings, "keep-rows-and-columns"))
 
 CLAIMS: dict[str, Claim] = {
-    "permutation-completion": Claim(
+    "permutation-completion": inside(
         "Without the right positions, nothing is completed.",
         "text",
         "slope of predictions on true values at hidden places, under random permutations / intact",
         Bound(-LEFT, LEFT),
         lambda findings: _left(findings, "random"),
-        (*INSIDE, CONTROL),
+        CONTROL,
         figures=("permutation",),
-        final=True,
     ),
-    "permutation-rows-and-columns": Claim(
+    "permutation-rows-and-columns": inside(
         "To complete, the model needs both rows and columns.",
         "ours",
         "the same, the larger of row- and column-preserving permutations",
         Bound(-LEFT, LEFT),
         lambda findings: _left(findings, "keep-rows", "keep-columns"),
-        (*INSIDE, CONTROL),
+        CONTROL,
         figures=("permutation",),
-        final=True,
     ),
-    "permutation-copying": Claim(
+    "permutation-copying": inside(
         "To copy, it needs no positions.",
         "text",
         "L_obs after the drop under random permutations / E[x²]; judged where hidden entries are completed",
         Bound(high=COPIED),
         _observed,
-        (*INSIDE, null("token embeddings shuffled", _observed_relabelled)),
+        null("token embeddings shuffled", _observed_relabelled),
         figures=("permutation",),
-        final=True,
     ),
     "permutation-before": Claim(
         "Before the drop, positions hardly matter.",

@@ -6,7 +6,7 @@ the package shows a row without which nothing is completed.
 
 from abruptlab.experiments.pivots import METHODS, measure_pivots
 from abruptlab.figures.pivots import draw_pivots
-from abruptlab.paper.claim import INSIDE, Bound, Claim, Number, null
+from abruptlab.paper.claim import Bound, Claim, Number, inside, null
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.registry import Figures, FigureSpec
 
@@ -34,15 +34,14 @@ def _favour(findings: Findings, method: str = METHODS[0]) -> Number:
 
 
 CLAIMS: dict[str, Claim] = {
-    "completes-by-pivots": Claim(
+    "completes-by-pivots": inside(
         "The model completes by way of a fixed row or column.",
         "ours",
         "completion lost elsewhere with the most important row, or column, hidden − with the typical one; judged where "
         "half of L_mask is gone",
         Bound(low=FAVOUR),
         _favour,
-        (*INSIDE, null("nuclear norm", lambda findings: _favour(findings, METHODS[1]))),
+        null("nuclear norm", lambda findings: _favour(findings, METHODS[1])),
         figures=("pivots",),
-        final=True,
     ),
 }

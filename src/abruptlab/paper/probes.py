@@ -8,7 +8,7 @@ from jaxtyping import Float
 from abruptlab.errors import ConfigError
 from abruptlab.experiments.probes import measure_probes
 from abruptlab.figures.probes import draw_probes
-from abruptlab.paper.claim import INSIDE, Bound, Claim, Number
+from abruptlab.paper.claim import Bound, Claim, Number, inside
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.registry import Figures, FigureSpec
 
@@ -91,44 +91,36 @@ def _singular_vector(findings: Findings) -> Number:
 
 
 CLAIMS: dict[str, Claim] = {
-    "late-layers-hold-lines": Claim(
+    "late-layers-hold-lines": inside(
         "The second half of the layers holds a token's row (or column): far lower error of a linear probe.",
         "caption",
         "MSE of the probe, mean over the second half of the layers / over the first; of row and column the smaller",
         Bound(high=FAR_LOWER),
         _lines_error,
-        INSIDE,
         figures=("6",),
-        final=True,
     ),
-    "late-layers-align-with-lines": Claim(
+    "late-layers-align-with-lines": inside(
         "The second half of the layers holds a token's row (or column): higher cosine similarity of a linear probe.",
         "caption",
         "cosine of the probe, mean over the second half of the layers − over the first; of row and column the larger",
         Bound(low=HIGHER),
         _lines_cosine,
-        INSIDE,
         figures=("6",),
-        final=True,
     ),
-    "middle-layers-hold-elements": Claim(
+    "middle-layers-hold-elements": inside(
         "Layers before the last hold the values at hidden places.",
         "caption",
         "smallest MSE of the element probe at hidden places / chance, embeddings and last layer left out",
         Bound(high=HOLDS),
         _element,
-        INSIDE,
         figures=("20",),
-        final=True,
     ),
-    "middle-layers-hold-singular-vectors": Claim(
+    "middle-layers-hold-singular-vectors": inside(
         "Layers before the last hold the top left singular vector.",
         "caption",
         "smallest (1 − |cosine|) of its probe / chance, embeddings and last layer left out",
         Bound(high=HOLDS),
         _singular_vector,
-        INSIDE,
         figures=("21",),
-        final=True,
     ),
 }

@@ -5,7 +5,7 @@ from functools import partial
 
 from abruptlab.experiments.switching import measure_switching
 from abruptlab.figures.switching import draw_switching
-from abruptlab.paper.claim import INSIDE, Bound, Claim, null
+from abruptlab.paper.claim import Bound, Claim, inside, null
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.registry import Figures, FigureSpec
 from abruptlab.paper.training import zero_level
@@ -48,7 +48,7 @@ def _distance(findings: Findings, group: str, transplant: str) -> float:
 
 
 CLAIMS: dict[str, Claim] = {
-    "switching-attention-out": Claim(
+    "switching-attention-out": inside(
         "Query, key and value of before the drop, put into the model after it, make it the model before the drop, more "
         "nearly than an untrained model's do.",
         "text",
@@ -57,19 +57,17 @@ CLAIMS: dict[str, Claim] = {
         lambda findings: (
             _distance(findings, "attention-qkv", "switched") / _distance(findings, "attention-qkv", "random")
         ),
-        (*INSIDE, null("another untrained model's", lambda findings: 1.0)),
+        null("another untrained model's", lambda findings: 1.0),
         figures=("switching",),
-        final=True,
     ),
-    "switching-rest-out": Claim(
+    "switching-rest-out": inside(
         "All that the public code does not count as attention, of before the drop, put into the model after it, makes "
         "it the model before the drop.",
         "code",
         "distance to the model before the drop, in L_mask or L_obs, the larger, / E[x²]",
         Bound(high=ALIKE),
         lambda findings: _distance(findings, "not-attention", "switched"),
-        (*INSIDE, null("an untrained model's", lambda findings: _distance(findings, "not-attention", "random"))),
+        null("an untrained model's", lambda findings: _distance(findings, "not-attention", "random")),
         figures=("switching",),
-        final=True,
     ),
 }
