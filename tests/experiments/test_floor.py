@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from abruptlab.experiments import floor as module
+from abruptlab.experiments import methods as module
 from abruptlab.experiments.estimate import Estimate
 from abruptlab.experiments.floor import BERT, MONTE_CARLO, POSTERIOR, VARIANCE, Floor, measure_floor, summarise
 from abruptlab.experiments.held_out import held_out, held_out_of

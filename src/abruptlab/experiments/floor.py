@@ -27,7 +27,6 @@ from abruptlab.task.matrix import MatrixTask
 BERT = "BERT"
 VARIANCE = "posterior variance"  # what the posterior mean's squared error is expected to be
 MONTE_CARLO = "its Monte Carlo error"  # the part of the posterior mean's squared error that more particles would save
-PARTICLES = 128  # more would serve one matrix; as many matrices as possible serve the mean over them
 SHARE = 8  # the posterior mean gets the first eighth of the matrices
 WELL = 3  # observed entries that every row and every column of a well-observed matrix has
 
@@ -67,11 +66,12 @@ def competitors(task: MatrixTask, model: Encoder | None = None) -> dict[str, Cal
     Methods give observed entries back, the model has errors there too. The posterior mean comes with its `VARIANCE` and
     its `MONTE_CARLO` part.
     """
-    floor = PosteriorMean(task.rank, task.factors, task.decimals, PARTICLES)
+    others = classical(task)
+    floor = others.pop(POSTERIOR)
+    assert isinstance(floor, PosteriorMean)
     methods: dict[str, Callable[[Batch], Errors]] = {
         name: lambda batch, name=name, method=method: {name: (completed(method, batch) - batch.values).square()}
-        for name, method in classical(task).items()
-        if name != POSTERIOR
+        for name, method in others.items()
     }
     if model is not None:
         methods[BERT] = lambda batch: {BERT: (predict(model, batch.tokens) - batch.values).square()}

@@ -34,7 +34,7 @@ ZERO, MEANS, NUCLEAR, FACTORISATION, POSTERIOR = NAMES = (
     "factorisation",
     "posterior mean",
 )
-PARTICLES = 128  # of the posterior mean: more would serve one matrix, not the mean over many
+PARTICLES = 128  # more would serve one matrix; as many matrices as possible serve the mean over them
 
 
 @dataclass(frozen=True)
