@@ -11,7 +11,7 @@ from abruptlab.arguments import checked, require
 from abruptlab.errors import CheckpointError
 from abruptlab.experiments.estimate import Estimate, losses, pooled
 from abruptlab.experiments.forward import load, predict
-from abruptlab.experiments.held_out import held_out
+from abruptlab.experiments.held_out import expressible, held_out
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.run.run import Run, Steps, several
 from abruptlab.task.counter import generator
@@ -101,5 +101,4 @@ def full_rank(run: Run, matrices: int, seed: int = 0) -> Batch:
     masks = held_out(run, matrices, seed)
     vocabulary = Vocabulary.of(run.config.matrices)
     entries = torch.rand(masks.values.shape, generator=generator(seed, HELD_OUT, 1)) * 2 - 1
-    ids = vocabulary.encode(entries * min(1.0, vocabulary.limit))
-    return Batch(torch.where(masks.observed, ids, MASK), vocabulary.decode(ids), masks.observed, masks.size)
+    return expressible(entries * min(1.0, vocabulary.limit), masks, vocabulary)[0]

@@ -3,19 +3,18 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from jaxtyping import Float, Shaped
 
 from abruptlab.experiments.comparison import Contest, compete
 from abruptlab.experiments.forward import loaded
-from abruptlab.experiments.held_out import held_out
+from abruptlab.experiments.held_out import expressible, held_out
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.run.run import Run
 from abruptlab.task.counter import generator
 from abruptlab.task.held_out import HELD_OUT
 from abruptlab.task.matrices import Batch, sample_factors
 from abruptlab.task.matrix import Factors
-from abruptlab.task.vocabulary import MASK, Vocabulary
+from abruptlab.task.vocabulary import Vocabulary
 
 # The paper's: entries of U and V from N(0, 0.5²), and from Laplace(0, 0.25); beside them, the training's.
 OTHERS: dict[str, tuple[Factors, float]] = {"N(0, 0.5²)": ("gaussian", 0.5), "Laplace(0, 0.25)": ("laplace", 0.25)}
@@ -52,10 +51,6 @@ def drawn(run: Run, factors: Factors, scale: float, masks: Batch, seed: int = 0)
     """Matrices whose factors have this distribution and scale, with the masks of a batch, in the run's tokens; without
     those that have a value beyond the vocabulary, and the share of those that stay."""
     task = replace(run.config.matrices, factors=factors)
-    vocabulary, random, (m, n) = Vocabulary.of(task), generator(seed, HELD_OUT, 7), masks.size
+    random, (m, n) = generator(seed, HELD_OUT, 7), masks.size
     u, v = (sample_factors(task, (len(masks.values), side, task.rank), random) * scale for side in (m, n))
-    values = (u @ v.mT).flatten(1)
-    fits = (values.abs() <= vocabulary.limit).all(1)
-    ids, observed = vocabulary.encode(values[fits]), masks.observed[fits]
-    batch = Batch(torch.where(observed, ids, MASK), vocabulary.decode(ids), observed, masks.size)
-    return batch, fits.double().mean().item()
+    return expressible((u @ v.mT).flatten(1), masks, Vocabulary.of(task))

@@ -17,6 +17,7 @@ from abruptlab.task.examples import Examples
 from abruptlab.task.held_out import held_out_of as held_out_examples_of
 from abruptlab.task.matrices import Batch
 from abruptlab.task.matrix import MatrixTask
+from abruptlab.task.vocabulary import MASK, Vocabulary
 from abruptlab.training.needs import examples_need
 
 
@@ -54,6 +55,15 @@ def held_out_of(task: MatrixTask, matrices: int, seed: int = 0) -> Batch:
 def _require_room(places: int, count: int, what: str) -> None:
     require_count(count, what)
     require_memory(examples_need(places, count), f"{count:,} {what}")
+
+
+def expressible(values: Float[Tensor, "matrix pos"], masks: Batch, vocabulary: Vocabulary) -> tuple[Batch, float]:
+    """Other matrices with the masks of a batch, rounded, without those that have a value beyond the vocabulary; and the
+    share of those that stay."""
+    fits = (values.abs() <= vocabulary.limit).all(1)
+    ids, observed = vocabulary.encode(values[fits]), masks.observed[fits]
+    batch = Batch(torch.where(observed, ids, MASK), vocabulary.decode(ids), observed, masks.size)
+    return batch, fits.double().mean().item()
 
 
 def incomplete(batch: Batch) -> Float[np.ndarray, "matrix m n"]:

@@ -15,7 +15,7 @@ from abruptlab.errors import ConfigError
 from abruptlab.experiments.comparison import Contest, compete
 from abruptlab.experiments.estimate import Estimate, Losses
 from abruptlab.experiments.forward import loaded
-from abruptlab.experiments.held_out import held_out
+from abruptlab.experiments.held_out import expressible, held_out
 from abruptlab.experiments.permutation import permute
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model.encoder import Encoder
@@ -23,7 +23,7 @@ from abruptlab.run.run import Run
 from abruptlab.task.counter import generator
 from abruptlab.task.held_out import HELD_OUT
 from abruptlab.task.matrices import Batch
-from abruptlab.task.vocabulary import MASK, Vocabulary
+from abruptlab.task.vocabulary import Vocabulary
 
 BEYOND = 2  # more rows or columns than in the training
 
@@ -138,9 +138,4 @@ def _expressible(run: Run, m: int, n: int, rank: int, scale: float, matrices: in
     vocabulary; the share of those that stay."""
     task = run.config.matrices
     drawn = held_out(run, matrices, seed, sizes=((m, n),), rank=rank, limit=float(task.largest_limit))
-    vocabulary = Vocabulary.of(task)
-    fits = (drawn.values.abs() * scale <= vocabulary.limit).all(1)
-    ids, observed = vocabulary.encode(drawn.values[fits] * scale), drawn.observed[fits]
-    return Batch(
-        torch.where(observed, ids, MASK), vocabulary.decode(ids), observed, drawn.size
-    ), fits.double().mean().item()
+    return expressible(drawn.values * scale, drawn, Vocabulary.of(task))
