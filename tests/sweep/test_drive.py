@@ -17,7 +17,7 @@ from abruptlab.sweep import RunState, prepare, run_sweep, seconds_left
 from abruptlab.sweep.claims import Claims
 from abruptlab.sweep.file import SHIPPED, Sweep, SweepConfig, find_sweep
 from abruptlab.sweep.state import read_state
-from abruptlab.sweep.worker import Task, work
+from abruptlab.sweep.worker import Job, work
 from abruptlab.training.loop import train
 from tests.synthetic import CONFIG, make_metrics, make_run
 
@@ -50,30 +50,30 @@ GOOD = TEXT.partition('[[variants]]\nfamily = "rate"')[0]
 class Inline:
     """Workers that train a run when they are asked what has finished; some die instead, as kill -9 makes them."""
 
-    def __init__(self, *, dies: Callable[[Task], bool] = lambda task: False) -> None:
-        self.tasks: deque[Task] = deque()
+    def __init__(self, *, dies: Callable[[Job], bool] = lambda job: False) -> None:
+        self.jobs: deque[Job] = deque()
         self.trained: list[str] = []
         self._dies = dies
 
     @property
     def room(self) -> int:
-        return 1 - len(self.tasks)
+        return 1 - len(self.jobs)
 
-    def submit(self, task: Task) -> None:
-        self.tasks.append(task)
+    def submit(self, job: Job) -> None:
+        self.jobs.append(job)
 
-    def finished(self) -> list[tuple[Task, str]]:
-        if not self.tasks:
+    def finished(self) -> list[tuple[Job, str]]:
+        if not self.jobs:
             return []
-        task = self.tasks.popleft()
-        if self._dies(task):
-            return [(task, "its process was killed by SIGKILL")]
-        work(task)
-        self.trained.append(task.folder.name)
-        return [(task, "")]
+        job = self.jobs.popleft()
+        if self._dies(job):
+            return [(job, "its process was killed by SIGKILL")]
+        work(job)
+        self.trained.append(job.folder.name)
+        return [(job, "")]
 
     def stop(self) -> None:
-        self.tasks.clear()
+        self.jobs.clear()
 
 
 @pytest.fixture(autouse=True)
@@ -127,7 +127,7 @@ def test_called_again_only_what_is_not_done_is_tried(tmp_path: Path) -> None:
 def test_a_death_is_reported_and_the_run_gone_on_with(tmp_path: Path) -> None:
     sweep = make(tmp_path, GOOD)
     wide = sweep.points[1]
-    first = run_sweep(sweep, Inline(dies=lambda task: task.folder.name == wide.key), device="cpu")
+    first = run_sweep(sweep, Inline(dies=lambda job: job.folder.name == wide.key), device="cpu")
     assert [(state.state, state.error) for state in first[:2]] == [
         ("done", ""),
         ("failed", "its process was killed by SIGKILL"),
@@ -184,7 +184,7 @@ def test_an_interrupt_leaves_the_rest_for_later(tmp_path: Path) -> None:
         run_sweep(
             sweep, workers, device="cpu", report=lambda states, running, mine: os.kill(os.getpid(), signal.SIGINT)
         )
-    assert not workers.tasks  # told to stop
+    assert not workers.jobs  # told to stop
     assert [row["state"] for row in index(sweep)] == ["done", "waiting", "done"]
 
 
@@ -221,8 +221,8 @@ def test_two_drivers_share_a_sweep_and_each_takes_what_nobody_has(tmp_path: Path
     class Slow(Inline):
         """While it has the first run in hand, the other driver goes through the sweep."""
 
-        def finished(self) -> list[tuple[Task, str]]:
-            if self.tasks and not self.trained:
+        def finished(self) -> list[tuple[Job, str]]:
+            if self.jobs and not self.trained:
                 states = run_sweep(sweep, other, device="cpu")
                 assert [state.state for state in states] == ["waiting", "done", "waiting"]  # the first is also the last
             return super().finished()
@@ -239,8 +239,8 @@ def test_a_failure_elsewhere_is_not_tried_again_here(tmp_path: Path) -> None:
     sweep, other = make(tmp_path), Inline()
 
     class Slow(Inline):
-        def finished(self) -> list[tuple[Task, str]]:
-            if self.tasks and not self.trained:
+        def finished(self) -> list[tuple[Job, str]]:
+            if self.jobs and not self.trained:
                 run_sweep(sweep, other, device="cpu")
             return super().finished()
 

@@ -14,7 +14,7 @@ from abruptlab.run.run import Run
 from abruptlab.sweep import RunState, prepare, run_sweep
 from abruptlab.sweep.file import Point
 from abruptlab.sweep.local import LocalProcesses
-from abruptlab.sweep.worker import Task
+from abruptlab.sweep.worker import Job
 from abruptlab.training.loop import train
 
 TEXT = """
@@ -70,12 +70,12 @@ def test_a_killed_run_stops_no_other_and_goes_on_with_the_same_numbers(
 
 
 def test_the_slots_take_turns_with_the_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[Task] = []
+    started: list[Job] = []
 
     class Process:
         exitcode = None
 
-        def __init__(self, target: object, args: tuple[Task, object], name: str) -> None:
+        def __init__(self, target: object, args: tuple[Job, object], name: str) -> None:
             started.append(args[0])
 
         def start(self) -> None:
@@ -86,7 +86,7 @@ def test_the_slots_take_turns_with_the_devices(tmp_path: Path, monkeypatch: pyte
     file = tmp_path / "many.toml"
     file.write_text(TEXT.replace("[0, 1]", "[0, 1, 2, 3]"))
     for point in prepare(file, tmp_path / "sweep").points[: workers.room]:
-        workers.submit(Task(point.config, tmp_path / point.key, tmp_path, None, threads=1))
+        workers.submit(Job(point.config, tmp_path / point.key, tmp_path, None, threads=1))
     assert workers.finished() == []
     assert workers.room == 0
-    assert [task.device for task in started] == ["cuda:0", "cuda:1", "cuda:0"]
+    assert [job.device for job in started] == ["cuda:0", "cuda:1", "cuda:0"]

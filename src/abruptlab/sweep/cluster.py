@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from abruptlab.errors import AbruptlabError, RunError
-from abruptlab.sweep.worker import Task, work
+from abruptlab.sweep.worker import Job, work
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -45,18 +45,18 @@ class RayCluster:
             ray.shutdown()
             raise RunError(f"a run is to have {cpus:g} CPU and {gpus:g} GPU; no node of the cluster has: {has}")
         self._work = ray.remote(work).options(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)
-        self._pending: dict[ObjectRef, Task] = {}
+        self._pending: dict[ObjectRef, Job] = {}
 
     @property
     def room(self) -> int:
         """No end: the cluster has a queue of its own."""
         return sys.maxsize
 
-    def submit(self, task: Task) -> None:
+    def submit(self, job: Job) -> None:
         """Give a run to the cluster, which starts it when its share of a node is free."""
-        self._pending[self._work.remote(task)] = task
+        self._pending[self._work.remote(job)] = job
 
-    def finished(self) -> list[tuple[Task, str]]:
+    def finished(self) -> list[tuple[Job, str]]:
         """The runs that have ended since the last call, each with how its process died for good, or ""."""
         refs = list(self._pending)
         ready, _ = self._ray.wait(refs, num_returns=len(refs), timeout=0) if refs else ([], [])

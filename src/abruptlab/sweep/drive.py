@@ -17,7 +17,7 @@ from abruptlab.presets import PRESETS
 from abruptlab.sweep.claims import Claims
 from abruptlab.sweep.file import Sweep, SweepConfig, of_families
 from abruptlab.sweep.state import RunState, read_state, write_index
-from abruptlab.sweep.worker import PATIENCE_S, Task
+from abruptlab.sweep.worker import PATIENCE_S, Job
 from abruptlab.system.files import unfinished, write_atomically, writing
 from abruptlab.system.signals import finish_on_interrupt
 from abruptlab.training.trackers import TrackerName
@@ -36,11 +36,11 @@ class Workers(Protocol):
         """How many more runs they would take on now."""
 
     @abstractmethod
-    def submit(self, task: Task) -> None:
+    def submit(self, job: Job) -> None:
         """Take on one more run."""
 
     @abstractmethod
-    def finished(self) -> list[tuple[Task, str]]:
+    def finished(self) -> list[tuple[Job, str]]:
         """The runs that nobody trains any more since the last call, and for those whose process died, how."""
 
     @abstractmethod
@@ -97,17 +97,17 @@ def run_sweep(
     """
     chosen = of_families(sweep.points, only)
     folder = sweep.folder.resolve()
-    tasks = {
-        point.key: Task(point.config, folder / point.key, Path.cwd(), device, threads, tuple(track)) for point in chosen
+    jobs = {
+        point.key: Job(point.config, folder / point.key, Path.cwd(), device, threads, tuple(track)) for point in chosen
     }
-    for task in tasks.values():
-        task.note.unlink(missing_ok=True)  # it is tried again
+    for job in jobs.values():
+        job.note.unlink(missing_ok=True)  # it is tried again
     # named by its first point
     states = {point.key: read_state(folder / point.key, point) for point in reversed(sweep.points)}
-    todo = [key for key in tasks if states[key].state != "done"]  # and nobody here is at it
+    todo = [key for key in jobs if states[key].state != "done"]  # and nobody here is at it
     ours: set[str] = set()
     mine: set[str] = set()  # ours, and those that were
-    watch = _Watch([tasks[key].folder for key in todo])
+    watch = _Watch([jobs[key].folder for key in todo])
 
     def look(keys: Iterable[str]) -> None:
         states.update({key: read_state(folder / key, states[key].point) for key in keys})
@@ -123,21 +123,21 @@ def run_sweep(
                         if states[key].state in ("done", "failed"):  # elsewhere, since we began
                             claims.release(key)
                         else:
-                            workers.submit(tasks[key])
+                            workers.submit(jobs[key])
                             ours.add(key)
                             mine.add(key)
                 ended = workers.finished()
-                for task, death in ended:
-                    if death and not task.note.exists() and not interrupted.is_set():  # else it was told to stop
-                        write_atomically(task.note, f"{death}\n")
-                    ours.discard(task.folder.name)
-                    claims.release(task.folder.name)
+                for job, death in ended:
+                    if death and not job.note.exists() and not interrupted.is_set():  # else it was told to stop
+                        write_atomically(job.note, f"{death}\n")
+                    ours.discard(job.folder.name)
+                    claims.release(job.folder.name)
                 running = watch.look() & {*todo, *ours}
-                look(running | {task.folder.name for task, _ in ended})
+                look(running | {job.folder.name for job, _ in ended})
                 if ended:
                     look(todo)
                     _write_index(sweep, states)
-                report([states[key] for key in tasks], running, mine)
+                report([states[key] for key in jobs], running, mine)
                 busy = time.monotonic() if ours or ended else busy
                 if todo and not ours and (running >= {*todo} or time.monotonic() - busy > PATIENCE_S):
                     break  # others are at them, or have died in a way that a network file system is slow to notice

@@ -14,7 +14,7 @@ from dataclasses import replace
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 
-from abruptlab.sweep.worker import Task, work
+from abruptlab.sweep.worker import Job, work
 
 
 class LocalProcesses:
@@ -23,23 +23,23 @@ class LocalProcesses:
     def __init__(self, jobs: int, devices: Sequence[str] = ()) -> None:
         self.jobs = jobs
         self.devices = devices
-        self._active: dict[int, tuple[Task, BaseProcess]] = {}
+        self._active: dict[int, tuple[Job, BaseProcess]] = {}
 
     @property
     def room(self) -> int:
         """How many slots are free."""
         return self.jobs - len(self._active)
 
-    def submit(self, task: Task) -> None:
+    def submit(self, job: Job) -> None:
         """Start a run in a free slot, of which there must be one."""
-        self._start(next(slot for slot in range(self.jobs) if slot not in self._active), task)
+        self._start(next(slot for slot in range(self.jobs) if slot not in self._active), job)
 
-    def finished(self) -> list[tuple[Task, str]]:
+    def finished(self) -> list[tuple[Job, str]]:
         """The runs whose process has ended since the last call, each with how that died, or ""."""
         ended = []
-        for slot, (task, process) in list(self._active.items()):
+        for slot, (job, process) in list(self._active.items()):
             if process.exitcode is not None:
-                ended.append((task, _death(process.exitcode)))
+                ended.append((job, _death(process.exitcode)))
                 del self._active[slot]
         return ended
 
@@ -50,17 +50,17 @@ class LocalProcesses:
         for _, process in self._active.values():
             process.join()
 
-    def _start(self, slot: int, task: Task) -> None:
+    def _start(self, slot: int, job: Job) -> None:
         if self.devices:
-            task = replace(task, device=self.devices[slot % len(self.devices)])
-        process = _context().Process(target=_work_in_child, args=(task, dict(os.environ)), name=task.folder.name)
+            job = replace(job, device=self.devices[slot % len(self.devices)])
+        process = _context().Process(target=_work_in_child, args=(job, dict(os.environ)), name=job.folder.name)
         # A child inherits what is blocked: Ctrl-C in the terminal reaches us alone, and we send each child one SIGTERM.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        self._active[slot] = (task, process)
+        self._active[slot] = (job, process)
 
 
 def _context() -> ForkServerContext | SpawnContext:
@@ -72,12 +72,12 @@ def _context() -> ForkServerContext | SpawnContext:
     return context
 
 
-def _work_in_child(task: Task, environment: Mapping[str, str]) -> None:
+def _work_in_child(job: Job, environment: Mapping[str, str]) -> None:
     os.environ.update(environment)  # the server of forks has that of when it was started, and its signals
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     threading.Thread(target=_stop_with_parent, daemon=True).start()
     try:
-        work(task)
+        work(job)
     except KeyboardInterrupt:
         sys.exit(130)
 

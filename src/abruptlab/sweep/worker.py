@@ -17,7 +17,7 @@ PATIENCE_S = 120.0  # for the last writer of a run to be gone: a network file sy
 
 
 @dataclass(frozen=True)
-class Task:
+class Job:
     """A run to be trained or gone on with; all paths are absolute."""
 
     config: RunConfig
@@ -33,8 +33,8 @@ class Task:
         return self.folder.with_suffix(".error")
 
 
-def work(task: Task) -> None:
-    """Train the run to its end, from where it was left. A failure is noted in `task.note`, not raised.
+def work(job: Job) -> None:
+    """Train the run to its end, from where it was left. A failure is noted in `job.note`, not raised.
 
     Raises `KeyboardInterrupt` after saving, on SIGINT and SIGTERM.
     """
@@ -43,14 +43,14 @@ def work(task: Task) -> None:
     from abruptlab.training.loop import train
 
     try:
-        os.chdir(task.directory)
-        torch.set_num_threads(task.threads)
-        _wait_for_last_writer(task.folder)
-        train(task.config, task.folder, resume=True, device=task.device, track=task.track, warn=_warn(task.folder.name))
+        os.chdir(job.directory)
+        torch.set_num_threads(job.threads)
+        _wait_for_last_writer(job.folder)
+        train(job.config, job.folder, resume=True, device=job.device, track=job.track, warn=_warn(job.folder.name))
     except AbruptlabError as error:
-        write_atomically(task.note, f"{error}\n")
+        write_atomically(job.note, f"{error}\n")
     except Exception as error:  # the traceback is for us, its last line for the table
-        write_atomically(task.note, f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}")
+        write_atomically(job.note, f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}")
 
 
 def _warn(run: str) -> Callable[[str], None]:
