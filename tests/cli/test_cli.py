@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import re
 import shutil
 import signal
@@ -10,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,7 @@ from abruptlab.presets import PRESETS, init_std, preset
 from abruptlab.run.checkpoints import saved_steps
 from abruptlab.run.run import Run
 from abruptlab.sweep.state import read_state
+from tests.forks import forked
 from tests.synthetic import STEPS, make_metrics, make_sweep
 
 COMMAND = [sys.executable, "-m", "abruptlab"]
@@ -487,10 +488,13 @@ def start(*arguments: str | Path) -> subprocess.Popen[str]:
     return subprocess.Popen([*COMMAND, *words], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
 
 
-def wait_for_checkpoint(folder: Path, step: int, process: subprocess.Popen[str]) -> None:
+def wait_for_checkpoint(folder: Path, step: int, process: subprocess.Popen[str] | ForkProcess) -> None:
     """Until it, or a later one, is there (of many, the oldest go); a slow machine only makes it take longer."""
     while max(saved_steps(folder / "checkpoints"), default=-1) < step:
-        assert process.poll() is None, process.stderr and process.stderr.read()
+        if isinstance(process, subprocess.Popen):
+            assert process.poll() is None, process.stderr and process.stderr.read()
+        else:
+            assert process.exitcode is None
         time.sleep(0.05)
 
 
@@ -507,20 +511,20 @@ def test_ctrl_c_saves_and_prints_the_command_to_go_on(tmp_path: Path) -> None:
 
 
 def test_kill_9_loses_only_the_steps_since_the_checkpoint(tmp_path: Path) -> None:
-    # in a process of its own, like the others: the same bits need the same number of threads
-    subprocess.run([*COMMAND, "train", "smoke", "--out", str(tmp_path / "whole")], check=True, capture_output=True)
-    process = start("--out", tmp_path / "run")
-    wait_for_checkpoint(tmp_path / "run", 40, process)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate(timeout=120)
-    run = Run(tmp_path / "run")
-    left = run.steps[-1]
+    assert abruptlab("train", "smoke", "--device", "cpu", "--out", tmp_path / "whole") == (0, "")
+    run = tmp_path / "run"
+    words = ("train", "smoke", "--device", "cpu", "--steps", "100000", "--rolling-every", "20", "--out", str(run))
+    process = forked(lambda: main(words))
+    wait_for_checkpoint(run, 40, process)
+    process.kill()
+    process.join()
+    left = Run(run).steps[-1]
     assert left >= 40
-    resumed = start("--out", tmp_path / "run", "--resume")
-    wait_for_checkpoint(tmp_path / "run", left + 40, resumed)
-    resumed.send_signal(signal.SIGINT)
-    resumed.communicate(timeout=120)
-    after = Run(tmp_path / "run").metrics
+    resumed = forked(lambda: main([*words, "--resume"]))
+    wait_for_checkpoint(run, left + 40, resumed)
+    resumed.kill()
+    resumed.join()
+    after = Run(run).metrics
     assert after["step"].tolist() == list(range(len(after["step"])))
     assert (after["loss"][:60] == Run(tmp_path / "whole").metrics["loss"]).all()
 
@@ -528,14 +532,16 @@ def test_kill_9_loses_only_the_steps_since_the_checkpoint(tmp_path: Path) -> Non
 def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
     """A limit on the size of files stands in for the full disk: the checkpoint does not fit."""
     resource = pytest.importorskip("resource")
-    process = subprocess.run(
-        [*COMMAND, "train", "smoke", "--out", str(tmp_path / "run")],
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert process.returncode == 1
-    assert "Traceback" not in process.stderr
-    assert "cannot write" in process.stderr.splitlines()[-1]
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+        main(["train", "smoke", "--device", "cpu", "--out", str(tmp_path / "run")])
+
+    with (tmp_path / "said").open("w") as file:
+        process = forked(limited, file.fileno())
+        process.join()
+    said = (tmp_path / "said").read_text()
+    assert process.exitcode == 1
+    assert "Traceback" not in said
+    assert "cannot write" in said.splitlines()[-1]
     assert not list((tmp_path / "run").rglob("*.tmp"))

@@ -3,6 +3,7 @@
 import fcntl
 import io
 import os
+import posix
 import pty
 import re
 import shutil
@@ -12,37 +13,29 @@ import subprocess
 import termios
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 
 import numpy as np
 import pytest
 from rich.console import Console
 
+from abruptlab.cli import main
 from abruptlab.cli.watching import look_inside, picture, status
 from abruptlab.run.checkpoints import checkpoint_folder
 from abruptlab.run.live import GrowingRun
 from abruptlab.run.run import Run
-from tests.cli.test_cli import COMMAND
+from tests.cli.test_cli import COMMAND, abruptlab
+from tests.forks import forked
 from tests.handmade_gpt import gpt_run
 from tests.synthetic import make_metrics, make_run
 
-QUICK = {**os.environ, "OMP_NUM_THREADS": "1", "TERM": "xterm-256color", "PYTHONWARNINGS": "error"}
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0
 
 
-def listen_to_ctrl_c() -> None:
-    """Which a process does not if its tests run in the background of a script."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def start(*words: str | Path, **options: object) -> subprocess.Popen:
-    command = [*COMMAND, *map(str, words)]
-    return subprocess.Popen(command, env=QUICK, text=True, preexec_fn=listen_to_ctrl_c, **options)  # type: ignore
-
-
-def train(folder: Path, *words: str) -> subprocess.Popen:
-    options = ("--device", "cpu", "--rolling-every", "20", "--out", folder, *words)
-    return start("train", "smoke", *options, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def train(folder: Path, *words: str) -> ForkProcess:
+    options = ("--device", "cpu", "--rolling-every", "20", "--out", str(folder), *words)
+    return forked(lambda: main(["train", "smoke", *options]))
 
 
 def test_a_path_that_may_be_misspelt_is_asked_about(tmp_path: Path) -> None:
@@ -55,12 +48,16 @@ def test_a_path_that_may_be_misspelt_is_asked_about(tmp_path: Path) -> None:
 
 def test_a_watched_run_has_the_numbers_of_one_that_is_not(tmp_path: Path) -> None:
     watched, alone = tmp_path / "watched", tmp_path / "alone"
-    watch = start("watch", watched, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    command = [*COMMAND, "watch", str(watched)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error"}
+    watch = subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert watch.stdout is not None
     assert watch.stdout.readline() == f"{watched}: waiting for the run to begin\n"
     trainings = [train(folder, "--steps", "300") for folder in (watched, alone)]
     output, _ = watch.communicate(timeout=PATIENCE_S)
-    assert [training.wait(PATIENCE_S) for training in trainings] == [0, 0]
+    for training in trainings:
+        training.join(PATIENCE_S)
+    assert [training.exitcode for training in trainings] == [0, 0]
     assert watch.returncode == 0
     last = output.splitlines()[-1]
     assert re.match(rf"{watched}: step 300 of 300, 100%, finished  L 0\.\d+  L_obs \S+  L_mask \S+  no drop$", last)
@@ -74,21 +71,21 @@ def test_a_watched_run_has_the_numbers_of_one_that_is_not(tmp_path: Path) -> Non
 class Terminal:
     """A window of 80 columns with the command in it."""
 
-    def __init__(self, folder: Path, *words: str) -> None:
+    def __init__(self, *words: str) -> None:
         self.shown = ""
         self._window, inside = pty.openpty()
         fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 80, 0, 0))
-        self.command = start(*words, cwd=folder, stdin=inside, stdout=inside, stderr=inside)
+        self.command = forked(lambda: main(words), inside)
         os.close(inside)
         os.set_blocking(self._window, False)
 
     def wait_for(self, text: str) -> None:
         self.wait(lambda: text in self.shown)
 
-    def wait_for_the_end(self) -> int:
-        self.wait(lambda: self.command.poll() is not None)
+    def wait_for_the_end(self) -> int | None:
+        self.wait(lambda: self.command.exitcode is not None)
         self.read()
-        return self.command.wait()
+        return self.command.exitcode
 
     def wait(self, over: Callable[[], bool]) -> None:
         """What is shown has to be read meanwhile, or the command would wait for that."""
@@ -108,15 +105,18 @@ class Terminal:
         return max(map(int, re.findall(r"attention at step (\d+)", self.shown)))
 
     def close(self) -> None:
-        if self.command.poll() is None:
-            self.command.kill()
-        self.command.wait()
+        self.command.kill()
+        self.command.join()
         os.close(self._window)
 
 
 @pytest.fixture
-def terminal(tmp_path: Path) -> Iterator[Terminal]:
-    terminal = Terminal(tmp_path, "watch", "run")
+def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setattr("os.nice", posix.nice)  # of its process, not of this one
+    monkeypatch.setattr("abruptlab.cli.watching.LOOK_EVERY_S", 0.5)  # while the training takes all that it gets
+    terminal = Terminal("watch", "run")
     yield terminal
     terminal.close()
 
@@ -128,9 +128,10 @@ def test_in_a_terminal_through_kill_and_resumption_until_ctrl_c(tmp_path: Path, 
         terminal.wait_for("attention at step")
         terminal.wait_for("ms/step")
         terminal.wait_for("▀")
+        assert terminal.command.pid is not None
         assert os.getpriority(os.PRIO_PROCESS, terminal.command.pid) == 19
         training.kill()
-        training.wait()
+        training.join()
         terminal.wait_for(f"step {len(Run(tmp_path / 'run').metrics['step'])} of 1000000")
         reached = Run(tmp_path / "run").steps[-1]
         training = train(tmp_path / "run", "--steps", "1000000", "--resume")
@@ -138,13 +139,13 @@ def test_in_a_terminal_through_kill_and_resumption_until_ctrl_c(tmp_path: Path, 
             time.sleep(0.1)
         newest = Run(tmp_path / "run").steps[-1]
         terminal.wait(lambda: terminal.newest_heads() >= newest)
-        terminal.command.send_signal(signal.SIGINT)
+        os.kill(terminal.command.pid, signal.SIGINT)
         assert terminal.wait_for_the_end() == 130
         assert "Traceback" not in terminal.shown
         assert "abruptlab:" not in terminal.shown
     finally:
         training.kill()
-        training.wait()
+        training.join()
 
 
 def looked_at(folder: Path) -> GrowingRun:
@@ -220,6 +221,5 @@ def test_a_checkpoint_that_is_being_deleted_is_passed_over(tmp_path: Path) -> No
 
 def test_what_is_no_run_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
-    output = subprocess.run([*COMMAND, "watch", str(tmp_path)], env=QUICK, capture_output=True, text=True)
-    assert output.returncode == 1
-    assert output.stderr == f"abruptlab: {tmp_path} is not a run folder: expected a config.toml in it\n"
+    said = f"abruptlab: {tmp_path} is not a run folder: expected a config.toml in it"
+    assert abruptlab("watch", tmp_path) == (1, said)

@@ -1,19 +1,13 @@
-"""Commands in processes of their own that are killed at random moments.
-
-The processes are forked from this one, which has everything imported, so that a kill costs no second of importing.
-"""
+"""Commands in processes of their own that are killed at random moments."""
 
 import contextlib
-import multiprocessing
 import os
 import random
 import signal
 import time
 from collections.abc import Callable
 
-import torch
-
-Job = Callable[[], object]
+from tests.forks import Job, forked
 
 
 def duration(job: Job) -> float:
@@ -28,8 +22,7 @@ def killed(job: Job, after: float | None) -> bool:
 
     Raises `AssertionError` if the job itself failed.
     """
-    process = multiprocessing.get_context("fork").Process(target=_alone, args=(job,))
-    process.start()
+    process = forked(job)
     process.join(after)
     if process.exitcode is None:
         with contextlib.suppress(ProcessLookupError):
@@ -50,10 +43,3 @@ def until_done(job: Job, seconds: float, random_: random.Random, check: Callable
         check()
     check()
     return kills
-
-
-def _alone(job: Job) -> None:
-    os.setsid()  # a group of its own, with what it starts
-    torch.set_num_threads(1)
-    with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing), contextlib.redirect_stderr(nothing):
-        job()
