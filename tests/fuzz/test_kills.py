@@ -1,5 +1,6 @@
 """Kills at random moments: what comes of the run, the sweep, the page, the table is what undisturbed ones are."""
 
+import io
 import json
 import random
 import shutil
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from abruptlab.config import RunConfig
@@ -15,6 +17,7 @@ from abruptlab.paper import Findings
 from abruptlab.paper.training import CLAIMS, FIGURES
 from abruptlab.presets import preset
 from abruptlab.report import build, build_report
+from abruptlab.report.story import measure_story
 from abruptlab.run.run import Run
 from abruptlab.sweep import prepare, run_sweep
 from abruptlab.training.loop import train
@@ -64,6 +67,16 @@ class NothingLost:
         self.weights, self.rows = found, there
 
 
+def coarsely(figure: Figure, ending: str) -> bytes:
+    """A PNG of few dots, laid out as it comes; the PDF, which nobody here looks at, is none."""
+    if ending == "pdf":
+        return b"drawn"
+    figure.set_layout_engine("none")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=30)
+    return buffer.getvalue()
+
+
 def test_trainings(tmp_path: Path, random_: random.Random) -> None:
     train_in(tmp_path / "whole")
     seconds, kills, histories = duration(lambda: train_in(tmp_path / "timed")), 0, 0
@@ -104,12 +117,15 @@ def test_sweeps(tmp_path: Path, random_: random.Random) -> None:
 
 def test_pages(tmp_path: Path, random_: random.Random, monkeypatch: pytest.MonkeyPatch) -> None:
     """The page of a run with the figures about training; each kill leaves the last page or the next, and figures that
-    are whole wherever they say what they were made from."""
+    are whole wherever they say what they were made from. What takes seconds and writes nothing is done before, or
+    coarsely."""
     monkeypatch.setattr(build, "FIGURES", FIGURES)
-    judge = build.judge
-    monkeypatch.setattr(build, "judge", lambda found: judge(found, CLAIMS))
+    monkeypatch.setattr("abruptlab.figures.save.render", coarsely)
     (tmp_path / "run").mkdir()
     source, out = make_run(tmp_path / "run", make_metrics()), tmp_path / "out"
+    judge, story = build.judge, measure_story(Findings(source))
+    monkeypatch.setattr(build, "judge", lambda found: judge(found, CLAIMS))
+    monkeypatch.setattr(build, "measure_story", lambda *_: story)
 
     def make() -> None:
         build_report(Findings(Run(source.folder), out))
