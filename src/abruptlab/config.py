@@ -330,6 +330,14 @@ def _validator() -> "TypeAdapter[RunConfig]":
     return TypeAdapter(RunConfig)
 
 
+@cache
+def _task_validator(task: type[Task]) -> "TypeAdapter[Task]":
+    """The same of a task."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(task)
+
+
 def _plain(value: Any) -> Any:
     """A value with numbers of Python in the place of NumPy's, which TOML and JSON do not know."""
     if isinstance(value, dict):
@@ -350,13 +358,13 @@ def _without_none(table: dict) -> dict:
 
 def _task_from_table(table: dict) -> Task:
     """The task that a `[task]` table names by its kind; a matrix task, if it names none."""
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     kind = table.get("kind", MatrixTask.kind)
     require(isinstance(kind, str) and kind in TASKS, "task.kind", f"one of {', '.join(TASKS)}", kind)
     fields = {name: value for name, value in table.items() if name != "kind"}
     try:
-        return TypeAdapter(TASKS[kind]).validate_python(fields)
+        return _task_validator(TASKS[kind]).validate_python(fields)
     except ValidationError as error:
         raise ConfigError(_mistake(error, TASKS[kind](), "task.")) from None
 

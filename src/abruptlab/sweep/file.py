@@ -38,6 +38,8 @@ from abruptlab.task.matrix import MatrixTask
 from abruptlab.toml import first_mistake, mistakes_of, read_text, require_kinds, unknown_field
 
 if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
     from abruptlab.run.run import Run
 
 MOST_RUNS = 10_000  # a year of seconds-long runs; more is a slip of the pen, and takes minutes only to be listed
@@ -101,14 +103,14 @@ class SweepConfig:
 
         Raises `ConfigError`, naming the file and the mistake.
         """
-        from pydantic import TypeAdapter, ValidationError
+        from pydantic import ValidationError
 
         text = read_text(path)
         with mistakes_of(path):
             table = tomllib.loads(text)
             require(not isinstance(table.get("variants"), dict), "variants", "[[variants]] above each", "[variants]")
             try:
-                config = TypeAdapter(SweepConfig).validate_python(table)
+                config = _validator().validate_python(table)
             except ValidationError as error:
                 fields = {*_names(RunConfig), *_usual(MatrixTask)} - OF_THE_SWEEP
                 of_a_run = [f"overrides.{name}" for name in sorted(fields)]
@@ -184,6 +186,14 @@ class SweepConfig:
     def _combinations(self) -> list[Settings]:
         axes = self._axes()
         return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+
+
+@cache
+def _validator() -> "TypeAdapter[SweepConfig]":
+    """Pydantic's view of a sweep's file, which takes long to make."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(SweepConfig)
 
 
 def of_families(points: Iterable[Point], families: Collection[str]) -> list[Point]:
