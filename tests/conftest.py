@@ -1,6 +1,7 @@
 """Shapes and types in signatures are checked while the tests run; nothing is downloaded; the models are tiny."""
 
 import os
+from collections.abc import Iterator
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
@@ -26,6 +27,14 @@ torch.set_num_threads(1)  # threads cost more than they give at this size
 def keep_priority(monkeypatch: pytest.MonkeyPatch) -> None:
     """`watch` gives way to what it watches, which the tests after it should not."""
     monkeypatch.setattr("os.nice", lambda by: by)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def wait_for_no_disk() -> Iterator[None]:
+    """What is written is brought to disk for the sake of a power cut, of which no test has one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda file: None)
+        yield
 
 
 SMALL = ModelConfig(layers=2, heads=4, width=32, mlp_width=64)

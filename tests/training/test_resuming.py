@@ -14,7 +14,7 @@ from abruptlab.errors import RunError
 from abruptlab.run.checkpoints import checkpoint_folder, load_checkpoint
 from abruptlab.run.run import Run
 from abruptlab.training.loop import train
-from tests.training.test_loop import SMOKE, assert_same_run, interrupt_at, report_every_step
+from tests.training.test_loop import SMOKE, assert_same_run, interrupt_at, report_every_step, stopped_run
 
 __all__ = ["report_every_step"]  # a fixture
 
@@ -46,12 +46,15 @@ def finished(whole: Run, tmp_path: Path) -> Path:
     return Path(shutil.copytree(whole.folder, tmp_path / "finished"))
 
 
+@pytest.fixture(scope="module")
+def stopped_at_45(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return stopped_run(tmp_path_factory.mktemp("runs") / "stopped", 45)
+
+
 @pytest.fixture
-def stopped(tmp_path: Path) -> Path:
+def stopped(stopped_at_45: Path, tmp_path: Path) -> Path:
     """A run stopped after 45 steps; the newest checkpoints are 40 and 45."""
-    with pytest.raises(KeyboardInterrupt):
-        train(SMOKE, tmp_path / "stopped", device="cpu", report=interrupt_at(45))
-    return tmp_path / "stopped"
+    return Path(shutil.copytree(stopped_at_45, tmp_path / "stopped"))
 
 
 def change_line(folder: Path, number: int, change: Callable[[bytes], bytes]) -> None:
