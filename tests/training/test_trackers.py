@@ -31,6 +31,7 @@ from abruptlab.training.recorder import Recorder
 from abruptlab.training.state import TrainingState
 from abruptlab.training.trackers import Tracker
 from tests.fuzz.kills import killed
+from tests.sweep.test_drive import Inline
 
 
 def smoke(**training: Any) -> RunConfig:
@@ -147,6 +148,7 @@ def test_a_run_that_goes_on_beyond_its_end_leaves_no_hole(tmp_path: Path, monkey
 def test_every_run_of_a_sweep_is_tracked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "two.toml").write_text('name = "two"\nbase = "smoke"\nseeds = [0, 1]\noverrides.training.steps = 6\n')
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("abruptlab.sweep.local.LocalProcesses", lambda *_: Inline())
     main(["sweep", "two.toml", "--track", "tensorboard", "--jobs", "1", "--device", "cpu"])
     runs = Sweep(tmp_path / "runs/sweeps/two").runs()["smoke"]
     for run in runs:
