@@ -77,7 +77,7 @@ class _Loader(SourceFileLoader):
 
     def get_code(self, fullname: str) -> CodeType:
         tree = ast.parse(self.get_data(self.path), self.path)
-        return compile(ast.fix_missing_locations(_Decorator().visit(tree)), self.path, "exec", dont_inherit=True)
+        return compile(_Decorator().visit(tree), self.path, "exec", dont_inherit=True)
 
 
 class _Finder(MetaPathFinder):
