@@ -198,6 +198,7 @@ def test_figures_names_what_a_run_cannot_give(
 ) -> None:
     some = {name: FIGURES[name] for name in ("1", "2", "3", "4", "8", "11", "12", "22", "pivots")}
     monkeypatch.setattr("abruptlab.paper.FIGURES", some)
+    monkeypatch.setattr("abruptlab.figures.save.render", lambda figure, ending: b"drawn")  # which takes seconds
     assert abruptlab("figures", smoke, "--matrices", "32", "--out", tmp_path) == (0, "")
     shown = capsys.readouterr().out
     missing = {name for names in re.findall("^not from this run: (.*?): ", shown, re.M) for name in names.split(", ")}
