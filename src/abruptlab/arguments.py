@@ -7,9 +7,12 @@ from functools import cache, wraps
 from inspect import formatannotation, signature
 from numbers import Integral, Real
 from types import NoneType, SimpleNamespace, UnionType
-from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from abruptlab.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 MADE = {  # where to get one: what a class's own name does not say
     "Run": "abruptlab.Run(folder) or abruptlab.pretrained_run(name)",
@@ -27,6 +30,14 @@ UNIONS = Union, UnionType
 LONGEST = 60  # characters of a value in a message
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@cache
+def validator(kind: type) -> "TypeAdapter[Any]":
+    """Pydantic's view of a class that is read from a file, which takes long to make."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
 
 
 def require(holds: bool, name: str, expected: str, given: object) -> None:

@@ -8,11 +8,10 @@ import json
 import math
 import tomllib
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from abruptlab.arguments import checked, require, require_types
+from abruptlab.arguments import checked, require, require_types, validator
 from abruptlab.errors import ConfigError
 from abruptlab.task import TASKS
 from abruptlab.task.base import STRICT, Task
@@ -21,7 +20,7 @@ from abruptlab.task.sequence import SequenceTask
 from abruptlab.toml import first_mistake, mistakes_of, read_text, require_kinds
 
 if TYPE_CHECKING:
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     from abruptlab.task.base import Objective
 
@@ -309,7 +308,7 @@ class RunConfig:
 
         task = {"task": _task_from_table(table["task"])} if isinstance(table.get("task"), dict) else {}
         try:
-            config = _validator().validate_python(table | task)
+            config: RunConfig = validator(RunConfig).validate_python(table | task)
         except ValidationError as error:
             raise ConfigError(_mistake(error, task.get("task", MatrixTask()))) from None
         require_kinds(table, config.to_table())
@@ -320,22 +319,6 @@ class RunConfig:
     def read(path: Path | str) -> "RunConfig":
         """Read a configuration file. Raises `ConfigError` as `from_toml`, and if there is no readable file."""
         return RunConfig.from_toml(read_text(Path(path)), str(path))
-
-
-@cache
-def _validator() -> "TypeAdapter[RunConfig]":
-    """Pydantic's view of a configuration, which takes long to make."""
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(RunConfig)
-
-
-@cache
-def _task_validator(task: type[Task]) -> "TypeAdapter[Task]":
-    """The same of a task."""
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(task)
 
 
 def _plain(value: Any) -> Any:
@@ -364,7 +347,7 @@ def _task_from_table(table: dict) -> Task:
     require(isinstance(kind, str) and kind in TASKS, "task.kind", f"one of {', '.join(TASKS)}", kind)
     fields = {name: value for name, value in table.items() if name != "kind"}
     try:
-        return _task_validator(TASKS[kind]).validate_python(fields)
+        return validator(TASKS[kind]).validate_python(fields)
     except ValidationError as error:
         raise ConfigError(_mistake(error, TASKS[kind](), "task.")) from None
 

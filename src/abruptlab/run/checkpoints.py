@@ -12,7 +12,6 @@ import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,12 +19,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load as from_bytes, save as to_bytes
 from torch import Tensor, nn
 
+from abruptlab.arguments import validator
 from abruptlab.errors import CheckpointError
 from abruptlab.system.files import sync_folder, unfinished, write_atomically
 
 if TYPE_CHECKING:
-    from pydantic import TypeAdapter
-
     from abruptlab.config import RunConfig
 
 Part = Literal["model", "optimizer"]
@@ -117,7 +115,7 @@ def read_meta(folder: Path, step: int) -> Meta:
 
     path = checkpoint_folder(folder, step) / "meta.json"
     try:
-        meta = _validator().validate_json(path.read_bytes())
+        meta: Meta = validator(Meta).validate_json(path.read_bytes())
     except FileNotFoundError:
         raise CheckpointError(f"{path} is missing") from None
     except OSError as error:
@@ -129,14 +127,6 @@ def read_meta(folder: Path, step: int) -> Meta:
     if meta.step != step:
         raise CheckpointError(f"{path}: expected the meta data of step {step}, got step {meta.step!r}")
     return meta
-
-
-@cache
-def _validator() -> "TypeAdapter[Meta]":
-    """Pydantic's view of the meta data, which takes long to make."""
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(Meta)
 
 
 def newest_meta(folder: Path) -> Meta | None:

@@ -29,7 +29,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from abruptlab.arguments import checked, choice, require
+from abruptlab.arguments import checked, choice, require, validator
 from abruptlab.config import STRICT, RunConfig
 from abruptlab.errors import ConfigError, RunError
 from abruptlab.presets import PRESETS, preset
@@ -38,8 +38,6 @@ from abruptlab.task.matrix import MatrixTask
 from abruptlab.toml import first_mistake, mistakes_of, read_text, require_kinds, unknown_field
 
 if TYPE_CHECKING:
-    from pydantic import TypeAdapter
-
     from abruptlab.run.run import Run
 
 MOST_RUNS = 10_000  # a year of seconds-long runs; more is a slip of the pen, and takes minutes only to be listed
@@ -110,7 +108,7 @@ class SweepConfig:
             table = tomllib.loads(text)
             require(not isinstance(table.get("variants"), dict), "variants", "[[variants]] above each", "[variants]")
             try:
-                config = _validator().validate_python(table)
+                config: SweepConfig = validator(SweepConfig).validate_python(table)
             except ValidationError as error:
                 fields = {*_names(RunConfig), *_usual(MatrixTask)} - OF_THE_SWEEP
                 of_a_run = [f"overrides.{name}" for name in sorted(fields)]
@@ -186,14 +184,6 @@ class SweepConfig:
     def _combinations(self) -> list[Settings]:
         axes = self._axes()
         return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
-
-
-@cache
-def _validator() -> "TypeAdapter[SweepConfig]":
-    """Pydantic's view of a sweep's file, which takes long to make."""
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(SweepConfig)
 
 
 def of_families(points: Iterable[Point], families: Collection[str]) -> list[Point]:
