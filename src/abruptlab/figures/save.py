@@ -99,7 +99,8 @@ def _write(folder: Path, name: str, contents: Mapping[str, bytes | str]) -> list
 def _rendered(figure: Figure) -> dict[str, bytes]:
     """PNG and PDF, laid out once: finding a layout takes as long as drawing."""
     png, engine = render(figure, "png"), figure.get_layout_engine()
-    figure.set_layout_engine("none")  # which leaves everything where it is
+    with paper_style():  # by which None is no engine, as no caller's settings ask for one
+        figure.set_layout_engine(None)  # leaves everything where it is, and is not drawn for twice as "none" is
     try:
         return {"png": png, "pdf": render(figure, "pdf")}
     finally:
