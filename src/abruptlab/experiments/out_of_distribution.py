@@ -4,6 +4,7 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -86,6 +87,7 @@ def measure_out_of_distribution(
     def vary(values: Sequence[int], trained: int, each: Sequence[tuple[float, Contest]]) -> Varied:
         return Varied(np.array(values), trained, np.array([kept for kept, _ in each]), stack([one for _, one in each]))
 
+    @cache  # the training's own rank and size are on every axis
     def meet(m: int, n: int, rank: int, scale: float = 1.0) -> tuple[float, Contest]:
         batch, fits = _expressible(run, m, n, rank, scale, matrices, seed)
         return fits, _compete(extended(model, m * n, seed), batch)
