@@ -1,24 +1,28 @@
 """Shapes and types in signatures, checked while the tests run.
 
 jaxtyping's own import hook checks every function in the same way, twice over and at every definition: a third of the
-time of the tests. Here what has no shape is checked once, by beartype alone, and a function within a function only if
-it has one.
+time of the tests. Here arguments and results are checked once, by beartype, which asks jaxtyping about shapes alone;
+and a function within a function only if it has one.
 """
 
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import is_dataclass
+from functools import wraps
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from inspect import isgeneratorfunction
 from types import CodeType, ModuleType
 from typing import Any, Self, get_args
 
 import jaxtyping
-from beartype import beartype
+from beartype import BeartypeConf, beartype
 
 _DTYPES = "|".join(name for name in vars(jaxtyping) if name[0].isupper())
 _WRITTEN = re.compile(rf"\b(?:{_DTYPES})\[")  # a shape in an annotation that is a string
+_AS_JAXTYPING = BeartypeConf(violation_type=jaxtyping.TypeCheckError)
 
 
 def install(package: str) -> None:
@@ -29,14 +33,35 @@ def install(package: str) -> None:
 def checked(what: Any) -> Any:
     """A function or a class whose shapes and types are checked at every call."""
     if isinstance(what, type):
-        return jaxtyping.jaxtyped(typechecker=beartype)(what)  # pyright: ignore[reportCallIssue, reportArgumentType]
-    hints = list(_parts(what.__annotations__.values()))
-    shaped = any(_has_shape(hint) for hint in hints)
-    if not shaped and (not hints or "<locals>" in what.__qualname__):
+        if is_dataclass(what):
+            what.__init__ = _with_sizes(what.__init__)  # pyright: ignore[reportAttributeAccessIssue]
         return what
-    if shaped or any(hint is Self or isinstance(hint, str) for hint in hints):
-        return jaxtyping.jaxtyped(typechecker=beartype)(what)  # pyright: ignore[reportCallIssue, reportArgumentType]
-    return beartype(what)
+    hints = list(_parts(what.__annotations__.values()))
+    if any(_has_shape(hint) for hint in hints):
+        return _with_sizes(what)
+    if not hints or "<locals>" in what.__qualname__:
+        return what
+    return _with_sizes(what) if _is_unclear(hints) else beartype(what)
+
+
+def _with_sizes(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A checked function in whose every call a name stands for one size, in arguments and result."""
+    lazy = isgeneratorfunction(function)  # beartype would check its arguments within whatever call asks for the first
+    if lazy or _is_unclear(_parts(function.__annotations__.values())):
+        return jaxtyping.jaxtyped(typechecker=beartype)(function)  # pyright: ignore[reportCallIssue, reportArgumentType]
+    once = beartype(conf=_AS_JAXTYPING)(function)
+
+    @wraps(function)
+    def with_sizes(*args: Any, **kwargs: Any) -> Any:
+        with jaxtyping.jaxtyped("context"):
+            return once(*args, **kwargs)
+
+    return with_sizes
+
+
+def _is_unclear(hints: Iterable[Any]) -> bool:
+    """Whether beartype alone could not make out what some annotation means."""
+    return any(hint is Self or isinstance(hint, str) for hint in hints)
 
 
 def _parts(hints: Any) -> Iterator[Any]:

@@ -1,5 +1,8 @@
 """The checks that the tests run under are there."""
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
@@ -27,9 +30,47 @@ def _outer(a: Float[Tensor, " m"], b: "list[Float[Tensor, 'm']]", c: int = 0) ->
     return a[:-1] if c else a
 
 
-def test_one_name_is_one_size_in_arguments_and_results() -> None:
+@checked
+def _plain(a: Float[Tensor, " m"], b: list[Float[Tensor, " m"]], c: int = 0) -> Float[Tensor, " m"]:
+    return a[:-1] if c else a
+
+
+@pytest.mark.parametrize("function", [_outer, _plain])  # jaxtyping checks the one, beartype the other
+def test_one_name_is_one_size_in_arguments_and_results(function: Callable[..., Tensor]) -> None:
     two, three = torch.zeros(2), torch.zeros(3)
-    assert len(_outer(two, [two])) == 2
+    assert len(function(two, [two])) == 2
+    assert len(function(three, [three])) == 3  # another call, another size
     for arguments in ((two, [three]), (two, [two], 1), (two, [two], "0")):
         with pytest.raises(TypeCheckError):
-            _outer(*arguments)
+            function(*arguments)
+
+
+@checked
+def _halves(a: Float[Tensor, " m"]) -> Iterator[Float[Tensor, " n"]]:
+    yield from a.chunk(2)
+
+
+@checked
+def _first_half(a: Float[Tensor, " m"], b: Float[Tensor, " n"]) -> Float[Tensor, " m"]:
+    return next(_halves(b))
+
+
+def test_sizes_in_a_generator_are_its_own() -> None:
+    assert len(_first_half(torch.zeros(2), torch.zeros(4))) == 2
+    with pytest.raises(TypeCheckError):
+        _halves(torch.zeros(2, 2))
+
+
+@checked
+@dataclass
+class _Pair:
+    a: Float[Tensor, " m"]
+    b: Float[Tensor, " m"]
+
+
+def test_one_name_is_one_size_in_a_dataclass() -> None:
+    two, three = torch.zeros(2), torch.zeros(3)
+    assert len(_Pair(two, two).a) == 2
+    for arguments in ((two, three), (two, [two])):
+        with pytest.raises(TypeCheckError):
+            _Pair(*arguments)
