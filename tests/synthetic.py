@@ -53,8 +53,9 @@ def make_run(
     """A run folder with these metrics; its checkpoints, as far as the metrics reach, hold the given models, or all the
     initial weights."""
     (folder / "config.toml").write_text(config.to_toml())
-    rows = ({name: values[at].item() for name, values in metrics.items()} for at in range(len(metrics["step"])))
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    columns = zip(*(values.tolist() for values in metrics.values()), strict=True)
+    rows = json.dumps([dict(zip(metrics, row, strict=True)) for row in columns])  # at once: one by one takes long
+    (folder / "metrics.jsonl").write_text(rows[1:-1].replace("}, {", "}\n{") + "\n" * bool(metrics["step"].size))
     models = checkpoints if isinstance(checkpoints, Mapping) else dict.fromkeys(checkpoints, initial_model(config))
     there = saved_steps(folder / "checkpoints")
     for step, model in models.items():

@@ -34,9 +34,16 @@ def run(tmp_path: Path) -> Run:
     return make_run(tmp_path, make_metrics())
 
 
-@pytest.fixture
-def curves(run: Run) -> LossCurves:
-    return measure_loss_curves(run)
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Findings]:
+    """What is measured on a run of each kind; several figures show one measurement."""
+    make = {"encoder": lambda at: make_run(at, make_metrics()), "decoder": gpt_run, "sequence": make_folder}
+    return {kind: Findings(each(tmp_path_factory.mktemp(kind)), matrices=8) for kind, each in make.items()}
+
+
+@pytest.fixture(scope="module")
+def curves(found: dict[str, Findings]) -> LossCurves:
+    return measure_loss_curves(found["encoder"].run)
 
 
 def make_example(rows: int, columns: int) -> ExampleMatrices:
@@ -55,23 +62,18 @@ def make_example(rows: int, columns: int) -> ExampleMatrices:
 
 
 @pytest.mark.parametrize("figure", [name for name, spec in FIGURES.items() if not spec.sweep])
-def test_a_figure_is_saved_with_its_data_and_how_it_was_made(run: Run, tmp_path: Path, figure: str) -> None:
-    if FIGURES[figure].kind == "decoder":
-        (tmp_path / "gpt").mkdir()
-        run = gpt_run(tmp_path / "gpt")
-    if FIGURES[figure].kind == "sequence":
-        run = make_folder(tmp_path / "sequence")
-    found = Findings(run, matrices=32)
-    picture, pdf, data, made = make_figure(figure, found, "abruptlab figure")
+def test_a_figure_is_saved_with_its_data_and_how_it_was_made(found: dict[str, Findings], figure: str) -> None:
+    findings = found[FIGURES[figure].kind]
+    picture, pdf, data, made = make_figure(figure, findings, "abruptlab figure")
     assert [path.name for path in (picture, pdf, data, made)] == [
         f"figure_{figure}.{e}" for e in ("png", "pdf", "npz", "json")
     ]
-    assert picture.parent == run.folder / "figures"
+    assert picture.parent == findings.folder / "figures"
     with Image.open(picture) as image:
         assert image.width == 1650  # 5.5 inches at 300 dpi
         assert image.getcolors(COLOURS) is None
     assert pdf.read_bytes().startswith(b"%PDF")
-    expected = arrays(found.of(FIGURES[figure].measure))
+    expected = arrays(findings.of(FIGURES[figure].measure))
     with np.load(data) as saved:
         assert saved.keys() == expected.keys()
         for name, values in expected.items():
