@@ -37,6 +37,12 @@ def training_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "judge", judge_training)
 
 
+@pytest.fixture
+def curve_alone(training_alone: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page with one figure, where what is shown is done alike for all."""
+    monkeypatch.setattr(build, "FIGURES", {"2": FIGURES["2"]})
+
+
 class Outline(HTMLParser):
     """Checks that tags nest, and keeps their attributes."""
 
@@ -90,8 +96,9 @@ def test_the_page_holds_everything_within_itself(tmp_path: Path) -> None:
     assert "<dt>torch</dt><dd>1.2.3</dd>" in page
 
 
+@pytest.mark.usefixtures("curve_alone")
 def test_figures_are_made_only_when_missing_or_made_from_something_else(tmp_path: Path) -> None:
-    run = make_run(tmp_path, make_metrics())
+    run = make_run(tmp_path, make_metrics(), checkpoints=())
     build_report(Findings(run))
     made = tmp_path / "figures" / "figure_2.json"
     assert json.loads(made.read_text())["command"] == f"abruptlab figure 2 {tmp_path}"
@@ -105,15 +112,17 @@ def test_figures_are_made_only_when_missing_or_made_from_something_else(tmp_path
     assert made.stat().st_mtime_ns > before
 
 
+@pytest.mark.usefixtures("curve_alone")
 def test_two_runs_may_have_their_pages_in_one_folder(tmp_path: Path) -> None:
     """The second page shows the second run's figures, however new those of the first are."""
     pages = []
     for name, final in (("a", 0.05), ("b", 0.3)):
         (tmp_path / name).mkdir()
-        run = make_run(tmp_path / name, make_metrics(final=final))
+        run = make_run(tmp_path / name, make_metrics(final=final), checkpoints=())
         pages += [build_report(Findings(run, tmp_path / "page")).read_text(encoding="utf-8")]
         pages += [build_report(Findings(run)).read_text(encoding="utf-8")]
     a, alone_a, b, alone_b = [re.findall(r'<img src="([^"]+)"', page) for page in pages]
+    assert len(a) == 1
     assert a == alone_a != b == alone_b
 
 
