@@ -85,7 +85,8 @@ def _copy(run: Run, step: int) -> None:
 
 
 def test_a_sweep(sweep: Sweep) -> None:
-    found = measure_announcement(sweep, matrices=8)
+    findings = Findings(sweep, matrices=8)
+    found = findings.of(measure_announcement)
     assert found.seed.tolist() == [1, 2, 3, 4, 5, 6]
     assert found.fixing.tolist() == [True, False] * 3
     assert found.onset == pytest.approx([260, 360, 460, 560, 660, 760], abs=10)
@@ -97,7 +98,7 @@ def test_a_sweep(sweep: Sweep) -> None:
     ).any()  # the same at every step: it speaks at once, or never
     assert found.measures[found.best] != STEP
     assert len(draw_announcement(found).axes[0].get_yticklabels()) == len(found.measures)
-    [verdict] = judge(Findings(sweep, matrices=8), {"announce-sums": CLAIMS["announce-sums"]})
+    [verdict] = judge(findings, {"announce-sums": CLAIMS["announce-sums"]})
     assert verdict.numbers == (pytest.approx(found.over_calendar(found.lead), abs=1e-3),)
 
 

@@ -1,6 +1,7 @@
 """The geometry of embeddings, where it is set by hand."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -25,7 +26,6 @@ from abruptlab.model.encoder import Encoder
 from abruptlab.paper import Findings, judge
 from abruptlab.paper.embeddings import CLAIMS
 from abruptlab.paper.verdict import Verdict
-from abruptlab.run.run import Run
 from abruptlab.task.matrix import MatrixTask
 from abruptlab.task.vocabulary import Vocabulary
 from abruptlab.training.state import initial_model
@@ -39,6 +39,12 @@ FAR = np.sqrt(10**2 + 1)  # between places of two groups in `grouped`; 1 between
 @pytest.fixture(autouse=True)
 def few_shuffles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embeddings, "SHUFFLES", 10)
+
+
+@pytest.fixture
+def short_layouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For claims judged over many checkpoints: 300 iterations of t-SNE, which has found such clusters by then."""
+    monkeypatch.setattr(embeddings, "TSNE", partial(embeddings.TSNE, max_iter=300))
 
 
 def write_tokens(model: Encoder, magnitude: int, sign: int, slope: float = 2.0) -> None:
@@ -145,10 +151,10 @@ def test_over_time_the_axes_are_the_final_ones(tmp_path: Path) -> None:
     assert measure_embeddings_over_time(run, ["final"]).step.tolist() == [STEPS]
 
 
-def with_drop(run: Run) -> dict[str, Verdict]:
+def with_drop(findings: Findings) -> dict[str, Verdict]:
     """The verdicts on what appears with the drop."""
     claims = {name: claim for name, claim in CLAIMS.items() if name.endswith("-with-drop")}
-    return {verdict.id: verdict for verdict in judge(Findings(run), claims)}
+    return {verdict.id: verdict for verdict in judge(findings, claims)}
 
 
 def halfway() -> Encoder:
@@ -160,6 +166,7 @@ def halfway() -> Encoder:
     return model
 
 
+@pytest.mark.usefixtures("short_layouts")
 def test_the_claims_hold_where_the_structure_comes_with_the_drop(tmp_path: Path) -> None:
     run = handmade_run(tmp_path, {750: unstructured(), 1500: unstructured(), 2000: structured(), STEPS: structured()})
     verdicts = {verdict.id: verdict for verdict in judge(Findings(run), CLAIMS)}
@@ -169,22 +176,26 @@ def test_the_claims_hold_where_the_structure_comes_with_the_drop(tmp_path: Path)
     assert verdicts["magnitude-with-drop"].nulls["steady growth"] == (500 / 2000,)
 
 
+@pytest.mark.usefixtures("short_layouts")
 def test_it_is_known_how_much_came_with_the_drop(tmp_path: Path) -> None:
     run = handmade_run(tmp_path, {750: unstructured(), 1500: halfway(), 2000: structured(), STEPS: structured()})
-    over_time = measure_embeddings_over_time(run)
-    untrained = measure_embeddings_over_time(Findings(run).on("untrained").run).tokens.magnitude_share.mean()
+    findings = Findings(run)
+    over_time = findings.of(measure_embeddings_over_time)
+    untrained = findings.on("untrained").of(measure_embeddings_over_time).tokens.magnitude_share.mean()
     share = over_time.tokens.magnitude_share - untrained
-    [number] = with_drop(run)["magnitude-with-drop"].numbers
+    [number] = with_drop(findings)["magnitude-with-drop"].numbers
     assert number == pytest.approx((share[2] - share[1]) / share[2], rel=1e-3)
     assert share[1] > 0.1 * share[2]
 
 
+@pytest.mark.usefixtures("short_layouts")
 def test_the_claims_fail_where_there_is_none_or_it_was_there_before(tmp_path: Path) -> None:
-    run = handmade_run(tmp_path, dict.fromkeys((750, 1500, 2000, STEPS), structured()))
-    for verdict in with_drop(run).values():
+    findings = Findings(handmade_run(tmp_path, dict.fromkeys((750, 1500, 2000, STEPS), structured())))
+    for verdict in with_drop(findings).values():
         assert verdict.numbers == (0.0,)
         assert verdict.outcome == "fails"
-    assert {verdict.id: verdict.outcome for verdict in judge(Findings(run), CLAIMS)}["norm-symmetry"] == "holds"
+    [symmetry] = judge(findings, {"norm-symmetry": CLAIMS["norm-symmetry"]})
+    assert symmetry.outcome == "holds"
     swapped = unstructured()
     group_positions(swapped, "row")
     (tmp_path / "other").mkdir()

@@ -80,7 +80,7 @@ def test_a_matrix_takes_the_first_positions_row_by_row(tmp_path: Path) -> None:
 
 def test_a_matrix_with_a_value_that_has_no_token_is_left_out(tmp_path: Path) -> None:
     run = handmade_run(tmp_path, {STEPS: copier()})
-    varied = measure_out_of_distribution(run, matrices=256).rank
+    varied = measure_out_of_distribution(run, rows=[ROWS], columns=[COLUMNS], matrices=256).rank
     drawn = held_out(run, 256, rank=3, limit=10.0)
     fits = (drawn.values.abs() <= CONFIG.matrices.limit).all(1)
     assert varied.kept.tolist() == [1.0, pytest.approx(0.7, abs=0.1), fits.double().mean().item()]
@@ -181,7 +181,8 @@ def test_a_model_of_columns_needs_its_places_and_one_of_no_places_does_not(tmp_p
 
 
 def test_scaled_matrices_of_another_rank_have_no_value_beyond_the_training_s(tmp_path: Path) -> None:
-    result = measure_out_of_distribution(handmade_run(tmp_path, {STEPS: copier()}), matrices=64)
+    run = handmade_run(tmp_path, {STEPS: copier()})
+    result = measure_out_of_distribution(run, rows=[ROWS], columns=[COLUMNS], matrices=64)
     assert (result.rank_rescaled.kept == 1).all()
     assert (result.rank.kept[1:] < 1).all()
     level, scaled = (each.contest.zero["loss_masked"].mean for each in (result.rank, result.rank_rescaled))
