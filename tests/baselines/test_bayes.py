@@ -40,9 +40,10 @@ def accepted(matrix: np.ndarray, rank: int, factors: str, decimals: int, draws: 
         "laplace": lambda shape: random.laplace(size=shape),
     }[factors]
     u, v = (draw((rank, side, draws)) for side in matrix.shape)
-    rounded = np.einsum("kid,kjd->dij", u, v).round(decimals)
-    seen = ~np.isnan(matrix)
-    return rounded[(np.abs(rounded - matrix)[:, seen] < 1e-9).all(1)]
+    for i, j in np.argwhere(~np.isnan(matrix)):  # entry by entry, of ever fewer draws
+        agree = np.abs((u[:, i] * v[:, j]).sum(0).round(decimals) - matrix[i, j]) < 1e-9
+        u, v = u[..., agree], v[..., agree]
+    return np.einsum("kid,kjd->dij", u, v).round(decimals)
 
 
 @pytest.mark.parametrize("factors", FACTORS)
@@ -139,7 +140,7 @@ def test_a_matrix_is_completed_alike_alone_and_in_a_batch_and_whatever_the_globa
 
 
 def test_two_cores_give_the_same_and_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    _, incomplete = task_matrices(3, 1, 6, decimals=1)
+    _, incomplete = task_matrices(3, 1, 3, decimals=1)
     method = PosteriorMean(1, decimals=1, particles=64)
     alone = fill(method, incomplete)
     monkeypatch.setattr(bayes, "TOGETHER", 1)  # one matrix at once
