@@ -327,7 +327,9 @@ def test_the_time_left(tmp_path: Path) -> None:
 @pytest.mark.parametrize("file", sorted(SHIPPED.glob("*.toml")), ids=lambda file: file.stem)
 def test_the_package_s_sweeps_are_found_by_name_and_make_sense(file: Path) -> None:
     assert find_sweep(file.stem) == file
-    assert SweepConfig.read(file).name == file.stem.removesuffix("-paper").removesuffix("-base")  # at another size
+    of_another_size = file.stem.removesuffix("-paper").removesuffix("-base")
+    expected = "causal-laptop" if file.stem == "causal-base" else of_another_size  # whose claims it is judged by
+    assert SweepConfig.read(file).name == expected
 
 
 def test_a_sweep_that_is_not_there() -> None:
