@@ -8,7 +8,7 @@ RUN := $(VENV)/bin/python -m
 reproduce: $(VENV)/installed  ## train the laptop preset, catch the drop, make every figure, judge every claim
 	$(VENV)/bin/abruptlab reproduce laptop --out runs/laptop
 
-test: $(VENV)/installed-dev lint  ## lint, types, tests: twelve minutes on two cores
+test: $(VENV)/installed-dev lint  ## lint, types, tests: nine minutes on two cores
 	$(RUN) pytest --numprocesses 2 --dist worksteal
 
 test-slow: $(VENV)/installed-dev  ## the tests that take minutes each

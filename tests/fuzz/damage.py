@@ -83,8 +83,10 @@ def weights(folder: Path) -> dict[int, str]:
 
 
 def all_weights(folder: Path) -> set[str]:
-    """The hashes of all weights in the run, or set aside."""
-    return {hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("model.safetensors")}
+    """The hashes of all weights in the run, or set aside; not those of a checkpoint that a kill left unfinished, which
+    the next attempt begins anew."""
+    there = (path for path in folder.rglob("model.safetensors") if path.parent.suffix != ".tmp")
+    return {hashlib.sha256(path.read_bytes()).hexdigest() for path in there}
 
 
 def rows(folder: Path) -> set[Row]:
