@@ -20,6 +20,7 @@ from abruptlab.report import build, build_report
 from abruptlab.report.story import measure_story
 from abruptlab.run.run import Run
 from abruptlab.sweep import prepare, run_sweep
+from abruptlab.system.devices import computing_on
 from abruptlab.training.loop import train
 from tests.fuzz.damage import all_weights, rows, weights
 from tests.fuzz.kills import duration, killed, until_done
@@ -123,12 +124,15 @@ def test_pages(tmp_path: Path, random_: random.Random, monkeypatch: pytest.Monke
     monkeypatch.setattr("abruptlab.figures.save.render", coarsely)
     (tmp_path / "run").mkdir()
     source, out = make_run(tmp_path / "run", make_metrics()), tmp_path / "out"
-    judge, story = build.judge, measure_story(Findings(source))
+    judge = build.judge
+    with computing_on("cpu"):  # a process that is forked could not use a GPU that this one has used
+        story = measure_story(Findings(source))
     monkeypatch.setattr(build, "judge", lambda found: judge(found, CLAIMS))
     monkeypatch.setattr(build, "measure_story", lambda *_: story)
 
     def make() -> None:
-        build_report(Findings(Run(source.folder), out))
+        with computing_on("cpu"):
+            build_report(Findings(Run(source.folder), out))
 
     def whole() -> None:
         page = out / "report.html"
