@@ -56,6 +56,7 @@ def taped(monkeypatch: pytest.MonkeyPatch) -> list[TapedGraphs]:
     """A CPU on which the step can be captured, and is not compiled."""
     monkeypatch.setattr("abruptlab.training.update.CudaGraphs", TapedGraphs)
     monkeypatch.setattr("abruptlab.training.loop.require_capturable", lambda *_: None)
+    monkeypatch.setattr("abruptlab.training.loop.require_compiler", lambda where: None)
     monkeypatch.setattr("abruptlab.training.update.compile_layers", lambda model: None)
     monkeypatch.setattr(TapedGraphs, "every", [])
     return TapedGraphs.every
