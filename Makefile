@@ -3,14 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 
-.PHONY: reproduce test test-slow lint docs benchmark seeds gpt sweeps weights clean
+.PHONY: reproduce test pytest test-slow lint docs benchmark seeds gpt sweeps weights clean
 
 reproduce: $(VENV)/installed  ## train the laptop preset, catch the drop, make every figure, judge every claim
 	$(VENV)/bin/abruptlab reproduce laptop --out runs/laptop
 
+test: $(VENV)/installed-dev  ## lint, types, tests: five to nine minutes on two cores
+	$(MAKE) --no-print-directory --jobs 2 lint pytest
+
 # Bytecode, where the environment forbids it, too: without it each of the many processes of the tests compiles everything.
-test: export PYTHONDONTWRITEBYTECODE =
-test: $(VENV)/installed-dev lint  ## lint, types, tests: six to nine minutes on two cores
+pytest: export PYTHONDONTWRITEBYTECODE =
+pytest: $(VENV)/installed-dev
 	$(RUN) pytest --numprocesses 2 --dist worksteal
 
 test-slow: $(VENV)/installed-dev  ## the tests that take minutes each
