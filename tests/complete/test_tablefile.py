@@ -488,6 +488,102 @@ def test_the_index_of_parquet_is_kept_or_refused(tmp_path: Path) -> None:
         read(tmp_path, parquet(frame))
 
 
+@pytest.mark.parametrize(
+    ("content", "written"),
+    [
+        (",0,1,2\n0,5,0,3\n1,0,2,4\n2,1,4,0\n", ",0,1,2\n0,5,9,3\n1,9,2,4\n2,1,4,9\n"),  # as pandas counts
+        ("user,0,7,9\nann,5,0,3\nbob,0,2,4\n", "user,0,7,9\nann,5,9,3\nbob,9,2,4\n"),
+        ("user,a,b\n0,5,0\n1,0,2\n2,1,4\n", "user,a,b\n0,5,9\n1,9,2\n2,1,4\n"),
+    ],
+)
+def test_a_name_is_none_of_the_missing_entries(content: str, written: str, tmp_path: Path) -> None:
+    given = {} if content.startswith(",") else {"header": True, "index": 1}
+    if given:
+        with pytest.raises(DataError, match="may be"):
+            read(tmp_path, content, missing="0")
+    assert completed_with(read(tmp_path, content, missing="0", **given), 9, 0).decode() == written
+
+
+@pytest.mark.parametrize(
+    ("content", "token", "known"),
+    [
+        ("a;b;c\nx;9,999;2,5\ny;1,25;9999\nz;3,5;4,125\n", "9999", [[9.999, 2.5], [1.25, NAN], [3.5, 4.125]]),
+        ("a;b;c\nx;-999,0;2,5\ny;1,25;-999\nz;3,5;4,125\n", "-999", [[NAN, 2.5], [1.25, NAN], [3.5, 4.125]]),
+        ("a;b;c\nx;-99,90;2,5\ny;1,25;1\n", "-99.9", [[NAN, 2.5], [1.25, 1]]),
+        ("a,b,c\nx,-99.90,2.5\ny,1.25,1\n", "-99.9", [[NAN, 2.5], [1.25, 1]]),
+    ],
+)
+def test_a_number_for_missing_is_read_with_the_mark_of_the_file(
+    content: str, token: str, known: list[list[float]], tmp_path: Path
+) -> None:
+    np.testing.assert_array_equal(read(tmp_path, content, missing=token).values, known)
+
+
+@pytest.mark.parametrize(
+    ("content", "value", "decimals", "written"),
+    [
+        ("a,b,c\nx,1e3,1234\ny,,5678\n", 4321.0, None, "4.321e+03"),
+        ("a,b,c\nx,1e3,123456.78\ny,,5678\n", 98765.43, None, "9.8765430e+04"),
+        ("a,b,c\nx,1e3,1234\ny,,5678\n", 4321.0, 0, "4321"),
+        ("a,b,c\nx,1e3,1234\ny,,5678\n", 4321.57, 2, "4321.57"),
+    ],
+)
+def test_one_number_with_an_exponent_costs_the_others_no_digits(
+    content: str, value: float, decimals: int | None, written: str, tmp_path: Path
+) -> None:
+    filled = completed_with(read(tmp_path, content), value, decimals).decode()
+    assert filled == content.replace(",,", f",{written},")
+
+
+def test_an_index_of_parquet_is_known_to_be_one(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": [1.5, 2.5, 3, 1], "b": [3.5, NAN, 1, 2]}, index=[0, 1, 0, 1])
+    for name in (None, "user"):
+        table = read(tmp_path, parquet(frame.rename_axis(name)))
+        assert table.row_names == ["0", "1", "0", "1"]
+        np.testing.assert_array_equal(table.values, frame)
+        written = pd.read_parquet(io.BytesIO(completed_with(table, 4)))
+        pd.testing.assert_frame_equal(written, frame.rename_axis(name).fillna(4.0))
+    zero = frame.fillna(0.0)
+    written = pd.read_parquet(io.BytesIO(completed_with(read(tmp_path, parquet(zero), missing="0"), 4)))
+    pd.testing.assert_frame_equal(written, frame.fillna(4.0))
+
+
+def test_a_filtered_list_in_parquet(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {"user": ["u", "u", "v", "v"], "item": ["ham", "egg", "ham", "egg"], "rating": [1.0, 2, 3, NAN]},
+        index=[3, 5, 8, 9],
+    )
+    written = pd.read_parquet(io.BytesIO(completed_with(read(tmp_path, parquet(frame), triplets=True), 5)))
+    pd.testing.assert_frame_equal(written, frame.fillna(5.0))
+    for grown, lines in ((frame[:3], range(4)), (frame[:3].set_index("user"), ["u", "u", "v", "v"])):
+        written = pd.read_parquet(io.BytesIO(completed_with(read(tmp_path, parquet(grown), triplets=True), 5)))
+        assert written.index.tolist() == list(lines)
+        assert written["item"].tolist() == frame["item"].tolist()
+        assert written["rating"].tolist() == [1, 2, 3, 5]
+
+
+def test_categories_of_numbers_take_another(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": pd.Categorical(["1.0", "2.0", None]), "b": [1.5, 2.5, 3.5]})
+    written = pd.read_parquet(io.BytesIO(completed_with(read(tmp_path, parquet(frame), index=0), 4)))
+    assert written["a"].tolist() == ["1.0", "2.0", "4.000"]
+
+
+@pytest.mark.parametrize("content", ["#DIV/0!", "=1/3"])
+def test_an_excel_file_that_says_another_size_hides_nothing(content: str, tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    for row in (["n", "a", "b"], ["x", 1, content], ["y", 2]):
+        book.worksheets[0].append(row)
+    buffer, told = io.BytesIO(), io.BytesIO()
+    book.save(buffer)
+    with zipfile.ZipFile(buffer) as whole, zipfile.ZipFile(told, "w") as other:
+        for name in whole.namelist():
+            member = whole.read(name).replace(b'<dimension ref="A1:C3"', b'<dimension ref="A1"')
+            other.writestr(name, member)
+    for data in (buffer.getvalue(), told.getvalue()):
+        with pytest.raises(DataError, match="row 2, column 3: expected a number or an empty cell, got"):
+            parse_table(data)
+
+
 @pytest.mark.parametrize("index", [None, 1])
 @pytest.mark.parametrize("skip", [("city", "4"), ("2", "when")])
 def test_a_column_that_is_skipped_stays_as_it_is(skip: tuple[str, ...], index: int | None, tmp_path: Path) -> None:

@@ -7,14 +7,14 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from abruptlab.complete.numerals import NUMBERS, shown
+from abruptlab.complete.numerals import shown
 from abruptlab.errors import DataError
 
 SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas"}  # the first that cuts all lines alike is the file's
@@ -72,12 +72,21 @@ class Grid:
     marks: tuple[str, ...] = (".",)  # decimal marks that its numbers may have
     textual: bool = False  # whether numbers are written as text
     headed: bool = False  # whether the first line is known to be a header
+    indexed: bool = False  # whether the first column is known to be an index, which may have no name
     lines: list[int] = field(default_factory=list)  # where each stands in the file, from 1
 
     def texts(self, token: str | None) -> list[list[str]]:
         """What the cells say, empty where missing."""
         texts = ([cell_text(cell) for cell in row] for row in self.cells.tolist())
         return [["" if is_missing(text, token) else text for text in row] for row in texts]
+
+    def noting(self, token: str | None, header: bool, columns: Sequence[int], missing: int) -> "Grid":
+        """The grid, which says in its layout that no cell says `token` where no more entries of these columns are
+        `missing` than are empty."""
+        if token is None or is_missing(token, None):
+            return self
+        empty = sum(row[column] == "" for row in self.texts(None)[header:] for column in columns)
+        return self if missing > empty else replace(self, layout=f"{self.layout}, no cell that says {shown(token)}")
 
     def kept(self, skipped: Sequence[str], headed: bool | None) -> list[int]:
         """The columns but the `skipped` ones, from 0; `headed` as far as that is known.
@@ -116,12 +125,7 @@ def cell_text(cell: Any) -> str:
 
 def is_missing(text: str, token: str | None) -> bool:
     """Whether a cell says that its entry is missing."""
-    if text.lower() in MISSING or text == token:
-        return True
-    number = NUMBERS["."].fullmatch
-    if token is None or not number(token) or not number(text):
-        return False
-    return float(text.replace(",", "")) == float(token.replace(",", ""))  # -999 and -999.0
+    return text.lower() in MISSING or text == token
 
 
 def read_text(data: bytes, given: Reading) -> Grid:
@@ -205,6 +209,8 @@ def _require_values(data: bytes, sheet: str, values: Any) -> None:
     import openpyxl
 
     formulas: Any = openpyxl.load_workbook(io.BytesIO(data), read_only=True)[sheet]
+    for each in (values, formulas):
+        each.reset_dimensions()  # which some programs write wrongly
     for row, formula_row in zip(values.iter_rows(), formulas.iter_rows(), strict=True):
         for cell, formula in zip(row, formula_row, strict=True):
             if cell.data_type == "e" and cell.value.lower() not in MISSING:
@@ -223,8 +229,9 @@ def read_parquet(data: bytes) -> Grid:
         raise DataError(f"expected an index of one level, got one of {frame.index.nlevels}: reset it before saving")
     named = not isinstance(frame.index, pd.RangeIndex)
     whole = frame.reset_index(names=_INDEX) if named else frame  # which may have the name of a column
-    names = 1 if named else 0  # of the index, whose header is empty, as pandas writes it in text
-    header = ["" if column < names else str(name) for column, name in enumerate(whole.columns)]
+    header = [str(name) for name in whole.columns]
+    if named:
+        header[0] = "" if frame.index.name is None else str(frame.index.name)
     cells = np.array([header, *whole.astype(object).to_numpy().tolist()], dtype=object)
 
     def save(filled: np.ndarray) -> bytes:
@@ -237,15 +244,17 @@ def read_parquet(data: bytes) -> Grid:
             result = pd.DataFrame(columns)
             if named:
                 result = result.set_index(whole.columns[0]).rename_axis(frame.index.name)
-            elif len(result) == len(frame):  # a list of triplets has grown
-                result.index = frame.index
+            if len(result) == len(frame):
+                result.index = result.index if named else frame.index
+            elif not (named and header[0]):  # a list of triplets has grown, whose index counts its lines
+                result = result.reset_index(drop=True)
             result.to_parquet(buffer, engine="pyarrow")
         except (TypeError, ValueError, OverflowError) as error:
             why = str(error).partition("\n")[0]
             raise DataError(f"the completion does not fit the types of the columns: {why}") from None
         return buffer.getvalue()
 
-    return Grid(cells, "Parquet", save, headed=True, lines=list(range(len(cells))))
+    return Grid(cells, "Parquet", save, headed=True, indexed=named, lines=list(range(len(cells))))
 
 
 def _frame_of(data: bytes) -> pd.DataFrame:
@@ -286,6 +295,10 @@ def _typed(cells: list[Any], dtype: Any) -> Any:
     """A column in the type that it had, or where it lacks some now, in pandas' own that can; one of whole numbers only
     if what was filled in is whole too."""
     lacking = any(pd.isna(cell) for cell in cells)
+    if isinstance(dtype, pd.CategoricalDtype) and any(
+        not pd.isna(cell) and cell not in dtype.categories for cell in cells
+    ):
+        dtype = dtype.categories.dtype  # what was filled in is none of them
     if lacking and isinstance(dtype, np.dtype) and dtype.kind in "iub":
         dtype = pd.array(np.zeros(1, dtype)).dtype
     if pd.api.types.is_integer_dtype(dtype):

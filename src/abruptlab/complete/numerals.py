@@ -35,9 +35,9 @@ class Notation:
     mark: str  # the decimal mark
 
     def write(self, value: float, decimals: int | None = None) -> str:
-        """`value` with that many decimals, or with `decimals` if it was rounded to so many."""
-        places = self.decimals if decimals is None else max(0, decimals)
-        return f"{value:z.{places}{'e' if self.scientific else 'f'}}".replace(".", self.mark)
+        """`value` with that many decimals, or with `decimals`, and no exponent, if it was rounded to so many."""
+        scientific, places = (self.scientific, self.decimals) if decimals is None else (False, max(0, decimals))
+        return f"{value:z.{places}{'e' if scientific else 'f'}}".replace(".", self.mark)
 
 
 def is_number(cell: str) -> bool:
@@ -58,9 +58,10 @@ def shown(cell: str, longest: int = LONGEST) -> str:
 
 
 def read_numbers(
-    cells: Sequence[Sequence[str]], place: Callable[[int, int], str], marks: Sequence[str]
+    cells: Sequence[Sequence[str]], place: Callable[[int, int], str], marks: Sequence[str], token: str | None = None
 ) -> tuple[Float[np.ndarray, "m n"], Notation]:
-    """The numbers in a table of cells, NaN where a cell is empty, and how they are written with one of `marks`.
+    """The numbers in a table of cells, NaN where a cell is empty or is the number `token`, and how they are written
+    with one of `marks`, which the token may have or a point.
 
     Raises `DataError`, with the `place` of the cell, for one that is no finite number, if no mark suits all cells, and
     if two do that give different numbers: 1.600 is 1.6 or 1600.
@@ -77,8 +78,11 @@ def read_numbers(
         raise DataError(_refusal(misfits, place))
     mark = suiting[0]
     values = np.full((len(cells), len(cells[0])), np.nan)
-    decimals, scientific = 0, False
+    unknown = _of_token(token, mark)
+    decimals, digits, scientific = 0, 0, False
     for i, j, cell in known:
+        if _number(cell, mark) == unknown:  # -999 and -999.0
+            continue
         if len(suiting) > 1 and (may_be := readings(cell)):
             raise DataError(f"{place(i, j)}: {shown(cell)} may be {may_be}: say --decimal . or --decimal ,")
         values[i, j] = _number(cell, mark)
@@ -86,8 +90,15 @@ def read_numbers(
             raise DataError(f"{place(i, j)}: expected a finite number, got {shown(cell)}")
         mantissa, _, power = cell.lower().partition("e")
         decimals = max(decimals, len(mantissa.partition(mark)[2]))
+        digits = max(digits, len(re.sub(r"\D", "", mantissa).lstrip("0")))
         scientific |= bool(power)
-    return values, Notation(_enough(values, decimals, scientific), scientific, mark)
+    return values, Notation(_enough(values, digits - 1 if scientific else decimals, scientific), scientific, mark)
+
+
+def _of_token(token: str | None, mark: str) -> float | None:
+    """The number that a token says with a decimal mark, else with a point; None if it says none."""
+    known = [each for each in (mark, ".") if token is not None and NUMBERS[each].fullmatch(token)]
+    return _number(str(token), known[0]) if known else None
 
 
 def _number(cell: str, mark: str) -> float:

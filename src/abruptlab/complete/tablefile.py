@@ -4,7 +4,7 @@ import io
 import stat
 import sys
 import zipfile
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import Float
 
 from abruptlab.complete.arrays import NPY, read_npy, read_npz
-from abruptlab.complete.formats import SEPARATORS, Grid, Reading, is_missing, read_excel, read_parquet, read_text
+from abruptlab.complete.formats import SEPARATORS, Grid, Reading, read_excel, read_parquet, read_text
 from abruptlab.complete.labels import find_labels
-from abruptlab.complete.numerals import Notation, read_numbers, readings, shown
+from abruptlab.complete.numerals import Notation, is_number, read_numbers, readings, shown
 from abruptlab.complete.triplets import read_triplets
 from abruptlab.errors import DataError
 from abruptlab.system.files import write_atomically
@@ -225,9 +225,6 @@ def _recognise(data: bytes, given: Reading) -> Table:
         if kind == "parquet"
         else read_text(data, given)
     )
-    token = given.missing
-    if token is not None and not is_missing(token, None) and grid.texts(token) == grid.texts(None):
-        grid = replace(grid, layout=f"{grid.layout}, no cell that says {shown(token)}")
     return read_triplets(grid, given) if given.triplets else _read_grid(grid, given)
 
 
@@ -252,6 +249,8 @@ def _kind(data: bytes) -> str:
 
 def _read_grid(grid: Grid, given: Reading) -> GridTable:
     texts = grid.texts(given.missing)
+    # a number that says that an entry is missing may be a name all the same
+    names = grid.texts(None if is_number(given.missing or "") else given.missing)
     kept = grid.kept(given.skip, given.header)
     if given.index not in (None, 0, 1) and given.index - 1 not in kept:
         skipped = " that is not skipped" if given.skip else ""
@@ -259,9 +258,9 @@ def _read_grid(grid: Grid, given: Reading) -> GridTable:
     # the column that holds the names, if one does; yes, which is 1, is the first that is left
     first = given.index - 1 if given.index and given.index - 1 in kept else next(iter(kept), 0)
     others = [j for j in kept if j != first]
-    index = None if given.index is None else given.index > 0
+    index = (True if grid.indexed and first == 0 else None) if given.index is None else given.index > 0
     header, named = find_labels(
-        [[row[j] for j in (first, *others)] for row in texts], grid.headed or given.header, index, f"column {first + 1}"
+        [[row[j] for j in (first, *others)] for row in names], grid.headed or given.header, index, f"column {first + 1}"
     )
     columns = others if named else kept
     body = [[row[j] for j in columns] for row in texts[header:]]
@@ -279,8 +278,9 @@ def _read_grid(grid: Grid, given: Reading) -> GridTable:
             raise DataError(
                 f"{place(i, j)}: expected a number, got the text {shown(body[i][j])}, which may be {may_be}"
             )
-    values, notation = read_numbers(body, place, grid.marks)
-    return GridTable(values, grid, texts, header, first + 1 if named else 0, columns, notation)
+    values, notation = read_numbers(body, place, grid.marks, given.missing)
+    grid = grid.noting(given.missing, header, columns, int(np.isnan(values).sum()))
+    return GridTable(values, grid, grid.texts(None), header, first + 1 if named else 0, columns, notation)
 
 
 def _check(table: Table) -> None:

@@ -71,6 +71,8 @@ def read_triplets(grid: Grid, given: Reading) -> TripletTable:
     Raises `DataError` for another number of columns, and for an entry given twice.
     """
     texts, columns_kept = grid.texts(given.missing), grid.kept(given.skip, given.header)
+    if grid.indexed and not cell_text(grid.cells[0, 0]):  # it counts the lines
+        columns_kept = [column for column in columns_kept if column > 0]
     if len(columns_kept) != 3:
         hint = ": say --skip for each other one" if len(columns_kept) > 3 else ""
         raise DataError(f"--triplets: expected three columns (row, column, value), got {len(columns_kept)}{hint}")
@@ -96,7 +98,8 @@ def read_triplets(grid: Grid, given: Reading) -> TripletTable:
     def place(i: int, j: int) -> str:
         return f"row {grid.lines[header + i]}, column {value + 1}"
 
-    numbers, notation = read_numbers([[row[value]] for row in texts[header:]], place, grid.marks)
+    numbers, notation = read_numbers([[row[value]] for row in texts[header:]], place, grid.marks, given.missing)
+    grid = grid.noting(given.missing, header, [value], int(np.isnan(numbers).sum()))
     values = np.full((len(rows), len(columns)), np.nan)
     for (i, j), line in entries.items():
         values[i, j] = numbers[line - header, 0]
