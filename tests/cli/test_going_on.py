@@ -44,7 +44,18 @@ def test_a_run_is_neither_shortened_nor_changed_nor_lengthened_if_its_rate_knows
     status, said = abruptlab("train", "cosine", "--steps", "40")
     assert (status, "training.steps is 20 there, 40 here" in said) == (1, True)
     status, said = abruptlab("train", parent, "--out", "elsewhere", "--steps", "70")
-    assert (status, "to branch off, use --from" in said) == (1, True)
+    assert (status, "to branch off: train --from" in said) == (1, True)
+
+
+@pytest.mark.parametrize("command", ["train", "reproduce"])
+def test_a_folder_is_gone_on_with_where_it_is(
+    command: str, parent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("abruptlab.cli.training._look_at", lambda findings: None)
+    monkeypatch.setattr("abruptlab.cli.training.write_page", lambda findings: findings.folder)
+    assert abruptlab(command, parent, "--steps", "50", "--device", "cpu") == (0, "")
+    assert (Run(parent).finished, Run(parent).config.training.steps) == (True, 50)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_branch_starts_from_the_weights_with_any_field_changed(parent: Path, tmp_path: Path) -> None:

@@ -147,6 +147,13 @@ def test_runs_that_differ_in_more_than_the_seed_are_not_judged_together(tmp_path
         require_alike([first, Findings(wider)])
 
 
+def test_a_seed_counts_once(tmp_path: Path) -> None:
+    runs = seeds(tmp_path, make_metrics(), make_metrics())
+    require_alike(runs)
+    with pytest.raises(ConfigError, match=r"expected runs of different seeds: .* and .* are both of seed 1"):
+        require_alike([*runs, runs[1]])
+
+
 def test_a_claim_whose_null_passes_is_reported_as_none(tmp_path: Path) -> None:
     found = Findings(make_run(tmp_path, make_metrics(), checkpoints=()))
     trivial = replace(CLAIMS["completion"], bound=Bound(high=2.0))

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from abruptlab.errors import ConfigError, RunError
+from abruptlab.run.run import Run
 from abruptlab.sweep import RunState, prepare, run_sweep, seconds_left
 from abruptlab.sweep.claims import Claims
 from abruptlab.sweep.file import SHIPPED, Sweep, SweepConfig, find_sweep
@@ -165,6 +166,27 @@ def test_a_damaged_run_stops_no_other(tmp_path: Path, damage: Callable[[Path], o
     assert [row["state"] for row in index(sweep)][:2] == [states[first.key].state, "done"]
     if states[first.key].state == "failed":
         assert states[first.key].error.count("\n") == 0
+
+
+def test_a_finished_run_that_lost_a_row_is_mended(tmp_path: Path) -> None:
+    sweep = make(tmp_path, GOOD)
+    first = run_sweep(sweep, Inline(), device="cpu")[0]
+    metrics = sweep.folder / first.point.key / "metrics.jsonl"
+    whole = metrics.read_text()
+    metrics.write_text("".join(whole.splitlines(keepends=True)[:-1]))
+    workers = Inline()
+    assert run_sweep(sweep, workers, device="cpu")[0].state == "done"
+    assert workers.trained == [first.point.key]
+    assert [json.loads(row)["loss"] for row in metrics.read_text().splitlines()] == [
+        json.loads(row)["loss"] for row in whole.splitlines()
+    ]
+
+
+def test_a_node_needs_the_sweep_s_folder_alone(tmp_path: Path) -> None:
+    point = make(tmp_path, GOOD).points[0]
+    job = Job(point.config, tmp_path / point.key, tmp_path / "not on this node", "cpu", threads=1)
+    work(job)
+    assert Run(job.folder).finished
 
 
 @pytest.mark.parametrize("left", [[".sweep.toml.tmp"], ["mine.toml", ".sweep.toml.tmp"], [".mine.toml.tmp", ".lock"]])

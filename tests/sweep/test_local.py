@@ -9,7 +9,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
+from abruptlab.cli.sweeping import Sweep
 from abruptlab.run.run import Run
 from abruptlab.sweep import RunState, prepare, run_sweep
 from abruptlab.sweep.file import Point
@@ -90,3 +92,51 @@ def test_the_slots_take_turns_with_the_devices(tmp_path: Path, monkeypatch: pyte
     assert workers.finished() == []
     assert workers.room == 0
     assert [job.device for job in started] == ["cuda:0", "cuda:1", "cuda:0"]
+
+
+def test_a_run_is_told_once_to_end_however_often_one_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second Ctrl-C comes while the runs save."""
+    told: list[str] = []
+    interrupts = iter([KeyboardInterrupt])
+
+    class Process:
+        exitcode = None
+
+        def __init__(self, target: object, args: object, name: str) -> None:
+            self.name = name
+
+        def start(self) -> None:
+            pass
+
+        def terminate(self) -> None:
+            told.append(self.name)
+
+        def join(self) -> None:
+            for interrupt in interrupts:
+                raise interrupt
+
+    monkeypatch.setattr("abruptlab.sweep.local._context", lambda: SimpleNamespace(Process=Process))
+    workers = LocalProcesses(2)
+    file = tmp_path / "two.toml"
+    file.write_text(TEXT)
+    points = prepare(file, tmp_path / "sweep").points[:2]
+    for point in points:
+        workers.submit(Job(point.config, tmp_path / point.key, tmp_path, None, threads=1))
+    with pytest.raises(KeyboardInterrupt):
+        workers.stop()
+    workers.stop()
+    assert told == [point.key for point in points]
+
+
+@pytest.mark.parametrize(
+    ("device", "runs"), [("cpu", 4), ("cuda:1", 1), ("mps", 1), ("cuda", 2)], ids=lambda each: str(each)
+)
+def test_as_many_runs_at_a_time_as_there_are_cores_or_accelerators(
+    device: str, runs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("abruptlab.system.devices.choose_device", torch.device)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    workers, _, said = Sweep("variants", device=device)._workers(9)
+    assert said.startswith(f"{runs} at a time")
+    assert workers.room == runs

@@ -73,6 +73,7 @@ class Sweep:
                     report=display.report,
                 )
         except KeyboardInterrupt:
+            workers.stop()  # to its end, which another Ctrl-C has cut short
             console.print(f"stopped, every run is saved; to go on: {command_line()}", soft_wrap=True)
             raise
         finally:
@@ -114,7 +115,9 @@ class Sweep:
         from abruptlab.sweep.local import LocalProcesses
 
         device = choose_device(self.device)
-        gpus = [f"cuda:{index}" for index in range(torch.cuda.device_count())] if str(device) == "cuda" else []
+        gpus = [str(device)] if device.type != "cpu" else []
+        if str(device) == "cuda":
+            gpus = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
         cores = torch.get_num_threads()
         jobs = self.jobs or min(runs, len(gpus) or cores)
         threads = max(1, cores // jobs)

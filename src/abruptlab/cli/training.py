@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 @dataclass
 class _Training:
     preset: Positional[str | None] = None
-    """Name of a preset (see `abruptlab presets`); for train, also the folder of a run, which is gone on with, beyond
-    its end with more --steps."""
+    """Name of a preset (see `abruptlab presets`), or the folder of a run, which is gone on with, beyond its end with
+    more --steps."""
     config_file: Annotated[Path | None, arg(name="config")] = None
     """TOML file to use instead of a preset."""
     out: Path | None = None
@@ -40,6 +40,13 @@ class _Training:
 
     @property
     def folder(self) -> Path:
+        """Where the run is, or will be. Raises `ConfigError` if that is said twice."""
+        if is_folder(self.preset):
+            if self.out is not None:
+                raise ConfigError(
+                    f"--out: expected none, as {self.preset} is gone on with; to branch off: train --from"
+                )
+            return Path(str(self.preset))
         start = self.run.start
         branch = f"-from{start.step}" if start.run and not start.trained else ""
         return self.out or Path("runs") / f"{self.run.name}-seed{self.run.seed}{branch}"
@@ -59,13 +66,8 @@ class Train(_Training):
     def __call__(self) -> None:
         from abruptlab.training.ranks import torchrun
 
-        options, resume = self, self.resume
-        if is_folder(self.preset):
-            if self.out is not None:
-                raise ConfigError(f"--out: expected none, as {self.preset} is gone on with; to branch off, use --from")
-            options, resume = replace(self, out=Path(str(self.preset))), True
         with torchrun(self.device) as device:
-            _train(replace(options, device=device), resume=resume)
+            _train(replace(self, device=device), resume=self.resume or is_folder(self.preset))
 
 
 @dataclass

@@ -20,7 +20,7 @@ def judge(findings: Findings, claims: Mapping[str, Claim] | None = None) -> list
 
 
 def require_alike(several: Sequence[Findings]) -> None:
-    """Raises `ConfigError` unless all are of runs that differ in their seed alone."""
+    """Raises `ConfigError` unless all are of runs that differ in their seed, and in nothing else."""
     for findings in several:
         if findings.sweep:
             raise ConfigError(f"expected one sweep or several runs, {findings.subject.folder} is a sweep")
@@ -31,6 +31,12 @@ def require_alike(several: Sequence[Findings]) -> None:
                 f"expected runs of one configuration but for the seed: {findings.run.folder} and "
                 f"{several[0].run.folder} differ in more"
             )
+    of_seed: dict[int, Path] = {}
+    for findings in several:
+        seed, folder = findings.run.config.seed, findings.run.folder
+        if seed in of_seed:
+            raise ConfigError(f"expected runs of different seeds: {of_seed[seed]} and {folder} are both of seed {seed}")
+        of_seed[seed] = folder
 
 
 def _judge(name: str, claim: Claim, findings: Findings) -> Verdict:

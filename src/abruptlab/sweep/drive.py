@@ -120,7 +120,7 @@ def run_sweep(
                     if workers.room > 0 and claims.take(key):
                         todo.remove(key)
                         look([key])
-                        if states[key].state in ("done", "failed"):  # elsewhere, since we began
+                        if states[key].state == "done" or jobs[key].note.exists():  # elsewhere, since we began
                             claims.release(key)
                         else:
                             workers.submit(jobs[key])

@@ -24,6 +24,7 @@ class LocalProcesses:
         self.jobs = jobs
         self.devices = devices
         self._active: dict[int, tuple[Job, BaseProcess]] = {}
+        self._stopping = False
 
     @property
     def room(self) -> int:
@@ -44,8 +45,9 @@ class LocalProcesses:
         return ended
 
     def stop(self) -> None:
-        """Let every process save and end."""
-        for _, process in self._active.values():
+        """Let every process save and end. Called again, it only waits for them: a second signal would kill them."""
+        told, self._stopping = self._stopping, True
+        for _, process in self._active.values() if not told else ():
             process.terminate()
         for _, process in self._active.values():
             process.join()

@@ -43,7 +43,8 @@ def work(job: Job) -> None:
     from abruptlab.training.loop import train
 
     try:
-        os.chdir(job.directory)
+        with suppress(FileNotFoundError):  # a node of a cluster shares the sweep's folder, and maybe nothing else
+            os.chdir(job.directory)
         torch.set_num_threads(job.threads)
         _wait_for_last_writer(job.folder)
         train(job.config, job.folder, resume=True, device=job.device, track=job.track, warn=_warn(job.folder.name))
