@@ -173,12 +173,16 @@ class TrainingConfig:
         require(adam or self.optimizer != "sgd", "betas, eps", "the usual ones (sgd has none)", (self.betas, self.eps))
 
     def require_used(self) -> None:
-        """Raises `ConfigError` for a field that would change nothing; not at once, as runs that have one are there."""
+        """As `RunConfig.require_used`, of the training."""
         for name, has in (("weight_decay", ("adamw", "muon")), ("momentum", ("sgd",))):
             given = getattr(self, name)
             require(self.optimizer in has or given == 0, name, f"0 ({self.optimizer} has none)", given)
         changes = self.useful_attention != 1 or self.useful_from == 0
         require(changes, "useful_from", "useful_attention other than 1 beside it", self.useful_from)
+        comes = self.useful_attention == 1 or self.useful_from < self.steps
+        require(comes, "useful_from", f"below steps ({self.steps})", self.useful_from)
+        compiles = self.useful_attention == 1 or self.useful_from > 0 or self.compile != "yes"
+        require(compiles, "compile", "auto or no beside useful_attention, whose steps are not compiled", self.compile)
 
 
 @dataclass(frozen=True)
@@ -249,6 +253,11 @@ class RunConfig:
         self.task.require_model(self.model.causal, self.model.positions)
         measured = self.training.measure_every == 0 or isinstance(self.task, SequenceTask)
         require(measured, "training.measure_every", "0 (the task writes no answers)", self.training.measure_every)
+
+    def require_used(self) -> None:
+        """Raises `ConfigError` for a field that would change nothing; not at once, as runs that have one are there."""
+        self.training.require_used()
+        self.task.require_used()
 
     @property
     def objective(self) -> "Objective":

@@ -33,7 +33,7 @@ def test_changed_configurations(tmp_path: Path) -> None:
             continue
         read += 1
         assert RunConfig.from_toml(config.to_toml()) == config, (seed, text)
-        assert training_needs(config) > 0, (seed, text)
+        assert training_needs(config, 1) > 0, (seed, text)
     assert COUNT // 20 < read < COUNT  # else the changes are too coarse, or too fine
 
 

@@ -1,9 +1,13 @@
+from dataclasses import replace
+from typing import Any
+
 import pytest
 import torch
 
 from abruptlab.config import GROUP_NAMES, ModelConfig
 from abruptlab.errors import ConfigError
 from abruptlab.model.decoder import Decoder
+from abruptlab.model.encoder import Encoder
 from abruptlab.model.groups import GROUPS, SINGLE, parameters_of, transplant
 from tests.conftest import make_encoder
 
@@ -71,6 +75,20 @@ def test_a_transplant_takes_the_named_parameters_and_no_other() -> None:
     for name, parameter in fresh.named_parameters():
         assert parameter.requires_grad
         assert torch.equal(parameter, finished.get_parameter(name) if name in taken else start[name]), name
+
+
+def test_what_no_size_shows_must_be_the_same_too() -> None:
+    def encoder(**changes: Any) -> Encoder:
+        return make_encoder(replace(ModelConfig(layers=1, heads=2, width=8, mlp_width=8), **changes))
+
+    ours = encoder()
+    with pytest.raises(ConfigError, match="expected a run whose model has 2 heads, as this one, got 4"):
+        transplant(ours, encoder(heads=4), parameters_of(ours, ["attention"]))
+    transplant(ours, encoder(heads=4), parameters_of(ours, ["mlp"]))
+    trained = encoder(mask_embedding="trained")
+    with pytest.raises(ConfigError, match="expected a run whose mask_embedding is zero, as here, got trained"):
+        transplant(ours, trained, parameters_of(ours, ["embeddings"]))
+    transplant(trained, ours, parameters_of(ours, ["embeddings"]))
 
 
 def test_a_transplant_needs_equal_sizes() -> None:

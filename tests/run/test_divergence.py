@@ -1,5 +1,6 @@
 """A divergence is told from noise, from spikes and from the drop, on the curves of all runs that there are."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,22 @@ def test_before_copying_is_learnt_there_is_nothing_to_forget() -> None:
     assert find_divergence(np.where(np.arange(5000) < 2500, 0.1, 8.0) * noise) is None  # not: it never had learnt
     assert find_divergence(np.full(5000, np.nan)) is None
     assert find_divergence(np.empty(0)) is None
+
+
+def addition() -> np.ndarray:
+    """A recorded run of addition, with spikes of up to 200 steps at hundreds of times its lowest level."""
+    text = (RESULTS / "loss-plateau/tasks/dcd9dc9b3b81/metrics.jsonl").read_text()
+    return np.array([json.loads(row)["loss_answer"] for row in text.splitlines()])
+
+
+@pytest.mark.parametrize("begin", [3250, 4000, 4750, 5250, 5500])
+def test_what_starts_from_trained_weights_is_judged_by_what_has_learnt_nothing(begin: int) -> None:
+    curve, level = addition(), preset("addition").objective.untrained
+    assert find_divergence(curve) is None
+    assert find_divergence(curve[begin:], level) is None
+    assert find_divergence(curve[begin:]) is not None  # taken for a run from fresh weights
+    forgotten = np.concatenate([curve[begin:], np.full(1000, level)])
+    assert find_divergence(forgotten, level) == pytest.approx(len(curve) - begin, abs=BLOCK)
 
 
 @pytest.mark.parametrize("begin", [2, 60, 700])

@@ -1,6 +1,7 @@
 """Other people's checkpoints as a run: made of our own, with what theirs have otherwise."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from abruptlab.run.imported import import_run
 from abruptlab.run.live import GrowingRun
 from abruptlab.run.pretrained import pretrained_run
 from abruptlab.run.run import Run
+from abruptlab.training.loop import train
 from tests.model.test_huggingface import authors_checkpoint
 
 TASK = pretrained_run("pocket").config.matrices
@@ -83,6 +85,10 @@ def test_with_their_losses_the_drop_is_found(ours: Run, tmp_path: Path) -> None:
     assert run.drop == ours.drop
     [verdict] = judge(Findings(run), {"copying": CLAIMS["copying"]})
     assert verdict.outcome == "holds"
+    longer = replace(run.config, training=replace(run.config.training, steps=8010))
+    with pytest.raises(RunError, match="is imported, without the state of its optimiser: train on from it with --from"):
+        train(longer, run.folder, resume=True, device="cpu")
+    assert Run(run.folder).config == run.config
     (run.folder / "metrics.jsonl").unlink()
     with pytest.raises(RunError, match="has been changed: expected the rows that were imported"):
         _ = Run(run.folder).metrics

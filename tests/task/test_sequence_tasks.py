@@ -107,6 +107,12 @@ def test_the_level_is_the_entropy_of_the_answer_s_tokens(case: tuple[SequenceTas
     assert task.level == pytest.approx(np.mean(entropies), abs=5e-3)
 
 
+def test_the_level_of_long_histograms() -> None:
+    level = Histogram(length=2000, letters=2).level
+    assert level == pytest.approx(0.5 * np.log(2 * np.pi * np.e * 1999 / 4), rel=1e-3)  # nearly a normal distribution
+    assert 0 < Histogram(length=300, letters=1000).level < level
+
+
 def test_a_permutation_is_any_of_them() -> None:
     prompts, _ = Permutation(length=3).draw(6000, torch.Generator().manual_seed(0))
     orders, counts = prompts[:, 4:].unique(dim=0, return_counts=True)

@@ -82,6 +82,15 @@ def test_the_curve_is_the_ordinary_one_and_so_it_is_after_an_interrupt(
     assert taped[2].captures == sizes
 
 
+def test_the_norms_of_gradients_are_of_the_step_s_own_size(tmp_path: Path, taped: list[TapedGraphs]) -> None:
+    config = with_training(smoke({"sizes": SIZES}), steps=40, norms_every=1)
+    ordinary = train(config, tmp_path / "ordinary", device="cpu").norms
+    graphed = train(with_training(config, compile="graph"), tmp_path / "graphed", device="cpu").norms
+    assert len(ordinary["step"]) == 40
+    for name, values in ordinary.items():
+        np.testing.assert_array_equal(graphed[name], values, name)
+
+
 def test_the_rate_of_every_step_reaches_the_captured_one(tmp_path: Path, taped: list[TapedGraphs]) -> None:
     config = with_training(SMOKE, schedule="cosine", steps=24)
     ordinary = train(config, tmp_path / "ordinary", device="cpu")

@@ -421,6 +421,50 @@ def test_muon_takes_the_matrices_of_a_decoder_s_layers() -> None:
     assert sum(len(group["params"]) for group in adam.param_groups) + len(taken) == len(names)
 
 
+def test_a_moment_of_a_run_that_is_not_finished_is_no_start(whole: Run, tmp_path: Path) -> None:
+    """Trained on, the run would have another final step, and this one another start."""
+    with pytest.raises(KeyboardInterrupt):
+        train(SMOKE, tmp_path / "half", device="cpu", report=interrupt_at(20))
+    half = Run(tmp_path / "half")
+    config = replace(with_training(SMOKE, steps=2), start=StartConfig(run=str(half.folder), trained=("mlp",)))
+    message = rf"start.step final: expected .*half to be finished, it has come to step {half.steps[-1]}: name a step"
+    with pytest.raises(RunError, match=message):
+        train(config, tmp_path / "run", device="cpu")
+    numbered = replace(config, start=replace(config.start, step=str(half.steps[-1])))
+    assert train(numbered, tmp_path / "numbered", device="cpu").finished
+
+
+def test_something_must_be_trained(whole: Run, tmp_path: Path) -> None:
+    start = StartConfig(run=str(whole.folder), trained=("mlp",), frozen=("mlp",))
+    for optimizer in ("adam", "muon"):
+        config = replace(with_training(SMOKE, optimizer=optimizer), start=start)
+        with pytest.raises(ConfigError, match=r"start: expected some part that is trained, got .*mlp frozen"):
+            train(config, tmp_path / "run", device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"task": {"kept": ((0, 0),)}}, r"task.kept: expected \(\) with mask random, got"),
+        ({"task": {"coherence_fraction": 0.9}}, "task.coherence_fraction: expected 0.5 with mask random, got 0.9"),
+        (
+            {"task": {"mask": "fixed", "hidden_rows": (1,), "mask_probability": 0.5}},
+            "task.mask_probability: expected 0.3 with mask fixed, got 0.5",
+        ),
+        (
+            {"useful_attention": 10.0, "useful_from": 48, "steps": 48},
+            r"useful_from: expected below steps \(48\), got 48",
+        ),
+        ({"useful_attention": 10.0, "compile": "yes"}, "compile: expected auto or no beside useful_attention"),
+    ],
+)
+def test_what_would_change_nothing_is_refused(changes: dict, said: str, tmp_path: Path) -> None:
+    config = with_training(with_task(SMOKE, **changes.pop("task", {})), **changes)
+    with pytest.raises(ConfigError, match=said):
+        train(config, tmp_path / "run", device="cpu")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_start_without_its_run_is_one_line(tmp_path: Path) -> None:
     config = replace(SMOKE, start=StartConfig(run="nowhere", trained=("mlp",)))
     with pytest.raises(RunError, match="nowhere is neither a run folder nor a run of the package"):

@@ -53,6 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"abruptlab: {error.filename or 'the machine'}: {error.strerror or error}")
     except MemoryError:
         sys.exit("abruptlab: out of memory")
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # PyTorch's, which is not imported just to be named
+            raise
+        sys.exit("abruptlab: out of the GPU's memory; a training takes less with a smaller --micro-batch")
     except KeyboardInterrupt:
         sys.exit(130)
 

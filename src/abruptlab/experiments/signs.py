@@ -48,9 +48,9 @@ def attention_entropy(run: Run, step: int, matrices: int = 256, seed: int = 0) -
     means: list[Float[Tensor, " example"]] = []
 
     def see(objective: Objective, pattern: Tensor) -> Tensor:
-        share = asked(pattern.abs(), objective, -2).double()
+        share = asked(pattern.abs(), objective, -2).cpu().double()
         share = share / share.sum(-1, keepdim=True)
-        means.append(torch.special.entr(share).sum(-1).flatten(1).mean(1).cpu())
+        means.append(torch.special.entr(share).sum(-1).flatten(1).mean(1))
         return pattern
 
     seen = {f"blocks.{layer}.attn.pattern": partial(see, objective) for layer in range(model.config.layers)}

@@ -52,7 +52,8 @@ def mean_cosine(
 ) -> Float[Tensor, " example"]:
     """The mean cosine similarity of the states at two different places, of all or of those chosen; NaN if there is only
     one."""
-    unit = torch.nn.functional.normalize(states.double(), dim=-1)
+    exact = torch.float32 if states.device.type == "mps" else torch.float64  # which Metal does not have
+    unit = torch.nn.functional.normalize(states.to(exact), dim=-1)
     places = torch.tensor(states.shape[1]) if chosen is None else chosen.sum(1)
     unit = unit if chosen is None else unit * chosen.unsqueeze(-1)
     return (unit.sum(1).square().sum(-1) - places) / (places * (places - 1))  # |Σu|² holds each pair twice, and itself

@@ -62,6 +62,12 @@ def transplant(model: Model, finished: Model, names: Collection[str]) -> None:
             "start: expected a run whose model has the sizes of this one, whose "
             f"{name} is {new.get(name, 'not there')}, got {old.get(name, 'none')}"
         )
+    heads = [each.config.heads for each in (model, finished)]
+    if heads[0] != heads[1] and any(".attn.qkv." in name for name in names):
+        raise ConfigError(f"start: expected a run whose model has {heads[0]} heads, as this one, got {heads[1]}")
+    masks = [each.config.mask_embedding for each in (model, finished)]
+    if masks == ["zero", "trained"] and any("token_embedding" in name for name in names):
+        raise ConfigError("start: expected a run whose mask_embedding is zero, as here, got trained")
     for name in names:
         ours[name].data.copy_(theirs[name].data)
 

@@ -104,7 +104,8 @@ class Run:
         """`step`, the objective's metrics, and ALWAYS: a row for each training step so far.
 
         The row of step k is the weights after k updates on the batch of step k, which they have never seen: training
-        loss is test loss. `elapsed_s` are seconds of training until then.
+        loss is test loss (a branch of its parent's seed sees that run's batches again). `elapsed_s` are seconds of
+        training until then.
 
         Half a row at the end, which a killed run may leave, is left out. Raises `RunError`, naming the line, if the
         file is damaged, or is not the one that the newest checkpoint was saved with.

@@ -4,6 +4,7 @@ A task's file holds its configuration (the `[task]` table), so nothing at its to
 must answer at once.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -122,6 +123,11 @@ class Objective(ABC):
         return self.segments[-1].start
 
     @property
+    def untrained(self) -> float:
+        """What the metric `kept` is where nothing has been learnt: the trivial solution's, or of any token alike."""
+        return math.log(self.vocabulary_size) if self.level is None else self.level
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The names of the metrics, in their order."""
         return tuple(metric.name for metric in self.metrics)
@@ -153,6 +159,9 @@ class Task(ABC):
     def require_model(self, causal: bool, positions: str) -> None:
         """Raises `ConfigError` unless a model that writes (`causal`) or reads all at once, with such positional
         embeddings, can learn the task."""
+
+    def require_used(self) -> None:  # noqa: B027 - most tasks use all their fields
+        """Raises `ConfigError` for a field that would change nothing."""
 
     @abstractmethod
     def objective(self, causal: bool) -> Objective:

@@ -43,8 +43,9 @@ class Histogram(SequenceTask):
     @property
     def level(self) -> float:
         others, share = self.length - 1, 1 / self.letters  # a count is 1 and, of the others, binomially many
-        chances = [math.comb(others, n) * share**n * (1 - share) ** (others - n) for n in range(self.length)]
-        return -sum(chance * math.log(chance) for chance in chances)
+        ways = (math.lgamma(others + 1) - math.lgamma(n + 1) - math.lgamma(others - n + 1) for n in range(self.length))
+        logs = [way + n * math.log(share) + (others - n) * math.log1p(-share) for n, way in enumerate(ways)]
+        return -sum(math.exp(log) * log for log in logs)
 
     def draw(self, count: int, random: "torch.Generator") -> "tuple[Tensor, Tensor]":
         import torch

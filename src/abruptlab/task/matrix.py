@@ -103,6 +103,16 @@ class MatrixTask(Task):
             what = "a decoder" if causal else f"model.positions {positions}"
             require(len(self.sizes) == 1, "task.sizes", f"one size with {what}", self.sizes)
 
+    def require_used(self) -> None:
+        """What the kind of mask does not ask for keeps its default."""
+        for name, masks in (
+            ("mask_probability", ("random", "coherence")),
+            ("coherence_fraction", ("coherence",)),
+            ("kept", ("fixed",)),
+        ):
+            given, usual = getattr(self, name), getattr(MatrixTask, name)
+            require(self.mask in masks or given == usual, f"task.{name}", f"{usual} with mask {self.mask}", given)
+
     def objective(self, causal: bool) -> Objective:
         """The next token for a decoder, regression for who reads all at once."""
         from abruptlab.task.objectives import NextToken, Regression

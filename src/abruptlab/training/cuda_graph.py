@@ -6,7 +6,7 @@ graph may write there.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import torch
@@ -73,6 +73,7 @@ class _OneSize:
     inputs: Examples  # where the captured step reads
     done: int = 0
     captured: Work | None = None
+    gradients: list[Tensor | None] = field(default_factory=list)  # where it writes them
 
 
 class GraphedStep:
@@ -86,6 +87,7 @@ class GraphedStep:
         self._step = step
         self._graphs = graphs
         self._groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+        self._parameters = [parameter for group in self._groups for parameter in group["params"]]
         self._sizes: dict[tuple[int, ...], _OneSize] = {}
         for group in self._groups:
             group["lr"] = torch.tensor(group["lr"], dtype=torch.float32, device=group["params"][0].device)
@@ -103,7 +105,11 @@ class GraphedStep:
             return self._graphs.eagerly(work)
         if here.captured is None:
             here.captured = self._capture(work)
-        return here.captured().clone()
+            here.gradients = [parameter.grad for parameter in self._parameters]
+        metrics = here.captured().clone()
+        for parameter, gradient in zip(self._parameters, here.gradients, strict=True):
+            parameter.grad = gradient  # not that of the last step on another size, for who asks after this one
+        return metrics
 
     def _capture(self, work: Work) -> Work:
         # Fused optimisers are capturable as they are; PyTorch wants it said at the capture, and warns of it elsewhere.

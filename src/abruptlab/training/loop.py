@@ -26,7 +26,7 @@ from abruptlab.training.recorder import Follower, Recorder
 from abruptlab.training.schedules import Schedule
 from abruptlab.training.state import initial_state
 from abruptlab.training.trackers import TrackerName, Trackers, require_trackers
-from abruptlab.training.update import compiles, require_compiler, update_of
+from abruptlab.training.update import compiles, part_size, require_compiler, update_of
 
 REPORT_EVERY_S = 1.0  # the host reads the device's metrics about this often, not at every step
 
@@ -90,8 +90,9 @@ def train(
         return Run(folder)
     begun = bool(saved_steps(Path(folder) / "checkpoints"))
     if not begun:
-        config.training.require_used()
-    require_memory(training_needs(config), "such a run", where)
+        config.require_used()
+    part = part_size(config, where)
+    require_memory(training_needs(config, part), f"such a run, {part:,} examples at a time (micro_batch),", where)
     if compiles(config.training, where):
         require_compiler(where)
     keep_freed_memory()

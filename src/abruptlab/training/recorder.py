@@ -188,7 +188,12 @@ class Recorder:
             except CheckpointError as error:
                 mistakes.append(str(error))
                 continue
-            require_config(read_meta(self.checkpoints, step), self.config, self.folder)
+            meta = read_meta(self.checkpoints, step)
+            if meta.imported:
+                raise RunError(
+                    f"{self.folder} is imported, without the state of its optimiser: train on from it with --from"
+                )
+            require_config(meta, self.config, self.folder)
             put_weights(state.model, weights, checkpoint_folder(self.checkpoints, step))
             restore_optimizers(state.optimizers, optimizer)
             state.step = step
@@ -278,7 +283,8 @@ class Recorder:
         self.flush()
         kept = self._objective.metric(self._objective.kept)
         losses = np.array([row[kept.name] for row in self.rows], dtype=np.float64)
-        if (since := find_divergence(losses)) is not None:
+        untrained = self._objective.untrained if self.config.start.run else None
+        if (since := find_divergence(losses, untrained)) is not None:
             good = [saved for saved in saved_steps(self.checkpoints) if saved <= since]
             raise DivergedError(
                 f"{kept.symbol} has risen more than {RISE:g}-fold, from {np.nanmin(losses[: since + 1]):.2g} to "
