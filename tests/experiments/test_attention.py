@@ -1,5 +1,6 @@
 """Attention maps and the labels of heads, on heads whose attention is known."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ from abruptlab.figures.attention import (
     draw_heads,
 )
 from abruptlab.model.encoder import Encoder
-from abruptlab.paper import Findings
+from abruptlab.paper import Findings, judge
 from abruptlab.paper.attention import CLAIMS
 from abruptlab.run.run import Run
 from abruptlab.task.matrices import Batch
@@ -40,6 +41,7 @@ from tests.synthetic import ONSET, STEPS
 
 PLACES = ROWS * COLUMNS
 CLAIMED = ("row-heads", "column-heads", "attention-appears", "attention-avoids-hidden", "attention-finds-alone")
+OF_THE_END = tuple(name for name in CLAIMED if name != "attention-appears")
 LABELS = [["row", "column", "itself"], ["observed", "–", "hidden"]]
 
 
@@ -221,15 +223,16 @@ def test_a_run_without_checkpoints_is_an_error(tmp_path: Path) -> None:
         measure_attention_over_time(handmade_run(tmp_path, {}))
 
 
-def judged(run: Run) -> dict[str, float]:
+def judged(run: Run, claimed: tuple[str, ...] = CLAIMED) -> dict[str, float]:
     found = Findings(run, matrices=16)
-    numbers = {name: number(name, found) for name in CLAIMED}
+    numbers = {name: number(name, found) for name in claimed}
     assert None not in numbers.values()
     return {name: float(value) for name, value in numbers.items() if value is not None}
 
 
 def test_the_claims_hold_for_heads_that_find_what_is_seen_of_a_line(tmp_path: Path) -> None:
-    numbers = judged(handmade_run(tmp_path, {ONSET // 2: copier(), STEPS: finder()}))
+    models = {ONSET // 2: copier(), ONSET: copier(), 2000: finder(), STEPS: finder()}
+    numbers = judged(handmade_run(tmp_path, models))
     assert all(numbers[name] in CLAIMS[name].bound for name in CLAIMED), numbers
     assert numbers["attention-avoids-hidden"] == pytest.approx(0, abs=1e-3)
     assert numbers["attention-finds-alone"] <= 3 + 1e-3  # the column head, over other observed entries
@@ -239,21 +242,36 @@ def test_heads_that_ignore_the_mask_neither_avoid_nor_find(tmp_path: Path) -> No
     model = copier()
     for head, place in enumerate((5, 6)):  # (1, 1) and (1, 2): the only ones left of a hidden row, of a hidden column
         prefer(model, 0, head, PLACE[place])
-    numbers = judged(handmade_run(tmp_path, {ONSET // 2: copier(), STEPS: model}))
+    numbers = judged(handmade_run(tmp_path, {ONSET // 2: copier(), STEPS: model}), OF_THE_END)
     assert numbers["attention-avoids-hidden"] > 0.5
     assert numbers["attention-finds-alone"] == pytest.approx(1, rel=1e-3)
 
 
 def test_the_claims_about_lines_are_numbers_of_other_places(tmp_path: Path) -> None:
-    numbers = judged(handmade_run(tmp_path, {ONSET // 2: copier(), STEPS: looker()}))
+    numbers = judged(handmade_run(tmp_path, {ONSET // 2: copier(), STEPS: looker()}), OF_THE_END)
     assert numbers["row-heads"] == pytest.approx(3 / 4, abs=1e-3)
     assert numbers["column-heads"] == pytest.approx(2 / 3, abs=1e-3)
-    assert numbers["attention-appears"] == pytest.approx(3 / 4 - 3 / 12, abs=1e-3)
 
 
 def test_the_claims_fail_for_uniform_attention(tmp_path: Path) -> None:
-    numbers = judged(handmade_run(tmp_path, {ONSET // 2: copier(), STEPS: copier()}))
-    assert not any(numbers[name] in CLAIMS[name].bound for name in CLAIMED), numbers
+    numbers = judged(handmade_run(tmp_path, {ONSET // 2: copier(), STEPS: copier()}), OF_THE_END)
+    assert not any(numbers[name] in CLAIMS[name].bound for name in OF_THE_END), numbers
+
+
+@pytest.mark.parametrize(("at_onset", "part", "outcome"), [(copier, 1.0, "holds"), (looker, 0.0, "fails")])
+def test_what_was_there_at_the_onset_has_not_appeared_with_the_drop(
+    at_onset: Callable[[], Encoder], part: float, outcome: str, tmp_path: Path
+) -> None:
+    models = {ONSET // 2: copier(), ONSET: at_onset(), 2000: looker(), STEPS: looker()}
+    run = handmade_run(tmp_path, models)
+    [verdict] = judge(Findings(run, matrices=16), {"attention-appears": CLAIMS["attention-appears"]})
+    assert verdict.numbers[0] == pytest.approx(part, abs=0.01)
+    assert verdict.outcome == outcome
+    assert verdict.nulls["steady growth"] == (pytest.approx(500 / 1250, rel=1e-3),)
+    (tmp_path / "flat").mkdir()
+    flat = handmade_run(tmp_path / "flat", dict.fromkeys(models, copier()))
+    [verdict] = judge(Findings(flat, matrices=16), {"attention-appears": CLAIMS["attention-appears"]})
+    assert not verdict.judged
 
 
 def images(axes: Axes, shape: tuple[int, int]) -> list[np.ndarray]:

@@ -19,7 +19,7 @@ from abruptlab.figures.attention import (
     draw_attention_to_rows,
     draw_heads,
 )
-from abruptlab.paper.claim import Bound, Claim, inside
+from abruptlab.paper.claim import Bound, Claim, Number, inside, null
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.registry import Figures, FigureSpec
 
@@ -120,7 +120,9 @@ FIGURES: Figures = {
 }
 
 ATTENDING = 0.5  # of a head's attention: what "attends to" says
-APPEARED = ATTENDING / 2  # at least half of what is asked of a head after the drop has to come with it
+RISEN = ATTENDING / 2  # half of what is asked of a head after the drop
+MOST = 0.5  # of the rise, as of the embeddings' (figures 9 and 10)
+MOMENTS = ("before-drop", "onset", "after-drop")
 ALMOST_NOTHING = 0.1  # of what uniform attention gives
 MORE = 2.0  # times: twice is more than what heads do that merely prefer some places a little
 
@@ -139,12 +141,20 @@ def _on_others(attention: Attention | AttentionOverTime, line: str) -> Float[np.
     return _share(attention, line) - _share(attention, "itself")
 
 
-def _appeared(findings: Findings) -> float:
-    """How much the largest such share rises from before the drop to the end."""
+def _appeared(findings: Findings) -> Number:
+    """Of how much the largest such share rises from mid-plateau to the end of the drop, the part from the onset on;
+    none where it rises too little for heads to have come."""
     attention = findings.of(measure_attention_over_time)
     largest = np.maximum(_on_others(attention, "row"), _on_others(attention, "column")).max((-2, -1))
-    before, final = (largest[attention.step == findings.run.resolve(step)] for step in ("before-drop", "final"))
-    return float((final - before).item())
+    steps = [findings.run.resolve(moment) for moment in MOMENTS]
+    before, onset, after = (largest[attention.step == step].item() for step in steps)
+    return (after - onset) / (after - before) if after - before >= RISEN else None
+
+
+def _steady(findings: Findings) -> Number:
+    """The same of what rises by as much at every step."""
+    before, onset, after = map(findings.run.resolve, MOMENTS)
+    return (after - onset) / (after - before)
 
 
 def _avoidance(findings: Findings) -> float:
@@ -201,9 +211,11 @@ CLAIMS: dict[str, Claim] = {
     "attention-appears": inside(
         "These patterns appear at the drop.",
         "caption",
-        "the larger of these two shares, its rise from before the drop to the end",
-        Bound(low=APPEARED),
+        "the larger of these two shares: of its rise from mid-plateau to the end of the drop, the part that is gained "
+        "from the onset on; judged where it rises by 0.25 or more",
+        Bound(low=MOST),
         _appeared,
+        null("steady growth", _steady),
         figures=("22",),
     ),
     "attention-avoids-hidden": inside(
