@@ -22,7 +22,9 @@ from abruptlab.figures.announcement import draw_announcement
 from abruptlab.paper import CLAIMS, Findings, judge
 from abruptlab.run.run import Run
 from abruptlab.sweep.file import Sweep
+from tests.known import Known
 from tests.plateaus import SMALL, make_folder
+from tests.synthetic import make_metrics, make_run
 
 
 def series(onset: int, warning: int, noise: int = 0) -> Series:
@@ -121,6 +123,24 @@ def test_a_rule_is_held_against_a_calendar_and_another_run_s_word() -> None:
     assert others[1] < 0 or math.isnan(others[1])
     np.testing.assert_allclose(others, [math.nan, math.nan, 0.6], atol=1e-9)
     assert found.over_calendar(found.of_others) == pytest.approx(-1 / 3)
+    assert found.by_calendar == pytest.approx(1 / 3)
+
+
+def test_where_a_calendar_is_in_time_no_rule_can_be_more_so(tmp_path: Path) -> None:
+    alike = Announcement(
+        measures=np.array(["rising", STEP]),
+        rises=np.array([True, True]),
+        threshold=np.array([1.0, 60.0]),
+        seed=np.arange(4),
+        fixing=np.array([True, False] * 2),
+        onset=np.full(4, 100),
+        lead=np.full((2, 4), 0.4),
+        planned=4,
+        without=0,
+    )
+    found = Known(make_run(tmp_path, make_metrics(), ()), {measure_announcement: alike})
+    with pytest.raises(RunError, match="a calendar announces 100% of these drops in time"):
+        CLAIMS["announce-rates"].measure(found)
 
 
 def test_what_it_needs(sweep: Sweep, tmp_path: Path) -> None:

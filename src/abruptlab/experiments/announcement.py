@@ -84,8 +84,12 @@ class Announcement(Outlined):
     def over_calendar(self, lead: Float[np.ndarray, "measure run"]) -> float:
         """Of the runs that no rule was fixed on, how many more the best rule announces in time than a calendar does, as
         a share, with these leads for its own."""
-        calendar = list(self.measures).index(STEP)
-        return float((_in_time(lead)[self.best] * 1.0 - self.in_time[calendar])[~self.fixing].mean())
+        return float(_in_time(lead)[self.best, ~self.fixing].mean()) - self.by_calendar
+
+    @property
+    def by_calendar(self) -> float:
+        """The share of the runs that no rule was fixed on which a calendar announces in time."""
+        return float(self.in_time[list(self.measures).index(STEP), ~self.fixing].mean())
 
 
 def _in_time(lead: Float[np.ndarray, "measure run"]) -> Bool[np.ndarray, "measure run"]:
@@ -94,7 +98,8 @@ def _in_time(lead: Float[np.ndarray, "measure run"]) -> Bool[np.ndarray, "measur
 
 @checked
 def measure_announcement(sweep: Sweep, matrices: int = 256, seed: int = 0) -> Announcement:
-    """The rules of all measures, fixed on every other seed of a sweep of one variant.
+    """The rules of all measures, fixed on every other run of a sweep without families, in the order of their seeds and
+    variants.
 
     Raises `RunError` unless four of its finished runs have a drop, two of each half.
     """

@@ -1,11 +1,13 @@
 """The runs of one family of a sweep side by side: what all such results have."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from abruptlab.errors import RunError
+from abruptlab.experiments.limits import AtLeast
 from abruptlab.experiments.result import Outlined
 
 
@@ -20,7 +22,7 @@ class Family(Outlined):
     step: Float[np.ndarray, "label point"]  # of the curves
 
     def by_seed(self, quantity: str, label: str) -> dict[int, float]:
-        """A quantity of the finished runs with a label; a step that did not come is the last one.
+        """A quantity of the finished runs with a label; a step that did not come is at least the last one.
 
         Raises `RunError` if the family has no such label.
         """
@@ -30,5 +32,8 @@ class Family(Outlined):
         [row] = rows
         known = np.isfinite(self.seed[row])
         values = getattr(self, quantity)[row]
-        values = np.where(np.isinf(values), self.steps[row], values)
-        return {int(seed): float(value) for seed, value in zip(self.seed[row][known], values[known], strict=True)}
+        last = float(self.steps[row])
+        return {
+            int(seed): AtLeast(last) if math.isinf(value) else float(value)
+            for seed, value in zip(self.seed[row][known], values[known], strict=True)
+        }

@@ -38,6 +38,7 @@ GREEN = "#009E73"
 PURPLE = "#CC79A7"
 ORANGE = "#E69F00"
 SKY = "#56B4E9"
+BROWN = "#7F4F24"  # one beyond theirs, for an eighth kind
 BERT = LOSS  # the methods that complete matrices
 NUCLEAR = "#0072B2"
 

@@ -16,7 +16,7 @@ from abruptlab.figures import style
 from abruptlab.figures.style import LEVEL, in_math, new_figure, paper_style
 
 # of the labels, in their order
-COLOURS = style.OBSERVED, style.MASKED, style.GREEN, style.PURPLE, style.ORANGE, style.SKY, style.LOSS
+COLOURS = style.OBSERVED, style.MASKED, style.GREEN, style.PURPLE, style.ORANGE, style.SKY, style.LOSS, style.BROWN
 MANY = 1e4  # times the lowest, up to which the levels on an axis are plain numbers
 SETTLED = 1 / 50  # share of the steps
 MOMENTS = {"onset": "onset", "halved": "first step below half"}
@@ -93,16 +93,16 @@ def _draw_curves(axes: Axes, variants: Variants, curves: Float[np.ndarray, "labe
 
 def _draw_numbers(when: Axes, final: Axes, variants: Variants, moment: str) -> None:
     """A row for each label: on the left the step of the moment, on the right the final level."""
-    last = np.nanmax(variants.step)
+    last = np.nan_to_num(variants.step, nan=0).max(1)
     _draw_seeds(when, variants, getattr(variants, moment), last)
-    _draw_seeds(final, variants, variants.final_over_level, np.inf)
+    _draw_seeds(final, variants, variants.final_over_level, np.full_like(last, np.inf))
     onsets = np.concatenate([each[:many] for each, many in zip(variants.onset.each, variants.finished, strict=True)])
     some_open = "" if np.isfinite(onsets).all() else "\n(open: no drop)"
-    when.set(xlim=(0, 1.06 * last), xlabel=MOMENTS[moment] + some_open)
+    when.set(xlim=(0, 1.06 * np.nanmax(last)), xlabel=MOMENTS[moment] + some_open)
     _count_steps(when)
     least = np.nanmin(variants.final_over_level.low)
     final.set(xscale="log", xlim=(least / 1.5, 1.5 * max(1, np.nanmax(variants.final_over_level.high))))
-    final.set_xlabel("final level")
+    final.set_xlabel("final level" + (f"\n/ {variants.trivial}" if variants.trivial else ""))
     _plain_levels(final.xaxis, (1, 3))
     if variants.trivial:
         final.axvline(1, **LEVEL)
@@ -115,18 +115,18 @@ def _draw_numbers(when: Axes, final: Axes, variants: Variants, moment: str) -> N
         axes.tick_params(axis="y", length=0)
 
 
-def _draw_seeds(axes: Axes, variants: Variants, numbers: OverSeeds, last: float) -> None:
+def _draw_seeds(axes: Axes, variants: Variants, numbers: OverSeeds, last: Float[np.ndarray, " label"]) -> None:
     """Dots for the runs (open: no drop), a bar from the smallest to the largest, a tick at the median; what never came
-    is at the last step."""
+    is at the last step of its label's runs."""
     for row, colour in zip(range(len(variants.labels)), cycle(COLOURS), strict=False):
-        low, median, high = (min(each[row], last) for each in (numbers.low, numbers.median, numbers.high))
+        low, median, high = (min(each[row], last[row]) for each in (numbers.low, numbers.median, numbers.high))
         axes.plot([low, high], [row, row], color=colour, linewidth=0.8)
         axes.plot([median], [row], color=colour, marker="|", markersize=9, markeredgewidth=1.2)
         finished = slice(variants.finished[row])
         for value, onset in zip(numbers.each[row, finished], variants.onset.each[row, finished], strict=True):
             face = colour if np.isfinite(onset) else "white"
             dot = {"color": colour, "markerfacecolor": face, "markersize": 3.5, "markeredgewidth": 0.8}
-            axes.plot([min(value, last)], [row], marker="o", linestyle="", clip_on=False, **dot)
+            axes.plot([min(value, last[row])], [row], marker="o", linestyle="", clip_on=False, **dot)
 
 
 def _named(variants: Variants, row: int) -> str:

@@ -1,24 +1,35 @@
-"""Can the drop be announced? On the sweeps `announce` (matrices) and `announce-sums` (sequences); beside the papers."""
+"""Can the drop be announced? On the sweeps `announce` (matrices), `announce-sums` (sequences) and `announce-rates`
+(sequences, at learning rates with which the plateaus differ in length); beside the papers."""
 
+from abruptlab.errors import RunError
 from abruptlab.experiments.announcement import measure_announcement
 from abruptlab.figures.announcement import draw_announcement
 from abruptlab.paper.claim import Bound, Claim, Number, null
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.registry import Figures, FigureSpec
 
-SWEEPS = {"announce": "matrices", "announce-sums": "sums of neighbours"}
+SWEEPS = {
+    "announce": "matrices",
+    "announce-sums": "sums of neighbours",
+    "announce-rates": "sums of neighbours at five learning rates",
+}
 MORE = 0.2  # of the runs: two of ten
 
 CAPTION = (
     "A rule speaks when its measure has passed a threshold at two checkpoints in a row. Direction and threshold are "
-    "those that announce most of every other seed's drops in time, and of these the earliest (grey dots); the other "
-    "seeds (black) try it. In time is within the half of the plateau before the onset (shaded; the numbers count it); "
+    "those that announce most of every other run's drops in time, and of these the earliest (grey dots); the other "
+    "runs (black) try it. In time is within the half of the plateau before the onset (shaded; the numbers count it); "
     "dots further left are false alarms, and runs without a dot were not announced. The rule of the step is a calendar."
 )
 
 
 def _over_calendar(findings: Findings) -> Number:
+    """Raises `RunError` where a calendar is in time so often that nothing can be by `MORE` more often."""
     result = findings.of(measure_announcement)
+    if result.by_calendar > 1 - MORE:
+        raise RunError(
+            f"a calendar announces {result.by_calendar:.0%} of these drops in time, as the plateaus are of like lengths"
+        )
     return result.over_calendar(result.lead)
 
 

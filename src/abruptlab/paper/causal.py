@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import cache, partial
 
 from abruptlab.experiments.falls import Falls, measure_falls
+from abruptlab.experiments.limits import later
 from abruptlab.figures.plateau import draw_falls
 from abruptlab.paper.claim import Bound, Claim, Null, Number, OverSeeds
 from abruptlab.paper.findings import Findings
@@ -85,7 +86,7 @@ def _ratio(
     def measured(findings: Findings) -> OverSeeds:
         falls = findings.of(measure(family))
         counted = [
-            {seed: step - since for seed, step in falls.by_seed("halved", label).items()}
+            {seed: later(step, since) for seed, step in falls.by_seed("halved", label).items()}
             for label in (str(falls.labels[0]), *over)
         ]
         each = [ratios(steps, counted[0]) for steps in counted[1:]]
@@ -100,7 +101,7 @@ def _another_seed(family: str, since: int) -> Null:
     def typical(claim: Claim, findings: Findings) -> Number:
         falls = findings.of(measure(family))
         halved = falls.by_seed("halved", str(falls.labels[0]))
-        return among_seeds([{seed: step - since for seed, step in halved.items()}], claim.bound)
+        return among_seeds([{seed: later(step, since) for seed, step in halved.items()}], claim.bound)
 
     return Null("another seed", typical)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from abruptlab.errors import AbruptlabError
+from abruptlab.experiments.limits import AtLeast, AtMost, most
 from abruptlab.paper.findings import Findings
 
 # Where a claim is from: a figure's caption or the text of the paper, its public code, the follow-up paper, or nobody
@@ -24,6 +25,14 @@ class Bound:
 
     def __contains__(self, value: float) -> bool:
         return bool(self.low <= value <= self.high)  # of NumPy's numbers too
+
+    def allows(self, value: float) -> bool | None:
+        """Whether a number is among them; None where it is a limit that leaves that open."""
+        if isinstance(value, AtLeast):
+            return False if value > self.high else True if self.high == math.inf and value >= self.low else None
+        if isinstance(value, AtMost):
+            return False if value < self.low else True if self.low == -math.inf and value <= self.high else None
+        return value in self
 
     def __str__(self) -> str:
         if self.low == -math.inf:
@@ -44,7 +53,7 @@ class Null:
 class OverSeeds:
     """A number of each seed of a sweep that has it."""
 
-    numbers: dict[int, float]  # by seed
+    numbers: dict[int, float]  # by seed; one may be a limit (`AtLeast`, `AtMost`)
     planned: int  # seeds that the sweep has
 
     @staticmethod
@@ -53,7 +62,7 @@ class OverSeeds:
     ) -> "OverSeeds":
         """One number of several (the largest, or the smallest), of each seed that has all of them."""
         seeds = sorted(set.intersection(*map(set, each)))
-        return OverSeeds({seed: of_all(one[seed] for one in each) for seed in seeds}, planned)
+        return OverSeeds({seed: most((one[seed] for one in each), of_all) for seed in seeds}, planned)
 
 
 @dataclass(frozen=True)

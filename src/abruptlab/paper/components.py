@@ -7,6 +7,7 @@ import numpy as np
 
 from abruptlab.errors import RunError
 from abruptlab.experiments.components import measure_components
+from abruptlab.experiments.limits import quotient
 from abruptlab.figures.variants import draw_variants
 from abruptlab.paper.claim import Bound, Claim, Null, Number, OverSeeds, null
 from abruptlab.paper.findings import Findings
@@ -25,10 +26,10 @@ FIGURES: Figures = {
         "One component trained alone",
         "figure 8",
         "One component of a finished model is trained from scratch, with other weights and matrices; the rest is set "
-        "to the finished model's weights and frozen. Black: the training of that model itself. Left: L_mask (running "
-        "mean) over that of predicting zero (dashed); thin each seed, bold their median. Right: the first step with "
-        "L_mask below half of that, which needs no plateau; open dots are seeds in whose curve the detector finds no "
-        "plateau, or no drop; and the L_mask of the last steps.",
+        "to the finished model's weights and frozen. In the last row, the training of that model itself. Left: L_mask "
+        "(running mean) over that of predicting zero (dashed); thin each seed, bold their median. Right: the first "
+        "step with L_mask below half of that, which needs no plateau; open dots are seeds in whose curve the detector "
+        "finds no plateau, or no drop; and the L_mask of the last steps.",
         measure_components,
         partial(draw_variants, moment="halved"),
         sweep=SWEEP,
@@ -47,7 +48,7 @@ def _over_ordinary(*labels: str, others: bool = False) -> Callable[[Findings], O
         if not len(rows):
             raise RunError(f"the sweep has no component {', '.join(labels)}")
         each = [
-            {seed: halved / ordinary for seed, halved in by_seed(components, "halved", int(row)).items()}
+            {seed: quotient(halved, ordinary) for seed, halved in by_seed(components, "halved", int(row)).items()}
             for row in rows
         ]
         return OverSeeds.of(each, max, int(components.planned[rows].max()))

@@ -45,14 +45,15 @@ def _judge(name: str, claim: Claim, findings: Findings) -> Verdict:
     except AbruptlabError as error:
         number, why = None, str(error)
     if isinstance(number, OverSeeds):
-        numbers = {seed: value for seed, value in number.numbers.items() if math.isfinite(value)}
+        known = {seed: value for seed, value in number.numbers.items() if math.isfinite(value)}
+        numbers = {seed: value for seed, value in known.items() if claim.bound.allows(value) is not None}
         missing = number.planned - len(numbers)
         why = f"{missing} of {number.planned} seeds cannot be judged" if missing else ""
         seeds, values = (*numbers,), (*numbers.values(),)
     else:
         seed = 0 if findings.sweep else findings.run.config.seed
         seeds, values = (seed,), (number if number is not None and math.isfinite(number) else None,)
-    within = tuple(None if value is None else value in claim.bound for value in values)
+    within = tuple(None if value is None else claim.bound.allows(value) for value in values)
     if claim.fails_without_drop and not findings.sweep and _has_no_drop(claim, findings):
         within, why = (False,), "the run has no drop"
     nulls = _nulls(claim, findings) if any(each is not None for each in values) else {}

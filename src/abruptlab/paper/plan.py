@@ -70,6 +70,7 @@ BESIDE = (
     Home("causal", "runs/sweeps/causal", "loss-plateau/causal"),
     LARGER_MATRICES[SMALLEST],
     Home("announce-sums", "runs/sweeps/announce-sums", "loss-plateau/announce-sums"),
+    Home("announce-rates", "runs/sweeps/announce-rates", "loss-plateau/announce-rates"),
     Home("announce", "runs/sweeps/announce", "loss-plateau/announce"),
 )
 

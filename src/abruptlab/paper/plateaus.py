@@ -6,13 +6,14 @@ from functools import cache, partial
 
 import numpy as np
 
+from abruptlab.experiments.limits import later, quotient
 from abruptlab.experiments.plateaus import Plateaus, measure_plateaus
 from abruptlab.figures.plateau import draw_plateaus
 from abruptlab.paper.claim import Bound, Claim, Null, Number, OverSeeds, null
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.registry import Figures, FigureSpec
 from abruptlab.paper.training import FAST
-from abruptlab.paper.variant_claims import among_seeds, ratios
+from abruptlab.paper.variant_claims import among_seeds, median, ratios
 
 SWEEP, EASY, OWN = "plateau", "repeat", "own-parts"
 REMOVED = 0.5  # of the plateau's steps: gone
@@ -99,11 +100,7 @@ def _another_seed(family: str, label: str, *quantities: str) -> Null:
 def _median(measured: Callable[[Findings], OverSeeds]) -> Callable[[Findings], Number]:
     """The median over seeds of what else would be a claim's number: a null."""
 
-    def of_seeds(findings: Findings) -> Number:
-        values = [*measured(findings).numbers.values()]
-        return float(np.median(values)) if values else None
-
-    return of_seeds
+    return lambda findings: median(measured(findings).numbers.values())
 
 
 def _remaining(findings: Findings) -> OverSeeds:
@@ -113,7 +110,7 @@ def _remaining(findings: Findings) -> OverSeeds:
     plain = plateaus.by_seed("learnt", "×1")
     each = {step: plateaus.by_seed("learnt", label) for step, label in LATE.items()}
     left = [
-        {seed: (learnt - step) / (plain[seed] - step) for seed, learnt in each[step].items() if seed in plain}
+        ratios(*({seed: later(at, step) for seed, at in steps.items()} for steps in (each[step], plain)))
         for step in LATE
     ]
     return OverSeeds.of(left, max, int(plateaus.planned.max()))
@@ -131,7 +128,7 @@ def _biases(findings: Findings) -> OverSeeds:
 def rise_over_before(plateaus: Plateaus, label: str) -> dict[int, float]:
     """Of each seed, the steps of the rise of the accuracy over those before it."""
     rises, before = plateaus.by_seed("rise", label), plateaus.by_seed("before", label)
-    return {seed: rises[seed] / max(before[seed], 1.0) for seed in rises}
+    return {seed: quotient(rises[seed], max(before[seed], 1.0)) for seed in rises}
 
 
 def _rise_of_blocks(label: str) -> Callable[[Findings], OverSeeds]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 
 from abruptlab.errors import RunError
+from abruptlab.experiments.limits import AtLeast, quotient
 from abruptlab.experiments.mixture import measure_mixture
 from abruptlab.experiments.variants import Variants
 from abruptlab.paper.claim import Bound, Claim, Null, Number, OverSeeds, null
@@ -31,23 +32,24 @@ GAUSSIAN = 0.02  # twice the paper's 5.6e-3 over p_mask E[x²] = 0.6
 
 
 def by_seed(variants: Variants, quantity: str, row: int) -> dict[int, float]:
-    """A quantity of a variant by the seed of its finished runs; a step that did not come is the last one.
+    """A quantity of a variant by the seed of its finished runs; a step that did not come is at least the last one.
 
     Raises `RunError` for a place in the family that nothing stands at.
     """
     if row >= len(variants.labels):
         raise RunError(f"expected more than {row} variants in the family, got {', '.join(variants.labels)}")
     values = getattr(variants, quantity).each[row]
-    last = np.nanmax(variants.step[row])
+    last = float(np.nanmax(variants.step[row]))
     known = np.isfinite(variants.seed[row])
     return {
-        int(seed): float(min(value, last)) for seed, value in zip(variants.seed[row][known], values[known], strict=True)
+        int(seed): AtLeast(last) if value > last else float(value)
+        for seed, value in zip(variants.seed[row][known], values[known], strict=True)
     }
 
 
 def ratios(over: Mapping[int, float], under: Mapping[int, float]) -> dict[int, float]:
     """One quantity over the other, of the seeds that have both."""
-    return {seed: over[seed] / under[seed] for seed in over if seed in under}
+    return {seed: quotient(over[seed], under[seed]) for seed in over if seed in under}
 
 
 def among_seeds(each: Iterable[Mapping[int, float]], bound: Bound) -> Number:
@@ -58,6 +60,12 @@ def among_seeds(each: Iterable[Mapping[int, float]], bound: Bound) -> Number:
     if not factors:
         return None
     return math.exp(float(np.median(factors)) * (1 if bound.high == math.inf else -1))
+
+
+def median(values: Iterable[float]) -> Number:
+    """The median of those that are known; none of none."""
+    known = [value for value in values if math.isfinite(value)]
+    return float(np.median(known)) if known else None
 
 
 def _of_ratio(family: str, quantity: str, over: int, under: int) -> Callable[[Findings], OverSeeds]:
@@ -84,8 +92,7 @@ def _another_seed(family: str, quantity: str, *rows: int) -> Null:
 def _with_width(findings: Findings) -> Number:
     """The median onset at the largest width over that at the smallest: a change that does much."""
     variants = findings.of(measure("width"))
-    values = list(ratios(by_seed(variants, "onset", LAST), by_seed(variants, "onset", 0)).values())
-    return float(np.median(values)) if values else None
+    return median(ratios(by_seed(variants, "onset", LAST), by_seed(variants, "onset", 0)).values())
 
 
 def _falls_with_depth(findings: Findings) -> OverSeeds:
@@ -119,15 +126,18 @@ def _mixture_drops(findings: Findings) -> OverSeeds:
 
 
 def _same_order(findings: Findings) -> OverSeeds:
-    """Of each seed, 1 if its sizes drop in the commonest order; a size without a drop is no order."""
+    """Of each seed, 1 if its sizes drop in the order that is commonest among the others, which says nothing where no
+    other seed has a whole one; a size without a drop is no order."""
     mixture = findings.of(measure_mixture)
-    whole = [tuple(order) if np.isfinite(order).all() else None for order in mixture.order]
-    known = Counter(order for order in whole if order)
-    commonest = known.most_common(1)[0][0] if known else None
-    seeds = mixture.sizes.seed[0]
-    numbers = {
-        int(seed): float(order is not None and order == commonest) for seed, order in zip(seeds, whole, strict=False)
+    whole = {
+        int(seed): tuple(order) if np.isfinite(order).all() else None
+        for seed, order in zip(mixture.sizes.seed[0], mixture.order, strict=False)
     }
+    numbers = {}
+    for seed, order in whole.items():
+        others = Counter(other for its, other in whole.items() if other and its != seed)
+        if order is None or others:
+            numbers[seed] = float(order is not None and order == others.most_common(1)[0][0])
     return OverSeeds(numbers, int(mixture.sizes.planned[0]))
 
 
@@ -233,7 +243,7 @@ CLAIMS: dict[str, Claim] = {
     "mixture-order": Claim(
         "The sizes are learnt in an order, the same at every seed.",
         "caption",
-        "1 if every size drops, and in the commonest order",
+        "1 if every size drops, and in the order that is commonest among the other seeds",
         Bound(low=ALL),
         _same_order,
         (null("a random order", _any_order),),
@@ -281,7 +291,7 @@ CLAIMS: dict[str, Claim] = {
         sweep=SWEEP,
     ),
     "warm-up-changes": Claim(
-        "Warm-up lengthens the plateau, at least by a tenth.",
+        "Warm-up lengthens the plateau.",
         "follow-up",
         "onset with warm-up (the last step if there is none) / without",
         Bound(low=1 / EARLIER),

@@ -9,7 +9,7 @@
   const off = new Set(); // labels that are switched off, of the family that is shown
   let family = families[0];
 
-  const number = (value) => (value === null ? "–" : Number(value.toPrecision(3)).toLocaleString("en"));
+  const number = (value) => (value === null ? "–" : Number(value.toPrecision(3)).toLocaleString("en", { maximumFractionDigits: 12 }));
   const shown = () => runs.map((run, index) => ({ ...run, index })).filter((run) => run.family === family);
   const labels = () => [...new Set(shown().map((run) => run.label))];
   const steps = (run) => Math.max(1, run.step - 1); // the step of a curve's last point

@@ -55,7 +55,8 @@ if (has("attention")) {
     for (const { layer, head, canvas, text, button } of cells) {
       const { kind, labelled, beyond } = favourite(at, layer, head);
       paint(canvas, mapOf(at, layer, head));
-      text.textContent = labelled ? `${nameOfKind(kind)} ${percent(beyond)}` : "–";
+      const said = kinds.length === 1 ? percent(beyond) : "–"; // of the one kind there is, whether it has most or not
+      text.textContent = labelled ? `${nameOfKind(kind)} ${percent(beyond)}` : said;
       text.style.setProperty("--colour", labelled ? colourOf(kind) : "var(--line)");
       button.setAttribute("aria-label", `layer ${layer + 1}, head ${head + 1}: ${labelled ? `${kind}, ${percent(beyond)}` : "no kind of place has most of it"}`);
       if (labelled) count[kind] = (count[kind] ?? 0) + 1;

@@ -1,0 +1,37 @@
+"""Numbers of runs that ended too early: of a step that had not come, all that is known is that it is later."""
+
+import math
+from collections.abc import Callable, Iterable
+
+
+class AtLeast(float):
+    """A number that is known to be this or more."""
+
+
+class AtMost(float):
+    """A number that is known to be this or less."""
+
+
+def quotient(over: float, under: float) -> float:
+    """One number over the other; NaN where neither is known."""
+    limits = isinstance(over, AtLeast), isinstance(under, AtLeast)
+    kind = {(False, False): float, (True, False): AtLeast, (False, True): AtMost}.get(limits)
+    return kind(over / under) if kind else math.nan
+
+
+def later(step: float, start: int) -> float:
+    """How many steps later than `start` another one is."""
+    return type(step)(step - start)
+
+
+def most(values: Iterable[float], of_all: Callable[[Iterable[float]], float]) -> float:
+    """The largest (`of_all` is max) or smallest of some numbers; NaN where one of them is, or where they are limits on
+    both sides."""
+    every = [*values]
+    if any(map(math.isnan, every)):
+        return math.nan
+    number = of_all(every)
+    outer, inner = (AtLeast, AtMost) if of_all is max else (AtMost, AtLeast)
+    if any(isinstance(value, outer) for value in every):
+        return math.nan if isinstance(number, inner) else outer(number)
+    return number
