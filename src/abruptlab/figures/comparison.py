@@ -64,7 +64,7 @@ def draw_out_of_distribution(result: OutOfDistribution) -> Figure:
             _mark(axes, varied.trained)
         column[1].set_xticks(varied.value, _tick_labels(varied))
         partly = bool((varied.kept < 1).any())
-        column[1].set_xlabel(f"{name} (share of matrices kept)" if partly else name)
+        column[1].set_xlabel(f"{name} (% of matrices kept)" if partly else name)
     for axes, title in zip(panels[:, 0], LOSSES.values(), strict=True):
         axes.set_ylabel(title)
     _legend(figure, ZERO, CONTROL_LOOK)
@@ -79,8 +79,8 @@ def _draw_control(axes: Axes, varied: Varied, control: Varied, loss: str) -> Non
 
 
 def _tick_labels(varied: Varied) -> list[str]:
-    """The values; under them the share of matrices that are kept, where not all are."""
-    shares = ["" if kept == 1 else f"({kept:.0%})" for kept in varied.kept]
+    """The values; under them the share of matrices that are kept, in percent, where not all are."""
+    shares = ["" if kept == 1 else f"({100 * kept:.0f})" for kept in varied.kept]
     return [
         f"{value}\n{share}" if any(shares) else f"{value}" for value, share in zip(varied.value, shares, strict=True)
     ]

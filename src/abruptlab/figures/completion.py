@@ -20,15 +20,16 @@ def draw_completion(completion: Completion) -> Figure:
     Colours of entries of both signs are centred at 0, of others in the middle of their range. Columns that differ in
     unit are drawn as deviations from their means, in standard deviations.
     """
-    values, observed = completion.values, completion.observed
+    values, observed, spread = completion.values, completion.observed, completion.spread
     in_deviations = completion.held_out.in_deviations
     if in_deviations:
         known = np.where(observed, values, np.nan)
         deviation = np.nanstd(known, 0)
-        values = (values - np.nanmean(known, 0)) / np.where(deviation > 0, deviation, 1.0)
+        unit = np.where(deviation > 0, deviation, 1.0)
+        values, spread = (values - np.nanmean(known, 0)) / unit, None if spread is None else spread / unit
     values = values / max(1.0, float(np.abs(values).max()) / LARGEST)  # matplotlib adds and multiplies what it colours
     rows, columns = values.shape
-    panels = 2 if completion.spread is None else 3
+    panels = 2 if spread is None else 3
     figure = new_figure(min(TALLEST, (TEXT_WIDTH / panels) * rows / columns) + BESIDES)
     axes = figure.subplots(1, panels)
     low, high = values.min(), values.max()
@@ -39,9 +40,9 @@ def draw_completion(completion: Completion) -> Figure:
     axes[0].set_title(f"input, {(~observed).sum():,} of {values.size:,} missing")
     axes[1].set_title("completed" + (", in deviations of each column" if in_deviations else ""))
     bars = [figure.colorbar(image, ax=axes[:2], location="bottom", aspect=40, shrink=0.6, pad=0.03)]
-    if completion.spread is not None:
-        largest = float(completion.spread.max()) or 1.0
-        image = draw_matrix(axes[2], completion.spread, observed, largest)
+    if spread is not None:
+        largest = float(spread.max()) or 1.0
+        image = draw_matrix(axes[2], spread, observed, largest)
         image.set(cmap=SPREAD, clim=(0, largest))
         axes[2].set_title("spread of what is filled in")
         bars.append(figure.colorbar(image, ax=axes[2], location="bottom", aspect=20, shrink=0.9, pad=0.03))

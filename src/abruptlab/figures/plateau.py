@@ -1,6 +1,7 @@
 """The loss plateau of a task of sequences, and variants of any task side by side."""
 
 import math
+from itertools import cycle
 
 import numpy as np
 from jaxtyping import Float
@@ -14,6 +15,7 @@ from abruptlab.experiments.plateau import Plateau
 from abruptlab.experiments.plateaus import Plateaus
 from abruptlab.figures import style
 from abruptlab.figures.style import LEVEL, curve_colour, draw_drop, new_figure, paper_style, shades
+from abruptlab.figures.variants import COLOURS, named
 
 ABREAST = 3  # panels in a row
 
@@ -57,7 +59,7 @@ def draw_plateau(plateau: Plateau) -> Figure:
     for axes in (accuracy, attention):
         axes.yaxis.set_major_formatter(PercentFormatter(1))
     accuracy.legend(frameon=False, loc="best")
-    inside.legend(frameon=False, loc="best")
+    inside.legend(frameon=False, loc="upper right")  # at the end both are low
     for axes in (loss, accuracy, inside, attention):
         axes.set(xlim=(0, last))
         draw_drop(axes, curves.drop, last)
@@ -123,7 +125,7 @@ def _side_by_side(
     rows = len(family.labels)
     figure = new_figure(max(2.3, 0.9 + 0.28 * rows))
     curves, firsts = figure.subplots(1, 2, sharex=True, width_ratios=(1.25, 1))
-    for row, colour in enumerate(shades(rows)):
+    for row, colour in zip(range(rows), cycle(COLOURS), strict=False):
         curves.plot(family.step[row], curve[row].T, color=colour, linewidth=0.5, alpha=0.7)
         if np.isfinite(family.seed[row]).any():
             curves.plot(family.step[row], np.nanmedian(curve[row], 0), color=colour, label=str(family.labels[row]))
@@ -131,12 +133,14 @@ def _side_by_side(
     curves.set(xlim=(0, np.nanmax(family.steps)), xlabel="training step")
     curves.xaxis.set_major_locator(MaxNLocator(5))
     firsts.set(ylim=(rows - 0.5, -0.5))
-    firsts.set_yticks(range(rows), [str(label) for label in family.labels])
+    firsts.set_yticks(range(rows), [named(family, row) for row in range(rows)])
+    for text, colour in zip(firsts.get_yticklabels(), cycle(COLOURS), strict=False):
+        text.set_color(colour)
     firsts.tick_params(axis="y", length=0)
     return figure, curves
 
 
-def _draw_first(axes: Axes, steps: Float[np.ndarray, " run"], last: float, row: int, colour: np.ndarray) -> None:
+def _draw_first(axes: Axes, steps: Float[np.ndarray, " run"], last: float, row: int, colour: str) -> None:
     """A dot a seed; an open one at the last step where it did not come."""
     for step in steps:
         reached = np.isfinite(step)

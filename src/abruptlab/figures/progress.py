@@ -13,7 +13,16 @@ from abruptlab.arguments import checked
 from abruptlab.experiments.estimate import Estimate
 from abruptlab.experiments.progress import Measure, Progress
 from abruptlab.figures import style
-from abruptlab.figures.style import ShortLog, curve_colour, draw_curve, draw_drop, new_figure, paper_style, shades
+from abruptlab.figures.style import (
+    ShortLog,
+    curve_colour,
+    draw_curve,
+    draw_drop,
+    in_math,
+    new_figure,
+    paper_style,
+    shades,
+)
 
 FEW = 12  # checkpoints, each of them marked
 LABELLED = 6  # layers that are all named on the colour bar
@@ -34,7 +43,8 @@ def draw_progress(progress: Progress) -> Figure:
     loss.set(yscale="log", ylabel=curves.unit)
     loss.yaxis.set_minor_formatter(ShortLog(minor_thresholds=(1, 0.4)))
     onset = "no drop" if curves.drop is None else f"onset of the drop at step {curves.drop.onset:,}"
-    loss.set_title(f"{label}: {onset}", loc="left")
+    symbol, comma, words = label.partition(",")
+    loss.set_title(f"{in_math(symbol) if '_' in symbol else symbol}{comma}{words}: {onset}", loc="left")
 
     for part, values in progress.apart.items():
         look = {"color": curve_colour(part), "dashes": DASHES, "linewidth": 0.9, "label": APART[part]}
@@ -46,8 +56,9 @@ def draw_progress(progress: Progress) -> Figure:
     heads = progress.heads
     layer, head = np.unravel_index(heads.mean[-1].argmax(), heads.mean[-1].shape)
     best = Estimate(heads.mean[:, layer, head], heads.error[:, layer, head])
-    label = f"the head that ends highest: layer {layer + 1}, head {head + 1}"
-    _draw_line(attention, progress, best, color=style.PURPLE, linewidth=1.0, label=label)
+    highest = f"the head that ends highest: layer {layer + 1}, head {head + 1}"
+    if heads.mean[-1].size > 1:
+        _draw_line(attention, progress, best, color=style.PURPLE, linewidth=1.0, label=highest)
     attention.axhline(float(progress.uniform), label="uniform attention", **style.LEVEL | {"color": style.PURPLE})
     _draw_measure(attention, progress, progress.attention)
     last = max(curves.step[-1], progress.step[-1])
@@ -62,7 +73,8 @@ def draw_progress(progress: Progress) -> Figure:
     named = [pair for axes in (attention, collapse) for pair in zip(*axes.get_legend_handles_labels(), strict=True)]
     lines = {name: line for line, name in named}  # each name once
     figure.legend([*lines.values()], [*lines], loc="outside lower center", ncols=2)
-    _draw_bar(figure, progress, [collapse, attention])
+    if heads.mean.shape[1] > 1:
+        _draw_bar(figure, progress, [collapse, attention])
     return figure
 
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import LogFormatterSciNotation, LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
 from abruptlab.arguments import checked
+from abruptlab.experiments.family import Family
 from abruptlab.experiments.mixture import Mixture
 from abruptlab.experiments.variants import OverSeeds, Variants
 from abruptlab.figures import style
@@ -106,7 +107,7 @@ def _draw_numbers(when: Axes, final: Axes, variants: Variants, moment: str) -> N
     _plain_levels(final.xaxis, (1, 3))
     if variants.trivial:
         final.axvline(1, **LEVEL)
-    when.set_yticks(range(len(variants.labels)), [_named(variants, row) for row in range(len(variants.labels))])
+    when.set_yticks(range(len(variants.labels)), [named(variants, row) for row in range(len(variants.labels))])
     for text, colour in zip(when.get_yticklabels(), cycle(COLOURS), strict=False):
         text.set_color(colour)
     final.set_yticks(range(len(variants.labels)), [])
@@ -129,10 +130,10 @@ def _draw_seeds(axes: Axes, variants: Variants, numbers: OverSeeds, last: Float[
             axes.plot([min(value, last[row])], [row], marker="o", linestyle="", clip_on=False, **dot)
 
 
-def _named(variants: Variants, row: int) -> str:
+def named(family: Variants | Family, row: int) -> str:
     """The label, and how many of its runs are finished if not all are."""
-    finished, planned = variants.finished[row], variants.planned[row]
-    return str(variants.labels[row]) + ("" if finished == planned else f"\n{finished} of {planned} seeds")
+    finished, planned = np.isfinite(family.seed[row]).sum(), family.planned[row]
+    return str(family.labels[row]) + ("" if finished == planned else f"\n{finished} of {planned} seeds")
 
 
 def _plain_levels(axis: Axis, within_decade: tuple[int, ...]) -> None:

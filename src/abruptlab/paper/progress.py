@@ -20,10 +20,10 @@ FIGURES: Figures = {
         "cosine similarity of a layer's hidden states at two places of a matrix, and attention progress, the share of "
         "attention that goes to observed places in the query's row or column other than the query itself. Coloured: "
         "each layer (attention: mean over its heads). Black: the last layer's collapse, whose states the read-out "
-        "sees, and the attention of all layers. Dashed in colour: that collapse at hidden and at observed places "
-        "alone. Bands: one standard error over matrices. A measure first moves (dotted) at the first checkpoint after "
-        "mid-plateau at which the black line has made a tenth of its largest later change, and more than three "
-        "standard errors; at the onset (dashed) L_mask has fallen by a tenth.",
+        "sees, and the attention of all layers. Dashed in colour, where it was measured: that collapse at hidden and "
+        "at observed places alone. Bands: one standard error over matrices. A measure first moves (dotted) at the "
+        "first checkpoint after mid-plateau from which on the black line has made a tenth of its way from there to the "
+        "end of the drop, and more than three standard errors; at the onset (dashed) L_mask has fallen by a tenth.",
         measure_progress,
         draw_progress,
     ),
