@@ -43,8 +43,8 @@ def draw_plateau(plateau: Plateau) -> Figure:
     accuracy.set(ylabel="written right")
     accuracy.set_title("accuracy, thin of each place (dark: the first)", loc="left")
 
-    inside.plot(plateau.step, plateau.collapse, color=style.OBSERVED, label="collapse: cosine similarity")
-    inside.plot(plateau.step, plateau.repetition, color=style.MASKED, label="repetition: equal neighbours")
+    inside.plot(plateau.step, plateau.collapse, color=style.OBSERVED, label="collapse: cosine")
+    inside.plot(plateau.step, plateau.repetition, color=style.MASKED, label="repetition: share")
     inside.axhline(plateau.repetition_of_truth, **LEVEL | {"color": style.MASKED})
     inside.set(ylabel="cosine; share", xlabel="training step")
     inside.set_title("repetition bias and representation collapse", loc="left")
