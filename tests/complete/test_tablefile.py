@@ -556,7 +556,9 @@ def test_a_filtered_list_in_parquet(tmp_path: Path) -> None:
     written = pd.read_parquet(io.BytesIO(completed_with(read(tmp_path, parquet(frame), triplets=True), 5)))
     pd.testing.assert_frame_equal(written, frame.fillna(5.0))
     for grown, lines in ((frame[:3], range(4)), (frame[:3].set_index("user"), ["u", "u", "v", "v"])):
-        written = pd.read_parquet(io.BytesIO(completed_with(read(tmp_path, parquet(grown), triplets=True), 5)))
+        written = pd.read_parquet(
+            io.BytesIO(completed_with(read(tmp_path, parquet(pd.DataFrame(grown)), triplets=True), 5))
+        )
         assert written.index.tolist() == list(lines)
         assert written["item"].tolist() == frame["item"].tolist()
         assert written["rating"].tolist() == [1, 2, 3, 5]
