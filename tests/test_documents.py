@@ -8,9 +8,12 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import tyro
 import yaml
 
 from abruptlab.config import RunConfig
@@ -63,6 +66,33 @@ def repository(page: Path, folder: Path) -> Path:
     return folder
 
 
+@contextlib.contextmanager
+def only_parsed() -> Iterator[None]:
+    """Commands are parsed to the end, and not carried out: `--help` would let anything pass."""
+    parse = tyro.cli
+
+    def parsed(kind: Any, *, prog: str, **given: Any) -> Any:
+        found = parse(kind, prog=prog, **given)
+        return found if " " in prog else lambda: None  # that of a subcommand is a part of the parsing
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tyro, "cli", parsed)
+        yield
+
+
+def test_what_is_only_parsed_is_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with only_parsed():
+        assert abruptlab("sweep", "variants", "--jobs", "2") == (0, "")
+        for words in (
+            ["sweep", "variants", "--nonsense", "3"],
+            ["sweep", "variants", "--jobs", "x"],
+            ["import", "--siz"],
+        ):
+            assert abruptlab(*words)[0] == 2, words
+    assert not list(tmp_path.iterdir())
+
+
 def check(command: str, folder: Path) -> None:
     """Run a command of a page; what would take minutes is only parsed, what sets the project up only looked up.
 
@@ -78,8 +108,8 @@ def check(command: str, folder: Path) -> None:
     elif program == "scripts/paper_scale.sh" or "=" in program:
         run = ["bash", "-n", str(ROOT / "scripts" / "paper_scale.sh")]
     elif program == "abruptlab":
-        words = [*words, *(["--help"] if long else [])]
-        with contextlib.chdir(ROOT if words[0] == "paper" else folder):  # the former reads the repository's results
+        where = ROOT if words[0] == "paper" else folder  # the former reads the repository's results
+        with contextlib.chdir(where), only_parsed() if long else contextlib.nullcontext():
             assert abruptlab(*words) == (0, ""), command
         return
     else:

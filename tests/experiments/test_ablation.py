@@ -1,5 +1,6 @@
 """Ablation of heads whose work is known."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -135,25 +136,34 @@ def test_the_mean_map_is_over_the_matrices_of_a_pass(batch: Batch, monkeypatch: 
 
 
 def test_the_mean_map_is_taken_inside_the_ablated_pass(batch: Batch) -> None:
-    """A head of layer 2 looks for what one of layer 1 has written, where the mask lets it."""
+    """A head of layer 2 looks for what one of layer 1 has written, which it writes otherwise by its mean map."""
     model = copier()
-    attend(model, 0, 0, "place")
+    attend(model, 0, 0, "row")
+    prefer(model, 0, 0, SEEN)
     carry(model, 0, 0, SEEN, FREE[1])
-    attend(model, 1, 2, "row")
+    attend(model, 1, 2, "column")
     prefer(model, 1, 2, FREE[1])
     carry(model, 1, 2, VALUE, FREE[0])
     read_out(model, FREE[0])
+    lower, site = constant_maps(model, [(0, 0)], "mean"), "blocks.1.attn.pattern"
+    maps: dict[str, Tensor] = {}
+
+    def note(name: str, pattern: Tensor) -> Tensor:
+        maps[name] = pattern[:, 2].mean(0)
+        return pattern
+
+    predict(model, batch.tokens, {site: partial(note, "intact")})
+    predict(model, batch.tokens, lower | {site: partial(note, "ablated")})
+    assert (maps["intact"] - maps["ablated"]).abs().max() > 0.05
+
+    def put(name: str, pattern: Tensor) -> Tensor:
+        pattern = pattern.clone()
+        pattern[:, 2] = maps[name]
+        return pattern
+
     both = predict(model, batch.tokens, constant_maps(model, [(0, 0), (1, 2)], "mean"))
-    mask = batch.observed.float().mean(0)  # the first head's map is its own place's, for all matrices
-    rows = torch.full((12, 12), 0.0)
-    for query in range(12):
-        row = slice(query // 4 * 4, query // 4 * 4 + 4)
-        rows[query, row] = 1 / 4
-    torch.testing.assert_close(
-        predict(model, batch.tokens, constant_maps(model, [(0, 0)], "mean")), predict(model, batch.tokens)
-    )
-    assert mask.std() > 0  # the second head's mean map follows how often a place is seen
-    assert not torch.allclose(both, seen_values(batch) @ rows.mT, atol=0.01)
+    torch.testing.assert_close(both, predict(model, batch.tokens, lower | {site: partial(put, "ablated")}))
+    assert not torch.allclose(both, predict(model, batch.tokens, lower | {site: partial(put, "intact")}), atol=0.01)
 
 
 def test_without_its_only_head_a_model_predicts_zero(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -7,10 +8,11 @@ import torch
 
 from abruptlab.errors import CheckpointError, RunError
 from abruptlab.experiments.examples import PERCENTILES, before_and_after, measure_examples, measure_gallery
-from abruptlab.experiments.losses import loss_of_zero, measure_loss_curves, smooth
+from abruptlab.experiments.held_out import held_out
+from abruptlab.experiments.level import hidden_level, loss_of_zero
+from abruptlab.experiments.losses import measure_curves, measure_loss_curves, smooth
 from abruptlab.experiments.overview import measure_overview
 from abruptlab.task.matrices import stream
-from abruptlab.task.matrix import MatrixTask
 from abruptlab.task.vocabulary import MASK, Vocabulary
 from tests.handmade import averager, copier, handmade_run
 from tests.synthetic import CONFIG, LEVEL, ONSET, STEPS, make_metrics, make_run
@@ -27,8 +29,23 @@ def test_loss_curves_are_the_run_s_metrics(tmp_path: Path) -> None:
     assert curves.drop.onset == pytest.approx(ONSET, rel=0.1)
 
 
-def test_fixed_masks_have_no_probability() -> None:
-    assert loss_of_zero(MatrixTask(mask="fixed", hidden_rows=(1,))) is None
+def test_fixed_masks_have_no_probability(tmp_path: Path) -> None:
+    task = replace(CONFIG.matrices, mask="fixed", hidden_rows=(1,))
+    assert loss_of_zero(make_run(tmp_path, make_metrics(), (), replace(CONFIG, task=task))) is None
+
+
+@pytest.mark.parametrize("changes", [{"mask": "coherence", "coherence_fraction": 1.0}, {"decimals": 0}])
+def test_predicting_zero_is_as_wrong_as_the_hidden_entries_are_large(changes: dict, tmp_path: Path) -> None:
+    """Where no formula has it, in every figure that draws it and every measure that asks for half of it."""
+    run = make_run(tmp_path, make_metrics(), (), replace(CONFIG, task=replace(CONFIG.matrices, **changes)))
+    batch = held_out(run, 4096, seed=7)
+    level = float(batch.values[~batch.observed].square().mean())
+    assert abs(level / LEVEL - 1) > 0.2
+    curves = measure_loss_curves(run)
+    assert curves.copying_level == pytest.approx(level, rel=0.05)
+    assert curves.loss_of_zero == pytest.approx(0.3 * level, rel=0.05)
+    assert measure_curves(run).level == pytest.approx(level, rel=0.05)
+    assert hidden_level(run) == pytest.approx(level, rel=0.05)
 
 
 def test_a_run_without_steps_or_checkpoints_says_so(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def test_half_of_the_loss_is_gone(sweep: Sweep) -> None:
 
 def test_it_is_drawn(sweep: Sweep) -> None:
     curves, firsts = draw_falls(measure_falls(sweep, "f")).axes
-    assert [label.get_text() for label in firsts.get_yticklabels()] == ["base", "soon", "never", "none"]
+    assert [label.get_text() for label in firsts.get_yticklabels()] == ["base", "soon", "never", "none\n0 of 2 seeds"]
     dots = [line for line in firsts.lines if line.get_marker() == "o"]
     at = sorted(float(np.asarray(line.get_xdata())[0]) for line in dots)
     assert at == pytest.approx([260, 270, 860, 870, STEPS - 1, STEPS - 1], abs=1)

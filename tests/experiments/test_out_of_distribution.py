@@ -222,5 +222,5 @@ def test_the_figure_draws_what_was_measured(tmp_path: Path) -> None:
                 np.testing.assert_allclose(np.asarray(line.get_ydata()), here * bert / nuclear)
             assert any(np.array_equal(line.get_xdata(), [varied.trained] * 2) for line in axes.lines)
     labels = [text.get_text() for text in panels[1, 0].get_xticklabels()]
-    assert labels == ["1\n", *(f"{rank}\n({result.rank.kept[rank - 1]:.0%})" for rank in (2, 3))]
+    assert labels == ["1\n", *(f"{rank}\n({100 * result.rank.kept[rank - 1]:.0f})" for rank in (2, 3))]
     assert [text.get_text() for text in panels[1, 1].get_xticklabels()] == [str(rows) for rows in result.rows.value]

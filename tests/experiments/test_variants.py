@@ -9,7 +9,8 @@ import pytest
 from abruptlab.cli.looking import make_all
 from abruptlab.errors import RunError
 from abruptlab.experiments.held_out import held_out
-from abruptlab.experiments.variants import measure_families, measure_variants, over_seeds, trivial_level
+from abruptlab.experiments.level import trivial_level
+from abruptlab.experiments.variants import measure_families, measure_variants, over_seeds
 from abruptlab.figures.variants import draw_variants
 from abruptlab.paper import Findings, Verdict, judge, make_figure, make_table
 from abruptlab.paper.variants import tabulate_families

@@ -10,7 +10,7 @@ import torch
 
 from abruptlab.cli import main
 from abruptlab.config import ModelConfig, RunConfig, TrainingConfig
-from abruptlab.errors import RunError
+from abruptlab.errors import ConfigError, RunError
 from abruptlab.model.generate import generate
 from abruptlab.model.huggingface import load_huggingface
 from abruptlab.run.export import export
@@ -18,6 +18,17 @@ from abruptlab.run.pretrained import pretrained_run
 from abruptlab.task.window_sum import WindowSum
 from abruptlab.training.loop import train
 from tests.synthetic import CONFIG, make_metrics, make_run
+
+
+def test_a_run_with_other_attention_is_no_stock_model(tmp_path: Path) -> None:
+    training = replace(CONFIG.training, steps=4, useful_attention=10.0, useful_from=2)
+    run = train(replace(CONFIG, training=training), tmp_path / "run", device="cpu")
+    with pytest.raises(ConfigError, match="expected a stock model's attention; its useful attention was multiplied"):
+        export(run, tmp_path / "theirs")
+    assert not (tmp_path / "theirs").exists()
+    with pytest.warns(UserWarning, match="useful attention was times 10 in training; here it is not"):
+        run.load(4)
+    run.load(2)  # before it was
 
 
 def run_card(folder: Path) -> dict:

@@ -14,6 +14,7 @@ from abruptlab.model.encoder import Encoder
 from abruptlab.model.huggingface import save_pretrained
 from abruptlab.paper import Findings, judge
 from abruptlab.paper.catalogue import CLAIMS
+from abruptlab.presets import preset
 from abruptlab.run.imported import import_run
 from abruptlab.run.live import GrowingRun
 from abruptlab.run.pretrained import pretrained_run
@@ -122,6 +123,22 @@ def test_exported_folders_say_their_step_and_their_task(tmp_path: Path, monkeypa
     assert (run.steps, run.config.task) == ([2000, laptop.resolve("final")], laptop.config.task)
     main(["import", "one", "--rank", "2", "--steps", "7", "--out", "other"])
     assert (Run("other").steps, Run("other").config.matrices.rank) == ([7], 2)
+
+
+def test_every_flag_of_import_is_heard(ours: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list = []
+
+    def note(*given: object) -> Run:
+        heard.append(given)
+        return ours
+
+    monkeypatch.setattr("abruptlab.run.imported.import_run", note)
+    moments = ["--before-drop", "2", "--onset", "5", "--after-drop", "8"]
+    words = ["--preset", "laptop", "--size", "4", "4", "--rank", "3", "--heads", "4", "--losses", "losses.csv"]
+    main(["import", "one", "two", "--out", "run", "--steps", "2", "8", *words, *moments])
+    task = replace(preset("laptop").matrices, sizes=((4, 4),), rank=3)
+    files, moments_given = (Path("one"), Path("two")), {"before-drop": 2, "onset": 5, "after-drop": 8}
+    assert heard == [(files, Path("run"), task, (2, 8), 4, Path("losses.csv"), moments_given)]
 
 
 def test_what_cannot_be_told_is_asked_for_and_nothing_is_left(ours: Run, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ def test_verdicts_are_of_the_saved_figures(name: str) -> None:
     assert kept
     for verdict in kept:
         numbers, nulls = judged[verdict.id].numbers, judged[verdict.id].nulls
+        assert judged[verdict.id].within == verdict.within, verdict.id
         if verdict.judged:
             assert numbers == pytest.approx(verdict.numbers, rel=1e-3), verdict.id
             assert nulls == verdict.nulls, verdict.id

@@ -34,6 +34,14 @@ def test_betas_and_eps(name: str) -> None:
     assert (group["betas"], group["eps"]) == ((0.8, 0.95), 1e-5)
 
 
+@pytest.mark.parametrize(("name", "field"), [("adamw", "weight_decay"), ("muon", "weight_decay"), ("sgd", "momentum")])
+@pytest.mark.parametrize("value", [0.0, 0.25])
+def test_decay_and_momentum_reach_the_optimiser(name: str, field: str, value: float) -> None:
+    config = smoke(optimizer=name, **{field: value})
+    group = build_optimizers(config.training, initial_model(config))[0].param_groups[0]
+    assert group[field] == value
+
+
 def test_clipping_keeps_the_direction_and_bounds_the_norm() -> None:
     free, kept, clipped = (one_step(smoke(clip_norm=norm)) for norm in (None, 1e3, 1e-3))
     norm = torch.nn.utils.get_total_norm(free)

@@ -23,6 +23,7 @@ from abruptlab.errors import ConfigError, SiteError
 from abruptlab.experiments.estimate import Losses
 from abruptlab.experiments.forward import loaded_model, recorded
 from abruptlab.experiments.held_out import held_out_examples
+from abruptlab.experiments.level import trivial_level
 from abruptlab.experiments.result import Outlined
 from abruptlab.experiments.scores import Scores, Shown, joined, score, score_of, stacked
 from abruptlab.model import sites
@@ -296,8 +297,7 @@ def all_heads(model: Model) -> list[Head]:
 
 def plateau_level(run: Run) -> float:
     """The metric that drops, before the run's drop; if there is none, that of the trivial solution (NaN: unknown)."""
-    level = run.objective.level if run.drop is None else run.drop.plateau
-    return math.nan if level is None else level
+    return trivial_level(run) if run.drop is None else run.drop.plateau
 
 
 def _table(heads: Sequence[Head]) -> Int[np.ndarray, "heads 2"]:

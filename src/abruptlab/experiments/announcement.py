@@ -7,6 +7,7 @@ calendar does.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -98,20 +99,21 @@ def _in_time(lead: Float[np.ndarray, "measure run"]) -> Bool[np.ndarray, "measur
 
 @checked
 def measure_announcement(sweep: Sweep, matrices: int = 256, seed: int = 0) -> Announcement:
-    """The rules of all measures, fixed on every other run of a sweep without families, in the order of their seeds and
-    variants.
+    """The rules of all measures, fixed on every other seed of each variant of a sweep without families.
 
     Raises `RunError` unless four of its finished runs have a drop, two of each half.
     """
-    finished = sorted((run for runs in sweep.runs("").values() for run in runs), key=lambda run: run.config.seed)
-    runs = [run for run in finished if run.drop is not None]
-    if len(runs) < 4:
+    labelled = [(label, run) for label, runs in sweep.runs("").items() for run in runs]
+    finished = sorted(labelled, key=lambda pair: pair[1].config.seed)
+    with_drop = [(label, run) for label, run in finished if run.drop is not None]
+    runs, fixing = [run for _, run in with_drop], _first_of_two(label for label, _ in with_drop)
+    if min(fixing.sum(), (~fixing).sum()) < 2:
         raise RunError(f"{sweep.folder}: expected at least four finished runs with a drop, found {len(runs)}")
     each = [series_of(run, matrices, seed) for run in runs]
-    onset, fixing = np.array([series.onset for series in each]), np.arange(len(runs)) % 2 == 0
+    onset = np.array([series.onset for series in each])
     blind = BLIND * onset[fixing].min()
-    names = list(each[0].values)
-    rules = [fixed_rule(each[::2], name, blind) for name in names]
+    names = [name for name in each[0].values if all(name in series.values for series in each)]
+    rules = [fixed_rule([each[index] for index in np.flatnonzero(fixing)], name, blind) for name in names]
     lead = [[lead_of(series, name, *rule, blind) for series in each] for name, rule in zip(names, rules, strict=True)]
     return Announcement(
         measures=np.array(names),
@@ -124,6 +126,16 @@ def measure_announcement(sweep: Sweep, matrices: int = 256, seed: int = 0) -> An
         planned=len(sweep.points),
         without=len(finished) - len(runs),
     )
+
+
+def _first_of_two(labels: Iterable[str]) -> Bool[np.ndarray, " run"]:
+    """Whether a run is the first, the third, … with its label: each label has runs in both halves."""
+    seen: Counter[str] = Counter()
+    first = []
+    for label in labels:
+        first.append(seen[label] % 2 == 0)
+        seen[label] += 1
+    return np.array(first, dtype=bool)
 
 
 def series_of(run: Run, matrices: int = 256, seed: int = 0) -> Series:

@@ -4,6 +4,7 @@ loss, such as matrices.
 A plateau that is shortened until no detector calls it one still has a step at which half of it is gone.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from jaxtyping import Float
 from abruptlab.arguments import checked
 from abruptlab.errors import RunError
 from abruptlab.experiments.family import Family
+from abruptlab.experiments.level import trivial_level
 from abruptlab.experiments.losses import smooth
 from abruptlab.run.run import Run
 from abruptlab.sweep.file import Sweep
@@ -53,7 +55,7 @@ def measure_falls(sweep: Sweep, family: str) -> Falls:
 
 
 def _over_level(run: Run) -> Float[np.ndarray, " step"]:
-    level = run.objective.level
-    if level is None:
+    level = trivial_level(run)
+    if math.isnan(level):
         raise RunError(f"{run.folder}: nobody knows the loss of {run.objective.trivial}, so nothing is half of it")
     return smooth(run.metrics[run.objective.falling]) / level

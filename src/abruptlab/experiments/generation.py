@@ -12,6 +12,7 @@ from abruptlab.errors import RunError
 from abruptlab.experiments.estimate import Estimate, losses, pooled
 from abruptlab.experiments.forward import load, parts, predict
 from abruptlab.experiments.held_out import held_out
+from abruptlab.experiments.level import hidden_level
 from abruptlab.experiments.losses import measure_curves
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model.decoder import Decoder
@@ -72,7 +73,7 @@ def measure_gpt_learning(run: Run, steps: Steps | None = None, matrices: int = 2
         smooth=curves.smooth[1:],
         checkpoint=np.array(resolved),
         generation=stack([measure_generation(run, step, matrices, seed) for step in resolved]),
-        copying_level=run.config.matrices.copying_level,
+        copying_level=hidden_level(run),
         drop=curves.drop,
     )
 

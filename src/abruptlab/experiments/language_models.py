@@ -26,11 +26,15 @@ from abruptlab.training.measures import repetition
 
 @dataclass(frozen=True)
 class LanguageModels(Outlined):
-    """The measures of some checkpoints, in the order in which they were given."""
+    """The measures of some checkpoints, in the order in which they were given.
+
+    Collapse is of each layer's output, as transformers has it: of the last layer after the final norm, where a run's
+    own measures are before it.
+    """
 
     checkpoint: Shaped[np.ndarray, " checkpoint"]  # its folder or name, with its revision
     repetition: Float[np.ndarray, " checkpoint"]  # share of neighbours in what is written that are the same token
-    collapse: Float[np.ndarray, "checkpoint layer"]  # mean cosine similarity of a layer's outputs at two written places
+    collapse: Float[np.ndarray, "checkpoint layer"]  # mean cosine similarity at two written places
 
 
 @checked
@@ -68,10 +72,13 @@ def _measure(
     places = getattr(config, "max_position_embeddings", math.inf)
     there = f"with the prompt at most {places:,}, which the model has places for"
     require(prompts.shape[1] + length <= places, "length", there, prompts.shape[1] + length)
+    from transformers import GenerationConfig
+
     tokens = prompts.to(choose_device())
     model.to(tokens.device)
     # min_new_tokens: all write alike, whatever they have learnt of an end of text
-    options = {"max_new_tokens": length, "min_new_tokens": length, "do_sample": False, "pad_token_id": 0}
+    model.generation_config = GenerationConfig(pad_token_id=0)  # its own may punish repetitions, or search by beams
+    options = {"max_new_tokens": length, "min_new_tokens": length, "do_sample": False}
     whole = model.generate(tokens, attention_mask=torch.ones_like(tokens), **options)  # pyright: ignore
     written = whole[:, tokens.shape[1] :]
     states = model(whole, output_hidden_states=True).hidden_states[1:]  # the first is the embedding
@@ -95,7 +102,7 @@ def _loaded(checkpoint: str | Path | tuple[str, str]) -> torch.nn.Module:
         raise AbruptlabError(f"no causal language model in {_name(checkpoint)}: {reason}") from None
     if info["missing_keys"]:  # from_pretrained has drawn them at random
         raise CheckpointError(f"no causal language model in {_name(checkpoint)}: no weight {min(info['missing_keys'])}")
-    return model.eval()
+    return model.float().eval()  # in half precision the most probable tokens tie
 
 
 def _name(checkpoint: str | Path | tuple[str, str]) -> str:

@@ -8,10 +8,10 @@ from jaxtyping import Float, Int, Shaped
 
 from abruptlab.arguments import checked
 from abruptlab.errors import RunError
+from abruptlab.experiments.level import hidden_level, loss_of_zero, trivial_level
 from abruptlab.experiments.result import Outlined
 from abruptlab.run.drop import Drop
 from abruptlab.run.run import Run
-from abruptlab.task.matrix import MatrixTask
 
 SMOOTHING = 1 / 200  # width of the running mean as a share of the run: well below the width of a drop
 LATE = 0.05  # share of the run, at its end, over which the final values are read
@@ -66,7 +66,7 @@ def measure_curves(run: Run) -> Curves:
         smooth=np.stack([smooth(values) for values in value]),
         falling=names.index(objective.falling),
         trivial=objective.trivial,
-        level=math.nan if objective.level is None else objective.level,
+        level=trivial_level(run),
         drop=run.drop,
     )
 
@@ -78,23 +78,15 @@ def measure_loss_curves(run: Run) -> LossCurves:
     Raises `RunError` if the run has made no step yet, or its model is a decoder.
     """
     run.require("encoder")
-    curves, task = measure_curves(run), run.config.matrices
+    curves = measure_curves(run)
     return LossCurves(
         curves.step,
         *curves.value,
         *curves.smooth,
-        copying_level=task.copying_level,
-        loss_of_zero=loss_of_zero(task),
+        copying_level=hidden_level(run),
+        loss_of_zero=loss_of_zero(run),
         drop=curves.drop,
     )
-
-
-def loss_of_zero(task: MatrixTask) -> float | None:
-    """L of copying the observed entries and predicting zero at the hidden ones: p_mask · E[x²].
-
-    None for fixed masks, which hide entries without a probability.
-    """
-    return None if task.mask == "fixed" else task.mask_probability * task.copying_level
 
 
 def final_value(values: Float[np.ndarray, " step"]) -> float:

@@ -74,10 +74,12 @@ def measure_out_of_distribution(
     the training's rank can give have tokens that the model was never trained on; `rank_rescaled` has none of them.
 
     Raises `CheckpointError` for a step without a checkpoint and `ConfigError` for a rank above the smaller side,
-    anything below 1, and positions that are no table.
+    anything below 1, positions that are no table, and a fixed mask.
     """
     resolved, model = loaded(run, step)
     task = run.config.matrices
+    if task.mask == "fixed":
+        raise ConfigError("rank, rows and columns cannot be varied: the run's mask is fixed, not random")
     m, n = max(task.sizes, key=math.prod)
     ranks = range(1, min(m, n) + 1) if ranks is None else ranks
     rows = range(task.rank, m + BEYOND + 1) if rows is None else rows

@@ -19,6 +19,7 @@ from abruptlab.errors import ConfigError
 from abruptlab.experiments.estimate import Estimate, Losses, losses
 from abruptlab.experiments.forward import load, predict
 from abruptlab.experiments.held_out import held_out
+from abruptlab.experiments.level import hidden_level
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.experiments.scores import Shown
 from abruptlab.model.encoder import Encoder
@@ -110,7 +111,7 @@ def measure_permutation(
         mean=Losses({name: _over_draws(each) for name, each in every.items()}),
         intact_slope=np.array([plain for plain, _ in slopes]),
         slope=np.stack([shuffled for _, shuffled in slopes]),
-        zero_level=run.config.matrices.copying_level,
+        zero_level=hidden_level(run),
     )
 
 

@@ -4,6 +4,7 @@ All rows are alike in the task, and all columns. Whoever has no favourites loses
 nuclear-norm minimisation does, on the same matrices.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -22,6 +23,7 @@ from abruptlab.task.matrices import Batch
 from abruptlab.task.vocabulary import MASK
 
 METHODS = ("BERT", "nuclear norm")
+SOME = 0.1  # of what predicting zero has: who completes less has nothing to lose
 Predict = Callable[[Batch], Float[Tensor, "matrix pos"]]
 
 
@@ -29,7 +31,8 @@ Predict = Callable[[Batch], Float[Tensor, "matrix pos"]]
 class Pivots(Outlined):
     """How much of a method's completion is lost with each row, or column, at the hidden entries outside it.
 
-    0: as much is completed as with it; 1: no more than by predicting zero. The methods are those of METHODS.
+    0: as much is completed as with it; 1: no more than by predicting zero; NaN where hardly anything is completed with
+    it, as on the plateau. The methods are those of METHODS.
     """
 
     step: int
@@ -76,7 +79,7 @@ def _lost(method: Predict, intact: Float[Tensor, "matrix pos"], batch: Batch, li
     observed[:, line] = False
     without = replace(batch, tokens=torch.where(observed, batch.tokens, MASK), observed=observed)
     before, after = (_left(predictions, batch, outside) for predictions in (intact, method(without)))
-    return float((after - before) / (1 - before))
+    return float((after - before) / (1 - before)) if before < 1 - SOME else math.nan
 
 
 def _left(

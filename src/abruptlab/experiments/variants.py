@@ -10,8 +10,8 @@ from jaxtyping import Float, Int, Shaped
 
 from abruptlab.arguments import checked
 from abruptlab.errors import RunError
-from abruptlab.experiments.held_out import held_out
-from abruptlab.experiments.losses import final_value, loss_of_zero, smooth
+from abruptlab.experiments.level import loss_of_zero, trivial_level
+from abruptlab.experiments.losses import final_value, smooth
 from abruptlab.experiments.result import Outlined
 from abruptlab.experiments.scores import Shown
 from abruptlab.run.drop import Drop, find_drop
@@ -20,7 +20,6 @@ from abruptlab.sweep.file import Sweep
 from abruptlab.task.matrix import MatrixTask
 
 POINTS = 400  # of a curve: two for each window of the running mean
-SAMPLED = 16_384  # matrices, for a level that has no formula: its standard error is about a hundredth of it
 
 LOSSES = ("step", "loss", "other", "falling")  # of a series, with the steps they are of
 
@@ -125,21 +124,8 @@ def series(run: Run) -> Series:
         *(run.metrics[name] for name in ("loss", shown.names[1], shown.names[0])),
         trivial=run.objective.trivial if known else "",
         level=level if known else 1.0,
-        loss_of_zero=loss_of_zero(task) if isinstance(task, MatrixTask) and run.objective.kind == "encoder" else None,
+        loss_of_zero=loss_of_zero(run) if isinstance(task, MatrixTask) and run.objective.kind == "encoder" else None,
     )
-
-
-def trivial_level(run: Run) -> float:
-    """The value of the trivial solution for the metric that drops; for an encoder, L_mask of predicting zero, E[x²] of
-    a hidden entry; NaN where nobody knows it.
-
-    That is E[x²] of any entry unless the mask looks at the matrix: entries of high coherence are larger, and their
-    E[x²] is measured, on held-out matrices.
-    """
-    if run.objective.kind != "encoder" or run.config.matrices.mask != "coherence":
-        return math.nan if run.objective.level is None else run.objective.level
-    batch = held_out(run, SAMPLED)
-    return float(batch.values[~batch.observed].square().mean())
 
 
 def side_by_side(by_label: Mapping[str, Sequence[Series]], planned: Mapping[str, int]) -> Variants:
@@ -205,5 +191,7 @@ def over_seeds(each: Float[np.ndarray, "label run"]) -> OverSeeds:
 
 
 def _halved(each: Series) -> float:
+    if not each.trivial:
+        return math.nan  # nobody knows what would be half
     below = smooth(each.falling) < each.level / 2
     return float(each.step[below.argmax()]) if below.any() else np.inf

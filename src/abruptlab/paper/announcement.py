@@ -17,8 +17,8 @@ MORE = 0.2  # of the runs: two of ten
 
 CAPTION = (
     "A rule speaks when its measure has passed a threshold at two checkpoints in a row. Direction and threshold are "
-    "those that announce most of every other run's drops in time, and of these the earliest (grey dots); the other "
-    "runs (black) try it. In time is within the half of the plateau before the onset (shaded; the numbers count it); "
+    "those that announce most of every other seed's drops in time, and of these the earliest (grey dots); the other "
+    "seeds (black) try it. In time is within the half of the plateau before the onset (shaded; the numbers count it); "
     "dots further left are false alarms, and runs without a dot were not announced. The rule of the step is a calendar."
 )
 

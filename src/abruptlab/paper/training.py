@@ -6,7 +6,8 @@ import numpy as np
 
 from abruptlab.errors import RunError
 from abruptlab.experiments.examples import measure_examples
-from abruptlab.experiments.losses import final_value, loss_of_zero, measure_loss_curves, smooth
+from abruptlab.experiments.level import hidden_level, loss_of_zero
+from abruptlab.experiments.losses import final_value, measure_loss_curves, smooth
 from abruptlab.experiments.overview import measure_overview
 from abruptlab.figures.loss import draw_loss_curves
 from abruptlab.figures.matrices import draw_examples
@@ -71,8 +72,8 @@ def known_drop(findings: Findings) -> Drop:
 
 
 def zero_level(findings: Findings) -> float:
-    """E[x²], the loss of predicting zero."""
-    return findings.run.config.matrices.copying_level
+    """E[x²] of a hidden entry, the loss of predicting zero."""
+    return hidden_level(findings.run)
 
 
 def fall_width(findings: Findings) -> Number:
@@ -101,12 +102,12 @@ def fallen(findings: Findings) -> float:
 
 
 def _plateau_loss(findings: Findings) -> Number:
-    zero = loss_of_zero(findings.run.config.matrices)
+    zero = loss_of_zero(findings.run)
     return plateau_level(findings, "loss") / zero if zero else None
 
 
 def _final_loss(findings: Findings) -> Number:
-    zero = loss_of_zero(findings.run.config.matrices)
+    zero = loss_of_zero(findings.run)
     return final_value(findings.run.metrics["loss"]) / zero if zero else None
 
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from abruptlab.config import RunConfig
 from abruptlab.errors import AbruptlabError, RunError
+from abruptlab.experiments.level import trivial_level
 from abruptlab.experiments.losses import final_value, smooth
-from abruptlab.experiments.variants import POINTS, trivial_level
+from abruptlab.experiments.variants import POINTS
 from abruptlab.paper import FIGURES, Findings, Verdict, judge
 from abruptlab.report.pack import in_base64
 from abruptlab.report.pictures import picture

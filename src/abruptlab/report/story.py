@@ -21,6 +21,7 @@ from abruptlab.experiments.attention import (
 )
 from abruptlab.experiments.embeddings import Embeddings, measure_embeddings_over_time
 from abruptlab.experiments.examples import MASKS, Gallery, measure_gallery
+from abruptlab.experiments.level import trivial_level
 from abruptlab.experiments.losses import smooth
 from abruptlab.experiments.probes import PLACES, Probes, measure_probes
 from abruptlab.experiments.progress import Measure, Progress, measure_progress
@@ -30,6 +31,7 @@ from abruptlab.figures.style import GREEN, curve_colour
 from abruptlab.paper import Findings
 from abruptlab.report.pack import packed_maps, rounded
 from abruptlab.report.seeds import band, other_seeds
+from abruptlab.run.metrics import finite
 from abruptlab.run.run import Run
 
 SCRUBBED = 48  # checkpoints that can be scrubbed through
@@ -109,7 +111,7 @@ def _curves(run: Run) -> dict[str, Any]:
             for metric in objective.curves
         ],
         "unit": objective.drops.unit,
-        "level": objective.level,
+        "level": finite(trivial_level(run)),
         "trivial": objective.trivial,
         "drop": None if drop is None else {"plateau": drop.plateau, "onset": drop.onset, "end": drop.end},
         "seeds": None,

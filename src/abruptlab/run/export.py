@@ -8,7 +8,7 @@ from pathlib import Path
 from jinja2 import StrictUndefined, Template
 
 from abruptlab.arguments import checked
-from abruptlab.errors import RunError
+from abruptlab.errors import ConfigError, RunError
 from abruptlab.model.huggingface import ABOUT, save_pretrained
 from abruptlab.run.metrics import known_mean
 from abruptlab.run.run import Run
@@ -28,9 +28,11 @@ def export(run: Run, folder: Path | str, step: int | str = "final") -> None:
     written over; any other that is not empty is refused.
 
     Raises `RunError` for such a folder or one that cannot be written, `CheckpointError` if there is no such checkpoint,
-    and what `huggingface.to_huggingface` raises.
+    `ConfigError` for a run that multiplied its useful attention, and what `huggingface.to_huggingface` raises.
     """
     folder, step = Path(folder), run.resolve(step)
+    if run.config.training.useful_attention != 1 and step > run.config.training.useful_from:
+        raise ConfigError(f"{run.folder}: expected a stock model's attention; its useful attention was multiplied")
     if folder.is_dir() and any(folder.iterdir()) and not _is_export(folder):
         raise RunError(f"{folder} is not empty and holds no exported model; choose another folder")
     about = {"version": versions()["abruptlab"], "step": step, "run": tomllib.loads(run.config.to_toml())}

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -228,10 +229,14 @@ class Run:
     def load(self, step: int | str) -> Model:
         """The model after `step` updates (or at a milestone, by name), on the CPU, in evaluation mode.
 
-        Raises `CheckpointError` if there is no such checkpoint (the message lists those there are), or it is damaged or
-        of another configuration.
+        Of a run that multiplied its useful attention, it is the model without that, with a warning. Raises
+        `CheckpointError` if there is no such checkpoint (the message lists those there are), or it is damaged or of
+        another configuration.
         """
-        resolved = self.resolve(step)
+        resolved, training = self.resolve(step), self.config.training
+        if training.useful_attention != 1 and resolved > training.useful_from:
+            what = f"useful attention was times {training.useful_attention:g} in training; here it is not"
+            warnings.warn(f"{self.folder}: {what}", stacklevel=2)
         require_config(read_meta(self.checkpoints, resolved), self.config, self.folder)
         model = new_model(self.config)
         put_weights(model, load_checkpoint(self.checkpoints, resolved), checkpoint_folder(self.checkpoints, resolved))
