@@ -34,14 +34,14 @@ benchmark: $(VENV)/installed-dev  ## the speed of a training step against the pa
 	$(RUN) benchmarks.plateau --out results/benchmarks
 
 seeds: $(VENV)/installed  ## the five seeds of the laptop preset (an hour and a half), and results/laptop from them
-	for seed in 0 1 2 3 4; do $(VENV)/bin/abruptlab train laptop --seed $$seed --resume && $(VENV)/bin/abruptlab claims runs/laptop-seed$$seed; done
+	for seed in 0 1 2 3 4; do $(VENV)/bin/abruptlab train laptop --seed $$seed --resume && $(VENV)/bin/abruptlab claims runs/laptop-seed$$seed || exit 1; done
 	$(VENV)/bin/abruptlab figures runs/laptop-seed1
 	$(RUN) scripts.seeds results/laptop runs/laptop-seed0 runs/laptop-seed1 runs/laptop-seed2 runs/laptop-seed3 runs/laptop-seed4
 	$(VENV)/bin/abruptlab report runs/laptop-seed1
 	cd runs/laptop-seed1 && cp -r figures tables report.html ../../results/laptop/
 
 gpt: $(VENV)/installed  ## three seeds of the laptop's GPT and one with linear attention, and results/gpt-laptop from them
-	for seed in 0 1 2; do $(VENV)/bin/abruptlab reproduce gpt-laptop --seed $$seed; done
+	for seed in 0 1 2; do $(VENV)/bin/abruptlab reproduce gpt-laptop --seed $$seed || exit 1; done
 	$(VENV)/bin/abruptlab reproduce gpt-laptop --attention linear --out runs/gpt-laptop-linear
 	$(RUN) scripts.seeds results/gpt-laptop runs/gpt-laptop-seed0 runs/gpt-laptop-seed1 runs/gpt-laptop-seed2
 	$(VENV)/bin/abruptlab report runs/gpt-laptop-seed0  # again: now with the other seeds as a band

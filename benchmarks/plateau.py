@@ -22,6 +22,7 @@ from abruptlab.presets import preset
 from abruptlab.system.files import write_atomically
 from abruptlab.system.memory import keep_freed_memory
 from abruptlab.system.provenance import device_name, versions
+from abruptlab.task.counter import BLOCK
 from abruptlab.training.measures import Measures
 from abruptlab.training.state import initial_state
 from abruptlab.training.update import update_of
@@ -33,13 +34,15 @@ from benchmarks.reference_gpt import ReferenceGpt
 CPU = torch.device("cpu")
 MEASURING = 1.0  # aimed at: measuring takes at most so much of a training step
 NOTES = """\
-Medians over the rounds, with the range in brackets; ratios are within a round. *Trained* is drawing the sequences, the
-update and reading the losses; *measured* is writing 64 answers, and what is computed of them, of the states and of the
-attention. *Both* is a step of the run, as measures are taken at every one. The plain script
-(`benchmarks.reference_gpt`) sees all tokens so far anew for each one that it writes.
+Medians over the rounds, with the range in brackets; ratios are within a round. *Trained* is drawing the sequences
+(ours come in blocks of steps: a step's share of one), the update and reading the losses; *measured* is writing 64
+answers, and what is computed of them, of the states and of the attention. *Both* is a step of the run, as measures are
+taken at every one. The plain script (`benchmarks.reference_gpt`) sees all tokens so far anew for each one that it
+writes.
 """
 
-Parts = tuple[Callable[[], object], Callable[[], object]]  # a step's training, its measuring
+# a step's training, its measuring, and the drawing of a block of steps where the training does not draw
+Parts = tuple[Callable[[], object], Callable[[], object], Callable[[], object] | None]
 
 
 def main(out: Path, name: str = "window-sum", rounds: int = 12, steps: int = 4) -> None:
@@ -59,11 +62,14 @@ def main(out: Path, name: str = "window-sum", rounds: int = 12, steps: int = 4) 
         contestants[f"ours, {precision}"] = _ours(replace(config, training=training))
     measured = {who: _Times() for who in contestants}
     for parts in contestants.values():  # warms up
-        for part in parts:
+        for part in filter(None, parts):
             part()
     for _ in range(rounds):
-        for who, (train, measure) in contestants.items():
-            measured[who].trained.append(seconds(lambda work=train: [work() for _ in range(steps)], CPU) / steps)
+        for who, (train, measure, draw) in contestants.items():
+            drawn = seconds(draw, CPU) / BLOCK if draw else 0.0
+            measured[who].trained.append(
+                seconds(lambda work=train: [work() for _ in range(steps)], CPU) / steps + drawn
+            )
             measured[who].measured.append(seconds(lambda work=measure: [work() for _ in range(steps)], CPU) / steps)
     made_with = {
         "command": shlex.join(["python", "-m", "benchmarks.plateau", *sys.argv[1:]]),
@@ -91,14 +97,18 @@ class _Times:
 
 def _theirs(config: RunConfig) -> Parts:
     reference = ReferenceGpt(config, CPU)
-    return reference.train, reference.measure
+    return reference.train, reference.measure, None
 
 
 def _ours(config: RunConfig) -> Parts:
     state = initial_state(config, CPU)
     update, measures = update_of(state, config, CPU), Measures(config)
-    batches = config.task.stream(config.training.batch, config.seed, 0, CPU)
-    return lambda: update(next(batches)).tolist(), lambda: measures.of(state.model).tolist()
+    batch = next(config.task.stream(config.training.batch, config.seed, 0, CPU))
+
+    def draw() -> object:
+        return next(config.task.stream(config.training.batch, config.seed, 0, CPU))
+
+    return lambda: update(batch).tolist(), lambda: measures.of(state.model).tolist(), draw
 
 
 def write_report(config: RunConfig, measured: dict[str, _Times], made_with: dict[str, object], folder: Path) -> None:

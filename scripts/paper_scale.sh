@@ -24,7 +24,10 @@ export PYTHONPATH=src:.${PYTHONPATH:+:$PYTHONPATH} PYTHONUNBUFFERED=1
 
 left() { echo $((LIMIT - SECONDS)); }
 skipped() { [[ $SKIP == *" $1 "* ]]; }
-abruptlab() { timeout --signal=INT --kill-after=60 "$(($(left) - RESERVE))" "$PYTHON" -m abruptlab "$@"; }
+abruptlab() {
+  local seconds=$(($(left) - RESERVE))
+  timeout --signal=INT --kill-after=60 "$((seconds > 1 ? seconds : 1))" "$PYTHON" -m abruptlab "$@"  # 0 would be no limit
+}
 
 # A run's or a sweep's archive: everything but the weights. What is left of a checkpoint says that the run got there.
 pack() {
@@ -63,7 +66,7 @@ while IFS= read -r line <&3; do
     read -r _ folder _ <<<"$arguments"
     folder=${folder%-paper}
     mkdir -p "$RUNS"
-    [ -d "results/paper/$folder" ] && cp -rn "results/paper/$folder" "$RUNS/"
+    [ -d "results/paper/$folder" ] && { cp -rn "results/paper/$folder" "$RUNS/" || true; }  # some say 1 of what is there
   fi
   skipped "$name" && continue
   [[ $folder == "$name" && -e "results/paper/$name/claims.json" ]] && continue

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from abruptlab.errors import AbruptlabError
+from abruptlab.errors import AbruptlabError, RunError
 from abruptlab.paper import CLAIMS, Verdict, counted, read_verdicts
 from abruptlab.system.files import write_atomically
 
@@ -57,8 +57,10 @@ def _counted(verdicts: Mapping[str, Verdict]) -> str:
 def main(results: Path, page: Path) -> None:
     """Put the table into the page."""
     text = page.read_text(encoding="utf-8")
-    before, _, rest = text.partition(START)
-    _, _, after = rest.partition(END)
+    before, start, rest = text.partition(START)
+    _, end, after = rest.partition(END)
+    if not (start and end):
+        raise RunError(f"{page}: expected the lines {START} and {END}, between which the table goes")
     write_atomically(page, before + written(results) + after)
 
 

@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing.context import ForkProcess
 from pathlib import Path
@@ -26,7 +28,7 @@ from abruptlab.run.checkpoints import saved_steps
 from abruptlab.run.run import Run
 from abruptlab.sweep.state import read_state
 from tests.forks import forked
-from tests.synthetic import STEPS, make_metrics, make_sweep
+from tests.synthetic import CONFIG, STEPS, make_metrics, make_run, make_sweep
 
 COMMAND = [sys.executable, "-m", "abruptlab"]
 
@@ -208,6 +210,32 @@ def test_figures_names_what_a_run_cannot_give(
         assert there != (f"figure {name}" in missing)
     assert (tmp_path / "figures" / "figure_4.png").exists()
     assert "table 1" in missing
+
+
+def test_claims_on_several_runs_are_judged_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed in (0, 1):
+        (folder := tmp_path / f"seed{seed}").mkdir()
+        make_run(folder, make_metrics(), (), replace(CONFIG, seed=seed))
+    (other := tmp_path / "other").mkdir()
+    make_run(other, make_metrics(), (), replace(CONFIG, seed=2, model=replace(CONFIG.model, width=32)))
+    devices: list[str | None] = []
+
+    @contextmanager
+    def note(device: str | None) -> Iterator[None]:
+        devices.append(device)
+        yield
+
+    monkeypatch.setattr("abruptlab.system.devices.computing_on", note)
+    both = (tmp_path / "seed0", tmp_path / "seed1")
+    assert abruptlab("claims", *both, "--out", tmp_path / "both", "--device", "cpu") == (0, "")
+    assert devices == ["cpu"]
+    of_two = {each["id"]: each for each in json.loads((tmp_path / "both" / "claims.json").read_text())}
+    assert (of_two["drop"]["seeds"], len(of_two["drop"]["numbers"])) == ([0, 1], 2)
+    assert "holds (2 seeds)" in capsys.readouterr().out
+    status, said = abruptlab("claims", *both, other)
+    assert (status, "expected runs of one configuration but for the seed" in said) == (1, True)
 
 
 def test_claims_are_judged_and_written(smoke: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,6 +21,7 @@ from abruptlab.baselines import smc
 from abruptlab.baselines.holdout import HeldOut
 from abruptlab.cli.completing import LISTED, Complete
 from abruptlab.complete import methods as completion
+from abruptlab.complete.formats import Reading
 from abruptlab.complete.methods import METHODS, Completion, Plan, complete, plan
 from abruptlab.complete.options import OPTIONS as METHOD_OPTIONS
 from abruptlab.errors import ConfigError, DataError
@@ -168,6 +169,37 @@ def test_the_picture_shows_holes_and_spread(shape: tuple[int, int]) -> None:
 
 def test_the_methods_are_those_there_are() -> None:
     assert set(get_args(get_type_hints(Complete)["method"])) == set(METHODS) == set(METHOD_OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("words", "field", "value"),
+    [
+        (["--skip", "city", "2"], "skip", ("city", "2")),
+        (["--decimal", ","], "decimal", ","),
+        (["--separator", "tab"], "separator", "\t"),
+        (["--separator", "\\t"], "separator", "\t"),
+        (["--encoding", "latin-1"], "encoding", "latin-1"),
+        (["--missing", "-999"], "missing", "-999"),
+        (["--header", "no"], "header", False),
+        (["--index", "yes"], "index", 1),
+        (["--index", "3"], "index", 3),
+        (["--sheet", "a"], "sheet", "a"),
+        (["--triplets"], "triplets", True),
+    ],
+    ids=lambda each: " ".join(each) if isinstance(each, list) else "",
+)
+def test_what_is_said_of_a_file_is_heard(
+    words: list[str], field: str, value: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[Reading] = []
+
+    def read(path: Path, given: Reading) -> None:
+        heard.append(given)
+        raise DataError("heard")
+
+    monkeypatch.setattr("abruptlab.complete.tablefile.read_table", read)
+    assert abruptlab("complete", "-", *words) == (1, "abruptlab: heard")
+    assert heard == [replace(Reading(), **{field: value})]
 
 
 def test_a_file_is_completed(table: Path, capsys: pytest.CaptureFixture[str]) -> None:

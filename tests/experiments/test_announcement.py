@@ -143,6 +143,31 @@ def test_where_a_calendar_is_in_time_no_rule_can_be_more_so(tmp_path: Path) -> N
         CLAIMS["announce-rates"].measure(found)
 
 
+def test_a_gradient_s_norm_is_that_of_the_steps_before(sweep: Sweep) -> None:
+    run = Run(sweep.folder / sweep.points[0].key)
+    steps = np.arange(0, 1000, 10)
+    run.__dict__["norms"] = {"step": steps, "grad_norm/mlp": steps * 1.0, "weight_norm/mlp": steps * 1.0}
+    found = series_of(run, 8).values
+    assert "weight, mlp" not in found
+    last = np.searchsorted(steps, found[STEP]) - 1
+    np.testing.assert_allclose(found["gradient, mlp"], [steps[max(0, at - 4) : at + 1].mean() for at in last])
+
+
+def test_each_variant_has_runs_in_both_halves(tmp_path: Path) -> None:
+    """Of two, by turns, all runs of one would fix the rules and all of the other try them."""
+    (tmp_path / "base.toml").write_text(replace(SMALL, name="two").to_toml())
+    rates = '[[variants]]\nlabel = "slow"\ntraining.learning_rate = 7e-5\n[[variants]]\nlabel = "fast"\n'
+    (tmp_path / "sweep.toml").write_text(f'name = "two"\nbase = "base.toml"\nseeds = [1, 2, 3, 4]\n{rates}')
+    two = Sweep(tmp_path)
+    for point in two.points:
+        run = make_folder(tmp_path / point.key, point.config, 150 + 100 * point.config.seed)
+        for step in (50, 100):
+            _copy(run, step)
+    found = measure_announcement(two, 8)
+    assert found.seed.tolist() == [1, 1, 2, 2, 3, 3, 4, 4]
+    assert found.fixing.tolist() == [True, True, False, False] * 2
+
+
 def test_what_it_needs(sweep: Sweep, tmp_path: Path) -> None:
     (tmp_path / "base.toml").write_text(replace(SMALL, name="x").to_toml())
     (tmp_path / "sweep.toml").write_text('name = "x"\nbase = "base.toml"\nseeds = [1, 2]\n')

@@ -41,10 +41,16 @@ def few_shuffles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embeddings, "SHUFFLES", 10)
 
 
+@pytest.fixture(autouse=True)
+def short_layouts(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """300 iterations of t-SNE, by which what is claimed of clusters is there; not where every place is asked for."""
+    if "whole_layouts" not in request.fixturenames:
+        monkeypatch.setattr(embeddings, "TSNE", partial(embeddings.TSNE, max_iter=300))
+
+
 @pytest.fixture
-def short_layouts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For claims judged over many checkpoints: 300 iterations of t-SNE, which has found such clusters by then."""
-    monkeypatch.setattr(embeddings, "TSNE", partial(embeddings.TSNE, max_iter=300))
+def whole_layouts() -> None:
+    """As many iterations as for users."""
 
 
 def write_tokens(model: Encoder, magnitude: int, sign: int, slope: float = 2.0) -> None:
@@ -111,6 +117,7 @@ def test_norms_that_rise_from_end_to_end_are_antisymmetric(tmp_path: Path) -> No
     assert measure_embeddings(handmade_run(tmp_path, {STEPS: model})).tokens.norm_symmetry == pytest.approx(-1)
 
 
+@pytest.mark.usefixtures("whole_layouts")
 @pytest.mark.parametrize("by", ["column", "row"])
 def test_positions_cluster_as_they_were_put(tmp_path: Path, by: str) -> None:
     found = measure_embeddings(handmade_run(tmp_path, {STEPS: structured(by)}))
@@ -166,7 +173,6 @@ def halfway() -> Encoder:
     return model
 
 
-@pytest.mark.usefixtures("short_layouts")
 def test_the_claims_hold_where_the_structure_comes_with_the_drop(tmp_path: Path) -> None:
     run = handmade_run(tmp_path, {750: unstructured(), 1500: unstructured(), 2000: structured(), STEPS: structured()})
     verdicts = {verdict.id: verdict for verdict in judge(Findings(run), CLAIMS)}
@@ -176,7 +182,6 @@ def test_the_claims_hold_where_the_structure_comes_with_the_drop(tmp_path: Path)
     assert verdicts["magnitude-with-drop"].nulls["steady growth"] == (500 / 2000,)
 
 
-@pytest.mark.usefixtures("short_layouts")
 def test_it_is_known_how_much_came_with_the_drop(tmp_path: Path) -> None:
     run = handmade_run(tmp_path, {750: unstructured(), 1500: halfway(), 2000: structured(), STEPS: structured()})
     findings = Findings(run)
@@ -188,7 +193,6 @@ def test_it_is_known_how_much_came_with_the_drop(tmp_path: Path) -> None:
     assert share[1] > 0.1 * share[2]
 
 
-@pytest.mark.usefixtures("short_layouts")
 def test_the_claims_fail_where_there_is_none_or_it_was_there_before(tmp_path: Path) -> None:
     findings = Findings(handmade_run(tmp_path, dict.fromkeys((750, 1500, 2000, STEPS), structured())))
     for verdict in with_drop(findings).values():

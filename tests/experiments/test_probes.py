@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from abruptlab.errors import CheckpointError, ConfigError
-from abruptlab.experiments import forward
+from abruptlab.experiments import forward, probes
 from abruptlab.experiments.estimate import Estimate
 from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.probes import PLACES, Probe, Probes, measure_probes, probe, score, targets
@@ -236,6 +236,28 @@ def test_the_authors_cosines_are_absolute_and_count_targets_of_zero() -> None:
     everywhere = torch.ones(1, 3, dtype=torch.bool)
     assert score(predictions, truth, everywhere)[1].mean[ALL] == pytest.approx(0)
     assert score(predictions, truth, everywhere, as_authors=True)[1].mean[ALL] == pytest.approx(2 / 3)
+
+
+def test_what_the_authors_do_is_asked_for_all_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[bool] = []
+    own_targets, own_judge = probes.targets, probes._judge
+
+    def targets(batch: Batch, raw_signs: bool = False) -> dict[str, torch.Tensor]:
+        heard.append(raw_signs)
+        return own_targets(batch, raw_signs)
+
+    def judge(*given: Any) -> Any:
+        heard.append(given[-1])
+        return own_judge(*given)
+
+    monkeypatch.setattr(probes, "targets", targets)
+    monkeypatch.setattr(probes, "_judge", judge)
+    run = handmade_run(tmp_path, {STEPS: copier()})
+    for as_authors in (True, False):
+        heard.clear()
+        measure_probes(run, train=64, matrices=8, as_authors=as_authors)
+        assert len(heard) > 4
+        assert set(heard) == {as_authors}
 
 
 def test_the_claims_about_the_middle_layers(tmp_path: Path) -> None:

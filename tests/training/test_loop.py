@@ -313,6 +313,7 @@ def test_the_time_left_counts_from_the_end_of_the_first_step(monkeypatch: pytest
         reporter.after_step()
     assert reports[-1].step == len(rows) == 7
     assert reports[-1].seconds_left == pytest.approx(0.2 * (60 - 7))
+    assert reports[-1].ms_per_step == pytest.approx(200)
 
 
 def test_a_device_that_is_not_there() -> None:

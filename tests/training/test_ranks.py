@@ -30,6 +30,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_what_goes_on_starts_as_many_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    ranks = Ranks()
+    assert ranks.program == ["abruptlab"]
+    ranks.count = 4
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")  # on this machine, of two
+    assert ranks.program == ["torchrun", "--nproc-per-node=2", "-m", "abruptlab"]
+
+
 @pytest.mark.parametrize("name", [*two_ranks.RUNS, "frozen"])
 def test_two_processes_follow_one(folder: Path, tmp_path: Path, name: str) -> None:
     config = two_ranks.frozen(folder) if name == "frozen" else two_ranks.RUNS[name]

@@ -1,7 +1,9 @@
 """A resume never leaves less on disk than there was, and never goes on with something else."""
 
 import json
+import os
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +15,7 @@ import abruptlab
 from abruptlab.errors import RunError
 from abruptlab.run.checkpoints import checkpoint_folder, load_checkpoint
 from abruptlab.run.run import Run
+from abruptlab.system.files import unfinished
 from abruptlab.training.loop import train
 from tests.training.test_loop import SMOKE, assert_same_run, interrupt_at, report_every_step, stopped_run
 
@@ -29,6 +32,39 @@ def content(folder: Path) -> dict[str, tuple[int, bytes]]:
         str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else b"")
         for path in folder.rglob("*")
     }
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux which file is synced")
+def test_a_power_cut_finds_no_checkpoint_without_what_it_stands_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows, then the files, then the folder that gets its name, then that name: each is on the disk before the next."""
+    done: list[tuple[str, str]] = []
+    rename = Path.replace
+
+    def sync(file: int) -> None:
+        done.append(("synced", os.readlink(f"/proc/self/fd/{file}")))
+
+    def renamed(path: Path, target: Path) -> Path:
+        done.append(("renamed", str(target)))
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(Path, "replace", renamed)
+    run = train(replace(SMOKE, training=replace(SMOKE.training, steps=8)), tmp_path / "run", device="cpu")
+    begin = 0
+    for step in run.steps:
+        folder = checkpoint_folder(run.checkpoints, step)
+        partial, named = unfinished(folder), done.index(("renamed", str(folder)))
+        order = done[begin:named]
+        rows = order.index(("synced", str(run.folder / "metrics.jsonl")))
+        for name in ("model.safetensors", "optimizer.safetensors", "meta.json"):
+            at = order.index(("renamed", str(partial / name)))
+            assert order[at - 1] == ("synced", str(unfinished(partial / name)))
+            assert rows < at
+        assert done[named - 1] == ("synced", str(partial))
+        assert done[named + 1] == ("synced", str(run.checkpoints))
+        begin = named
 
 
 def without_optimizers(folder: Path) -> None:
