@@ -1,5 +1,6 @@
 """The follow-up paper's measures on causal models of transformers: tiny ones, made on the spot."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,25 @@ def test_it_is_what_the_formulas_say(tmp_path: Path) -> None:
     unit = states / np.linalg.norm(states, axis=-1, keepdims=True)
     cosines = [each[i] @ each[j] for each in unit for i in range(LENGTH) for j in range(LENGTH) if i != j]
     assert found.collapse[0, -1] == pytest.approx(np.mean(cosines), abs=1e-5)
+
+
+def test_what_a_checkpoint_says_of_writing_is_not_asked_for(tmp_path: Path) -> None:
+    folder = model(tmp_path / "m", 3)
+    plain = measure_language_models([folder], prompts(4), LENGTH)
+    settings = {"repetition_penalty": 5.0, "num_beams": 3, "eos_token_id": list(range(TOKENS // 2))}
+    (folder / "generation_config.json").write_text(json.dumps(settings))
+    again = measure_language_models([folder], prompts(4), LENGTH)
+    np.testing.assert_array_equal(again.repetition, plain.repetition)
+    np.testing.assert_array_equal(again.collapse, plain.collapse)
+
+
+def test_half_precision_is_read_in_single(tmp_path: Path) -> None:
+    folder = model(tmp_path / "m", 3)
+    made = GPTNeoXForCausalLM.from_pretrained(folder)
+    made.bfloat16().save_pretrained(tmp_path / "half")
+    made.float().save_pretrained(tmp_path / "rounded")
+    half, rounded = measure_language_models([tmp_path / "half", tmp_path / "rounded"], prompts(4), LENGTH).collapse
+    np.testing.assert_array_equal(half, rounded)
 
 
 def test_what_it_cannot_do_is_one_line(tmp_path: Path) -> None:

@@ -76,10 +76,10 @@ def _measure(
 
     tokens = prompts.to(choose_device())
     model.to(tokens.device)
-    # min_new_tokens: all write alike, whatever they have learnt of an end of text
-    model.generation_config = GenerationConfig(pad_token_id=0)  # its own may punish repetitions, or search by beams
-    options = {"max_new_tokens": length, "min_new_tokens": length, "do_sample": False}
-    whole = model.generate(tokens, attention_mask=torch.ones_like(tokens), **options)  # pyright: ignore
+    writer: Any = model
+    # its own may punish repetitions or search by beams, and knows an end of text, at which some would stop
+    writer.generation_config = GenerationConfig(max_new_tokens=length, do_sample=False, pad_token_id=0)
+    whole = writer.generate(tokens, attention_mask=torch.ones_like(tokens))
     written = whole[:, tokens.shape[1] :]
     states = model(whole, output_hidden_states=True).hidden_states[1:]  # the first is the embedding
     collapse = [mean_cosine(layer[:, tokens.shape[1] - 1 : -1]).mean().item() for layer in states]  # what wrote them
