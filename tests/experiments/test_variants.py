@@ -14,7 +14,7 @@ from abruptlab.experiments.variants import measure_families, measure_variants, o
 from abruptlab.figures.variants import draw_variants
 from abruptlab.paper import Findings, Verdict, judge, make_figure, make_table
 from abruptlab.paper.variants import tabulate_families
-from abruptlab.sweep.file import Point
+from abruptlab.sweep.file import Point, Sweep
 from tests.synthetic import LEVEL, STEPS, make_metrics, make_sweep
 
 Metrics = dict[str, np.ndarray]
@@ -52,8 +52,14 @@ def of_factors(point: Point) -> Metrics | None:
     return None if kind == "laplace" and seed < 2 else scaled(metrics, point.config.matrices.copying_level)
 
 
-def test_drops_and_levels_over_seeds(tmp_path: Path) -> None:
-    found = measure_variants(make_sweep(tmp_path, FACTORS, of_factors), "factors")
+@pytest.fixture(scope="module")
+def factors(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
+    """Not to be written to."""
+    return make_sweep(tmp_path_factory.mktemp("factors"), FACTORS, of_factors)
+
+
+def test_drops_and_levels_over_seeds(factors: Sweep) -> None:
+    found = measure_variants(factors, "factors")
     assert found.labels.tolist() == ["uniform", "Gaussian", "Laplace"]
     assert found.planned.tolist() == [3, 3, 3]
     assert found.finished.tolist() == [3, 3, 1]
@@ -131,9 +137,8 @@ def test_a_family_that_lacks_what_a_claim_compares_is_said_so(tmp_path: Path) ->
     assert verdicts["width-suboptimal"].notes == ("expected more than 1 variants in the family, got 64",)
 
 
-def test_a_row_a_variant(tmp_path: Path) -> None:
-    sweep = make_sweep(tmp_path, FACTORS, of_factors)
-    table = tabulate_families(measure_families(sweep))
+def test_a_row_a_variant(factors: Sweep) -> None:
+    table = tabulate_families(measure_families(factors))
     assert [row[:4] for row in table.rows] == [
         ("factors", "uniform", "3 of 3", 3),
         ("factors", "Gaussian", "3 of 3", 1),
@@ -238,8 +243,8 @@ def test_a_verdict_says_of_how_few_seeds_it_speaks(tmp_path: Path) -> None:
     assert (unfinished.outcome, "no family 'width'" in unfinished.notes[0]) == ("not judged", True)
 
 
-def test_the_figure_shows_every_seed_and_says_what_is_missing(tmp_path: Path) -> None:
-    figure = draw_variants(measure_variants(make_sweep(tmp_path, FACTORS, of_factors), "factors"))
+def test_the_figure_shows_every_seed_and_says_what_is_missing(factors: Sweep) -> None:
+    figure = draw_variants(measure_variants(factors, "factors"))
     curves, when, _ = figure.axes
     assert len(curves.lines) == 3 + 1 + 3 + 1 + 1 + 1  # seeds and median of each, of Laplace one; predicting zero
     assert [text.get_text() for text in when.get_yticklabels()] == ["uniform", "Gaussian", "Laplace\n1 of 3 seeds"]
@@ -250,8 +255,8 @@ def test_the_figure_shows_every_seed_and_says_what_is_missing(tmp_path: Path) ->
     assert when.get_xlabel() == "onset\n(open: no drop)"
 
 
-def test_figures_and_tables_are_saved(tmp_path: Path) -> None:
-    found = Findings(make_sweep(tmp_path, FACTORS, of_factors))
+def test_figures_and_tables_are_saved(factors: Sweep, tmp_path: Path) -> None:
+    found = Findings(factors, tmp_path)
     picture, _, data, _ = make_figure("18", found, "x")
     assert picture.parent == tmp_path / "figures"
     with np.load(data) as saved:
@@ -259,6 +264,6 @@ def test_figures_and_tables_are_saved(tmp_path: Path) -> None:
     assert (tmp_path / "tables" / "table_variants.md") in make_table("variants", found, "x")
 
 
-def test_a_sweep_with_figures_of_its_own_is_not_drawn_once_more(tmp_path: Path) -> None:
-    make_all(Findings(make_sweep(tmp_path, FACTORS, of_factors)))
+def test_a_sweep_with_figures_of_its_own_is_not_drawn_once_more(factors: Sweep, tmp_path: Path) -> None:
+    make_all(Findings(factors, tmp_path))
     assert [path.name for path in (tmp_path / "figures").glob("*.png")] == ["figure_18.png"]
