@@ -511,12 +511,19 @@ def test_a_name_is_none_of_the_missing_entries(content: str, written: str, tmp_p
         ("a;b;c\nx;-999,0;2,5\ny;1,25;-999\nz;3,5;4,125\n", "-999", [[NAN, 2.5], [1.25, NAN], [3.5, 4.125]]),
         ("a;b;c\nx;-99,90;2,5\ny;1,25;1\n", "-99.9", [[NAN, 2.5], [1.25, 1]]),
         ("a,b,c\nx,-99.90,2.5\ny,1.25,1\n", "-99.9", [[NAN, 2.5], [1.25, 1]]),
+        ("a;b;c\nx;1,5;-999.0\ny;2,5;3\n", "-999", [[1.5, NAN], [2.5, 3]]),  # who wrote -999.0 had a mark of his own
+        ("temp,hum\n-999,40\n21,50\n22,60\n", "-999", [[NAN, 40], [21, 50], [22, 60]]),  # no name
     ],
 )
 def test_a_number_for_missing_is_read_with_the_mark_of_the_file(
     content: str, token: str, known: list[list[float]], tmp_path: Path
 ) -> None:
     np.testing.assert_array_equal(read(tmp_path, content, missing=token).values, known)
+
+
+def test_what_says_missing_decides_no_mark(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"1,250 may be 1250 or 1\.25: say --decimal"):
+        read(tmp_path, "a;b;c\nx;1,250;-999.0\ny;2,500;3,125\n", missing="-999")
 
 
 @pytest.mark.parametrize(
@@ -562,6 +569,13 @@ def test_a_filtered_list_in_parquet(tmp_path: Path) -> None:
         assert written.index.tolist() == list(lines)
         assert written["item"].tolist() == frame["item"].tolist()
         assert written["rating"].tolist() == [1, 2, 3, 5]
+
+
+def test_an_index_without_a_name_may_be_a_column_of_a_list(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"item": ["ham", "egg", "ham"], "rating": [1.0, 2, 3]}, index=["u", "u", "v"])
+    written = pd.read_parquet(io.BytesIO(completed_with(read(tmp_path, parquet(frame), triplets=True), 5)))
+    assert written.index.tolist() == ["u", "u", "v", "v"]
+    assert written["rating"].tolist() == [1, 2, 3, 5]
 
 
 def test_categories_of_numbers_take_another(tmp_path: Path) -> None:

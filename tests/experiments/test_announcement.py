@@ -171,7 +171,7 @@ def test_each_variant_has_runs_in_both_halves(tmp_path: Path) -> None:
 def test_what_it_needs(sweep: Sweep, tmp_path: Path) -> None:
     (tmp_path / "base.toml").write_text(replace(SMALL, name="x").to_toml())
     (tmp_path / "sweep.toml").write_text('name = "x"\nbase = "base.toml"\nseeds = [1, 2]\n')
-    with pytest.raises(RunError, match="at least four finished runs with a drop, found 0"):
+    with pytest.raises(RunError, match="two of each half of a variant's seeds, found 0 and 0"):
         measure_announcement(Sweep(tmp_path))
     flat = make_folder(tmp_path / "flat", onset=5000)
     with pytest.raises(RunError, match="no drop"):

@@ -14,6 +14,7 @@ from abruptlab.model.encoder import Encoder
 from abruptlab.model.huggingface import save_pretrained
 from abruptlab.paper import Findings, judge
 from abruptlab.paper.catalogue import CLAIMS
+from abruptlab.paper.judge import require_alike
 from abruptlab.presets import preset
 from abruptlab.run.imported import import_run
 from abruptlab.run.live import GrowingRun
@@ -112,6 +113,13 @@ def test_without_losses_there_is_nothing_to_watch_and_no_drop_is_denied(
     print_state(run)
     shown = capsys.readouterr().out
     assert f"run         {run.folder}: its losses are not known\ndrop        unknown\n" in shown
+
+
+def test_imported_runs_may_be_judged_together(ours: Run, tmp_path: Path) -> None:
+    """Nobody knows their seeds: each is said to be 0."""
+    files = written(tmp_path, ours, 2000, 8000)
+    runs = [import_run(files, tmp_path / name, TASK) for name in ("one", "another")]
+    require_alike([Findings(run) for run in runs])
 
 
 def test_exported_folders_say_their_step_and_their_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

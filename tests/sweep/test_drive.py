@@ -174,9 +174,14 @@ def test_a_finished_run_that_lost_a_row_is_mended(tmp_path: Path) -> None:
     metrics = sweep.folder / first.point.key / "metrics.jsonl"
     whole = metrics.read_text()
     metrics.write_text("".join(whole.splitlines(keepends=True)[:-1]))
-    workers = Inline()
-    assert run_sweep(sweep, workers, device="cpu")[0].state == "done"
+    workers, said = Inline(), set[str]()
+
+    def note(states: list[RunState], running: set[str], mine: set[str]) -> None:
+        said.update(state.state for state in states)
+
+    assert run_sweep(sweep, workers, device="cpu", report=note)[0].state == "done"
     assert workers.trained == [first.point.key]
+    assert "failed" not in said
     assert [json.loads(row)["loss"] for row in metrics.read_text().splitlines()] == [
         json.loads(row)["loss"] for row in whole.splitlines()
     ]

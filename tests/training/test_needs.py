@@ -11,6 +11,7 @@ from abruptlab.errors import ConfigError
 from abruptlab.presets import preset
 from abruptlab.training.loop import train
 from abruptlab.training.needs import parameter_count, training_needs
+from abruptlab.training.ranks import Ranks
 from abruptlab.training.state import initial_model
 from abruptlab.training.update import part_size
 from tests.cli.test_cli import abruptlab
@@ -39,6 +40,22 @@ def test_a_gpu_goes_through_the_batch_at_once() -> None:
     assert training_needs(config, part) > 24 * 2**30
     config = with_training(config, micro_batch=256)
     assert training_needs(config, part_size(config, torch.device("cuda"))) < 24 * 2**30
+
+
+def test_of_several_processes_each_needs_its_share(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def needs(config: RunConfig, part: int) -> int:
+        asked.append(part)
+        raise ConfigError("asked")
+
+    monkeypatch.setattr("abruptlab.training.loop.training_needs", needs)
+    monkeypatch.setattr("abruptlab.training.loop.part_size", lambda config, where: config.training.batch)
+    for count in (1, 4):
+        monkeypatch.setattr(Ranks, "__init__", lambda ranks, count=count: ranks.__dict__.update(rank=0, count=count))
+        with pytest.raises(ConfigError, match="asked"):
+            train(with_training(SMOKE, batch=32), tmp_path / "run", device="cpu")
+    assert asked == [32, 8]
 
 
 def test_a_gpu_without_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -246,7 +246,7 @@ def read_parquet(data: bytes) -> Grid:
                 result = result.set_index(whole.columns[0]).rename_axis(frame.index.name)
             if len(result) == len(frame):
                 result.index = result.index if named else frame.index
-            elif not (named and header[0]):  # a list of triplets has grown, whose index counts its lines
+            elif not named or pd.isna(filled[-1, 0]):  # a list of triplets has grown, whose index counts its lines
                 result = result.reset_index(drop=True)
             result.to_parquet(buffer, engine="pyarrow")
         except (TypeError, ValueError, OverflowError) as error:

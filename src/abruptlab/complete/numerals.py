@@ -67,10 +67,11 @@ def read_numbers(
     if two do that give different numbers: 1.600 is 1.6 or 1600.
     """
     known = [(i, j, cell) for i, row in enumerate(cells) for j, cell in enumerate(row) if cell]
+    telling = [entry for entry in known if not _says(entry[2], token)]  # who wrote the others had a mark of their own
     misfits: dict[str, tuple[int, int, str]] = {}  # mark → the first cell that is no number with it
     for mark in marks:
         fits = NUMBERS[mark].fullmatch
-        misfit = next((entry for entry in known if not fits(entry[2])), None)
+        misfit = next((entry for entry in telling if not fits(entry[2])), None)
         if misfit:
             misfits[mark] = misfit
     suiting = [mark for mark in marks if mark not in misfits]
@@ -81,7 +82,7 @@ def read_numbers(
     unknown = _of_token(token, mark)
     decimals, digits, scientific = 0, 0, False
     for i, j, cell in known:
-        if _number(cell, mark) == unknown:  # -999 and -999.0
+        if not NUMBERS[mark].fullmatch(cell) or _number(cell, mark) == unknown:  # -999 and -999.0
             continue
         if len(suiting) > 1 and (may_be := readings(cell)):
             raise DataError(f"{place(i, j)}: {shown(cell)} may be {may_be}: say --decimal . or --decimal ,")
@@ -93,6 +94,11 @@ def read_numbers(
         digits = max(digits, len(re.sub(r"\D", "", mantissa).lstrip("0")))
         scientific |= bool(power)
     return values, Notation(_enough(values, digits - 1 if scientific else decimals, scientific), scientific, mark)
+
+
+def _says(cell: str, token: str | None) -> bool:
+    """Whether a cell is the number that a token says, with one mark or the other."""
+    return any(NUMBERS[mark].fullmatch(cell) and _number(cell, mark) == _of_token(token, mark) for mark in NUMBERS)
 
 
 def _of_token(token: str | None, mark: str) -> float | None:

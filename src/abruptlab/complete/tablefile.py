@@ -14,7 +14,7 @@ from jaxtyping import Float
 from abruptlab.complete.arrays import NPY, read_npy, read_npz
 from abruptlab.complete.formats import SEPARATORS, Grid, Reading, read_excel, read_parquet, read_text
 from abruptlab.complete.labels import find_labels
-from abruptlab.complete.numerals import Notation, is_number, read_numbers, readings, shown
+from abruptlab.complete.numerals import Notation, read_numbers, readings, shown
 from abruptlab.complete.triplets import read_triplets
 from abruptlab.errors import DataError
 from abruptlab.system.files import write_atomically
@@ -249,8 +249,8 @@ def _kind(data: bytes) -> str:
 
 def _read_grid(grid: Grid, given: Reading) -> GridTable:
     texts = grid.texts(given.missing)
-    # a number that says that an entry is missing may be a name all the same
-    names = grid.texts(None if is_number(given.missing or "") else given.missing)
+    # a whole number that says that an entry is missing may be a name all the same
+    names = grid.texts(None if (given.missing or "").isdecimal() else given.missing)
     kept = grid.kept(given.skip, given.header)
     if given.index not in (None, 0, 1) and given.index - 1 not in kept:
         skipped = " that is not skipped" if given.skip else ""

@@ -71,7 +71,7 @@ def read_triplets(grid: Grid, given: Reading) -> TripletTable:
     Raises `DataError` for another number of columns, and for an entry given twice.
     """
     texts, columns_kept = grid.texts(given.missing), grid.kept(given.skip, given.header)
-    if grid.indexed and not cell_text(grid.cells[0, 0]):  # it counts the lines
+    if len(columns_kept) > 3 and grid.indexed and not cell_text(grid.cells[0, 0]):  # it counts the lines
         columns_kept = [column for column in columns_kept if column > 0]
     if len(columns_kept) != 3:
         hint = ": say --skip for each other one" if len(columns_kept) > 3 else ""

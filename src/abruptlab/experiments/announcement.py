@@ -108,7 +108,10 @@ def measure_announcement(sweep: Sweep, matrices: int = 256, seed: int = 0) -> An
     with_drop = [(label, run) for label, run in finished if run.drop is not None]
     runs, fixing = [run for _, run in with_drop], _first_of_two(label for label, _ in with_drop)
     if min(fixing.sum(), (~fixing).sum()) < 2:
-        raise RunError(f"{sweep.folder}: expected at least four finished runs with a drop, found {len(runs)}")
+        raise RunError(
+            f"{sweep.folder}: expected finished runs with a drop, two of each half of a variant's seeds, found "
+            f"{fixing.sum()} and {(~fixing).sum()}"
+        )
     each = [series_of(run, matrices, seed) for run in runs]
     onset = np.array([series.onset for series in each])
     blind = BLIND * onset[fixing].min()

@@ -124,6 +124,8 @@ def run_sweep(
                             claims.release(key)
                         else:
                             workers.submit(jobs[key])
+                            if states[key].state == "failed":  # damaged, and now mended
+                                states[key] = replace(states[key], state="begun", error="")
                             ours.add(key)
                             mine.add(key)
                 ended = workers.finished()

@@ -79,8 +79,9 @@ class _OneSize:
 class GraphedStep:
     """`step`, captured once for each size of matrices after `WARM_UP` steps of that size, and replayed from then on.
 
-    The graphs may share their memory because a step leaves nothing behind there: it sets the gradients to None first,
-    so that it writes them all before the optimiser reads them, and the metrics are cloned.
+    The graphs may share their memory because a step needs nothing of what another one left there: it sets the gradients
+    to None first, so that it writes them all before the optimiser reads them, and the metrics are cloned. Each size
+    keeps its gradients, for who asks for their norms.
     """
 
     def __init__(self, step: Step, optimizers: list[torch.optim.Optimizer], graphs: CudaGraphs) -> None:

@@ -91,7 +91,7 @@ def train(
     begun = bool(saved_steps(Path(folder) / "checkpoints"))
     if not begun:
         config.require_used()
-    part = part_size(config, where)
+    part = min(part_size(config, where), config.training.batch // ranks.count)
     require_memory(training_needs(config, part), f"such a run, {part:,} examples at a time (micro_batch),", where)
     if compiles(config.training, where):
         require_compiler(where)
