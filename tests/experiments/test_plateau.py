@@ -98,7 +98,7 @@ def test_variants_are_told_apart(sweep: Sweep) -> None:
 def test_they_are_drawn(sweep: Sweep, plateau: Plateau) -> None:
     figure = draw_plateaus(measure_plateaus(sweep, "f"))
     curves, learnt = figure.axes
-    assert [label.get_text() for label in learnt.get_yticklabels()] == ["base", "soon", "late", "none"]
+    assert [label.get_text() for label in learnt.get_yticklabels()] == ["base", "soon", "late", "none\n0 of 2 seeds"]
     dots = [line for line in learnt.lines if line.get_marker() == "o"]
     assert sorted(float(np.asarray(line.get_xdata())[0]) for line in dots) == [230, 240, 430, 440, 700, 700]
     assert [str(line.get_markerfacecolor()) == "white" for line in dots] == [False] * 4 + [True] * 2

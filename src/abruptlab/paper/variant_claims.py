@@ -126,8 +126,8 @@ def _mixture_drops(findings: Findings) -> OverSeeds:
 
 
 def _same_order(findings: Findings) -> OverSeeds:
-    """Of each seed, 1 if its sizes drop in the order that is commonest among the others, which says nothing where no
-    other seed has a whole one; a size without a drop is no order."""
+    """Of each seed, 1 if its sizes drop in an order that none is commoner than among the others, which says nothing
+    where no other seed has a whole one; a size without a drop is no order."""
     mixture = findings.of(measure_mixture)
     whole = {
         int(seed): tuple(order) if np.isfinite(order).all() else None
@@ -137,7 +137,7 @@ def _same_order(findings: Findings) -> OverSeeds:
     for seed, order in whole.items():
         others = Counter(other for its, other in whole.items() if other and its != seed)
         if order is None or others:
-            numbers[seed] = float(order is not None and order == others.most_common(1)[0][0])
+            numbers[seed] = float(order is not None and others[order] == max(others.values()))
     return OverSeeds(numbers, int(mixture.sizes.planned[0]))
 
 
