@@ -67,7 +67,8 @@ def read_numbers(
     if two do that give different numbers: 1.600 is 1.6 or 1600.
     """
     known = [(i, j, cell) for i, row in enumerate(cells) for j, cell in enumerate(row) if cell]
-    telling = [entry for entry in known if not _says(entry[2], token)]  # who wrote the others had a mark of their own
+    # who wrote the others had a mark of their own
+    telling = known if token is None else [entry for entry in known if not _says(entry[2], token)]
     misfits: dict[str, tuple[int, int, str]] = {}  # mark → the first cell that is no number with it
     for mark in marks:
         fits = NUMBERS[mark].fullmatch
@@ -96,7 +97,7 @@ def read_numbers(
     return values, Notation(_enough(values, digits - 1 if scientific else decimals, scientific), scientific, mark)
 
 
-def _says(cell: str, token: str | None) -> bool:
+def _says(cell: str, token: str) -> bool:
     """Whether a cell is the number that a token says, with one mark or the other."""
     return any(NUMBERS[mark].fullmatch(cell) and _number(cell, mark) == _of_token(token, mark) for mark in NUMBERS)
 

@@ -22,8 +22,8 @@ class Family(Outlined):
     step: Float[np.ndarray, "label point"]  # of the curves
 
     def by_seed(self, quantity: str, label: str) -> dict[int, float]:
-        """A quantity of the finished runs with a label; a step that did not come is at least the last one, and a fall
-        that did not come as far from any bound.
+        """A quantity of the finished runs with a label; a step that did not come is at least the last one, and so is
+        the length of a fall that did not come, over what comes before it: a claim that there is a fall fails then.
 
         Raises `RunError` if the family has no such label.
         """
