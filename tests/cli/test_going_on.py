@@ -52,7 +52,7 @@ def test_a_folder_is_gone_on_with_where_it_is(
     command: str, parent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("abruptlab.cli.training._look_at", lambda findings: None)
-    monkeypatch.setattr("abruptlab.cli.training.write_page", lambda findings: findings.folder)
+    monkeypatch.setattr("abruptlab.report.build_report", lambda findings: findings.folder)
     assert abruptlab(command, parent, "--steps", "50", "--device", "cpu") == (0, "")
     assert (Run(parent).finished, Run(parent).config.training.steps) == (True, 50)
     assert not (tmp_path / "runs").exists()

@@ -194,7 +194,7 @@ def test_report_of_a_run_is_its_page(
 ) -> None:
     """What is on the page, test_report tests."""
     monkeypatch.setattr(
-        "abruptlab.report.build_report", lambda found, through: found.folder / f"of {found.run.config.name}.html"
+        "abruptlab.report.build_report", lambda found: found.folder / f"of {found.run.config.name}.html"
     )
     make_run(tmp_path, make_metrics())
     assert abruptlab("report", tmp_path) == (0, "")

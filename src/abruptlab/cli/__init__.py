@@ -22,10 +22,12 @@ from abruptlab.cli.interventions import Ablate, Patch, Switch
 from abruptlab.cli.looking import Claims, Figure, Figures, Paper, Presets, Show, Table
 from abruptlab.cli.reporting import Report
 from abruptlab.cli.sweeping import Sweep
+from abruptlab.cli.tracking import Tracking
 from abruptlab.cli.training import Reproduce, Train
 from abruptlab.cli.watching import Watch
 from abruptlab.config import RunConfig
 from abruptlab.errors import AbruptlabError, ConfigError
+from abruptlab.system.tracking import tracked_by
 
 SUMMARY = (
     "A laboratory for abrupt learning: train a transformer, catch the sudden drop, see what changed inside. "
@@ -90,7 +92,9 @@ def _run(words: list[str]) -> None:
         | Annotated[Switch, subcommand("switch")]
         | Annotated[Import, subcommand("import")]
     )
-    tyro.cli(commands, prog="abruptlab", description=SUMMARY, args=words)()  # pyright: ignore
+    command = tyro.cli(commands, prog="abruptlab", description=SUMMARY, args=words)  # pyright: ignore
+    with Tracking() as tracking, tracked_by(tracking):
+        command()
 
 
 def _require_once(words: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 from abruptlab.cli.printing import command_line, print_state, print_verdicts
 from abruptlab.errors import AbruptlabError, ConfigError
 from abruptlab.presets import PRESETS
+from abruptlab.system.tracking import track
 
 if TYPE_CHECKING:
     from abruptlab.paper import FigureSpec, Findings, TableSpec
@@ -268,8 +269,6 @@ class Claims:
 
 def make_all(findings: "Findings") -> None:
     """Every figure and table that the run or sweep can give, with progress; those that it cannot give are named."""
-    from rich.progress import track
-
     from abruptlab.paper import FIGURES, TABLES, make_figure, make_table, shown_in
 
     figures = {name: spec for name, spec in FIGURES.items() if findings.suit(spec)}
@@ -278,7 +277,7 @@ def make_all(findings: "Findings") -> None:
     jobs = [("figure", name, spec, make_figure) for name, spec in figures.items()]
     jobs += [("table", name, spec, make_table) for name, spec in TABLES.items() if findings.suit(spec)]
     missing: dict[str, list[str]] = {}  # by why
-    for kind, name, spec, make in track(jobs, description="figures and tables"):
+    for kind, name, spec, make in track(jobs, "figures and tables"):
         try:
             shown_in(spec, findings)
         except AbruptlabError as error:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from abruptlab.task.base import Objective
 
 WIDEST = 10_000  # columns
+LINE_EVERY_S = 30.0  # about long work, where there is no terminal
 
 
 def command_line() -> str:

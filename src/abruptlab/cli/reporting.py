@@ -2,25 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
 from abruptlab.cli.looking import LookAndWrite
-from abruptlab.cli.printing import plain_console
-
-if TYPE_CHECKING:
-    from abruptlab.paper import Findings
-
-
-def write_page(findings: "Findings") -> Path:
-    """`report.build_report`, with progress on stderr."""
-    from rich.progress import track
-
-    from abruptlab.report import build_report
-
-    console = plain_console(stderr=True)
-    return build_report(findings, lambda what, names: track(names, description=what, console=console))
 
 
 @dataclass
@@ -34,7 +19,7 @@ class Report:
     """Where to write (default: the folder itself; for a run of the package, runs/NAME-shipped)."""
 
     def __call__(self) -> None:
-        from abruptlab.report import build_folder_index, build_index
+        from abruptlab.report import build_folder_index, build_index, build_report
 
         folder = Path(self.run)
         if not any((folder / name).is_file() for name in ("config.toml", "sweep.toml")) and any(
@@ -43,4 +28,4 @@ class Report:
             print(build_folder_index(folder, self.out))
             return
         findings = LookAndWrite(run=self.run, out=self.out).findings()
-        print(build_index(findings) if findings.sweep else write_page(findings))
+        print(build_index(findings) if findings.sweep else build_report(findings))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
 
-from abruptlab.cli.printing import command_line, hours, plain_console
+from abruptlab.cli.printing import LINE_EVERY_S, command_line, hours, plain_console
 from abruptlab.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from abruptlab.sweep import RunState, Workers
-
-LINE_EVERY_S = 30.0  # where there is no terminal
 
 
 @dataclass

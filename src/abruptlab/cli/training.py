@@ -10,7 +10,6 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from abruptlab.cli.baseconfig import is_folder
 from abruptlab.cli.looking import make_all
 from abruptlab.cli.printing import hours, plain_console, print_state, print_verdicts
-from abruptlab.cli.reporting import write_page
 from abruptlab.cli.sweeping import Sweep
 from abruptlab.config import RunConfig
 from abruptlab.errors import ConfigError
@@ -110,10 +109,11 @@ class Reproduce(_Training):
 
     def _reproduce(self) -> None:
         from abruptlab.paper import Findings
+        from abruptlab.report import build_report
 
         findings = Findings(_train(self, resume=True))
         _look_at(findings)
-        print(f"page: {write_page(findings)}")
+        print(f"page: {build_report(findings)}")
 
 
 def _look_at(findings: "Findings") -> None:

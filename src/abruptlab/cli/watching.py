@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from tyro.conf import Positional
 
 from abruptlab.arguments import meant
-from abruptlab.cli.printing import hours, plain_console
-from abruptlab.cli.sweeping import LINE_EVERY_S
+from abruptlab.cli.printing import LINE_EVERY_S, hours, plain_console
 from abruptlab.errors import CheckpointError
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ from abruptlab.experiments.result import Outlined
 from abruptlab.experiments.signs import other_signs
 from abruptlab.run.run import Run
 from abruptlab.sweep.file import Sweep
+from abruptlab.system.tracking import track
 
 WINDOW = 0.5  # of the steps until the onset: who speaks earlier does not know when
 BLIND = 0.1  # of the shortest plateau that the rules are fixed on: copying is learnt, and every measure moves
@@ -112,7 +113,7 @@ def measure_announcement(sweep: Sweep, matrices: int = 256, seed: int = 0) -> An
             f"{sweep.folder}: expected finished runs with a drop, two of each half of a variant's seeds, found "
             f"{fixing.sum()} and {(~fixing).sum()}"
         )
-    each = [series_of(run, matrices, seed) for run in runs]
+    each = [series_of(run, matrices, seed) for run in track(runs, "runs")]
     onset = np.array([series.onset for series in each])
     blind = BLIND * onset[fixing].min()
     names = [name for name in each[0].values if all(name in series.values for series in each)]
@@ -159,7 +160,7 @@ def series_of(run: Run, matrices: int = 256, seed: int = 0) -> Series:
         "attention, all heads": progress.attention.run.mean / uniform,
         **{f"attention, best head of layer {layer + 1}": best[:, layer] for layer in range(best.shape[1])},
     }
-    others = [other_signs(run, step, matrices, seed) for step in map(int, progress.step)]
+    others = [other_signs(run, step, matrices, seed) for step in track(progress.step.tolist(), "checkpoints")]
     values |= {name: np.array([each[name] for each in others]) for name in others[0]}
     for name, norm in norms.items():
         kind, _, group = name.partition("/")

@@ -21,6 +21,7 @@ from abruptlab.model.collapse import asked
 from abruptlab.model.decoder import Decoder
 from abruptlab.run.run import Run, Steps
 from abruptlab.system.devices import choose_device
+from abruptlab.system.tracking import track
 from abruptlab.task.base import Objective
 from abruptlab.task.examples import Examples
 
@@ -62,7 +63,10 @@ def measure_answer_probes(
     resolved = _around_the_drop(run) if steps is None else run.resolve_all(steps)
     both = held_out_examples(run, matrices + train, seed)
     test, training = both[:matrices], both[matrices:]
-    each = [_probe(run.load_decoder(step).to(choose_device()), training, test, run.objective) for step in resolved]
+    each = [
+        _probe(run.load_decoder(step).to(choose_device()), training, test, run.objective)
+        for step in track(resolved, "checkpoints")
+    ]
     right, chance, own = (stack(column) for column in zip(*each, strict=True))
     sites, drop = residual_stream(run.config.model.layers), run.drop
     moments = (np.nan, np.nan) if drop is None else (float(drop.onset), float(drop.end or np.nan))

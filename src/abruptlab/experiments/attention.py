@@ -15,6 +15,7 @@ from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model.encoder import Encoder
 from abruptlab.run.run import Run, Steps
+from abruptlab.system.tracking import track
 from abruptlab.task.matrices import Batch
 
 Mask = Literal["random", "rows", "columns", "single"]
@@ -83,7 +84,7 @@ def measure_attention_over_time(
     """
     resolved = run.resolve_all((run.milestones or ["final"]) if steps is None else steps)
     batch = _batch(run, "random", matrices, seed)
-    taken = [mean_attention(load(run, step), batch, step) for step in resolved]
+    taken = [mean_attention(load(run, step), batch, step) for step in track(resolved, "checkpoints")]
     return AttentionOverTime(
         np.array(resolved),
         batch.size,

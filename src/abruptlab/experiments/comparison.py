@@ -16,6 +16,7 @@ from abruptlab.experiments.held_out import completed, held_out
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model.encoder import Encoder
 from abruptlab.run.run import Run
+from abruptlab.system.tracking import track
 from abruptlab.task.matrices import Batch
 
 PROBABILITIES = tuple(round(0.05 * twentieths, 2) for twentieths in range(2, 13))  # the paper's: 0.10 to 0.60
@@ -69,7 +70,9 @@ def measure_comparison(
         raise ConfigError("the share of hidden entries cannot be varied: the run's mask is fixed, not random")
     resolved, model = loaded(run, step)
     every = sorted({*probabilities, task.mask_probability})
-    contests = [compete(model, held_out(run, matrices, seed, mask_probability=share)) for share in every]
+    contests = [
+        compete(model, held_out(run, matrices, seed, mask_probability=share)) for share in track(every, "probabilities")
+    ]
     return Comparison(resolved, task.mask_probability, np.array(every), stack(contests))
 
 

@@ -17,6 +17,7 @@ from abruptlab.errors import RunError
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model.encoder import Encoder
 from abruptlab.run.run import Run, Steps
+from abruptlab.system.tracking import track
 from abruptlab.task.matrix import MatrixTask
 from abruptlab.task.vocabulary import Vocabulary
 
@@ -112,7 +113,7 @@ def measure_embeddings_over_time(run: Run, steps: Steps | None = None, seed: int
     layout = lay_out(embedded_positions(final), seed)
     resolved = run.resolve_all(run.milestones if steps is None else steps)
     tokens, positions = [], []
-    for model in map(run.load_encoder, resolved):
+    for model in map(run.load_encoder, track(resolved, "checkpoints")):
         tokens.append(token_geometry(model, vocabulary, value, token_axes))
         positions.append(position_geometry(model, row, column, position_axes, layout, seed))
     return Embeddings(np.array(resolved), value, row, column, stack(tokens), stack(positions))

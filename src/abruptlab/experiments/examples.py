@@ -13,6 +13,7 @@ from abruptlab.experiments.forward import predict
 from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.result import Outlined
 from abruptlab.run.run import Run, Steps
+from abruptlab.system.tracking import track
 from abruptlab.task.matrices import Batch
 from abruptlab.task.vocabulary import MASK, Vocabulary
 
@@ -100,7 +101,10 @@ def measure_gallery(run: Run, steps: Steps | None = None, seed: int = 0) -> Gall
     tokens = Vocabulary.of(run.config.matrices).encode_known(batch.values[chosen])
     seen = torch.where(observed, tokens, MASK)
     predictions = torch.stack(
-        [predict(run.load_encoder(step), seen.flatten(0, 1)).unflatten(0, observed.shape[:2]) for step in resolved]
+        [
+            predict(run.load_encoder(step), seen.flatten(0, 1)).unflatten(0, observed.shape[:2])
+            for step in track(resolved, "checkpoints")
+        ]
     )
     return Gallery(
         np.array(resolved),

@@ -21,6 +21,7 @@ from abruptlab.run.drop import Drop
 from abruptlab.run.pretrained import pretrained_run
 from abruptlab.run.run import Run, Steps
 from abruptlab.system.devices import choose_device
+from abruptlab.system.tracking import track
 from abruptlab.task.matrices import Batch
 from abruptlab.task.sequences import prompts
 from abruptlab.task.vocabulary import MASK, Vocabulary
@@ -72,7 +73,7 @@ def measure_gpt_learning(run: Run, steps: Steps | None = None, matrices: int = 2
         loss=curves.value[1:],  # of the parts, after that of the whole
         smooth=curves.smooth[1:],
         checkpoint=np.array(resolved),
-        generation=stack([measure_generation(run, step, matrices, seed) for step in resolved]),
+        generation=stack([measure_generation(run, step, matrices, seed) for step in track(resolved, "checkpoints")]),
         copying_level=hidden_level(run),
         drop=curves.drop,
     )

@@ -21,6 +21,7 @@ from abruptlab.errors import AbruptlabError, CheckpointError, ConfigError
 from abruptlab.experiments.result import Outlined
 from abruptlab.model.collapse import mean_cosine
 from abruptlab.system.devices import choose_device
+from abruptlab.system.tracking import track
 from abruptlab.training.measures import repetition
 
 
@@ -54,7 +55,7 @@ def measure_language_models(
     """
     require_count(length, "length", 2)
     require(prompts.numel() > 0, "prompts", "at least one token each", shown(prompts))
-    rows = [_measure(_loaded(checkpoint), prompts, length) for checkpoint in checkpoints]
+    rows = [_measure(_loaded(checkpoint), prompts, length) for checkpoint in track(checkpoints, "checkpoints")]
     repeated, collapse = zip(*rows, strict=True)
     return LanguageModels(
         np.array([_name(checkpoint) for checkpoint in checkpoints]), np.array(repeated), np.stack(collapse)

@@ -25,6 +25,7 @@ from abruptlab.experiments.held_out import completed, held_out, held_out_of
 from abruptlab.experiments.losses import LossCurves, measure_loss_curves
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.run.run import Run
+from abruptlab.system.tracking import track
 from abruptlab.task.matrix import MatrixTask
 
 ZERO, MEANS, NUCLEAR, FACTORISATION, POSTERIOR = NAMES = (
@@ -66,7 +67,7 @@ def measure_methods(run: Run, matrices: int = 512, seed: int = 0) -> Methods:
     curves = measure_loss_curves(run)
     batch = held_out(run, matrices, seed)
     steps = run.steps or [run.resolve("final")]
-    bert = torch.stack([predict(load(run, step), batch.tokens) for step in steps])
+    bert = torch.stack([predict(load(run, step), batch.tokens) for step in track(steps, "checkpoints")])
     methods = _classical_predictions(run.config.matrices, matrices, seed)
     floor, hidden = methods[NAMES.index(POSTERIOR)], ~batch.observed
 
@@ -91,7 +92,7 @@ def measure_methods(run: Run, matrices: int = 512, seed: int = 0) -> Methods:
 def _classical_predictions(task: MatrixTask, matrices: int, seed: int) -> Float[Tensor, "method matrix pos"]:
     """Of every method on `held_out_of` a task: no model takes part in them, and they take most of the time."""
     batch = held_out_of(task, matrices, seed)
-    return torch.stack([completed(method, batch) for method in classical(task).values()])
+    return torch.stack([completed(method, batch) for method in track([*classical(task).values()], "methods")])
 
 
 def nearest(

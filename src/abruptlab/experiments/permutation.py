@@ -24,6 +24,7 @@ from abruptlab.experiments.result import Outlined, stack
 from abruptlab.experiments.scores import Shown
 from abruptlab.model.encoder import Encoder
 from abruptlab.run.run import Run, Steps
+from abruptlab.system.tracking import track
 from abruptlab.task.counter import generator
 from abruptlab.task.held_out import HELD_OUT
 from abruptlab.task.matrices import Batch
@@ -93,7 +94,7 @@ def measure_permutation(
     orders = torch.stack([torch.stack([draw_order(kind, batch.size, random) for _ in range(draws)]) for kind in KINDS])
     resolved = run.resolve_all(steps)
     intact, permuted, slopes = [], [], []
-    for model in (load(run, step) for step in resolved):
+    for model in (load(run, step) for step in track(resolved, "checkpoints")):
         plain = predict(model, batch.tokens)
         each = [[predict(permute(model, order), batch.tokens) for order in kind] for kind in orders]
         shuffled = torch.stack([torch.stack(kind) for kind in each])  # [kind, draw, matrix, pos]

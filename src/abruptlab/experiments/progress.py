@@ -25,6 +25,7 @@ from abruptlab.model.build import Model
 from abruptlab.model.collapse import asked, collapse_and_attention, mean_cosine
 from abruptlab.run.run import Run, Steps
 from abruptlab.system.devices import choose_device
+from abruptlab.system.tracking import track
 from abruptlab.task.base import Objective
 from abruptlab.task.examples import Examples
 
@@ -68,7 +69,7 @@ def measure_progress(run: Run, steps: Steps | None = None, matrices: int = 256, 
     batch = held_out_examples(run, matrices, seed)
     resolved = run.resolve_all((run.steps or ["final"]) if steps is None else steps)
     each = []
-    for step in resolved:
+    for step in track(resolved, "checkpoints"):
         model = run.load(step).to(choose_device())
         apart = collapse_apart(model, batch, objective) if _parts(objective) else []
         each.append((*hidden_and_attention(model, batch, objective), *apart))

@@ -12,12 +12,14 @@ from abruptlab.paper.findings import Findings
 from abruptlab.paper.verdict import Verdict, write_verdicts
 from abruptlab.run.checkpoints import IMPORTED
 from abruptlab.system.files import writing
+from abruptlab.system.tracking import track
 
 
 def judge(findings: Findings, claims: Mapping[str, Claim] | None = None) -> list[Verdict]:
     """Every claim on such a subject (or some of the claims), judged on it. Nothing is written."""
     chosen = CLAIMS if claims is None else claims
-    return [_judge(name, claim, findings) for name, claim in chosen.items() if findings.suit(claim)]
+    suited = [(name, claim) for name, claim in chosen.items() if findings.suit(claim)]
+    return [_judge(name, claim, findings) for name, claim in track(suited, "claims")]
 
 
 def require_alike(several: Sequence[Findings]) -> None:

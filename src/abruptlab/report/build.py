@@ -1,9 +1,8 @@
 """The page of a run: the story with its scrubber, the verdicts, the figures, and how to make it again."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,24 +20,22 @@ from abruptlab.report.template import fill
 from abruptlab.run.run import Run
 from abruptlab.system.files import write_atomically, writing
 from abruptlab.system.provenance import versions
+from abruptlab.system.tracking import track
 
 CLASSICAL = ("floor", "3", "19", "closeness")  # figures that have a part of the page to themselves
 
-Through = Callable[[str, Sequence[str]], Iterable[str]]
 
-
-def build_report(findings: Findings, through: Through = lambda _what, names: names) -> Path:
+def build_report(findings: Findings) -> Path:
     """Write `report.html` to the folder of the findings, with everything it shows inside it.
 
     Figures that are missing, or made from another run or with other options, are made first; those that the run cannot
-    give are named with the reason. `through` goes through the names of what is to be measured, then of what is to be
-    drawn (it is told which), and may show progress.
+    give are named with the reason.
 
     Raises `RunError` if the run has no metrics yet, or the page cannot be written.
     """
-    story, kind = measure_story(findings, partial(through, "measured")), findings.run.objective.kind
+    story, kind = measure_story(findings), findings.run.objective.kind
     names = [name for name, spec in FIGURES.items() if findings.suit(spec) and spec.kind == kind]
-    pictures = {name: picture(name, findings) for name in through("drawn", names)}
+    pictures = {name: picture(name, findings) for name in track(names, "figures")}
     page = render(findings, story, pictures)
     path = findings.folder / "report.html"
     with writing(findings.folder):

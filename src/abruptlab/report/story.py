@@ -4,7 +4,7 @@ A story has parts. Which ones depends on the kind of the model; a part that the 
 instead.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -33,6 +33,7 @@ from abruptlab.report.pack import packed_maps, rounded
 from abruptlab.report.seeds import band, other_seeds
 from abruptlab.run.metrics import finite
 from abruptlab.run.run import Run
+from abruptlab.system.tracking import track
 
 SCRUBBED = 48  # checkpoints that can be scrubbed through
 POINTS = 500  # of a curve
@@ -57,11 +58,8 @@ class Story:
     content: dict[str, Any]  # by part, what the page's script reads; {"missing": reason} where there is none
 
 
-def measure_story(findings: Findings, through: Callable[[Sequence[str]], Iterable[str]] = iter) -> Story:
-    """Measure all parts of a run's story; `through` may show progress over their names.
-
-    Raises `RunError` if the run has no metrics yet.
-    """
+def measure_story(findings: Findings) -> Story:
+    """Measure all parts of a run's story. Raises `RunError` if the run has no metrics yet."""
     run = findings.run
     if not len(run.metrics["step"]):
         raise RunError(f"{run.folder} has no metrics yet")
@@ -69,7 +67,7 @@ def measure_story(findings: Findings, through: Callable[[Sequence[str]], Iterabl
     results: dict[str, Any] = {}
     content: dict[str, Any] = {"steps": steps, "moments": _moments(run, steps), "curves": _curves(run)}
     parts = parts_of(run)
-    for name in through(list(parts)):
+    for name in track(list(parts), "parts of the story"):
         try:
             if not steps:
                 raise RunError("the run has no checkpoint yet")

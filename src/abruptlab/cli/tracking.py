@@ -1,0 +1,104 @@
+"""How far a command is that measures for a while, and the time that is left."""
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from abruptlab.cli.printing import LINE_EVERY_S, hours, plain_console
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+Thing = TypeVar("Thing")
+
+QUICK_S = 1.0  # what is done by then needs no bar
+
+
+@dataclass(eq=False)
+class _Level:
+    """Things that are gone through, perhaps within one of those of another level."""
+
+    what: str
+    done: int
+    all: int
+
+
+class Tracking:
+    """A `system.tracking.Tracker` for as long as a command runs: a bar on stderr; where that is no terminal, a line now
+    and then."""
+
+    def __init__(self) -> None:
+        self._levels: list[_Level] = []
+        self._started = self._last_line = 0.0
+        self._bar: tuple[Progress, TaskID] | None = None
+
+    def __enter__(self) -> "Tracking":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def __call__(self, things: Sequence[Thing], what: str) -> Iterator[Thing]:
+        if len(things) < 2:
+            yield from things
+            return
+        depth = len(self._levels)
+        level = _Level(what, 0, len(things))
+        if depth == 0:
+            self._started = self._last_line = time.monotonic()
+        self._levels.append(level)
+        try:
+            for thing in things:
+                del self._levels[depth + 1 :]  # of what has been given up within the last thing
+                self._show()
+                yield thing
+                level.done += 1
+        finally:  # which of what has been given up may come late
+            if level in self._levels:
+                del self._levels[self._levels.index(level) :]
+            if not self._levels:
+                self._stop()
+
+    def _show(self) -> None:
+        now = time.monotonic()
+        if now - self._started < QUICK_S:
+            return
+        console = plain_console(stderr=True)
+        if console.is_terminal:
+            bar, task = self._bar = self._bar or _new_bar(console)
+            bar.update(task, completed=self._share, description=self._text(now))
+            bar.start()  # once; before it there is nothing to be drawn
+            bar.refresh()
+        elif now - self._last_line >= LINE_EVERY_S:
+            self._last_line = now
+            console.print(self._text(now), soft_wrap=True)
+
+    @property
+    def _share(self) -> float:
+        """How much is done."""
+        share = 0.0
+        for level in reversed(self._levels):
+            share = (level.done + share) / level.all
+        return share
+
+    def _text(self, now: float) -> str:
+        left = (now - self._started) * (1 / self._share - 1) if self._share else None
+        levels = [f"{level.what} {level.done + 1} of {level.all}" for level in self._levels]
+        return ", ".join([*levels, "time left unknown" if left is None else f"{hours(left)} left"])
+
+    def _stop(self) -> None:
+        if self._bar:
+            self._bar[0].stop()
+            self._bar = None
+
+
+def _new_bar(console: Any) -> "tuple[Progress, TaskID]":
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = BarColumn(), TextColumn("{task.description}", markup=False)
+    # what a command prints meanwhile goes above the bar, unless it goes to a file
+    beside = sys.stdout.isatty()
+    bar = Progress(*columns, console=console, auto_refresh=False, transient=True, redirect_stdout=beside)
+    return bar, bar.add_task("", total=1.0)

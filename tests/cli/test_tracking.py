@@ -1,0 +1,118 @@
+"""Long work says how far it is, to whoever asks; the command line asks."""
+
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from abruptlab.cli import tracking
+from abruptlab.cli.tracking import Tracking
+from abruptlab.system.tracking import track, tracked_by
+from tests.cli.test_cli import abruptlab
+from tests.synthetic import make_metrics, make_run
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A clock that the test sets, by its one entry."""
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    return now
+
+
+def test_nobody_listens_unless_asked() -> None:
+    things = [1, 2]
+    assert track(things, "things") is things
+
+
+def test_who_listens_sees_every_thing_and_what_they_are_called() -> None:
+    seen: list[tuple[str, Any]] = []
+
+    def note(things: Sequence[Any], what: str) -> Iterator[Any]:
+        for thing in things:
+            seen.append((what, thing))
+            yield thing
+
+    with tracked_by(note):
+        assert [outer * inner for outer in track([2, 3], "outer") for inner in track([5, 7], "inner")] == [
+            10,
+            14,
+            15,
+            21,
+        ]
+    assert seen == [("outer", 2), ("inner", 5), ("inner", 7), ("outer", 3), ("inner", 5), ("inner", 7)]
+    with pytest.raises(ZeroDivisionError), tracked_by(note):
+        raise ZeroDivisionError
+    assert track(seen, "things") is seen
+
+
+def test_lines_come_now_and_then_with_the_time_that_is_left(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Tracking() as shown, tracked_by(shown):
+        for _ in track(range(4), "claims"):
+            for _ in track(range(5), "checkpoints"):
+                clock[0] += 10  # 200 s in all
+            for _ in track(["one"], "alone"):
+                pass
+    assert capsys.readouterr().err.splitlines() == [
+        "claims 1 of 4, checkpoints 4 of 5, 0:02:50 left",
+        "claims 2 of 4, checkpoints 2 of 5, 0:02:20 left",
+        "claims 2 of 4, checkpoints 5 of 5, 0:01:50 left",
+        "claims 3 of 4, checkpoints 3 of 5, 0:01:20 left",
+        "claims 4 of 4, 0:00:50 left",
+        "claims 4 of 4, checkpoints 4 of 5, 0:00:20 left",
+    ]
+
+
+def test_what_is_given_up_is_shown_no_longer(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    kept = []
+    with Tracking() as shown, tracked_by(shown):
+        for claim in track(range(3), "claims"):
+            clock[0] += 40
+            inner = iter(track(range(9), "checkpoints"))
+            next(inner)
+            kept.append(inner)  # as a traceback keeps it
+            if claim == 2:
+                kept[0].close()
+                clock[0] += 40
+                next(inner)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.rpartition(", ")[0] for line in lines] == [
+        "claims 1 of 3, checkpoints 1 of 9",
+        "claims 2 of 3, checkpoints 1 of 9",
+        "claims 3 of 3, checkpoints 1 of 9",
+        "claims 3 of 3, checkpoints 2 of 9",
+    ]
+    assert lines[0].endswith("time left unknown")
+
+
+def test_a_terminal_has_a_bar_of_what_takes_longer_than_a_moment(
+    clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=100)
+    monkeypatch.setattr(tracking, "plain_console", lambda stderr: console)
+    with Tracking() as shown, tracked_by(shown):
+        for _ in track(range(50), "quick"):
+            clock[0] += 0.01
+        assert not screen.getvalue()
+        for _ in track(range(4), "[claims]"):
+            clock[0] += 2
+        drawn = screen.getvalue()
+        assert "[claims] 2 of 4, 0:00:06 left" in drawn
+        assert "[claims] 4 of 4, 0:00:02 left" in drawn
+        assert "1 of 4" not in drawn
+
+
+def test_a_command_says_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tracking, "QUICK_S", 0.0)
+    monkeypatch.setattr(tracking, "LINE_EVERY_S", 0.0)
+    make_run(tmp_path, make_metrics())
+    assert abruptlab("figure", "22", tmp_path, "--matrices", "8") == (0, "")
+    assert "checkpoints 2 of " in capsys.readouterr().err
