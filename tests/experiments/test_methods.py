@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from abruptlab.errors import CheckpointError, RunError
+from abruptlab.errors import CheckpointError, ConfigError, RunError
 from abruptlab.experiments.estimate import Estimate, Losses
 from abruptlab.experiments.forward import predict
 from abruptlab.experiments.held_out import held_out
@@ -130,6 +130,13 @@ def test_an_imitation_of_nuclear_norm_is_nearer_to_it_than_to_the_truth(run: Run
         measured = number("predictions-not-nuclear-norm", Known(run, {measure_methods: imitation}))
         assert measured is not None
         assert measured not in CLAIMS["predictions-not-nuclear-norm"].bound
+
+
+def test_there_is_no_floor_where_the_mask_looks_at_the_matrix() -> None:
+    coherent = replace(CONFIG.matrices, mask="coherence")
+    with pytest.raises(ConfigError, match="mask"):
+        classical(coherent)
+    assert classical(replace(coherent, coherence_fraction=0.0)).keys() == classical(CONFIG.matrices).keys()
 
 
 def test_names_are_those_of_the_methods() -> None:

@@ -51,7 +51,7 @@ class Floor(Outlined):
 def measure_floor(run: Run, step: int | str = "final", matrices: int = 2048, seed: int = 0) -> Floor:
     """All methods on held-out matrices of the run's task; the posterior mean, which is slow, on an eighth of them.
 
-    Raises `CheckpointError` for a step without a checkpoint.
+    Raises `CheckpointError` for a step without a checkpoint, and `ConfigError` for a mask that looks at the matrix.
     """
     batch = held_out(run, matrices, seed)
     errors: dict[str, Tensor] = {}

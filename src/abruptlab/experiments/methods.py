@@ -19,6 +19,7 @@ from abruptlab.baselines.completer import Completer
 from abruptlab.baselines.factorisation import Factorisation
 from abruptlab.baselines.nuclear import NuclearNorm
 from abruptlab.baselines.simple import PredictZero, RowColumnMeans
+from abruptlab.errors import ConfigError
 from abruptlab.experiments.estimate import Estimate, Losses, differences, losses, over_matrices, pooled
 from abruptlab.experiments.forward import load, predict
 from abruptlab.experiments.held_out import completed, held_out, held_out_of
@@ -62,7 +63,8 @@ def measure_methods(run: Run, matrices: int = 512, seed: int = 0) -> Methods:
     """All methods, and BERT at every checkpoint, on `matrices` held-out matrices of the run's task.
 
     The methods err at hidden entries alone, as they give the observed ones back; BERT's L has its error at observed
-    entries too. Raises `RunError` if the run has made no step yet, `CheckpointError` if it has no checkpoint.
+    entries too. Raises `RunError` if the run has made no step yet, `CheckpointError` if it has no checkpoint, and
+    `ConfigError` as `classical` does.
     """
     curves = measure_loss_curves(run)
     batch = held_out(run, matrices, seed)
@@ -105,7 +107,15 @@ def nearest(
 
 
 def classical(task: MatrixTask) -> dict[str, Completer]:
-    """The methods by name, as NAMES; factorisation is told the task's rank, the posterior mean its whole prior."""
+    """The methods by name, as NAMES; factorisation is told the task's rank, the posterior mean its whole prior.
+
+    Raises `ConfigError` for a mask that looks at the matrix: what it hides says something of the entries, which the
+    posterior mean does not know, so that it is no floor.
+    """
+    if task.mask == "coherence" and task.coherence_fraction > 0:
+        raise ConfigError(
+            "expected a mask that does not look at the matrix: the posterior mean is no floor under another"
+        )
     return {
         ZERO: PredictZero(),
         MEANS: RowColumnMeans(),
