@@ -71,6 +71,7 @@ BESIDE = (
     LARGER_MATRICES[SMALLEST],
     Home("announce-sums", "runs/sweeps/announce-sums", "loss-plateau/announce-sums"),
     Home("announce-rates", "runs/sweeps/announce-rates", "loss-plateau/announce-rates"),
+    Home("announce-again", "runs/sweeps/announce-again", "loss-plateau/announce-again"),
     Home("announce", "runs/sweeps/announce", "loss-plateau/announce"),
 )
 
