@@ -11,7 +11,17 @@ from scripts.judge_saved import Saved
 RESULTS = Path(__file__).parents[2] / "results"
 SWEEPS = ["pocket", "pocket/components", "paper/variants-base"] + [
     f"loss-plateau/{name}"
-    for name in ("plateau", "own-parts", "repeat", "tasks", "causal", "causal-laptop", "announce", "announce-sums")
+    for name in (
+        "plateau",
+        "own-parts",
+        "repeat",
+        "tasks",
+        "causal",
+        "causal-laptop",
+        "announce",
+        "announce-sums",
+        "announce-rates",
+    )
 ]
 
 

@@ -1,6 +1,7 @@
 """How far a command is that measures for a while, and the time that is left."""
 
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 Thing = TypeVar("Thing")
 
-QUICK_S = 1.0  # what is done by then needs no bar
+TICK_S = 1.0  # what is done by then needs no bar
 
 
 @dataclass(eq=False)
@@ -27,53 +28,73 @@ class _Level:
 
 class Tracking:
     """A `system.tracking.Tracker` for as long as a command runs: a bar on stderr; where that is no terminal, a line now
-    and then."""
+    and then. Both come by the clock, as a single thing may take minutes."""
 
     def __init__(self) -> None:
         self._levels: list[_Level] = []
         self._started = self._last_line = 0.0
         self._bar: tuple[Progress, TaskID] | None = None
+        self._lock = threading.RLock()
+        self._ended = threading.Event()
 
     def __enter__(self) -> "Tracking":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stop()
+        self._end()
 
     def __call__(self, things: Sequence[Thing], what: str) -> Iterator[Thing]:
         if len(things) < 2:
             yield from things
             return
-        depth = len(self._levels)
-        level = _Level(what, 0, len(things))
+        depth, level = len(self._levels), _Level(what, 0, len(things))
+        with self._lock:
+            self._levels.append(level)
         if depth == 0:
-            self._started = self._last_line = time.monotonic()
-        self._levels.append(level)
+            self._begin()
         try:
             for thing in things:
-                del self._levels[depth + 1 :]  # of what has been given up within the last thing
-                self._show()
+                with self._lock:
+                    del self._levels[depth + 1 :]  # of what has been given up within the last thing
                 yield thing
                 level.done += 1
         finally:  # which of what has been given up may come late
-            if level in self._levels:
-                del self._levels[self._levels.index(level) :]
-            if not self._levels:
-                self._stop()
+            with self._lock:
+                if level in self._levels:
+                    del self._levels[self._levels.index(level) :]
+                if not self._levels:
+                    self._end()
 
-    def _show(self) -> None:
-        now = time.monotonic()
-        if now - self._started < QUICK_S:
-            return
-        console = plain_console(stderr=True)
-        if console.is_terminal:
-            bar, task = self._bar = self._bar or _new_bar(console)
-            bar.update(task, completed=self._share, description=self._text(now))
-            bar.start()  # once; before it there is nothing to be drawn
-            bar.refresh()
-        elif now - self._last_line >= LINE_EVERY_S:
-            self._last_line = now
-            console.print(self._text(now), soft_wrap=True)
+    def _begin(self) -> None:
+        self._started = self._last_line = time.monotonic()
+        self._ended = threading.Event()
+        threading.Thread(target=self._tick, args=(self._ended,), daemon=True).start()
+
+    def _tick(self, ended: threading.Event) -> None:
+        while not ended.wait(TICK_S):
+            self.show()
+
+    def _end(self) -> None:
+        with self._lock:
+            self._ended.set()
+            if self._bar:
+                self._bar[0].stop()
+                self._bar = None
+
+    def show(self) -> None:
+        """Draw the bar, or print a line if one is due."""
+        with self._lock:
+            if not self._levels:
+                return
+            now, console = time.monotonic(), plain_console(stderr=True)
+            if console.is_interactive:
+                bar, task = self._bar = self._bar or _new_bar(console)
+                bar.update(task, completed=self._share, description=self._text(now))
+                bar.start()  # once; before it there is nothing to be drawn
+                bar.refresh()
+            elif now - self._last_line >= LINE_EVERY_S:
+                self._last_line = now
+                console.print(self._text(now), soft_wrap=True)
 
     @property
     def _share(self) -> float:
@@ -85,13 +106,9 @@ class Tracking:
 
     def _text(self, now: float) -> str:
         left = (now - self._started) * (1 / self._share - 1) if self._share else None
-        levels = [f"{level.what} {level.done + 1} of {level.all}" for level in self._levels]
-        return ", ".join([*levels, "time left unknown" if left is None else f"{hours(left)} left"])
-
-    def _stop(self) -> None:
-        if self._bar:
-            self._bar[0].stop()
-            self._bar = None
+        # the time first, as a narrow terminal cuts the end off
+        levels = [f"{level.what} {min(level.done + 1, level.all)} of {level.all}" for level in self._levels]
+        return f"{'time left unknown' if left is None else f'{hours(left)} left'}: {', '.join(levels)}"
 
 
 def _new_bar(console: Any) -> "tuple[Progress, TaskID]":

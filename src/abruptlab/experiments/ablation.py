@@ -29,6 +29,7 @@ from abruptlab.experiments.scores import Scores, Shown, joined, score, score_of,
 from abruptlab.model import sites
 from abruptlab.model.build import Model
 from abruptlab.run.run import Run
+from abruptlab.system.tracking import track
 from abruptlab.task.base import Objective
 from abruptlab.task.examples import Examples
 
@@ -211,7 +212,9 @@ def measure_greedy_ablation(
     def remove(choose: Callable[[Sequence[Head]], Head], enough: Callable[[Losses], bool]) -> Removal:
         removed: list[Head] = []
         curve = [intact]
-        while len(removed) < len(all_heads(model)) and not enough(curve[-1].losses):
+        for _ in track(all_heads(model), "heads"):
+            if enough(curve[-1].losses):
+                break
             removed.append(choose(removed))
             curve.append(ablated(batch, removed))
         path = stacked(curve)
@@ -273,7 +276,7 @@ def _score_each(model: Model, batch: Examples, objective: Objective, replacement
 
     parts = []
     for where, activations in recorded(model, objective.inputs(batch), entering):
-        each = [alone(head, activations[entering[head[0]]], batch[where]) for head in all_heads(model)]
+        each = [alone(head, activations[entering[head[0]]], batch[where]) for head in track(all_heads(model), "heads")]
         by_layer = [
             stacked(each[start : start + model.config.heads]) for start in range(0, len(each), model.config.heads)
         ]

@@ -18,6 +18,7 @@ from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.experiments.scores import score
 from abruptlab.run.run import Run
+from abruptlab.system.tracking import track
 from abruptlab.task.counter import generator
 from abruptlab.task.held_out import HELD_OUT
 
@@ -72,7 +73,7 @@ def measure_group_ablation(
         np.stack(groups),
         score(model, batch, run.objective).losses,
         stack([stack([ablated(_of(names, chosen), way) for chosen in groups]) for way in REPLACEMENTS]),
-        np.array([[[masked(drawn, way) for drawn in each] for each in others] for way in REPLACEMENTS]),
+        np.array([[[masked(drawn, way) for drawn in each] for each in others] for way in track(REPLACEMENTS, "ways")]),
     )
 
 

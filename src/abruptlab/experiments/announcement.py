@@ -144,24 +144,31 @@ def _first_of_two(labels: Iterable[str]) -> Bool[np.ndarray, " run"]:
 
 
 def series_of(run: Run, matrices: int = 256, seed: int = 0) -> Series:
-    """The measures of a run with a drop. Raises `RunError` if it has none, or the metrics cannot be read."""
+    """The measures of a run with a drop. Raises `RunError` if it has none, or no checkpoint, or the metrics cannot be
+    read."""
     if run.drop is None:
         raise RunError(f"{run.folder} has no drop that could be announced")
     onset = run.drop.onset
     steps = [step for step in run.steps if 0 < step < onset] + [step for step in run.steps if step >= onset][:1]
-    progress = measure_progress(run, steps, matrices, seed)
+    if not steps:
+        raise RunError(f"{run.folder} has no checkpoint by which its drop could be announced")
     falling, norms = run.metrics[run.objective.falling], run.norms
-    collapse, uniform = progress.collapse.run.mean, float(progress.uniform)
-    best = progress.heads.mean.max(2) / uniform
+    progress, others = [], []
+    for step in track(steps, "checkpoints"):
+        progress.append(measure_progress(run, [step], matrices, seed))
+        others.append(other_signs(run, step, matrices, seed))
+    uniform = float(progress[0].uniform)
+    collapse = np.concatenate([each.collapse.run.mean for each in progress])
+    attention = np.concatenate([each.attention.run.mean for each in progress]) / uniform
+    best = np.concatenate([each.heads.mean.max(2) for each in progress]) / uniform
     values = {
-        STEP: progress.step.astype(float),
+        STEP: np.array(steps, dtype=float),
         "the loss that falls": np.array([falling[max(0, step - RECENT) : step].mean() for step in steps]),
         "collapse": collapse,
         "collapse, below its height": np.maximum.accumulate(collapse) - collapse,
-        "attention, all heads": progress.attention.run.mean / uniform,
+        "attention, all heads": attention,
         **{f"attention, best head of layer {layer + 1}": best[:, layer] for layer in range(best.shape[1])},
     }
-    others = [other_signs(run, step, matrices, seed) for step in track(progress.step.tolist(), "checkpoints")]
     values |= {name: np.array([each[name] for each in others]) for name in others[0]}
     for name, norm in norms.items():
         kind, _, group = name.partition("/")

@@ -21,6 +21,7 @@ from abruptlab.experiments.methods import POSTERIOR, classical
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model.encoder import Encoder
 from abruptlab.run.run import Run
+from abruptlab.system.tracking import track
 from abruptlab.task.matrices import Batch
 from abruptlab.task.matrix import MatrixTask
 
@@ -55,7 +56,7 @@ def measure_floor(run: Run, step: int | str = "final", matrices: int = 2048, see
     """
     batch = held_out(run, matrices, seed)
     errors: dict[str, Tensor] = {}
-    for name, measure in competitors(run.config.matrices, load(run, step)).items():
+    for name, measure in track([*competitors(run.config.matrices, load(run, step)).items()], "methods"):
         errors |= measure(batch[: -(-matrices // SHARE)] if name == POSTERIOR else batch)
     return summarise(errors, batch)
 

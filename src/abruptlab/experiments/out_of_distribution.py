@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -21,6 +21,7 @@ from abruptlab.experiments.permutation import permute
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model.encoder import Encoder
 from abruptlab.run.run import Run
+from abruptlab.system.tracking import track
 from abruptlab.task.counter import generator
 from abruptlab.task.held_out import HELD_OUT
 from abruptlab.task.matrices import Batch
@@ -86,8 +87,9 @@ def measure_out_of_distribution(
     columns = range(task.rank, n + BEYOND + 1) if columns is None else columns
     fewer = [count for count in columns if count <= n] or [n]
 
-    def vary(values: Sequence[int], trained: int, each: Sequence[tuple[float, Contest]]) -> Varied:
-        return Varied(np.array(values), trained, np.array([kept for kept, _ in each]), stack([one for _, one in each]))
+    def vary(values: Sequence[int], trained: int, met: Callable[[int], tuple[float, Contest]]) -> Varied:
+        kept, contests = zip(*(met(value) for value in track(values, "ranks or sizes")), strict=True)
+        return Varied(np.array(values), trained, np.array(kept), stack(contests))
 
     @cache  # the training's own rank and size are on every axis
     def meet(m: int, n: int, rank: int, scale: float = 1.0) -> tuple[float, Contest]:
@@ -101,11 +103,11 @@ def measure_out_of_distribution(
 
     return OutOfDistribution(
         step=resolved,
-        rank=vary(ranks, task.rank, [meet(m, n, rank) for rank in ranks]),
-        rank_rescaled=vary(ranks, task.rank, [meet(m, n, rank, min(1.0, task.rank / rank)) for rank in ranks]),
-        rows=vary(rows, m, [meet(count, n, task.rank) for count in rows]),
-        columns=vary(columns, n, [meet(m, count, task.rank) for count in columns]),
-        columns_in_place=vary(fewer, n, [meet_in_place(count) for count in fewer]),
+        rank=vary(ranks, task.rank, lambda rank: meet(m, n, rank)),
+        rank_rescaled=vary(ranks, task.rank, lambda rank: meet(m, n, rank, min(1.0, task.rank / rank))),
+        rows=vary(rows, m, lambda count: meet(count, n, task.rank)),
+        columns=vary(columns, n, lambda count: meet(m, count, task.rank)),
+        columns_in_place=vary(fewer, n, meet_in_place),
     )
 
 

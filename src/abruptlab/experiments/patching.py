@@ -26,6 +26,7 @@ from abruptlab.experiments.scores import Scores, joined, score_of, stacked
 from abruptlab.model.build import Model
 from abruptlab.model.sites import Site
 from abruptlab.run.run import Run
+from abruptlab.system.tracking import track
 from abruptlab.task.base import Objective
 from abruptlab.task.examples import Examples
 from abruptlab.task.matrices import Batch, negated
@@ -216,7 +217,10 @@ def predict_patched(
     names = sorted({patch.site for patches in interventions for patch in patches})
     predictions = []
     for where, activations in recorded(model, clean, names):
-        each = [predict(model, corrupted[where], _grafts(model, activations, patches)) for patches in interventions]
+        each = [
+            predict(model, corrupted[where], _grafts(model, activations, patches))
+            for patches in track(interventions, "patches")
+        ]
         predictions.append(torch.stack(each))
     return torch.cat(predictions, dim=1)
 

@@ -96,7 +96,8 @@ def measure_permutation(
     intact, permuted, slopes = [], [], []
     for model in (load(run, step) for step in track(resolved, "checkpoints")):
         plain = predict(model, batch.tokens)
-        each = [[predict(permute(model, order), batch.tokens) for order in kind] for kind in orders]
+        of_kind = track([*orders], "kinds of order")
+        each = [[predict(permute(model, order), batch.tokens) for order in kind] for kind in of_kind]
         shuffled = torch.stack([torch.stack(kind) for kind in each])  # [kind, draw, matrix, pos]
         intact.append(losses(plain, batch))
         permuted.append(losses(shuffled, batch))

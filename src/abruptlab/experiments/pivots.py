@@ -19,6 +19,7 @@ from abruptlab.experiments.forward import loaded, predict
 from abruptlab.experiments.held_out import completed, held_out
 from abruptlab.experiments.result import Outlined
 from abruptlab.run.run import Run
+from abruptlab.system.tracking import track
 from abruptlab.task.matrices import Batch
 from abruptlab.task.vocabulary import MASK
 
@@ -60,8 +61,11 @@ def measure_pivots(run: Run, step: int | str = "final", matrices: int = 512, see
     places = torch.arange(batch.tokens.shape[1]).unflatten(0, batch.size)
 
     def lost(lines: Int[Tensor, "line place"]) -> Float[np.ndarray, "method line"]:
-        both = zip(methods, intact, strict=True)
-        return np.array([[_lost(method, predictions, batch, line) for line in lines] for method, predictions in both])
+        losses = [
+            [_lost(method, predictions, batch, line) for method, predictions in zip(methods, intact, strict=True)]
+            for line in track([*lines], "lines")
+        ]
+        return np.array(losses).T
 
     return Pivots(
         step=resolved,

@@ -14,6 +14,7 @@ from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model.decoder import Decoder
 from abruptlab.run.run import Run, Steps
 from abruptlab.system.devices import choose_device
+from abruptlab.system.tracking import track
 from abruptlab.task.base import Objective
 from abruptlab.task.examples import Examples
 
@@ -44,7 +45,7 @@ def measure_sequence_attention(
     moments = run.milestones
     usual = [moments.get("before-drop", moments.get("start", "final")), moments.get("after-drop", "final")]
     resolved = run.resolve_all(usual if steps is None else steps)
-    models = [run.load_decoder(step).to(choose_device()) for step in resolved]
+    models = (run.load_decoder(step).to(choose_device()) for step in track(resolved, "checkpoints"))
     batch, objective = held_out_examples(run, matrices, seed), run.objective
     maps, useful = zip(*(attention_over_sequence(model, batch, objective) for model in models), strict=True)
     return SequenceAttention(np.array(resolved), objective.answer - 1, np.stack(maps), stack(useful))

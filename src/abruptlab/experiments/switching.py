@@ -20,6 +20,7 @@ from abruptlab.model.build import Model
 from abruptlab.model.groups import GROUPS, parameters_of
 from abruptlab.run.run import Run, several
 from abruptlab.system.devices import choose_device
+from abruptlab.system.tracking import track
 from abruptlab.task.counter import generator
 from abruptlab.task.held_out import HELD_OUT
 
@@ -89,7 +90,7 @@ def measure_switching(
         return score(model, batch, run.objective).losses
 
     def transplanted(into: Model, source: Model) -> Losses:
-        return stack([measured(switch(into, source, [group])) for group in groups])
+        return stack([measured(switch(into, source, [group])) for group in track(groups, "groups")])
 
     return Switching(
         groups=tuple(groups),

@@ -33,7 +33,8 @@ CAPTION = (
 
 
 def _over_calendar(findings: Findings, measure: str | None = None) -> Number:
-    """Of the measure's rule, or the best one's. Raises `RunError` where a calendar is in time so often that nothing can be by `MORE` more often."""
+    """Of the measure's rule, or the best one's. Raises `RunError` where a calendar is in time so often that nothing can
+    be by `MORE` more often."""
     result = findings.of(measure_announcement)
     if result.by_calendar > 1 - MORE:
         raise RunError(
@@ -74,8 +75,7 @@ CLAIMS: dict[str, Claim] = {
     for name, what in SWEEPS.items()
 } | {
     name: Claim(
-        f"The drop can be announced better than by a calendar, by {measure.removeprefix('a ')}, where plateaus differ in "
-        "length.",
+        f"Where plateaus differ in length, {measure.removeprefix('a ')} announces the drop better than a calendar.",
         "ours",
         "share of the drops that its rule announces in time − that of a calendar, of those that no rule was fixed on",
         Bound(low=MORE),

@@ -125,7 +125,7 @@ def _measure(measure: Callable[..., Any]) -> Callable[[Findings, Sequence[int]],
 
 
 def _measure_probes(findings: Findings, steps: Sequence[int]) -> list[Probes]:
-    return [findings.of(partial(measure_probes, step=step)) for step in steps]
+    return [findings.of(partial(measure_probes, step=step)) for step in track(steps, "checkpoints")]
 
 
 def _examples(run: Run, gallery: Gallery) -> dict[str, Any]:
