@@ -21,6 +21,7 @@ SWEEPS = ["pocket", "pocket/components", "paper/variants-base"] + [
         "announce",
         "announce-sums",
         "announce-rates",
+        "announce-again",
     )
 ]
 
