@@ -38,8 +38,8 @@ def _over_calendar(findings: Findings, measure: str | None = None) -> Number:
     result = findings.of(measure_announcement)
     if result.by_calendar > 1 - MORE:
         raise RunError(
-            f"a calendar announces {result.by_calendar:.0%} of these drops in time, which leaves no room for {MORE:.0%} "
-            "more"
+            f"a calendar announces {result.by_calendar:.0%} of these drops in time, which leaves no room for "
+            f"{MORE:.0%} more"
         )
     return result.over_calendar(result.lead, measure)
 
