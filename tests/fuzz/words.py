@@ -70,7 +70,7 @@ COMMANDS: dict[str, tuple[tuple[str, ...], dict[str, tuple[tuple[str, ...], tupl
     "paper": ((), {"--results": ((), ("nowhere", LONG))}),
     "show": (("run",), {}),
     "watch": (("run",), {}),
-    "figure": (("2", "run", "--out", "new"), {"--seed": LOOK["--seed"], "--matrices": ((), ("4", "x"))}),
+    "figure": (("2", "run", "--out", "new"), {"--seed": ((), ("5", "x")), "--matrices": ((), ("4", "x"))}),
     "table": (("1", "run", "--out", "new"), {**LOOK, **STEP}),
     "ablate": (("run",), {**LOOK, **STEP, "--heads": (("1.1", "1.2"), ("0.1", "1.3", "2.1", "1", "x", "1.1.1", "-1.1")),
                           "--with": (("zero", "mean", "uniform"), ("nothing", ""))}),
