@@ -7,7 +7,6 @@ claims.json beside the figures.
 import sys
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -15,6 +14,7 @@ import numpy as np
 
 from abruptlab.errors import AbruptlabError, RunError
 from abruptlab.paper import FIGURES, Findings, write_claims
+from abruptlab.paper.findings import which
 from abruptlab.sweep.file import Sweep
 
 
@@ -22,10 +22,10 @@ class Saved(Findings):
     """Findings on a sweep whose measurements are those of its saved figures."""
 
     def of(self, measure: Callable[..., Any]) -> Any:
-        function = measure.func if isinstance(measure, partial) else measure
+        function, _ = which(measure)
         for name, spec in FIGURES.items():
             path = self.folder / "figures" / f"figure_{name}.npz"
-            if spec.measure is measure and path.is_file():
+            if which(spec.measure) == which(measure) and path.is_file():
                 with np.load(path, allow_pickle=False) as arrays:
                     return rebuilt(get_type_hints(function, localns={"Sweep": Sweep})["return"], arrays)
         raise RunError(f"{self.folder} has no saved figure of {function.__name__}")

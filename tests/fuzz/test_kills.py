@@ -132,7 +132,7 @@ def test_pages(tmp_path: Path, random_: random.Random, monkeypatch: pytest.Monke
 
     def make() -> None:
         with computing_on("cpu"):
-            build_report(Findings(Run(source.folder), out))
+            build_report(Findings(Run(source.folder), out, keep=True))
 
     def whole() -> None:
         page = out / "report.html"

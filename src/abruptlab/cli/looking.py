@@ -82,7 +82,7 @@ class LookAndWrite(LookAtStep):
         if self.out is not None and self.out.suffix in (".png", ".pdf"):
             raise ConfigError(f"--out: expected a folder, in which figures have names of their own, got {self.out}")
         if (Path(self.run) / "sweep.toml").is_file():
-            findings = Findings(Sweep(self.run), self.out, **self.options)
+            findings = Findings(Sweep(self.run), self.out, keep=True, **self.options)
             known = {
                 option
                 for spec in (*FIGURES.values(), *TABLES.values())
@@ -97,7 +97,7 @@ class LookAndWrite(LookAtStep):
         if self.step is not None:
             run.resolve(self.step)  # a mistake is said once, not by every figure
         folder = Path("runs") / f"{self.run}-shipped" if is_shipped(self.run) else run.folder
-        return Findings(run, self.out or folder, **self.options)
+        return Findings(run, self.out or folder, keep=True, **self.options)
 
 
 @dataclass

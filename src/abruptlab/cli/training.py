@@ -102,7 +102,7 @@ class Reproduce(_Training):
                     run = replace(preset(parent), seed=seed)
                     _train(Reproduce(run=run, device=self.device, track=self.track), resume=True)
                 Sweep(name, device=self.device, track=self.track)()
-                findings = Findings(SweepFolder(Path("runs") / "sweeps" / name))
+                findings = Findings(SweepFolder(Path("runs") / "sweeps" / name), keep=True)
                 _look_at(findings)
                 print(f"page: {build_index(findings)}")
         return None
@@ -111,7 +111,7 @@ class Reproduce(_Training):
         from abruptlab.paper import Findings
         from abruptlab.report import build_report
 
-        findings = Findings(_train(self, resume=True))
+        findings = Findings(_train(self, resume=True), keep=True)
         _look_at(findings)
         print(f"page: {build_report(findings)}")
 

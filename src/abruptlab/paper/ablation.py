@@ -1,7 +1,7 @@
 """Constant-attention ablation: which heads complete the matrix (the text's "uniform ablation")."""
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float
@@ -114,7 +114,6 @@ def _by_the_next_map(findings: Findings) -> Number:
     return float((raised - 1) / (_masked(findings, UNIFORM)[worst] - 1))
 
 
-@cache  # one measurement a head, for `Findings.of` to know it by
 def _other_damage(head: tuple[int, int]) -> "partial[dict[str, Losses]]":
     return partial(measure_other_damage, head=head)
 

@@ -5,7 +5,7 @@ The bounds are those of the same claims on sequences and of the sweep of variant
 """
 
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import partial
 
 from abruptlab.experiments.falls import Falls, measure_falls
 from abruptlab.experiments.limits import later
@@ -22,7 +22,6 @@ FROM, FROM_LARGER = 1500, 2000  # the step in mid-plateau from which the late on
 THRICE = 1 / 3
 
 
-@cache  # one measurement a family, for `Findings.of` to know it by
 def measure(family: str) -> "partial[Falls]":
     """The measurement of a family of variants."""
     return partial(measure_falls, family=family)

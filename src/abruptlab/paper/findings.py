@@ -1,15 +1,20 @@
 """What has been measured on a run or a sweep, each measurement once, and where results are written."""
 
+import hashlib
 import inspect
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 from abruptlab.errors import ConfigError
+from abruptlab.paper.kept import kept
 from abruptlab.paper.standins import STANDINS
-from abruptlab.run.run import Run
+from abruptlab.run.run import MILESTONES, Run
 from abruptlab.sweep.file import Sweep
+from abruptlab.system.devices import choose_device
+from abruptlab.system.files import writing
+from abruptlab.system.provenance import code, device_name, versions
 
 Result = TypeVar("Result")
 
@@ -29,14 +34,20 @@ class Spec(Protocol):
 class Findings:
     """What is measured on a run or a sweep, each measurement once.
 
-    `options` (step, seed, matrices) go to every measurement that has them.
+    `options` (step, seed, matrices) go to every measurement that has them. With `keep` results stay in the folder, in
+    `measurements`, for whoever asks the same of the same checkpoints and losses again, by the same code, on the same
+    device.
     """
 
-    def __init__(self, subject: Run | Sweep, folder: Path | None = None, **options: Any) -> None:
+    def __init__(
+        self, subject: Run | Sweep, folder: Path | None = None, *, keep: bool = False, standin: str = "", **options: Any
+    ) -> None:
         self.subject = subject
         self.folder = folder or subject.folder
+        self.keep = keep
+        self.standin = standin
         self.options = options
-        self._results: dict[Callable[..., Any], Any] = {}
+        self._results: dict[tuple[Callable[..., Any], str], Any] = {}
         self._standins: dict[str, Findings] = {}
 
     @property
@@ -70,23 +81,57 @@ class Findings:
 
         Raises an `AbruptlabError` if the subject cannot give it.
         """
-        if measure not in self._results:
-            given = {name: value for name, value in self.options.items() if name in options_of(measure)}
-            self._results[measure] = measure(self.subject, **given)
-        return self._results[measure]
+        known = which(measure)
+        if known not in self._results:
+            self._results[known] = self._kept(measure) if self.keep else self._measured(measure)
+        return self._results[known]
+
+    def _measured(self, measure: Callable[..., Result]) -> Result:
+        return measure(self.subject, **self._given(measure))
+
+    def _kept(self, measure: Callable[..., Result]) -> Result:
+        function, fixed = which(measure)
+        asked = {"standin": self.standin, "fixed": fixed, "given": self._given(measure)}
+        name = hashlib.sha256(repr(asked).encode()).hexdigest()[:8]
+        path = self.folder / "measurements" / f"{function.__name__}-{name}"
+        with writing(self.folder):
+            return kept(path, asked | self._made_with, lambda: self._measured(measure))
+
+    @cached_property
+    def _made_with(self) -> dict[str, Any]:
+        """What else decides a result: the code, where it runs, and what the subject is."""
+        device = device_name(choose_device())
+        return {**versions(), "code": code(), "device": device, "subject": _content(self.subject.folder)}
+
+    def _given(self, measure: Callable[..., Any]) -> dict[str, Any]:
+        return {name: value for name, value in self.options.items() if name in options_of(measure)}
 
     def origin(self, measure: Callable[..., Any]) -> dict[str, Any]:
         """What a figure or a table is made from: the subject, by its `fingerprint`, and those options that it has."""
-        options = {name: value for name, value in self.options.items() if name in options_of(measure)}
-        return {"subject": self.subject.fingerprint, **options}
+        return {"subject": self.subject.fingerprint, **self._given(measure)}
 
     def on(self, standin: str) -> "Findings":
         """What is found where something else stands in the run's place (`standins.STANDINS`), on fewer matrices."""
         if standin not in self._standins:
             few = {"matrices": min(FEW, self.options.get("matrices", FEW)), "train": FEW_TO_FIT}
-            options = self.options | few
-            self._standins[standin] = Findings(STANDINS[standin](self.run), self.folder, **options)
+            subject, options = STANDINS[standin](self.run), self.options | few
+            self._standins[standin] = Findings(subject, self.folder, keep=self.keep, standin=standin, **options)
         return self._standins[standin]
+
+
+def _content(folder: Path) -> str:
+    """A hash of what can be measured of a run or a sweep."""
+    inside = ["*.toml", "*.jsonl", MILESTONES, "checkpoints/*/meta.json"]  # that has the digests of the weights
+    paths = sorted(path for pattern in inside for path in (*folder.glob(pattern), *folder.glob(f"*/{pattern}")))
+    found = hashlib.sha256()
+    for path in paths:
+        found.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
+    return found.hexdigest()[:16]
+
+
+def which(measure: Callable[..., Any]) -> tuple[Callable[..., Any], str]:
+    """What a measurement is known by: its function, and what a `partial` fixes of its arguments."""
+    return (measure.func, repr(sorted(measure.keywords.items()))) if isinstance(measure, partial) else (measure, "")
 
 
 def options_of(measure: Callable[..., Any]) -> set[str]:

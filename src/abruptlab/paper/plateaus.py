@@ -2,7 +2,7 @@
 2506.13688): the sweeps `plateau` and `repeat`."""
 
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import partial
 
 import numpy as np
 
@@ -22,7 +22,6 @@ LATER = 1 / EARLIER
 LATE = {25: "×10 from step 25", 50: "×10 from step 50", 75: "×10 from step 75", 100: "×10 from step 100"}
 
 
-@cache  # one measurement a family, for `Findings.of` to know it by
 def measure(family: str) -> "partial[Plateaus]":
     """The measurement of a family of variants."""
     return partial(measure_plateaus, family=family)

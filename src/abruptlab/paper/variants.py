@@ -1,6 +1,6 @@
 """What changes the drop (figures 13 to 18 and beyond): the figures and the table of the sweep of variants."""
 
-from functools import cache, partial
+from functools import partial
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from abruptlab.paper.registry import Figures, FigureSpec, Tables, TableSpec
 SWEEP = "variants"
 
 
-@cache  # one measurement a family, for `Findings.of` to know it by
 def measure(family: str) -> "partial[Variants]":
     """The measurement of a family of variants."""
     return partial(measure_variants, family=family)

@@ -1,6 +1,8 @@
 """What a result was made with."""
 
+import hashlib
 import platform
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -35,3 +37,11 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:  # run from a source tree that is not installed
             installed[package] = "source tree"
     return installed
+
+
+@cache
+def code() -> str:
+    """What tells this code from any other version of it: a hash of the package's source."""
+    folder = Path(__file__).parents[1]
+    sources = (path.relative_to(folder).as_posix().encode() + path.read_bytes() for path in folder.rglob("*.py"))
+    return hashlib.sha256(b"".join(sorted(sources))).hexdigest()[:16]
