@@ -1,4 +1,5 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,16 @@ def test_a_class_of_somebody_else_is_not_kept_silently(tmp_path: Path) -> None:
         kept(tmp_path / "it", ORIGIN, lambda: Strange("x"))
 
 
+def test_several_may_measure_the_same_at_once(tmp_path: Path) -> None:
+    def keep(index: int) -> None:
+        kept(tmp_path / "it", {"code": str(index)}, lambda: np.full(10_000, index))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(keep, range(100)))
+    left = int(kept(tmp_path / "it", json.loads((tmp_path / "it.json").read_text())["origin"], unasked)[0])
+    assert left in range(100)
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     return make_run(tmp_path, make_metrics())
@@ -123,6 +134,7 @@ def test_what_another_command_has_measured_is_there(run: Run) -> None:
     assert measured(run) == BOTH
     assert measured(Run(run.folder)) == []
     (run.folder / "claims.json").write_text("[]")  # which nothing is measured from
+    (run.folder / "not.toml").mkdir()
     assert measured(Run(run.folder)) == []
 
 

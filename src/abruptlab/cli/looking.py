@@ -94,10 +94,11 @@ class LookAndWrite(LookAtStep):
                     raise ConfigError(f"--{option}: expected a run to look at, {self.run} is a sweep")
             return findings
         run = open_run(self.run)
+        folder = Path("runs") / f"{self.run}-shipped" if is_shipped(self.run) else run.folder
+        findings = Findings(run, self.out or folder, keep=True, **self.options)
         if self.step is not None:
             run.resolve(self.step)  # a mistake is said once, not by every figure
-        folder = Path("runs") / f"{self.run}-shipped" if is_shipped(self.run) else run.folder
-        return Findings(run, self.out or folder, keep=True, **self.options)
+        return findings
 
 
 @dataclass

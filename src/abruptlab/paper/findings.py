@@ -3,7 +3,8 @@
 import hashlib
 import inspect
 from collections.abc import Callable
-from functools import cached_property, partial
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
@@ -13,7 +14,6 @@ from abruptlab.paper.standins import STANDINS
 from abruptlab.run.run import MILESTONES, Run
 from abruptlab.sweep.file import Sweep
 from abruptlab.system.devices import choose_device
-from abruptlab.system.files import writing
 from abruptlab.system.provenance import code, device_name, versions
 
 Result = TypeVar("Result")
@@ -49,6 +49,8 @@ class Findings:
         self.options = options
         self._results: dict[tuple[Callable[..., Any], str], Any] = {}
         self._standins: dict[str, Findings] = {}
+        if keep:  # before the losses are read, which may grow meanwhile
+            self._made_with = {"subject": _content(subject.folder), "code": code(), **versions()}
 
     @property
     def run(self) -> Run:
@@ -91,17 +93,11 @@ class Findings:
 
     def _kept(self, measure: Callable[..., Result]) -> Result:
         function, fixed = which(measure)
-        asked = {"standin": self.standin, "fixed": fixed, "given": self._given(measure)}
+        what = {"measure": f"{function.__module__}:{function.__name__}", "fixed": fixed, "standin": self.standin}
+        asked = what | {"given": self._given(measure), "device": device_name(choose_device())}
         name = hashlib.sha256(repr(asked).encode()).hexdigest()[:8]
         path = self.folder / "measurements" / f"{function.__name__}-{name}"
-        with writing(self.folder):
-            return kept(path, asked | self._made_with, lambda: self._measured(measure))
-
-    @cached_property
-    def _made_with(self) -> dict[str, Any]:
-        """What else decides a result: the code, where it runs, and what the subject is."""
-        device = device_name(choose_device())
-        return {**versions(), "code": code(), "device": device, "subject": _content(self.subject.folder)}
+        return kept(path, asked | self._made_with, lambda: self._measured(measure))
 
     def _given(self, measure: Callable[..., Any]) -> dict[str, Any]:
         return {name: value for name, value in self.options.items() if name in options_of(measure)}
@@ -125,13 +121,16 @@ def _content(folder: Path) -> str:
     paths = sorted(path for pattern in inside for path in (*folder.glob(pattern), *folder.glob(f"*/{pattern}")))
     found = hashlib.sha256()
     for path in paths:
-        found.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
+        with suppress(OSError):  # a training drops checkpoints, and what cannot be read cannot be measured
+            found.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
     return found.hexdigest()[:16]
 
 
 def which(measure: Callable[..., Any]) -> tuple[Callable[..., Any], str]:
     """What a measurement is known by: its function, and what a `partial` fixes of its arguments."""
-    return (measure.func, repr(sorted(measure.keywords.items()))) if isinstance(measure, partial) else (measure, "")
+    if isinstance(measure, partial):
+        return measure.func, repr((*measure.args, *sorted(measure.keywords.items())))
+    return measure, ""
 
 
 def options_of(measure: Callable[..., Any]) -> set[str]:

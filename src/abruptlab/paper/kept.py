@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from filelock import FileLock
 
 from abruptlab.errors import RunError
 from abruptlab.experiments.result import named
 from abruptlab.figures.save import packed
-from abruptlab.system.files import write_atomically
+from abruptlab.system.files import write_atomically, writing
 
 Result = TypeVar("Result")
 
@@ -28,8 +29,8 @@ def kept(path: Path, origin: Mapping[str, Any], measure: Callable[[], Result]) -
     """What is measured, or was when this was last asked with the very same origin: the files `path` with `.npz` and
     `.json`. Those that are damaged, or of another origin, are measured and written anew.
 
-    Raises `OSError` if they cannot be written, `RunError` for those that ask for something else than a result, and
-    `TypeError` for a result of something else than dataclasses, dictionaries, tuples, lists, arrays, numbers and text.
+    Raises `RunError` if they cannot be written or ask for something else than a result, and `TypeError` for a result of
+    something else than dataclasses, dictionaries, tuples, lists, arrays, numbers and text.
     """
     data, about = path.with_suffix(".npz"), path.with_suffix(".json")
     try:
@@ -44,9 +45,11 @@ def kept(path: Path, origin: Mapping[str, Any], measure: Callable[[], Result]) -
     tree = _apart(result, arrays)
     npz = packed(arrays)
     said = {"origin": dict(origin), "sha256": hashlib.sha256(npz).hexdigest(), "result": tree}
-    data.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(data, npz)
-    write_atomically(about, json.dumps(said, indent=1) + "\n")
+    with writing(data.parent):
+        data.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(data.parent / ".lock"):  # figures may be made and claims judged at once
+            write_atomically(data, npz)
+            write_atomically(about, json.dumps(said, indent=1) + "\n")
     return result
 
 
