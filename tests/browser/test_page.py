@@ -166,6 +166,14 @@ def test_the_radios_change_what_is_drawn(page: Page) -> None:
         assert page.locator(part).evaluate("it => it.innerHTML") != before
 
 
+def test_a_figure_has_its_room_before_it_is_there(page: Page) -> None:
+    picture = page.locator("#figure-2 img")
+    picture.scroll_into_view_if_needed()
+    picture.evaluate("it => it.decode()")
+    kept, size = picture.evaluate("it => [getComputedStyle(it).aspectRatio, [it.naturalWidth, it.naturalHeight]]")
+    assert kept == "auto {} / {}".format(*size)  # or what is below it would move under a reader's pointer
+
+
 def test_a_figures_data_can_be_taken_along(page: Page, report: Path) -> None:
     with page.expect_download() as taken:
         page.locator("#figure-2").get_by_role("link", name="Data").click()

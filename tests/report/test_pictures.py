@@ -17,6 +17,7 @@ def test_a_picture_is_small_and_its_data_are_those_of_the_figure(tmp_path: Path)
     assert len(small.webp) < 0.7 * len(png.read_bytes())
     original, shown = (Image.open(file).convert("RGB") for file in (png, io.BytesIO(small.webp)))
     assert ImageChops.difference(original, shown).getbbox() is None
+    assert small.size == original.size
     whole, single = (np.load(io.BytesIO(content), allow_pickle=False) for content in (npz.read_bytes(), small.npz))
     assert set(whole) == set(single)
     for name in whole:

@@ -8,9 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
-from abruptlab.errors import ConfigError
+from abruptlab.errors import AbruptlabError, ConfigError
 from abruptlab.paper.kept import kept
 from abruptlab.paper.standins import STANDINS
+from abruptlab.run.pretrained import find_run
 from abruptlab.run.run import MILESTONES, Run
 from abruptlab.sweep.file import Sweep
 from abruptlab.system.devices import choose_device
@@ -19,6 +20,7 @@ from abruptlab.system.provenance import code, device_name, versions
 Result = TypeVar("Result")
 
 ANY_SWEEP = "*"  # in place of a sweep's name
+DECISIVE = ("scikit-learn", "scipy")  # packages that decide results, but no training
 FEW = 64  # matrices on which a null is measured: it has to be told from the bound, not to have many digits
 FEW_TO_FIT = 512  # and to which its probes are fitted
 
@@ -44,13 +46,14 @@ class Findings:
     ) -> None:
         self.subject = subject
         self.folder = folder or subject.folder
-        self.keep = keep
+        # Models of a run whose useful attention was multiplied are loaded with a warning, to be given each time.
+        self.keep = keep and not (isinstance(subject, Run) and subject.config.training.useful_attention != 1)
         self.standin = standin
         self.options = options
         self._results: dict[tuple[Callable[..., Any], str], Any] = {}
         self._standins: dict[str, Findings] = {}
-        if keep:  # before the losses are read, which may grow meanwhile
-            self._made_with = {"subject": _content(subject.folder), "code": code(), **versions()}
+        if self.keep:  # before the losses are read, which may grow meanwhile
+            self._made_with = {"subject": _content(subject), "code": code(), **versions(*DECISIVE)}
 
     @property
     def run(self) -> Run:
@@ -115,14 +118,27 @@ class Findings:
         return self._standins[standin]
 
 
-def _content(folder: Path) -> str:
-    """A hash of what can be measured of a run or a sweep."""
+def _content(subject: Run | Sweep) -> str:
+    """A hash of what can be measured of a run, or of a sweep and the runs that its own start from."""
+    if isinstance(subject, Run):
+        return _files(subject.folder, "")
+    found = [_files(subject.folder, "*/"), *(point.key for point in subject.points)]
+    for start in sorted({point.config.start.run for point in subject.points} - {""}):
+        with suppress(AbruptlabError):  # it is not there
+            found.append(_files(find_run(start).folder, ""))
+    return hashlib.sha256("".join(found).encode()).hexdigest()[:16]
+
+
+def _files(folder: Path, where: str) -> str:
+    """A hash of what is in the folder of a run, or of all runs in a folder."""
     inside = ["*.toml", "*.jsonl", MILESTONES, "checkpoints/*/meta.json"]  # that has the digests of the weights
-    paths = sorted(path for pattern in inside for path in (*folder.glob(pattern), *folder.glob(f"*/{pattern}")))
+    paths = sorted(path for pattern in inside for path in folder.glob(where + pattern))
     found = hashlib.sha256()
     for path in paths:
         with suppress(OSError):  # a training drops checkpoints, and what cannot be read cannot be measured
             found.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
+            if path.name == "meta.json":
+                found.update(str(path.with_name("model.safetensors").stat().st_size).encode())
     return found.hexdigest()[:16]
 
 

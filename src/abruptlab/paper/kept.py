@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from zipfile import BadZipFile
 
 import numpy as np
 from filelock import FileLock
@@ -30,21 +31,21 @@ def kept(path: Path, origin: Mapping[str, Any], measure: Callable[[], Result]) -
     `.json`. Those that are damaged, or of another origin, are measured and written anew.
 
     Raises `RunError` if they cannot be written or ask for something else than a result, and `TypeError` for a result of
-    something else than dataclasses, dictionaries, tuples, lists, arrays, numbers and text.
+    something else than dataclasses, dictionaries by names, tuples, lists, arrays, numbers and text.
     """
     data, about = path.with_suffix(".npz"), path.with_suffix(".json")
+    origin = json.loads(json.dumps(origin, default=repr))  # as it is read
     try:
         npz, said = data.read_bytes(), json.loads(about.read_bytes())
-        there = said["origin"] == origin and said["sha256"] == hashlib.sha256(npz).hexdigest()
-    except (OSError, ValueError, KeyError, TypeError):
-        npz, said, there = b"", {}, False
-    if there:
-        with np.load(io.BytesIO(npz), allow_pickle=False) as arrays:
-            return _together(said["result"], arrays)
+        if said["origin"] == origin and said["sha256"] == _digest(npz, said["result"]):
+            with np.load(io.BytesIO(npz), allow_pickle=False) as arrays:
+                return _together(said["result"], arrays)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, BadZipFile):
+        pass  # whoever wrote it: it is measured anew
     result, arrays = measure(), {}
     tree = _apart(result, arrays)
     npz = packed(arrays)
-    said = {"origin": dict(origin), "sha256": hashlib.sha256(npz).hexdigest(), "result": tree}
+    said = {"origin": origin, "sha256": _digest(npz, tree), "result": tree}
     with writing(data.parent):
         data.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(data.parent / ".lock"):  # figures may be made and claims judged at once
@@ -53,17 +54,25 @@ def kept(path: Path, origin: Mapping[str, Any], measure: Callable[[], Result]) -
     return result
 
 
+def _digest(npz: bytes, tree: Any) -> str:
+    return hashlib.sha256(npz + json.dumps(tree).encode()).hexdigest()
+
+
 def _apart(value: Any, arrays: dict[str, np.ndarray], place: str = "result") -> Any:
     """A result as JSON has it; its arrays are added to `arrays`, each by the place where it is."""
     if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, np.ndarray | np.generic):
+        if place in arrays:
+            raise TypeError(f"{place}: expected names without dots, got two arrays of that name")
         arrays[place] = np.asarray(value)
         return {"array" if isinstance(value, np.ndarray) else "scalar": place}
     if type(value) in (list, tuple):
         parts = [_apart(part, arrays, f"{place}.{index}") for index, part in enumerate(value)]
         return {type(value).__name__: parts}
     if is_dataclass(value) or isinstance(value, dict):
+        if isinstance(value, dict) and (strange := [name for name in value if not isinstance(name, str)]):
+            raise TypeError(f"{place}: expected names, got {strange[0]!r}")
         parts = {name: _apart(part, arrays, f"{place}.{name}") for name, part in named(value).items()}
         if type(value) is dict:
             return {"dict": parts}
@@ -83,11 +92,12 @@ def _together(tree: Any, arrays: Mapping[str, np.ndarray]) -> Any:
             return [_together(part, arrays) for part in parts]
         case {"tuple": parts}:
             return tuple(_together(part, arrays) for part in parts)
-        case {"dict": parts}:
+        case {"dict": dict(parts)}:
             return {name: _together(part, arrays) for name, part in parts.items()}
-        case {"class": name, "parts": parts}:
-            given = {part: _together(value, arrays) for part, value in parts.items()}
-            return _class(name)(**given)  # a dictionary takes its items so, too
+        case {"class": str(name), "parts": dict(parts)}:
+            return _class(name)(**{part: _together(value, arrays) for part, value in parts.items()})
+        case dict():
+            raise ValueError(f"expected what a result is taken apart to, got {tree}")
         case _:
             return tree
 

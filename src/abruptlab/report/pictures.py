@@ -19,6 +19,7 @@ class Picture:
 
     spec: FigureSpec
     webp: bytes
+    size: tuple[int, int]  # width and height in pixels, for which a page keeps room before the picture is there
     npz: bytes  # what is drawn
 
 
@@ -30,15 +31,15 @@ def picture(figure: str, findings: Findings) -> Picture | str:
             make_figure(figure, findings, shlex.join(["abruptlab", "figure", figure, str(findings.subject.folder)]))
     except AbruptlabError as error:
         return str(error)
-    return Picture(spec, small_picture(path), _small_data(path.with_suffix(".npz").read_bytes()))
+    return Picture(spec, *small_picture(path), _small_data(path.with_suffix(".npz").read_bytes()))
 
 
-def small_picture(path: Path) -> bytes:
-    """A picture's file as WebP without loss: half of a PNG's size, and every browser shows it."""
+def small_picture(path: Path) -> tuple[bytes, tuple[int, int]]:
+    """A picture's file as WebP without loss, of half a PNG's size, which every browser shows, and its size in pixels."""
     buffer = io.BytesIO()
     with Image.open(path) as picture:
         picture.convert("RGB").save(buffer, "WEBP", lossless=True)
-    return buffer.getvalue()
+    return buffer.getvalue(), picture.size
 
 
 def _small_data(npz: bytes) -> bytes:

@@ -28,10 +28,10 @@ def _processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide the numbers."""
+def versions(*more: str) -> dict[str, str]:
+    """Versions of Python and of the packages that decide the numbers, and of more."""
     installed = {"python": platform.python_version()}
-    for package in ("abruptlab", "torch", "numpy", "matplotlib"):
+    for package in ("abruptlab", "torch", "numpy", "matplotlib", *more):
         try:
             installed[package] = version(package)
         except PackageNotFoundError:  # run from a source tree that is not installed
@@ -41,7 +41,8 @@ def versions() -> dict[str, str]:
 
 @cache
 def code() -> str:
-    """What tells this code from any other version of it: a hash of the package's source."""
+    """What tells this code from any other version of it: a hash of the package's source and of the weights in it."""
     folder = Path(__file__).parents[1]
-    sources = (path.relative_to(folder).as_posix().encode() + path.read_bytes() for path in folder.rglob("*.py"))
+    paths = (*folder.rglob("*.py"), *folder.rglob("meta.json"))  # that has the digests of the weights
+    sources = (path.relative_to(folder).as_posix().encode() + path.read_bytes() for path in paths)
     return hashlib.sha256(b"".join(sorted(sources))).hexdigest()[:16]
