@@ -35,7 +35,7 @@ def picture(figure: str, findings: Findings) -> Picture | str:
 
 
 def small_picture(path: Path) -> tuple[bytes, tuple[int, int]]:
-    """A picture's file as WebP without loss, of half a PNG's size, which every browser shows, and its size in pixels."""
+    """A picture's file as lossless WebP, of half a PNG's size, which every browser shows; and its size in pixels."""
     buffer = io.BytesIO()
     with Image.open(path) as picture:
         picture.convert("RGB").save(buffer, "WEBP", lossless=True)
