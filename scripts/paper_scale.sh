@@ -31,7 +31,7 @@ abruptlab() {
 
 # A run's or a sweep's archive: everything but the weights. What is left of a checkpoint says that the run got there.
 pack() {
-  tar -czf "$OUT/$1.tar.gz.tmp" -C "$RUNS" --exclude='*.safetensors' --exclude='.lock' "$1"
+  tar -czf "$OUT/$1.tar.gz.tmp" -C "$RUNS" --exclude='*.safetensors' --exclude='.lock' --exclude='measurements' "$1"
   mv "$OUT/$1.tar.gz.tmp" "$OUT/$1.tar.gz"
 }
 
