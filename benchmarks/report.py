@@ -8,7 +8,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from abruptlab.figures.style import MASKED, OBSERVED, REFERENCE, SMALL, new_figure, paper_style
+from abruptlab.figures.style import MASKED, OBSERVED, REFERENCE, SMALL, drawing, new_figure, paper_style
 from abruptlab.system.files import write_atomically
 from benchmarks.goals import gibibytes, judge
 from benchmarks.measurement import Measurement, Spread
@@ -115,7 +115,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-@paper_style()
+@drawing
 def draw_times(measurements: list[Measurement]) -> Figure:
     """The time of a step for each contestant, one panel a model, with the limit in each bar."""
     bars = max(len(measurement.entries) for measurement in measurements)

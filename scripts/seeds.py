@@ -19,7 +19,7 @@ from matplotlib.ticker import StrMethodFormatter
 from abruptlab.errors import AbruptlabError
 from abruptlab.experiments.losses import smooth
 from abruptlab.figures.save import save_figure, save_table
-from abruptlab.figures.style import REFERENCE, new_figure, paper_style
+from abruptlab.figures.style import REFERENCE, drawing, new_figure
 from abruptlab.figures.table import Table
 from abruptlab.paper import Findings, Verdict, read_verdicts, together, write_verdicts
 from abruptlab.paper.training import FALLEN, fallen
@@ -56,7 +56,7 @@ def claims(runs: list[Run], verdicts: list[Verdict]) -> Table:
     return Table(("claim", "number", "bound", *seeds, "null", "verdict"), tuple(rows))
 
 
-@paper_style()
+@drawing
 def draw(runs: list[Run]) -> Figure:
     """The falling loss of every run, on linear and on logarithmic axes; dashed the level of predicting zero (a
     decoder's: the plateau, if there is one), dotted a fifth of it."""

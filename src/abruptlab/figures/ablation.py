@@ -9,11 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from abruptlab.arguments import checked
 from abruptlab.experiments.ablation import REPLACEMENTS, TOLERATED, GreedyAblation, Removal, SingleAblations
 from abruptlab.experiments.ablation_groups import REPLACEMENTS as GROUPED, GroupAblation
 from abruptlab.figures import style
-from abruptlab.figures.style import LEVEL, SMALL, curve_colour, in_math, new_figure, paper_style
+from abruptlab.figures.style import LEVEL, SMALL, curve_colour, drawing, in_math, new_figure
 
 LAYERS_ABREAST = 4
 STYLES = {  # of each replacement
@@ -26,8 +25,7 @@ NUMBERED = 8  # heads whose numbers fit below the panel of a layer
 NAMED = 39  # heads whose names fit below a panel of the sets
 
 
-@checked
-@paper_style()
+@drawing
 def draw_single_ablations(single: SingleAblations) -> Figure:
     """The loss that drops and the first other part of the whole one (of matrices L_mask and L_obs) with one head
     ablated, a panel for each layer, beside the intact model and the plateau."""
@@ -89,7 +87,7 @@ def _draw_layer(falling: Axes, other: Axes, single: SingleAblations, layer: int)
     falling.set_title(f"Layer {layer + 1}")
 
 
-@paper_style()
+@drawing
 def draw_group_ablation(groups: GroupAblation) -> Figure:
     """L_mask and L_obs with each group of heads ablated, by uniform and by mean maps, and random sets beside."""
     figure = new_figure(2.4)
@@ -130,8 +128,7 @@ def draw_group_ablation(groups: GroupAblation) -> Figure:
     return figure
 
 
-@checked
-@paper_style()
+@drawing
 def draw_greedy_ablation(greedy: GreedyAblation) -> Figure:
     """The losses along both greedy sequences of heads: the one that drops up to the plateau, and L up to 10 % above the
     intact."""

@@ -4,13 +4,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from abruptlab.arguments import checked
 from abruptlab.experiments.announcement import WINDOW, Announcement
-from abruptlab.figures.style import DROP, LOSS, REFERENCE, new_figure, paper_style
+from abruptlab.figures.style import DROP, LOSS, REFERENCE, drawing, new_figure
 
 
-@checked
-@paper_style()
+@drawing
 def draw_announcement(announcement: Announcement) -> Figure:
     """When every rule speaks, in shares of the plateau before the onset: on the runs that it was fixed on (grey) and on
     the others; beside it, how many of the others it announces in time (shaded)."""

@@ -4,19 +4,17 @@ from itertools import cycle
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from abruptlab.arguments import checked
 from abruptlab.experiments.answer_probes import AnswerProbes
-from abruptlab.figures.style import DROP, GREEN, LOSS, ORANGE, PURPLE, REFERENCE, SKY, new_figure, paper_style
+from abruptlab.figures.style import DROP, GREEN, LOSS, ORANGE, PURPLE, REFERENCE, SKY, count_steps, drawing, new_figure
 
 PARTS = {"mid": "attention", "post": "MLP"}
 COLOURS = (REFERENCE, SKY, GREEN, ORANGE, PURPLE)  # of the sites, in their order
 DASHES = (3, 2)
 
 
-@checked
-@paper_style()
+@drawing
 def draw_answer_probes(probes: AnswerProbes) -> Figure:
     """The share of the answer that is read off each site at each checkpoint, beside chance and the model's own."""
     figure = new_figure(2.4)
@@ -38,7 +36,7 @@ def draw_answer_probes(probes: AnswerProbes) -> Figure:
         axes.axvspan(onset, end if np.isfinite(end) else probes.step[-1], **DROP)
     axes.set(xlabel="training step", ylabel="right, of the answer", ylim=(0, 1.02))
     axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 2.5, 5, 10], integer=True))
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    count_steps(axes)
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     figure.legend(loc="outside right center")
     return figure

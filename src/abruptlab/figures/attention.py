@@ -11,10 +11,9 @@ from matplotlib.colors import ListedColormap, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from abruptlab.arguments import checked
 from abruptlab.experiments.attention import KINDS, LOOKS_AT, NO_LABEL, Attention, AttentionOverTime
 from abruptlab.figures import style
-from abruptlab.figures.style import SMALL, TEXT_WIDTH, new_figure, paper_style
+from abruptlab.figures.style import SMALL, TEXT_WIDTH, drawing, new_figure
 
 COLOURS = {
     "row": style.GREEN,
@@ -55,8 +54,7 @@ NAMED = 8  # so many layers have room for their names in SMALL
 PAIRED = 8  # blocks of up to so many heads stand two abreast
 
 
-@checked
-@paper_style()
+@drawing
 def draw_attention(attention: Attention) -> Figure:
     """Figures 4 and 23: the map of every head, with its label and that label's score, and the mask if it is fixed."""
     shape = attention.label.shape
@@ -71,22 +69,19 @@ def draw_attention(attention: Attention) -> Figure:
     return _draw_maps(attention, titles, inks, ["above: label, and share there above uniform attention"])
 
 
-@checked
-@paper_style()
+@drawing
 def draw_attention_to_rows(attention: Attention) -> Figure:
     """Figure 5: the maps and, above each, its shares on hidden places and on the only observed entries of rows."""
     return _draw_fixed(attention, "row")
 
 
-@checked
-@paper_style()
+@drawing
 def draw_attention_to_columns(attention: Attention) -> Figure:
     """Figure 5 for columns."""
     return _draw_fixed(attention, "column")
 
 
-@checked
-@paper_style()
+@drawing
 def draw_attention_over_time(attention: AttentionOverTime) -> Figure:
     """Figure 22: a block of all maps for each checkpoint, labelled maps framed in the colour of their label."""
     steps, layers, heads = attention.label.shape
@@ -108,8 +103,7 @@ def draw_attention_over_time(attention: AttentionOverTime) -> Figure:
     return figure
 
 
-@checked
-@paper_style()
+@drawing
 def draw_heads(attention: Attention) -> Figure:
     """The scores of all heads, a panel for each kind of places, strongly coloured where it is the head's label.
 

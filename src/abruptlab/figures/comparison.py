@@ -8,11 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from abruptlab.arguments import checked
 from abruptlab.experiments.comparison import Comparison, Contest
 from abruptlab.experiments.estimate import Estimate
 from abruptlab.experiments.out_of_distribution import OutOfDistribution, Varied
-from abruptlab.figures.style import BERT, LEVEL, NUCLEAR, REFERENCE, ShortLog, new_figure, paper_style
+from abruptlab.figures.style import BERT, LEVEL, NUCLEAR, REFERENCE, ShortLog, drawing, new_figure
 
 ZERO, TRUTH = "predicting zero", "true matrix"  # what the methods are compared with: errors, norms
 BERT_LOOK: dict[str, Any] = {"label": "BERT", "color": BERT, "marker": "o", "markersize": 3}
@@ -30,8 +29,7 @@ CONTROLS = {"rank": "rank_rescaled", "columns": "columns_in_place"}  # → of wh
 LOSSES = {"loss": "mean squared error, $L$", "loss_masked": r"at hidden entries, $L_\mathrm{mask}$"}
 
 
-@checked
-@paper_style()
+@drawing
 def draw_comparison(comparison: Comparison) -> Figure:
     """Figure 3: L, L_mask and the nuclear norms of the solutions over the share of hidden entries."""
     figure = new_figure(2.2)
@@ -49,8 +47,7 @@ def draw_comparison(comparison: Comparison) -> Figure:
     return figure
 
 
-@checked
-@paper_style()
+@drawing
 def draw_out_of_distribution(result: OutOfDistribution) -> Figure:
     """Figure 19: L and L_mask over the rank, the number of rows and the number of columns."""
     figure = new_figure(3.4)

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from abruptlab.complete.methods import Completion
 from abruptlab.figures.matrices import draw_matrix
-from abruptlab.figures.style import TEXT_WIDTH, new_figure, paper_style
+from abruptlab.figures.style import TEXT_WIDTH, drawing, new_figure
 
 TALLEST = 7.0  # inches, of a panel
 BESIDES = 0.65  # of the height that are title and colour bar
@@ -13,7 +13,7 @@ SPREAD = "Greys"
 LARGEST = 1e100  # entries beyond are drawn as shares of that
 
 
-@paper_style()
+@drawing
 def draw_completion(completion: Completion) -> Figure:
     """The input with its missing entries left out, the completed matrix, and the spread where there is one.
 

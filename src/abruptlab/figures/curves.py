@@ -2,13 +2,21 @@
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import StrMethodFormatter
 
 from abruptlab.experiments.losses import Curves
-from abruptlab.figures.style import LEVEL, ShortLog, curve_colour, draw_curve, draw_drop, new_figure, paper_style
+from abruptlab.figures.style import (
+    LEVEL,
+    ShortLog,
+    count_steps,
+    curve_colour,
+    draw_curve,
+    draw_drop,
+    drawing,
+    new_figure,
+)
 
 
-@paper_style()
+@drawing
 def draw_curves(curves: Curves) -> Figure:
     """All losses on linear and the one that drops on logarithmic axes, with its trivial level and the drop."""
     figure = new_figure(2.35)
@@ -22,7 +30,7 @@ def draw_curves(curves: Curves) -> Figure:
             axes.axhline(curves.level, label=curves.trivial, **LEVEL)
         draw_drop(axes, curves.drop, curves.step[-1])
         axes.set(xlim=(0, curves.step[-1]), xlabel="training step")
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        count_steps(axes)
     linear.set(ylabel=curves.unit, ylim=(0, None))
     logarithmic.set(yscale="log")
     logarithmic.yaxis.set_minor_formatter(ShortLog(minor_thresholds=(1, 0.4)))

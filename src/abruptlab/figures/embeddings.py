@@ -4,27 +4,23 @@ import math
 
 import numpy as np
 from jaxtyping import Float, Int
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import PathCollection
-from matplotlib.colors import BoundaryNorm
 from matplotlib.figure import Figure, SubFigure
 
-from abruptlab.arguments import checked, require
+from abruptlab.arguments import require
 from abruptlab.experiments.embeddings import Embeddings, Explained, magnitude_and_sign
-from abruptlab.figures.style import LOSS, SMALL, new_figure, paper_style, signed
+from abruptlab.figures.style import LOSS, SMALL, draw_numbered_bar, drawing, new_figure, numbered, signed
 
 VALUES = "coolwarm"  # red above zero, blue below, as everywhere; its middle is grey, which shows on white
-PLACES = "viridis"
 FRAME = "#B0B0B0"  # of a panel without axes
 ACROSS = 5  # checkpoints beside each other, at most
 WIDTH = 4.4  # inches of all of them
 LABELLED = 8  # columns or rows that are all named on the colour bar
 
 
-@checked
-@paper_style()
+@drawing
 def draw_embeddings(embeddings: Embeddings) -> Figure:
     """Figure 7: norms of the tokens, their components, and the positions by column and by row."""
     require(embeddings.step.ndim == 0, "embeddings", "one checkpoint, as measure_embeddings gives", "several")
@@ -69,8 +65,7 @@ def _require_several(embeddings: Embeddings) -> None:
     )
 
 
-@checked
-@paper_style()
+@drawing
 def draw_tokens_over_time(embeddings: Embeddings) -> Figure:
     """Figure 9: the tokens of each checkpoint on the final components."""
     _require_several(embeddings)
@@ -102,8 +97,7 @@ def draw_tokens_over_time(embeddings: Embeddings) -> Figure:
     return figure
 
 
-@checked
-@paper_style()
+@drawing
 def draw_positions_over_time(embeddings: Embeddings) -> Figure:
     """Figure 10: the t-SNE of the positions of each checkpoint, by column and by row."""
     _require_several(embeddings)
@@ -156,9 +150,7 @@ def _draw_positions(
 
 def _scale(embeddings: Embeddings) -> ScalarMappable:
     """A colour for each column or row, numbered from one."""
-    largest = int(max(embeddings.row.max(), embeddings.column.max())) + 1
-    colours = colormaps[PLACES].resampled(largest)
-    return ScalarMappable(BoundaryNorm(np.arange(largest + 1) + 0.5, largest), colours)
+    return numbered(int(max(embeddings.row.max(), embeddings.column.max())) + 1, brightest=1.0)
 
 
 def _bar(figure: Figure | SubFigure, points: ScalarMappable, panels: Axes | np.ndarray, label: str) -> None:
@@ -167,14 +159,7 @@ def _bar(figure: Figure | SubFigure, points: ScalarMappable, panels: Axes | np.n
 
 
 def _bar_of_places(figure: Figure | SubFigure, panels: np.ndarray, embeddings: Embeddings) -> None:
-    scale = _scale(embeddings)
-    largest = scale.cmap.N
-    step = math.ceil(largest / LABELLED)
-    bar = figure.colorbar(scale, ax=panels, label="column or row", shrink=0.8, aspect=20, pad=0.02)
-    bar.set_ticks(range(1, largest + 1, step), minor=False)
-    bar.minorticks_off()
-    bar.ax.tick_params(length=0)
-    bar.outline.set_linewidth(0.4)
+    draw_numbered_bar(figure, _scale(embeddings), panels, "column or row", LABELLED, shrink=0.8, aspect=20)
 
 
 def _chance(explained: Explained) -> str:

@@ -6,14 +6,13 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import FuncNorm, Normalize, PowerNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
+from matplotlib.ticker import PercentFormatter
 
-from abruptlab.arguments import checked
 from abruptlab.experiments.estimate import Estimate
 from abruptlab.experiments.generation import PARTS, GptLearning
 from abruptlab.experiments.sequence_attention import SequenceAttention
 from abruptlab.figures import style
-from abruptlab.figures.style import LEVEL, SMALL, TEXT_WIDTH, draw_curve, draw_drop, new_figure, paper_style
+from abruptlab.figures.style import LEVEL, SMALL, TEXT_WIDTH, count_steps, draw_curve, draw_drop, drawing, new_figure
 
 LOOKS = {  # name, colour
     "prompt": ("prompt", style.GREEN),
@@ -31,8 +30,7 @@ LARGEST = 1.6  # side of a map
 WORDS = 0.8  # a map this wide has room for its full name
 
 
-@checked
-@paper_style()
+@drawing
 def draw_gpt_learning(learning: GptLearning) -> Figure:
     """Figure 11: the losses over the steps; accuracy and error of what the checkpoints write."""
     figure = new_figure(2.25)
@@ -57,8 +55,7 @@ def draw_gpt_learning(learning: GptLearning) -> Figure:
     for axes in (losses, accuracy, error):
         draw_drop(axes, learning.drop, steps)
         axes.set(xlim=(0, steps), xlabel="training step")
-        axes.xaxis.set_major_locator(MaxNLocator(3))
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        count_steps(axes, 3)
     handles = dict(zip(*reversed(losses.get_legend_handles_labels()), strict=True))
     handles |= dict(zip(*reversed(error.get_legend_handles_labels()), strict=True))
     figure.legend(list(handles.values()), list(handles), loc="outside upper center", ncols=4)
@@ -71,8 +68,7 @@ def _draw_checkpoints(axes: Axes, learning: GptLearning, values: Estimate, part:
     )
 
 
-@checked
-@paper_style()
+@drawing
 def draw_sequence_attention(attention: SequenceAttention) -> Figure:
     """Figure 12: the map of every head, a row for each checkpoint (of a single head, side by side)."""
     steps, layers, heads = shape = attention.maps.shape[:3]

@@ -3,13 +3,11 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from abruptlab.arguments import checked
 from abruptlab.experiments.language_models import LanguageModels
-from abruptlab.figures.style import MASKED, OBSERVED, new_figure, paper_style
+from abruptlab.figures.style import MASKED, OBSERVED, drawing, new_figure
 
 
-@checked
-@paper_style()
+@drawing
 def draw_language_models(models: LanguageModels) -> Figure:
     """Repetition bias and the last layer's collapse over the checkpoints."""
     figure = new_figure(2.1)

@@ -2,19 +2,17 @@
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import NullFormatter
 
-from abruptlab.arguments import checked
 from abruptlab.experiments.losses import LossCurves
 from abruptlab.figures import style
-from abruptlab.figures.style import LEVEL, SMALL, draw_curve, draw_drop, new_figure, paper_style
+from abruptlab.figures.style import LEVEL, SMALL, count_steps, draw_curve, draw_drop, drawing, new_figure
 from abruptlab.run.drop import Drop
 
 HEADROOM = 1.5  # height of the linear axes over the plateau: room for names above it
 
 
-@checked
-@paper_style()
+@drawing
 def draw_loss_curves(curves: LossCurves) -> Figure:
     """Figure 2: L, L_obs and L_mask on logarithmic and on linear axes, with the plateau and the drop."""
     figure = new_figure(2.35)
@@ -30,7 +28,7 @@ def draw_loss_curves(curves: LossCurves) -> Figure:
         draw_drop(axes, curves.drop, steps)
     logarithmic.set(xscale="log", yscale="log", xlim=(1, steps), ylabel="mean squared error")
     linear.set(xlim=(0, steps), ylim=(0, HEADROOM * curves.copying_level))
-    linear.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    count_steps(linear)
     if curves.drop is not None:
         _name_plateau_and_drop(linear, curves.drop, steps)
     figure.legend(*linear.get_legend_handles_labels(), loc="outside upper center", ncols=4)
@@ -54,8 +52,7 @@ def draw_phases(axes: Axes, curves: LossCurves) -> None:
     draw_curve(axes, curves.step, curves.loss, curves.smooth_loss, style.LOSS, r"$L$")
     axes.set(yscale="log", xlim=(0, steps), xlabel="training step", ylabel=r"loss $L$")
     axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.xaxis.set_major_locator(MaxNLocator(3))
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    count_steps(axes, 3)
 
 
 def _name_plateau_and_drop(axes: Axes, drop: Drop, steps: int) -> None:

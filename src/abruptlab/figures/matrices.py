@@ -7,9 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
-from abruptlab.arguments import checked
 from abruptlab.experiments.examples import ExampleMatrices
-from abruptlab.figures.style import DIVERGING, HOLE, OUTLINE, TEXT_WIDTH, new_figure, paper_style, signed
+from abruptlab.figures.style import DIVERGING, HOLE, OUTLINE, TEXT_WIDTH, drawing, new_figure, signed
 
 PRINTED = 8  # numbers are printed in matrices of up to so many columns
 DRAWN_ENTRIES = 40  # a side of more entries than that is a picture, not cells with borders
@@ -17,8 +16,7 @@ MARGINS = 1.0  # inches of the width that are colour bar and gaps
 NUMBER_WIDTH = 2.43  # of −0.00, in ems of the paper's font
 
 
-@checked
-@paper_style()
+@drawing
 def draw_examples(example: ExampleMatrices) -> Figure:
     """The matrix with holes and as completed at each step; below, the truth and each completion's error.
 

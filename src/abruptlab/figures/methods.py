@@ -5,12 +5,10 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import StrMethodFormatter
 
-from abruptlab.arguments import checked
 from abruptlab.experiments.methods import FACTORISATION, MEANS, NUCLEAR, POSTERIOR, ZERO, Methods
 from abruptlab.figures import style
-from abruptlab.figures.style import BERT, SMALL, ShortLog, draw_drop, new_figure, paper_style
+from abruptlab.figures.style import BERT, SMALL, ShortLog, count_steps, draw_drop, drawing, new_figure
 
 COLOURS = {
     ZERO: style.REFERENCE,
@@ -24,8 +22,7 @@ DASHES = (4, 3)
 DISTANCES = "Blues_r"  # dark is close
 
 
-@checked
-@paper_style()
+@drawing
 def draw_floor(result: Methods) -> Figure:
     """L_mask and L of BERT over the steps, with each method's level and its standard error as a band."""
     figure = new_figure(2.9)
@@ -50,8 +47,7 @@ def draw_floor(result: Methods) -> Figure:
     return figure
 
 
-@checked
-@paper_style()
+@drawing
 def draw_closeness(result: Methods) -> Figure:
     """BERT's distances to the methods and which is nearest, over the steps; all distances at the last checkpoint."""
     figure = new_figure(5.0)
@@ -108,4 +104,4 @@ def _over_steps(axes: Axes, result: Methods) -> None:
     draw_drop(axes, result.curves.drop, last)
     axes.set(xlim=(-0.02 * last, 1.02 * last), xlabel="training step")
     axes.locator_params(axis="x", nbins=4)  # the last number of five would not fit
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    count_steps(axes)

@@ -7,12 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from abruptlab.arguments import checked
 from abruptlab.experiments.examples import ExampleMatrices
 from abruptlab.experiments.overview import Overview
 from abruptlab.figures.loss import draw_phases
 from abruptlab.figures.matrices import draw_matrix
-from abruptlab.figures.style import HOLE, KNOWN, OUTLINE, TEXT_WIDTH, new_figure, paper_style, signed
+from abruptlab.figures.style import HOLE, KNOWN, OUTLINE, TEXT_WIDTH, drawing, new_figure, signed
 
 # inches, from the top left
 HEIGHT = 2.3
@@ -25,8 +24,7 @@ WORDS = ("the", "cat", "sat", "on", "the", "mat")
 HIDDEN_WORDS = (1, 5)
 
 
-@checked
-@paper_style()
+@drawing
 def draw_overview(overview: Overview) -> Figure:
     """Figure 1: (A) masked language modelling beside matrix completion, (B) the loss with its two phases.
 

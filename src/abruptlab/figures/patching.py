@@ -9,9 +9,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from abruptlab.arguments import checked
 from abruptlab.experiments.patching import PatchingMaps
-from abruptlab.figures.style import MASKED, OBSERVED, OUTLINE, TEXT_WIDTH, new_figure, paper_style, signed
+from abruptlab.figures.style import MASKED, OBSERVED, OUTLINE, TEXT_WIDTH, drawing, new_figure, signed
 
 EFFECTS = "Greens"  # from 0; the few slightly negative ones count as 0
 MARGINS = 1.3  # inches of the width that are names, colour bars and gaps
@@ -21,8 +20,7 @@ LARGEST = 0.85  # inches of a matrix's side
 ROW = 0.19  # inches of the height of a layer, above
 
 
-@checked
-@paper_style()
+@drawing
 def draw_patching(maps: PatchingMaps) -> Figure:
     """Above, layer × head and the layers whole; below, a matrix of patched places for each layer."""
     layers = len(maps.layer_masked.mean)

@@ -3,10 +3,9 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from abruptlab.arguments import checked
 from abruptlab.experiments.estimate import Estimate
 from abruptlab.experiments.permutation import Permutation
-from abruptlab.figures.style import REFERENCE, curve_colour, new_figure, paper_style
+from abruptlab.figures.style import REFERENCE, curve_colour, drawing, new_figure
 from abruptlab.figures.switching import OTHER, draw_estimates, draw_level, name_losses, scale_errors
 
 LABELS = {  # of `experiments.permutation.KINDS`
@@ -18,8 +17,7 @@ LABELS = {  # of `experiments.permutation.KINDS`
 BELOW = 0.25  # where a kind's single permutations lie, under its mean
 
 
-@checked
-@paper_style()
+@drawing
 def draw_permutation(result: Permutation) -> Figure:
     """L_mask and L_obs under each kind of permutation, a panel for each step, with the intact model's levels."""
     figure = new_figure(2.0)

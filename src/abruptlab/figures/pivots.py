@@ -3,15 +3,13 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from abruptlab.arguments import checked
 from abruptlab.experiments.pivots import METHODS, Pivots
-from abruptlab.figures.style import BERT, LEVEL, NUCLEAR, new_figure, paper_style
+from abruptlab.figures.style import BERT, LEVEL, NUCLEAR, drawing, new_figure
 
 BAR = 0.38  # of the distance of two lines
 
 
-@checked
-@paper_style()
+@drawing
 def draw_pivots(pivots: Pivots) -> Figure:
     """A pair of bars for each row and each column: BERT and nuclear norm."""
     figure = new_figure(2.1)

@@ -9,19 +9,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from abruptlab.arguments import checked
 from abruptlab.experiments.falls import Falls
 from abruptlab.experiments.plateau import Plateau
 from abruptlab.experiments.plateaus import Plateaus
 from abruptlab.figures import style
-from abruptlab.figures.style import LEVEL, curve_colour, draw_drop, new_figure, paper_style, shades
+from abruptlab.figures.style import LEVEL, curve_colour, draw_drop, drawing, new_figure, shades
 from abruptlab.figures.variants import COLOURS, named
 
 ABREAST = 3  # panels in a row
 
 
-@checked
-@paper_style()
+@drawing
 def draw_plateau(plateau: Plateau) -> Figure:
     """Loss, accuracy, repetition bias with collapse, and attention progress over the steps."""
     figure = new_figure(4.0)
@@ -66,8 +64,7 @@ def draw_plateau(plateau: Plateau) -> Figure:
     return figure
 
 
-@checked
-@paper_style()
+@drawing
 def draw_plateaus(plateaus: Plateaus) -> Figure:
     """The accuracy of every variant over the steps, and when half of it is learnt."""
     figure, curves = _side_by_side(plateaus, plateaus.accuracy, plateaus.learnt)
@@ -77,8 +74,7 @@ def draw_plateaus(plateaus: Plateaus) -> Figure:
     return figure
 
 
-@checked
-@paper_style()
+@drawing
 def draw_each_plateau(plateaus: Plateaus) -> Figure:
     """The loss and the accuracy of every variant that has a finished run, over steps of its own, a panel each."""
     there = np.flatnonzero(np.isfinite(plateaus.steps))
@@ -107,8 +103,7 @@ def draw_each_plateau(plateaus: Plateaus) -> Figure:
     return figure
 
 
-@checked
-@paper_style()
+@drawing
 def draw_falls(falls: Falls) -> Figure:
     """The falling loss of every variant over the steps, and when half of it is gone."""
     figure, curves = _side_by_side(falls, falls.ratio, falls.halved)

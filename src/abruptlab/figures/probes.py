@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from abruptlab.arguments import checked, choice
+from abruptlab.arguments import choice
 from abruptlab.errors import ConfigError
 from abruptlab.experiments.estimate import Estimate
 from abruptlab.experiments.probes import PLACES, Probes
-from abruptlab.figures.style import MASKED, OBSERVED, new_figure, paper_style
+from abruptlab.figures.style import MASKED, OBSERVED, drawing, new_figure
 
 TITLES = {
     "row": "the token's row, hidden entries as 0",
@@ -21,8 +21,7 @@ SHOWN = (("observed", OBSERVED, "o"), ("hidden", MASKED, "s"))  # kind of place,
 DASHES = (3, 2)
 
 
-@checked
-@paper_style()
+@drawing
 def draw_probes(probes: Probes, targets: Sequence[str] = ("row", "column")) -> Figure:
     """Figures 6, 20 and 21: mean squared error and cosine similarity over the layers, two panels for each target."""
     for target in targets:

@@ -4,24 +4,22 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import StrMethodFormatter
 
-from abruptlab.arguments import checked
 from abruptlab.experiments.estimate import Estimate
 from abruptlab.experiments.progress import Measure, Progress
 from abruptlab.figures import style
 from abruptlab.figures.style import (
     ShortLog,
+    count_steps,
     curve_colour,
     draw_curve,
     draw_drop,
+    draw_numbered_bar,
+    drawing,
     in_math,
     new_figure,
-    paper_style,
-    shades,
+    numbered,
 )
 
 FEW = 12  # checkpoints, each of them marked
@@ -30,8 +28,7 @@ DASHES, DOTS = (4, 3), (1, 1.5)
 APART = {"loss_masked": "last layer at hidden places", "loss_observed": "last layer at observed places"}
 
 
-@checked
-@paper_style()
+@drawing
 def draw_progress(progress: Progress) -> Figure:
     """The loss that drops, representation collapse and attention progress over the steps."""
     figure = new_figure(4.7)
@@ -64,7 +61,7 @@ def draw_progress(progress: Progress) -> Figure:
     last = max(curves.step[-1], progress.step[-1])
     attention.set(ylabel="share of attention", xlabel="training step", xlim=(0, last))
     attention.set_title(f"attention progress: {_moved(progress, progress.attention)}", loc="left")
-    attention.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    count_steps(attention)
 
     if curves.drop is not None:
         for axes in (loss, collapse, attention):
@@ -74,14 +71,15 @@ def draw_progress(progress: Progress) -> Figure:
     lines = {name: line for line, name in named}  # each name once
     figure.legend([*lines.values()], [*lines], loc="outside lower center", ncols=2)
     if heads.mean.shape[1] > 1:
-        _draw_bar(figure, progress, [collapse, attention])
+        scale = numbered(heads.mean.shape[1])
+        draw_numbered_bar(figure, scale, [collapse, attention], "layer", LABELLED, shrink=0.9, aspect=30)
     return figure
 
 
 def _draw_measure(axes: Axes, progress: Progress, measure: Measure) -> None:
     """A line for each layer, one for the run, and where that first moves."""
     layers = measure.layers
-    colours = _scale(progress).to_rgba(np.arange(layers.mean.shape[1]) + 1)
+    colours = numbered(layers.mean.shape[1]).to_rgba(np.arange(layers.mean.shape[1]) + 1)
     for layer, colour in enumerate(colours):
         values = Estimate(layers.mean[:, layer], layers.error[:, layer])
         _draw_line(axes, progress, values, color=colour, linewidth=0.9)
@@ -97,23 +95,6 @@ def _draw_line(axes: Axes, progress: Progress, values: Estimate, **look: Any) ->
     axes.plot(progress.step, values.mean, **look)
     low, high = values.mean - values.error, values.mean + values.error
     axes.fill_between(progress.step, low, high, color=look["color"], alpha=0.3, linewidth=0)
-
-
-def _scale(progress: Progress) -> ScalarMappable:
-    """A colour for each layer, numbered from one."""
-    layers = progress.collapse.layers.mean.shape[1]
-    colours = ListedColormap(shades(layers))
-    return ScalarMappable(BoundaryNorm(np.arange(layers + 1) + 0.5, layers), colours)
-
-
-def _draw_bar(figure: Figure, progress: Progress, panels: list[Axes]) -> None:
-    scale = _scale(progress)
-    layers = scale.cmap.N
-    bar = figure.colorbar(scale, ax=panels, label="layer", shrink=0.9, aspect=30, pad=0.02)
-    bar.set_ticks(range(1, layers + 1, -(-layers // LABELLED)))
-    bar.minorticks_off()
-    bar.ax.tick_params(length=0)
-    bar.outline.set_linewidth(0.4)
 
 
 def _moved(progress: Progress, measure: Measure) -> str:

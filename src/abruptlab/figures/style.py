@@ -3,18 +3,23 @@
 import io
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float, Int
 from matplotlib import colormaps, rc_context, rcdefaults, rcParams
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import BoundaryNorm, ListedColormap
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.ticker import LogFormatter, MaxNLocator, StrMethodFormatter
 
+from abruptlab.arguments import checked
 from abruptlab.run.drop import Drop
+
+Draw = TypeVar("Draw", bound=Callable[..., Figure])
 
 TEXT_WIDTH = 5.5  # inches, NeurIPS
 SCREEN = 150  # dots an inch in a notebook
@@ -82,6 +87,11 @@ def paper_style() -> Iterator[None]:
         yield
 
 
+def drawing(draw: Draw) -> Draw:
+    """A function that draws a figure in the paper's style, and is `checked`."""
+    return checked(paper_style()(draw))
+
+
 class Drawing(Figure):
     """A figure that a notebook shows as a picture, as it does those of `matplotlib.pyplot`."""
 
@@ -104,9 +114,32 @@ def curve_colour(metric: str) -> str:
     return known.get(metric, others[zlib.crc32(metric.encode()) % len(others)])
 
 
-def shades(count: int) -> Float[np.ndarray, "line 4"]:
+def shades(count: int, brightest: float = DARK) -> Float[np.ndarray, "line 4"]:
     """Colours for lines in an order, from dark to bright."""
-    return colormaps["viridis"](np.linspace(0, DARK, count))
+    return colormaps["viridis"](np.linspace(0, brightest, count))
+
+
+def numbered(count: int, brightest: float = DARK) -> ScalarMappable:
+    """A shade for each of the numbers from one on."""
+    return ScalarMappable(BoundaryNorm(np.arange(count + 1) + 0.5, count), ListedColormap(shades(count, brightest)))
+
+
+def draw_numbered_bar(
+    figure: Figure | SubFigure, scale: ScalarMappable, panels: Any, label: str, most: int, shrink: float, aspect: int
+) -> None:
+    """The colour bar of `numbered`, on which at most so many numbers are written."""
+    bar = figure.colorbar(scale, ax=panels, label=label, shrink=shrink, aspect=aspect, pad=0.02)
+    bar.set_ticks(range(1, scale.cmap.N + 1, -(-scale.cmap.N // most)))
+    bar.minorticks_off()
+    bar.ax.tick_params(length=0)
+    bar.outline.set_linewidth(0.4)
+
+
+def count_steps(axes: Axes, most: int | None = None) -> None:
+    """Steps along the axis in groups of three digits, `most` of them if that many are as much as fits."""
+    if most is not None:
+        axes.xaxis.set_major_locator(MaxNLocator(most))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
 
 
 def signed(value: float | np.floating | np.ndarray, decimals: int = 2) -> str:

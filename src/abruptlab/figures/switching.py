@@ -6,11 +6,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from abruptlab.arguments import checked
 from abruptlab.experiments.estimate import Estimate
 from abruptlab.experiments.scores import Shown
 from abruptlab.experiments.switching import Switching
-from abruptlab.figures.style import REFERENCE, ShortLog, curve_colour, in_math, new_figure, paper_style
+from abruptlab.figures.style import REFERENCE, ShortLog, curve_colour, drawing, in_math, new_figure
 from abruptlab.model.groups import SINGLE
 
 LABELS = {  # of `groups.GROUPS`
@@ -31,8 +30,7 @@ DOT = 3.2  # points
 OTHER = (0, (4, 3))  # dashes of a level that is not the model's own
 
 
-@checked
-@paper_style()
+@drawing
 def draw_switching(result: Switching) -> Figure:
     """The losses (of matrices L_mask and L_obs) of each model with one group of the other's parameters, and the levels
     of the two intact models."""

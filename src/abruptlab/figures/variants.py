@@ -7,14 +7,13 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure, SubFigure
-from matplotlib.ticker import LogFormatterSciNotation, LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
+from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullLocator, StrMethodFormatter
 
-from abruptlab.arguments import checked
 from abruptlab.experiments.family import Family
 from abruptlab.experiments.mixture import Mixture
 from abruptlab.experiments.variants import OverSeeds, Variants
 from abruptlab.figures import style
-from abruptlab.figures.style import LEVEL, in_math, new_figure, paper_style
+from abruptlab.figures.style import LEVEL, count_steps, drawing, in_math, new_figure
 
 # of the labels, in their order
 COLOURS = style.OBSERVED, style.MASKED, style.GREEN, style.PURPLE, style.ORANGE, style.SKY, style.LOSS, style.BROWN
@@ -23,8 +22,7 @@ SETTLED = 1 / 50  # share of the steps
 MOMENTS = {"onset": "onset", "halved": "first step below half"}
 
 
-@checked
-@paper_style()
+@drawing
 def draw_variants(variants: Variants, moment: str = "onset") -> Figure:
     """Figures 8, 13 to 15, 17 and 18: L_mask over that of predicting zero (of other tasks, what falls over what the
     trivial solution has), and beside it the step of a `moment` and the final level of each variant."""
@@ -33,7 +31,7 @@ def draw_variants(variants: Variants, moment: str = "onset") -> Figure:
     return figure
 
 
-@paper_style()
+@drawing
 def draw_families(families: dict[str, Variants]) -> Figure:
     """Any sweep: its families one below the other, each as `draw_variants` has it."""
     heights = [_height(variants) for variants in families.values()]
@@ -60,8 +58,7 @@ def _draw_family(figure: Figure | SubFigure, variants: Variants, moment: str) ->
     _draw_numbers(when, final, variants, moment)
 
 
-@checked
-@paper_style()
+@drawing
 def draw_mixture(mixture: Mixture) -> Figure:
     """Figure 16: test MSE and L_mask of each size over the steps, and below the drops of the sizes."""
     figure = new_figure(3.6)
@@ -89,7 +86,7 @@ def _draw_curves(axes: Axes, variants: Variants, curves: Float[np.ndarray, "labe
     axes.set(yscale="log", ylim=(None, 1.3 * np.nanmax(settled)))
     axes.set(xlim=(0, np.nanmax(variants.step)), xlabel="training step", ylabel=name)
     _plain_levels(axes.yaxis, (1, 2, 5))
-    _count_steps(axes)
+    count_steps(axes, 3)
 
 
 def _draw_numbers(when: Axes, final: Axes, variants: Variants, moment: str) -> None:
@@ -100,7 +97,7 @@ def _draw_numbers(when: Axes, final: Axes, variants: Variants, moment: str) -> N
     onsets = np.concatenate([each[:many] for each, many in zip(variants.onset.each, variants.finished, strict=True)])
     some_open = "" if np.isfinite(onsets).all() else "\n(open: no drop)"
     when.set(xlim=(0, 1.06 * np.nanmax(last)), xlabel=MOMENTS[moment] + some_open)
-    _count_steps(when)
+    count_steps(when, 3)
     least = np.nanmin(variants.final_over_level.low)
     final.set(xscale="log", xlim=(least / 1.5, 1.5 * max(1, np.nanmax(variants.final_over_level.high))))
     final.set_xlabel("final level" + (f"\n/ {variants.trivial}" if variants.trivial else ""))
@@ -147,8 +144,3 @@ def _plain_levels(axis: Axis, within_decade: tuple[int, ...]) -> None:
         axis.set_major_locator(LogLocator(subs=within_decade, numticks=12))
         axis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axis.set_minor_locator(NullLocator())
-
-
-def _count_steps(axes: Axes) -> None:
-    axes.xaxis.set_major_locator(MaxNLocator(3))
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))

@@ -4,54 +4,39 @@ falls in stages."""
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from abruptlab.arguments import require, require_types
-from abruptlab.task.sequence import SequenceTask
+from abruptlab.arguments import require
+from abruptlab.task.sequence import NumbersTask
 from abruptlab.task.window_sum import sum_entropies
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
 
 @dataclass(frozen=True)
-class ConcatenatedWindows(SequenceTask):
+class ConcatenatedWindows(NumbersTask):
     """Numbers x₁ … x_n and, after a separator, pieces of answers: in each of them, y_i is the sum of the last numbers
     up to x_i, as many as the piece's window, modulo `modulus`."""
 
     kind = "concatenated-windows"
 
-    length: int = 16
-    """How many numbers."""
     windows: tuple[int, ...] = (1, 2, 3)
     """The window of each piece."""
     places: tuple[int, ...] = (4, 5, 4)
     """How many places each piece has; numbers after those of the last piece are not asked for."""
-    modulus: int = 17
-    """The numbers are 1 to modulus − 1, each as likely, the sums 0 to modulus − 1."""
 
     def __post_init__(self) -> None:
-        require_types(self)
-        require(self.length >= 1, "length", "at least 1", self.length)
+        super().__post_init__()
         fit = all(1 <= window <= self.length for window in self.windows)
         require(bool(self.windows) and fit, "windows", f"one or more of 1 to length ({self.length})", self.windows)
         known = len(self.places) == len(self.windows) and all(places >= 1 for places in self.places)
         require(known, "places", f"as many positive numbers as windows ({len(self.windows)})", self.places)
         asked = sum(self.places)
         require(asked <= self.length, "places", f"together at most length ({self.length})", self.places)
-        require(self.modulus >= 3, "modulus", "at least 3", self.modulus)
 
     @property
     def summary(self) -> str:
         windows = ", ".join(map(str, self.windows))
         return f"sums of {windows} neighbours of {self.length} numbers, one after another, modulo {self.modulus}"
-
-    @property
-    def separator(self) -> int:
-        return self.modulus
-
-    @property
-    def prompt_length(self) -> int:
-        return self.length
 
     @property
     def answer_length(self) -> int:
@@ -67,11 +52,8 @@ class ConcatenatedWindows(SequenceTask):
     def _window_of_place(self) -> list[int]:
         return [window for window, places in zip(self.windows, self.places, strict=True) for _ in range(places)]
 
-    def draw(self, count: int, random: "torch.Generator") -> "tuple[Tensor, Tensor]":
-        import torch
-
-        numbers = torch.randint(1, self.modulus, (count, self.length), generator=random, device=random.device)
-        return numbers, (self.needs(numbers) * numbers[:, None]).sum(-1) % self.modulus
+    def made_of(self, numbers: "Tensor") -> "Tensor":
+        return (self.needs(numbers) * numbers[:, None]).sum(-1)
 
     def needs(self, prompts: "Tensor") -> "Tensor":
         import torch

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from abruptlab.arguments import require
+from abruptlab.arguments import require, require_types
 from abruptlab.task.base import Objective, Task
 
 if TYPE_CHECKING:
@@ -75,3 +75,36 @@ class SequenceTask(Task):
         """The ids of the prompt, a bar, those of the answer."""
         tokens = [str(token) for token in batch.tokens[index].tolist()]
         return " ".join([*tokens[: self.prompt_length], "|", *tokens[self.prompt_length + 1 :]])
+
+
+@dataclass(frozen=True)
+class NumbersTask(SequenceTask):
+    """A task whose prompt is numbers of 1 to modulus − 1, and whose answer is made of them, modulo it."""
+
+    length: int = 16
+    """How many numbers."""
+    modulus: int = 17
+    """The numbers are 1 to modulus − 1, each as likely, the answer's 0 to modulus − 1."""
+
+    def __post_init__(self) -> None:
+        require_types(self)
+        require(self.length >= 1, "length", "at least 1", self.length)
+        require(self.modulus >= 3, "modulus", "at least 3", self.modulus)
+
+    @property
+    def separator(self) -> int:
+        return self.modulus
+
+    @property
+    def prompt_length(self) -> int:
+        return self.length
+
+    @abstractmethod
+    def made_of(self, numbers: "Tensor") -> "Tensor":
+        """The answers to some prompts (`[example, number]`), `[example, place]`, before the modulo is taken."""
+
+    def draw(self, count: int, random: "torch.Generator") -> "tuple[Tensor, Tensor]":
+        import torch
+
+        numbers = torch.randint(1, self.modulus, (count, self.length), generator=random, device=random.device)
+        return numbers, self.made_of(numbers) % self.modulus

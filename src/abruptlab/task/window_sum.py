@@ -5,57 +5,41 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from abruptlab.arguments import require, require_types
-from abruptlab.task.sequence import SequenceTask
+from abruptlab.arguments import require
+from abruptlab.task.sequence import NumbersTask
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
 
 @dataclass(frozen=True)
-class WindowSum(SequenceTask):
+class WindowSum(NumbersTask):
     """Numbers x₁ … x_n and, after a separator, the sums of the last `window` of them at each place: y₁ = x₁ and, for a
     window of two, y_i = x_{i−1} + x_i, modulo `modulus`."""
 
     kind = "window-sum"
 
-    length: int = 16
-    """How many numbers."""
     window: int = 2
     """How many of them a sum is of; those at the start are of as many as there are."""
-    modulus: int = 17
-    """The numbers are 1 to modulus − 1, each as likely, the sums 0 to modulus − 1."""
 
     def __post_init__(self) -> None:
-        require_types(self)
-        require(self.length >= 1, "length", "at least 1", self.length)
+        super().__post_init__()
         require(1 <= self.window <= self.length, "window", f"1 to length ({self.length})", self.window)
-        require(self.modulus >= 3, "modulus", "at least 3", self.modulus)
 
     @property
     def summary(self) -> str:
         return f"sums of {self.window} neighbours of {self.length} numbers, modulo {self.modulus}"
 
     @property
-    def separator(self) -> int:
-        return self.modulus
-
-    @property
-    def prompt_length(self) -> int:
-        return self.length
-
-    @property
     def level(self) -> float:
         entropies = sum_entropies(self.window, self.modulus)
         return (sum(entropies) + entropies[-1] * (self.length - self.window)) / self.length
 
-    def draw(self, count: int, random: "torch.Generator") -> "tuple[Tensor, Tensor]":
+    def made_of(self, numbers: "Tensor") -> "Tensor":
         import torch
 
-        numbers = torch.randint(1, self.modulus, (count, self.length), generator=random, device=random.device)
         upto = torch.nn.functional.pad(numbers.cumsum(-1), (self.window, 0))
-        return numbers, (upto[:, self.window :] - upto[:, : -self.window]) % self.modulus
+        return upto[:, self.window :] - upto[:, : -self.window]
 
     def needs(self, prompts: "Tensor") -> "Tensor":
         import torch
