@@ -220,7 +220,7 @@ def test_a_matrix_that_is_none_of_the_task_s_is_said_to_be_so(monkeypatch: pytes
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"rank": 1, "factors": "cauchy"}, "expected one of uniform, gaussian, laplace, got cauchy"),
+        ({"rank": 1, "factors": "cauchy"}, "factors: expected uniform, gaussian or laplace, got 'cauchy'"),
         ({"rank": 1, "particles": 30}, "particles: expected a multiple of 4, at least 8, got 30"),
         ({"rank": 1.0}, "rank: expected a whole number of at least 1, got 1.0"),
         ({"rank": 3}, "rank: expected 1 to 2"),

@@ -158,9 +158,9 @@ def test_bounds_and_rounding_are_of_what_is_filled_in() -> None:
     [
         ({"min_value": 2.0, "max_value": 1.0}, r"min_value: expected at most max_value \(1\), got 2"),
         ({"min_value": math.nan}, "min_value: expected one number, for all columns, got nan"),
-        ({"min_value": None}, "min_value: expected one number, for all columns, got None"),
-        ({"max_value": np.ones(2)}, "max_value: expected one number, for all columns, got array"),
-        ({"rounding": 0.5}, "rounding: expected a whole number"),
+        ({"min_value": None}, "min_value: expected float or int, got None"),
+        ({"max_value": np.ones(2)}, "max_value: expected float or int, got"),
+        ({"rounding": 0.5}, "rounding: expected int or None, got 0.5"),
         ({"scale": "column"}, "scale: expected one of auto, columns, none, got 'column'"),
     ],
 )
@@ -276,6 +276,12 @@ def test_errors_of_columns_alike_are_in_the_matrix_s_own_unit() -> None:
     assert small.error_of_means == pytest.approx(2.4, abs=0.3)
     assert large.error_of_means == pytest.approx(1e200 * small.error_of_means)
     assert RowColumnMeans().held_out(given).error == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("wrong", [{"folds": 11}, {"folds": -1}, {"seed": -1}])
+def test_parts_that_are_not_there_are_none_to_hide(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="expected a whole number"):
+        RowColumnMeans().held_out(np.ones((4, 4)), **wrong)
 
 
 def test_without_an_entry_to_spare_nothing_is_said() -> None:

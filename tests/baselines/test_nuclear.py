@@ -7,6 +7,9 @@ import pytest
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
+from abruptlab.baselines.bayes import PosteriorMean
+from abruptlab.baselines.completer import Completer
+from abruptlab.baselines.factorisation import Factorisation
 from abruptlab.baselines.nuclear import NuclearNorm, RegularisedNuclearNorm, shrink
 from abruptlab.baselines.oracle import NuclearNormOracle, compiled
 from abruptlab.errors import ConfigError, DataError
@@ -112,6 +115,13 @@ def test_no_penalty_is_the_constraint() -> None:
     np.testing.assert_array_equal(solve(RegularisedNuclearNorm(penalty=0.0), given), solve(NuclearNorm(), given))
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("penalty", [1e6, 1e20, 1e308])
+def test_a_penalty_that_leaves_nothing_leaves_zero(penalty: float) -> None:
+    _, given = problems(8, 0.3)
+    np.testing.assert_array_equal(solve(RegularisedNuclearNorm(penalty=penalty), given), np.zeros_like(given))
+
+
 def test_too_few_iterations_give_a_warning_and_the_last_completion() -> None:
     _, given = problems(8, 0.3)
     with pytest.warns(ConvergenceWarning, match="8 of 8 matrices missed tolerance 1e-05 in 10 iterations"):
@@ -124,6 +134,21 @@ def test_too_few_iterations_give_a_warning_and_the_last_completion() -> None:
 def test_settings_without_sense_are_errors(method: NuclearNorm | RegularisedNuclearNorm) -> None:
     with pytest.raises(ConfigError, match="nuclear norm: expected"):
         solve(method, [[1.0]])
+
+
+@pytest.mark.parametrize(
+    ("method", "wrong"),
+    [
+        (NuclearNorm(), {"tolerance": "a"}),
+        (NuclearNorm(), {"max_iterations": 1.5}),
+        (Factorisation(1), {"ridge": "a"}),
+        (PosteriorMean(1), {"particles": "a"}),
+        (PosteriorMean(1), {"factors": "cauchy"}),
+    ],
+)
+def test_settings_of_another_type_are_errors(method: Completer, wrong: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=f"{next(iter(wrong))}: expected"):
+        method.set_params(**wrong).transform([[1.0, 2.0], [3.0, np.nan]])
 
 
 def test_the_oracle_without_cvxpy_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -791,3 +791,41 @@ def test_a_line_that_pandas_only_warns_of_is_an_error(tmp_path: Path, monkeypatc
     (tmp_path / "t.csv").write_text("1,2\n3,4,5\n")
     with pytest.raises(DataError, match="as many values in every line as in the first, got a line with more"):
         read_table(tmp_path / "t.csv")
+
+
+def test_observed_whole_numbers_that_float64_has_not_are_one_line(tmp_path: Path) -> None:
+    whole = read(tmp_path, npy(np.array([[2**53 + 1, -1], [2, 3]])), missing="-1")
+    with pytest.raises(DataError, match=r"row 1, column 1: .* got 9007199254740993"):
+        completed_with(whole, 0.5)
+    assert np.load(io.BytesIO(completed_with(whole, 7.0)))[0, 0] == 2**53 + 1
+
+
+def test_a_damaged_array_beside_the_matrix_is_one_line(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, a=np.array([[1.0, NAN]]), b=np.full((2, 2), 77.0))
+    content = buffer.getvalue().replace(np.float64(77.0).tobytes(), np.float64(78.0).tobytes(), 1)
+    with pytest.raises(DataError, match="damaged NPZ file: its array b"):
+        read(tmp_path, content, sheet="a")
+
+
+def test_a_text_of_excel_stays_a_text(tmp_path: Path) -> None:
+    book, buffer = openpyxl.Workbook(), io.BytesIO()
+    for row in (["", "a", "b"], ["=r1", 1.0, None], ["r2", 2.0, 3.0]):
+        book.worksheets[0].append(row)
+    book.worksheets[0]["A2"].data_type = "s"  # which openpyxl takes for a formula
+    book.save(buffer)
+    table = read(tmp_path, buffer.getvalue())
+    written = openpyxl.load_workbook(io.BytesIO(completed_with(table, 4.0))).worksheets[0]
+    assert [written["A2"].data_type, written["A2"].value, written["C2"].value] == ["s", "=r1", 4]
+
+
+def test_single_precision_in_parquet_holds_what_is_filled_in_or_says_so(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": [1.0, NAN], "b": [2.0, 3.0]}).astype(np.float32)
+    with pytest.raises(DataError, match="beyond the range of float32"):
+        completed_with(read(tmp_path, parquet(frame)), 1e39)
+
+
+def test_a_list_of_too_many_names_is_one_line(tmp_path: Path) -> None:
+    content = "".join(f"user{i},item{i},{i % 5}.5\n" for i in range(1001))
+    with pytest.raises(DataError, match="at most 1,000,000 entries, got 1,001 rows and 1,001 columns"):
+        read(tmp_path, content, triplets=True)

@@ -106,6 +106,9 @@ def test_what_it_cannot_do_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(AbruptlabError, match="no causal language model in") as caught:
         measure_language_models([tmp_path / "nowhere"], prompts())
     assert "\n" not in str(caught.value)
+    (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:100])
+    with pytest.raises(AbruptlabError, match="no causal language model in"):
+        measure_language_models([folder], prompts())
 
 
 def test_weights_that_are_missing_are_not_drawn_at_random(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
-from abruptlab.arguments import require_count
+from abruptlab.arguments import require_count, require_types
 from abruptlab.baselines.completer import Bounded
 from abruptlab.baselines.smc import POPULATIONS, posterior_draws
 from abruptlab.errors import ConfigError
@@ -85,8 +85,7 @@ class PosteriorMean(Bounded):
 
     def _posterior(self, values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "batch m n"]) -> Posterior:
         require_count(self.rank, "rank")
-        if self.factors not in get_args(Factors):
-            raise ConfigError(f"factors: expected one of {', '.join(get_args(Factors))}, got {self.factors}")
+        require_types(self)
         if self.particles < 2 * POPULATIONS or self.particles % POPULATIONS:
             raise ConfigError(
                 f"particles: expected a multiple of {POPULATIONS}, at least {2 * POPULATIONS}, got {self.particles}"

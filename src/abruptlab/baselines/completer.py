@@ -13,9 +13,10 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_array, validate_data
 from torch import Tensor
 
+from abruptlab.arguments import require_count
 from abruptlab.baselines.checks import check_bounds
 from abruptlab.baselines.columns import Scale, choose_units, columns_differ
-from abruptlab.baselines.holdout import HeldOut, held_out
+from abruptlab.baselines.holdout import PARTS, HeldOut, held_out
 from abruptlab.errors import ConfigError, DataError
 
 KEPT = (np.float64, np.float32, np.float16)  # precisions that come back as they came; all else becomes the first
@@ -92,8 +93,11 @@ class Completer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def held_out(self, X: Any, folds: int = 10, seed: int = 0) -> HeldOut:
         """How well observed entries of one matrix are completed if they are hidden, beside the means of their columns.
 
-        The observed entries are parted into ten, of which `folds` are hidden, one after another. Raises as `transform`.
+        The observed entries are parted into ten, of which `folds` are hidden, one after another. Raises as `transform`,
+        and `ConfigError` for more folds than there are.
         """
+        require_count(folds, "folds", 0, PARTS)
+        require_count(seed, "seed", 0)
         given = self._check(X)
         if given.ndim != 2:
             raise DataError(f"expected a matrix [m, n], got shape {[*given.shape]}")

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from abruptlab.arguments import require, require_count
+from abruptlab.arguments import require, require_count, require_types
 from abruptlab.baselines.columns import Units, choose_units
 from abruptlab.baselines.completer import Scaled, typical_size
 from abruptlab.errors import ConfigError
@@ -77,6 +77,7 @@ class Factorisation(Scaled):
     ) -> Float[Tensor, "batch m n"]:
         """Raises `ConfigError` for a rank or restarts that are no whole numbers from 1, or a ridge not above 0."""
         require_count(self.rank, "rank")
+        require_types(self)
         most = min(values.shape[1:])
         require(self.rank <= most, "rank", f"1 to {most}, as no matrix of that size has another", self.rank)
         require_count(self.restarts, "restarts")

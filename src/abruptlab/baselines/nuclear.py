@@ -21,6 +21,7 @@ from jaxtyping import Bool, Float
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
+from abruptlab.arguments import require_types
 from abruptlab.baselines.completer import Scaled
 from abruptlab.errors import ConfigError
 
@@ -50,6 +51,7 @@ class NuclearNorm(Scaled):
     def solve(
         self, values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "batch m n"]
     ) -> Float[Tensor, "batch m n"]:
+        require_types(self)
         return minimise(values, observed, values.new_zeros(len(values)), self.tolerance, self.max_iterations)
 
 
@@ -70,11 +72,16 @@ class RegularisedNuclearNorm(Scaled):
     def solve(
         self, values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "batch m n"]
     ) -> Float[Tensor, "batch m n"]:
+        require_types(self)
         if not self.penalty >= 0:
             raise ConfigError(f"nuclear norm: expected a penalty of 0 or more, got {self.penalty}")
         # the objective divided by the penalty has 1/(2μ) = 1/(penalty · |Ω|)
         slack = self.penalty * observed.double().sum((-1, -2)) / 2
-        return minimise(values, observed, slack, self.tolerance, self.max_iterations)
+        completed, more = torch.zeros_like(values), slack < _largest(values)[:, 0, 0]  # than zero, which is exact else
+        if more.any():
+            parts = values[more], observed[more], slack[more]
+            completed[more] = minimise(*parts, self.tolerance, self.max_iterations)
+        return completed
 
 
 def minimise(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from abruptlab.complete.formats import choose, reading
 from abruptlab.errors import DataError
@@ -47,7 +47,7 @@ class ArrayTable:
         """The file with the missing entries filled in, in its own precision and order."""
         array, missing = self.array.copy(order="K"), np.isnan(self.values)
         if missing.any() and array.dtype.kind != "f" and (completed[missing] != completed[missing].round()).any():
-            array = array.astype(np.float64, order="K")  # whole numbers of which one is a missing value's token
+            array = _as_float(array, missing)  # whole numbers of which one is a missing value's token
         limits = np.finfo(array.dtype) if array.dtype.kind == "f" else np.iinfo(array.dtype.name)
         if (np.abs(completed[missing]) > limits.max).any() or (completed[missing] < limits.min).any():
             raise DataError(f"the completion has entries beyond the range of {array.dtype}: save the file as float64")
@@ -55,6 +55,17 @@ class ArrayTable:
         buffer = io.BytesIO()
         np.save(buffer, array, allow_pickle=False)
         return self.save(buffer.getvalue())
+
+
+def _as_float(array: np.ndarray, missing: Bool[np.ndarray, "m n"]) -> Float[np.ndarray, "m n"]:
+    """Whole numbers in a type that has others. Raises `DataError` where one that is not missing would change."""
+    given = array.astype(np.float64, order="K")
+    with np.errstate(invalid="ignore"):  # of what is beyond the largest whole number
+        changed = (given.astype(array.dtype) != array) & ~missing
+    if changed.any():
+        i, j = np.argwhere(changed)[0]
+        raise DataError(f"row {i + 1}, column {j + 1}: expected at most 2^53, which float64 holds, got {array[i, j]}")
+    return given
 
 
 def read_npy(data: bytes, token: str | None, name: str = "NPY", save: Callable[[bytes], bytes] = bytes) -> ArrayTable:
@@ -92,6 +103,8 @@ def read_npz(data: bytes, token: str | None, array: str | None, largest: int) ->
         if file.getinfo(member).file_size > largest:
             raise DataError(f"expected an array of at most {largest / 1e6:.0f} MB, got a larger one")
         content = file.read(member)
+        if (damaged := file.testzip()) is not None:  # another, which is to be saved with it
+            raise DataError(f"damaged NPZ file: its array {damaged.removesuffix('.npy')} cannot be read")
 
     def save(npy: bytes) -> bytes:
         buffer = io.BytesIO()

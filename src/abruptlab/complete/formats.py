@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -19,27 +19,8 @@ from abruptlab.errors import DataError
 
 SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas"}  # the first that cuts all lines alike is the file's
 LOOKED_AT = 20  # lines, to find the separator
-MISSING = frozenset(
-    (
-        "",
-        "na",
-        "n/a",
-        "<na>",
-        "#n/a",
-        "#na",
-        "nan",
-        "+nan",
-        "-nan",
-        "nat",
-        "null",
-        "none",
-        "missing",
-        "-",
-        "--",
-        ".",
-        "?",
-    )
-)
+_SPELT = "na n/a <na> #n/a #na nan +nan -nan nat null none missing - -- . ?"
+MISSING = frozenset(["", *_SPELT.split()])
 _MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 _INDEX = "\0index"  # the name of an index while it is a column
 _BLANK = re.compile(r"(?: *(?:\r\n|\r|\n))+")
@@ -197,7 +178,10 @@ def read_excel(data: bytes, given: Reading) -> Grid:
 
     def save(filled: np.ndarray) -> bytes:
         buffer = io.BytesIO()
-        pd.DataFrame(filled).to_excel(buffer, sheet_name=sheet, header=False, index=False, engine="openpyxl")
+        with pd.ExcelWriter(buffer, engine="openpyxl") as book:
+            pd.DataFrame(filled).to_excel(book, sheet_name=sheet, header=False, index=False)
+            for cell in chain.from_iterable(book.sheets[sheet].iter_rows()):
+                cell.data_type = "s" if cell.data_type == "f" else cell.data_type  # text that begins with =
         return buffer.getvalue()
 
     return Grid(cells, f"Excel, sheet {shown(sheet)}", save, lines=lines)
@@ -305,7 +289,11 @@ def _typed(cells: list[Any], dtype: Any) -> Any:
         if any(isinstance(cell, float) and not pd.isna(cell) and not cell.is_integer() for cell in cells):
             return pd.array(cells, dtype="Float64" if lacking else "float64")
         cells = [None if pd.isna(cell) else int(cell) for cell in cells]
-    return pd.array(cells, dtype=dtype)
+    with np.errstate(over="ignore"):
+        column = pd.array(cells, dtype=dtype)
+    if pd.api.types.is_float_dtype(dtype) and np.isinf(column.to_numpy(float, na_value=np.nan)).any():
+        raise OverflowError(f"an entry is beyond the range of {dtype}")
+    return column
 
 
 def _without_blank(rows: list[list[Any]], before: int = 0) -> tuple[np.ndarray, list[int]]:

@@ -10,6 +10,8 @@ from abruptlab.complete.formats import Grid, Reading, cell_text
 from abruptlab.complete.numerals import Notation, is_number, read_numbers, shown
 from abruptlab.errors import DataError
 
+MOST_ENTRIES = 1_000_000  # more than any method completes
+
 
 @dataclass(frozen=True)
 class TripletTable:
@@ -92,6 +94,11 @@ def read_triplets(grid: Grid, given: Reading) -> TripletTable:
                 f"row {grid.lines[line]}: {shown(row)}, {shown(column)} has a value in row {before} already"
             )
         entries[places] = line
+    if len(rows) * len(columns) > MOST_ENTRIES:
+        raise DataError(
+            f"expected a matrix of at most {MOST_ENTRIES:,} entries, "
+            f"got {len(rows):,} rows and {len(columns):,} columns"
+        )
     if not entries:
         raise DataError("expected triplets, got nothing but names")
 

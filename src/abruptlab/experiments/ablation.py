@@ -148,9 +148,9 @@ def measure_other_damage(
 
     Raises `SiteError` for a head that does not exist, `CheckpointError` for a step without a checkpoint.
     """
-    (_, model), objective = loaded_model(run, step), run.objective
-    require_head(model, head)
-    batch, (layer, index) = held_out_examples(run, matrices, seed), head
+    (_, model), objective, (layer, index) = loaded_model(run, step), run.objective, head
+    require_head(model, (layer, index))
+    batch = held_out_examples(run, matrices, seed)
 
     def next_map(pattern: Float[Tensor, "part head query key"]) -> Float[Tensor, "part head query key"]:
         pattern = pattern.clone()

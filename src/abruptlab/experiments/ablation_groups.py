@@ -1,6 +1,6 @@
 """Ablation by groups: all heads that look along rows, all that look along columns, and both.
 
-The heads are grouped by where they look (`attention.label_heads`), on the same matrices with random masks. Beside each
+The heads are grouped by where they look (`attention.label_heads`), on the same matrices. Beside each
 group stands what as many heads drawn at random from the others do, so that a group's effect is not that of its size.
 """
 

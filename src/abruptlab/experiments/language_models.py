@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int, Shaped
+from safetensors import SafetensorError
 from torch import Tensor
 
 from abruptlab.arguments import checked, require, require_count, shown
@@ -98,7 +99,7 @@ def _loaded(checkpoint: str | Path | tuple[str, str]) -> torch.nn.Module:
     try:
         loading: dict[str, Any] = {"revision": revision, "output_loading_info": True}
         model, info = AutoModelForCausalLM.from_pretrained(name, **loading)  # pyright: ignore[reportGeneralTypeIssues]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise AbruptlabError(f"no causal language model in {_name(checkpoint)}: {reason}") from None
     if info["missing_keys"]:  # from_pretrained has drawn them at random
