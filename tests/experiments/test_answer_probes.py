@@ -26,7 +26,7 @@ CONFIG = RunConfig(
     model=ModelConfig(kind="decoder", layers=1, heads=1, width=WIDTH, mlp_width=4, mask_embedding="trained"),
     training=TrainingConfig(steps=STEPS),
 )
-EMBEDDING, ATTENTION, MLP = range(3)
+EMBEDDING, OUTPUT, ATTENTION, MLP = range(4)
 FEW = {"train": 512, "matrices": 256}
 NAMES = ("loss", "loss_prompt", "loss_answer", "accuracy", "learning_rate", "elapsed_s")
 METRICS = {"step": np.arange(STEPS), **{name: np.ones(STEPS) for name in NAMES}}
@@ -65,8 +65,8 @@ def test_the_answer_is_read_off_the_layer_that_holds_it(tmp_path: Path) -> None:
     """Also where the model does not write it."""
     found = probed(tmp_path / "run", holder(looks=True, writes=False), holder(looks=True, writes=True))
     assert found.step.tolist() == [800, STEPS]
-    assert found.sites.tolist() == ["embed", "blocks.0.resid_mid", "blocks.0.resid_post"]
-    np.testing.assert_allclose(found.right.mean[:, [ATTENTION, MLP]], 1)
+    assert found.sites.tolist() == ["embed", "blocks.0.attn.out", "blocks.0.resid_mid", "blocks.0.resid_post"]
+    np.testing.assert_allclose(found.right.mean[:, [OUTPUT, ATTENTION, MLP]], 1)
     assert (found.right.mean[:, EMBEDDING] < 0.2).all()  # one of twelve, and a little
     assert (found.chance.mean < 0.2).all()
     assert found.model.mean[0] == 0  # the id 0 is no number
@@ -90,6 +90,7 @@ def test_what_is_drawn_is_what_was_measured(tmp_path: Path) -> None:
     drawn = {str(bars.get_label()): bars.lines[0].get_ydata() for bars in axes.containers}  # pyright: ignore
     assert [*drawn] == [
         "probe of the embeddings",
+        "probe of the output of attention 1",
         *(f"probe of the state after {part} 1" for part in ("attention", "MLP")),
         "the model",
     ]

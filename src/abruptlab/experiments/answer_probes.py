@@ -34,7 +34,7 @@ class AnswerProbes(Outlined):
     before it."""
 
     step: Int[np.ndarray, " step"]
-    sites: Shaped[np.ndarray, " site"]  # names: the embeddings, then the residual stream after each part of each layer
+    sites: Shaped[np.ndarray, " site"]  # names: the embeddings; of each layer the attention's output and both states
     right: Estimate  # [step, site] of the probe
     chance: Estimate  # [step, site] of one that is fitted to the answers of other examples
     model: Estimate  # [step] of the model itself
@@ -42,8 +42,10 @@ class AnswerProbes(Outlined):
 
     @property
     def ahead(self) -> Float[np.ndarray, " step"]:
-        """How much more of the answer the best probe reads than the model writes, and than chance."""
-        return self.right.mean.max(1) - np.maximum(self.model.mean, self.chance.mean.max(1))
+        """How much more of the answer the best probe of the states reads than the model writes, and than chance."""
+        states = np.array(["attn" not in site for site in self.sites])
+        best, chance = (each.mean[:, states].max(1) for each in (self.right, self.chance))
+        return best - np.maximum(self.model.mean, chance)
 
 
 @checked
@@ -68,7 +70,7 @@ def measure_answer_probes(
         for step in track(resolved, "checkpoints")
     ]
     right, chance, own = (stack(column) for column in zip(*each, strict=True))
-    sites, drop = residual_stream(run.config.model.layers), run.drop
+    sites, drop = probed_sites(run.config.model.layers), run.drop
     moments = (np.nan, np.nan) if drop is None else (float(drop.onset), float(drop.end or np.nan))
     return AnswerProbes(np.array(resolved), np.array(sites), right, chance, own, moments)
 
@@ -80,9 +82,9 @@ def _around_the_drop(run: Run) -> list[int]:
     return sorted({int(saved[np.abs(saved - step).argmin()]) for step in np.linspace(saved[0], last, SHOWN)})
 
 
-def residual_stream(layers: int) -> list[str]:
-    """The sites that are probed."""
-    parts = [f"blocks.{layer}.resid_{part}" for layer in range(layers) for part in ("mid", "post")]
+def probed_sites(layers: int) -> list[str]:
+    """The residual stream, and what the attention, whose output the follow-up paper probes, adds to it."""
+    parts = [f"blocks.{layer}.{part}" for layer in range(layers) for part in ("attn.out", "resid_mid", "resid_post")]
     return ["embed", *parts]
 
 
@@ -90,7 +92,7 @@ def _probe(
     model: Decoder, training: Examples, test: Examples, objective: Objective
 ) -> tuple[Estimate, Estimate, Estimate]:
     """Of each site, the share that its probe gets right and that of a probe of other examples' answers; the model's."""
-    names = residual_stream(model.config.layers)
+    names = probed_sites(model.config.layers)
     states, answers = _states(model, training, names, objective), _answers(training, objective)
     unseen, truth = _states(model, test, names, objective), _answers(test, objective)
     which = torch.nn.functional.one_hot(answers, objective.vocabulary_size).double()

@@ -7,10 +7,23 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from abruptlab.experiments.answer_probes import AnswerProbes
-from abruptlab.figures.style import DROP, GREEN, LOSS, ORANGE, PURPLE, REFERENCE, SKY, count_steps, drawing, new_figure
+from abruptlab.figures.style import (
+    DROP,
+    GREEN,
+    LOSS,
+    MASKED,
+    OBSERVED,
+    ORANGE,
+    PURPLE,
+    REFERENCE,
+    SKY,
+    count_steps,
+    drawing,
+    new_figure,
+)
 
-PARTS = {"mid": "attention", "post": "MLP"}
-COLOURS = (REFERENCE, SKY, GREEN, ORANGE, PURPLE)  # of the sites, in their order
+PARTS = {"attn.out": "output of attention", "resid_mid": "state after attention", "resid_post": "state after MLP"}
+COLOURS = (REFERENCE, MASKED, SKY, GREEN, OBSERVED, ORANGE, PURPLE)  # of the sites, in their order
 DASHES = (3, 2)
 
 
@@ -43,8 +56,8 @@ def draw_answer_probes(probes: AnswerProbes) -> Figure:
 
 
 def _name(site: str) -> str:
-    """A site of the residual stream as a person reads it."""
+    """A site as a person reads it."""
     if site == "embed":
         return "embeddings"
-    _, layer, part = site.split(".")
-    return f"state after {PARTS[part.removeprefix('resid_')]} {int(layer) + 1}"
+    _, layer, part = site.split(".", 2)
+    return f"{PARTS[part]} {int(layer) + 1}"
