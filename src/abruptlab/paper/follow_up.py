@@ -40,7 +40,13 @@ SAID: tuple[Said, ...] = (
     Said(
         "On the plateau repetition and collapse, which fade with the drop",
         MAIN,
-        ("plateau-repetition", "plateau-collapse", "plateau-repetition-fades", "plateau-collapse-fades"),
+        (
+            "plateau-repetition",
+            "plateau-collapse",
+            "plateau-collapse-code",
+            "plateau-repetition-fades",
+            "plateau-collapse-fades",
+        ),
     ),
     Said("Attention rises before the drop", MAIN, ("plateau-attention-first", "plateau-attention-steady")),
     Said(

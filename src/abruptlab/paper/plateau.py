@@ -7,6 +7,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from abruptlab.experiments.plateau import Plateau, measure_plateau
+from abruptlab.experiments.unsolved import measure_unsolved_collapse
 from abruptlab.figures.plateau import draw_plateau
 from abruptlab.paper.claim import STOPPED, Bound, Claim, Number, null
 from abruptlab.paper.findings import Findings
@@ -142,6 +143,17 @@ CLAIMS: dict[str, Claim] = {
         lambda plateau: float(plateau.on_plateau(plateau.collapse)),
         "at the end",
         lambda plateau: float(plateau.collapse[-1]),
+    ),
+    "plateau-collapse-code": Claim(  # written down when 0.97 had been seen at two seeds, with the bound of the other
+        "So they are as the public code takes them: behind the final LayerNorm, at the places that are not solved.",
+        "follow-up",
+        "mean cosine similarity of the states that the read-out sees at two places of the answer that are right less "
+        "than half of the time, in the middle of the plateau",
+        Bound(low=COLLAPSED),
+        lambda findings: float(findings.of(measure_unsolved_collapse).collapse.mean[0]),
+        (null("at the end", lambda findings: float(findings.of(measure_unsolved_collapse).collapse.mean[1])),),
+        figures=("plateau",),
+        kind="sequence",
     ),
     "plateau-repetition-fades": _claim(
         "The repetition fades with the drop.",

@@ -51,8 +51,9 @@ FIGURES: Figures = {
         "beside the papers",
         "The share of the answer's tokens that one linear map (least squares, on other sequences, the same for all "
         "places) reads off the embeddings, in each layer off the attention's output, which the follow-up paper probes, "
-        "and off the residual stream after it and after the MLP; bars: one standard error over sequences. Dashed: chance, the same fitted to the answers of other sequences. "
-        "Black: what the model itself gets right, given the true tokens before. Yellow: the drop, from onset to end.",
+        "and off the residual stream after it and after the MLP; bars: one standard error over sequences. Dashed: "
+        "chance, the same fitted to the answers of other sequences. Black: what the model itself gets right, given the "
+        "true tokens before. Yellow: the drop, from onset to end.",
         measure_answer_probes,
         draw_answer_probes,
         kind="sequence",
