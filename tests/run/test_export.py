@@ -1,5 +1,6 @@
 """The exported folder, read as a stranger reads it: with transformers alone, by the code of its own model card."""
 
+import errno
 import json
 import re
 from dataclasses import replace
@@ -15,8 +16,10 @@ from abruptlab.model.generate import generate
 from abruptlab.model.huggingface import load_huggingface
 from abruptlab.run.export import export
 from abruptlab.run.pretrained import pretrained_run
+from abruptlab.run.run import Run
 from abruptlab.task.window_sum import WindowSum
 from abruptlab.training.loop import train
+from abruptlab.training.state import initial_model
 from tests.synthetic import CONFIG, make_metrics, make_run
 
 
@@ -106,3 +109,58 @@ def test_an_export_is_written_over_and_nothing_else(tmp_path: Path):
     with pytest.raises(RunError, match="is not empty and holds no exported model; choose another folder"):
         export(run, tmp_path)
     assert (tmp_path / "README.md").read_text() == "mine"
+
+
+@pytest.fixture
+def exported(tmp_path: Path) -> tuple[Run, Path, dict[str, bytes]]:
+    """A run with two checkpoints, and the first of them exported."""
+    (tmp_path / "run").mkdir()
+    models = {step: initial_model(replace(CONFIG, seed=step)) for step in (0, 9)}
+    run, folder = make_run(tmp_path / "run", make_metrics(steps=9), models), tmp_path / "theirs"
+    export(run, folder, 0)
+    return run, folder, {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("stopped_at", ["config.json", "model.safetensors", "README.md"])
+def test_a_kill_leaves_no_step_beside_the_weights_of_another(
+    exported: tuple[Run, Path, dict[str, bytes]], monkeypatch: pytest.MonkeyPatch, stopped_at: str
+):
+    run, folder, before = exported
+    real = Path.replace
+
+    def killed(path: Path, target: Path) -> Path:
+        if target == folder / stopped_at:
+            raise KeyboardInterrupt
+        return real(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            export(run, folder, 9)
+    assert not (folder / "config.json").exists()
+    export(run, folder, 9)  # what is left is still an export, and made whole
+    assert {path.name for path in folder.iterdir()} == before.keys()
+    assert {path.name for path in folder.parent.iterdir()} == {"run", "theirs"}
+    torch.testing.assert_close(load_huggingface(folder).state_dict(), run.load(9).state_dict(), rtol=0, atol=0)
+
+
+def test_a_full_disk_leaves_the_export_of_before(
+    exported: tuple[Run, Path, dict[str, bytes]], monkeypatch: pytest.MonkeyPatch
+):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    run, folder, before = exported
+    monkeypatch.setattr("transformers.modeling_utils.safe_save_file", full)
+    with pytest.raises(RunError, match="cannot write"):
+        export(run, folder, 9)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert {path.name for path in folder.parent.iterdir()} == {"run", "theirs"}
+
+
+def test_a_run_with_damaged_losses_is_not_half_exported(exported: tuple[Run, Path, dict[str, bytes]]):
+    run, folder, before = exported
+    (run.folder / "metrics.jsonl").write_text("nonsense\n")
+    with pytest.raises(RunError, match="is damaged"):
+        export(Run(run.folder), folder, 9)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

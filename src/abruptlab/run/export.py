@@ -1,6 +1,7 @@
 """A checkpoint as a folder for the Hugging Face hub: weights, configuration with the task, and a model card."""
 
 import json
+import shutil
 import tomllib
 from importlib.resources import files
 from pathlib import Path
@@ -12,7 +13,7 @@ from abruptlab.errors import ConfigError, RunError
 from abruptlab.model.huggingface import ABOUT, save_pretrained
 from abruptlab.run.metrics import known_mean
 from abruptlab.run.run import Run
-from abruptlab.system.files import write_atomically, writing
+from abruptlab.system.files import unfinished, write_atomically, writing
 from abruptlab.system.provenance import versions
 from abruptlab.task.vocabulary import Vocabulary
 
@@ -31,14 +32,33 @@ def export(run: Run, folder: Path | str, step: int | str = "final") -> None:
     `ConfigError` for a run that multiplied its useful attention, and what `huggingface.to_huggingface` raises.
     """
     folder, step = Path(folder), run.resolve(step)
+    partial = unfinished(folder.resolve())
     if run.config.training.useful_attention != 1 and step > run.config.training.useful_from:
         raise ConfigError(f"{run.folder}: expected a stock model's attention; its useful attention was multiplied")
-    if folder.is_dir() and any(folder.iterdir()) and not _is_export(folder):
+    if folder.is_dir() and any(folder.iterdir()) and not (_is_export(folder) or _is_export(partial)):
         raise RunError(f"{folder} is not empty and holds no exported model; choose another folder")
     about = {"version": versions()["abruptlab"], "step": step, "run": tomllib.loads(run.config.to_toml())}
-    save_pretrained(run.load(step), folder, about)
+    readme = card(run, step, folder)
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        save_pretrained(run.load(step), partial, about)
+        with writing(folder):
+            write_atomically(partial / "README.md", readme)
+            folder.mkdir(parents=True, exist_ok=True)
+    except RunError:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
     with writing(folder):
-        write_atomically(folder / "README.md", card(run, step, folder))
+        _put_in_place(partial, folder)
+
+
+def _put_in_place(partial: Path, folder: Path) -> None:
+    """Move the files over those of an older export. At no moment does config.json, which says the step, stand beside
+    the weights of another one; after a kill on the way it is missing there, and still in `partial`."""
+    (folder / "config.json").unlink(missing_ok=True)
+    for path in sorted(partial.iterdir(), key=lambda path: path.name == "config.json"):
+        path.replace(folder / path.name)
+    partial.rmdir()
 
 
 def _is_export(folder: Path) -> bool:
