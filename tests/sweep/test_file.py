@@ -80,6 +80,14 @@ def test_a_base_that_is_no_file_is_one_line(tmp_path: Path, base: str) -> None:
         SweepConfig.read(write(tmp_path, f'name = "a"\nbase = {base}'))
 
 
+@pytest.mark.parametrize("base", ["config.toml", "sweep.toml"])
+def test_a_base_does_not_take_the_place_of_a_file_of_the_folder(tmp_path: Path, base: str) -> None:
+    (tmp_path / base).write_text(preset("smoke").to_toml())
+    (tmp_path / "mine.toml").write_text(f'name = "a"\nbase = "{base}"\n')
+    with pytest.raises(ConfigError, match=f"mine.toml: base: expected a file of another name .*, got {base}"):
+        SweepConfig.read(tmp_path / "mine.toml")
+
+
 def test_a_base_may_be_a_file_beside_the_sweep(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(preset("smoke").to_toml())
     points = SweepConfig.read(write(tmp_path, 'name = "one"\nbase = "mine.toml"')).points(tmp_path)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from abruptlab.run.run import Run
 
 MOST_RUNS = 10_000  # a year of seconds-long runs; more is a slip of the pen, and takes minutes only to be listed
+TAKEN = ("config.toml", "sweep.toml")  # in a sweep's folder: they would make it a run, or are its own file
 OF_THE_SWEEP = {"seed", "name"}  # fields of a run that its sweep decides
 Settings = dict[str, Any]  # dotted name of a field → its value
 SHIPPED = Path(__file__).parents[1] / "paper" / "sweeps"
@@ -126,6 +127,8 @@ class SweepConfig:
         if not (is_file or self.base in PRESETS):  # a file moves into the sweep's folder with the sweep
             known = choice(self.base, PRESETS)
             raise ConfigError(f"base: {self.base!r} is neither a file beside this one nor a preset; {known}")
+        taken = is_file and self.base in TAKEN
+        require(not taken, "base", f"a file of another name ({' and '.join(TAKEN)} are the folder's own)", self.base)
         require(len(self.seeds) > 0, "seeds", "at least one", "none")
         if self.count > MOST_RUNS:
             raise ConfigError(f"expected at most {MOST_RUNS:,} runs, got {self.count:,}")
