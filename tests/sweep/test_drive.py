@@ -194,7 +194,10 @@ def test_a_node_needs_the_sweep_s_folder_alone(tmp_path: Path) -> None:
     assert Run(job.folder).finished
 
 
-@pytest.mark.parametrize("left", [[".sweep.toml.tmp"], ["mine.toml", ".sweep.toml.tmp"], [".mine.toml.tmp", ".lock"]])
+LEFT = [[".sweep.toml.tmp"], ["mine.toml", ".sweep.toml.0a1b2c3d.tmp"], [".mine.toml.tmp", ".lock"]]
+
+
+@pytest.mark.parametrize("left", LEFT)
 def test_a_kill_at_the_very_start_leaves_no_dead_folder(tmp_path: Path, left: list[str]) -> None:
     (tmp_path / "mine.toml").write_text(CONFIG.to_toml())
     (tmp_path / "sweep").mkdir()
@@ -202,6 +205,7 @@ def test_a_kill_at_the_very_start_leaves_no_dead_folder(tmp_path: Path, left: li
         (tmp_path / "sweep" / name).write_text("name = ")
     sweep = make(tmp_path, 'name = "one"\nbase = "mine.toml"\n')
     assert len(sweep.points) == 1
+    assert not list(sweep.folder.glob(".*.tmp"))
 
 
 def test_an_interrupt_leaves_the_rest_for_later(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import abruptlab
 from abruptlab.errors import RunError
 from abruptlab.run.checkpoints import checkpoint_folder, load_checkpoint
 from abruptlab.run.run import Run
-from abruptlab.system.files import unfinished
+from abruptlab.system.files import is_leftover, unfinished
 from abruptlab.training.loop import train
 from tests.training.test_loop import SMOKE, assert_same_run, interrupt_at, report_every_step, stopped_run
 
@@ -60,7 +60,9 @@ def test_a_power_cut_finds_no_checkpoint_without_what_it_stands_on(
         rows = order.index(("synced", str(run.folder / "metrics.jsonl")))
         for name in ("model.safetensors", "optimizer.safetensors", "meta.json"):
             at = order.index(("renamed", str(partial / name)))
-            assert order[at - 1] == ("synced", str(unfinished(partial / name)))
+            what, neighbour = order[at - 1]
+            assert what == "synced"
+            assert is_leftover(Path(neighbour), [partial / name])
             assert rows < at
         assert done[named - 1] == ("synced", str(partial))
         assert done[named + 1] == ("synced", str(run.checkpoints))
@@ -239,15 +241,17 @@ def test_the_name_of_a_run_may_be_changed(finished: Path) -> None:
     assert train(replace(SMOKE, name="second"), finished, resume=True, device="cpu").config.name == "first"
 
 
-@pytest.mark.parametrize("left", [[], [".config.toml.tmp"], [".lock", ".config.toml.tmp"], ["config.toml"]])
+@pytest.mark.parametrize("left", [[], [".config.toml.tmp"], [".lock", ".config.toml.0a1b2c3d.tmp"], ["config.toml"]])
 def test_a_kill_at_the_very_start_leaves_no_dead_folder(tmp_path: Path, whole: Run, left: list[str]) -> None:
     for name in left:
         (tmp_path / name).write_text(SMOKE.to_toml() if name == "config.toml" else "[task]\nran")
     assert_same_run(whole, train(SMOKE, tmp_path, resume=True, device="cpu"))
+    assert not list(tmp_path.glob(".*.tmp"))
 
 
 def test_half_written_and_half_deleted_checkpoints_go(stopped: Path, whole: Run) -> None:
     shutil.copytree(checkpoint_folder(stopped / "checkpoints", 40), stopped / "checkpoints" / ".step_000040.tmp")
+    (stopped / ".metrics.jsonl.0a1b2c3d.tmp").write_text('{"step": 0')
     assert_same_run(whole, train(SMOKE, stopped, resume=True, device="cpu"))
     assert not list(stopped.rglob("*.tmp"))
 

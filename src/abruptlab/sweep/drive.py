@@ -18,7 +18,7 @@ from abruptlab.sweep.claims import Claims
 from abruptlab.sweep.file import Sweep, SweepConfig, of_families
 from abruptlab.sweep.state import RunState, read_state, write_index
 from abruptlab.sweep.worker import PATIENCE_S, Job
-from abruptlab.system.files import unfinished, write_atomically, writing
+from abruptlab.system.files import is_leftover, remove_leftovers, write_atomically, writing
 from abruptlab.system.signals import finish_on_interrupt
 from abruptlab.training.trackers import TrackerName
 
@@ -59,9 +59,9 @@ def prepare(file: Path, folder: Path) -> Sweep:
     keys = {point.key for point in config.points(file.parent)}
     with writing(folder):
         base = file.parent / config.base
-        ours = {folder / config.base, folder / "sweep.toml"}  # and all that a kill at the start may leave of them
-        ours |= {unfinished(path) for path in ours} | {folder / ".lock"}
-        if folder.is_dir() and set(folder.iterdir()) - ours:
+        ours = {folder / config.base, folder / "sweep.toml", folder / ".lock"}
+        there = {*folder.iterdir()} - ours if folder.is_dir() else set()
+        if any(not is_leftover(path, ours) for path in there):  # nor what a kill at the start may leave
             if not (folder / "sweep.toml").is_file():
                 raise RunError(f"{folder} is not empty and holds no sweep; choose another folder")
             others = [path.parent.name for path in folder.glob("*/config.toml") if path.parent.name not in keys]
@@ -69,6 +69,7 @@ def prepare(file: Path, folder: Path) -> Sweep:
                 raise RunError(f"{folder} holds a run, {others[0]}, that {file} does not have; choose another folder")
         folder.mkdir(parents=True, exist_ok=True)
         with _files_of(folder):
+            remove_leftovers(folder, [*ours, folder / "index.json"])
             if config.base not in PRESETS and file.parent.resolve() != folder.resolve():
                 write_atomically(folder / config.base, base.read_bytes())
             write_atomically(folder / "sweep.toml", file.read_text(encoding="utf-8"))

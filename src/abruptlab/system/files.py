@@ -1,8 +1,9 @@
 """Writing files so that a reader sees the old content or the new, never a half of it."""
 
 import os
+import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,7 +26,8 @@ def write_atomically(path: Path, content: bytes | str, mode: int | None = None) 
     Raises `OSError` (full disk, read-only folder) with `path` as it was.
     """
     data = content.encode() if isinstance(content, str) else content
-    neighbour = unfinished(path)
+    # a name of this call's own, as others may write the same file, also on other machines
+    neighbour = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with neighbour.open("wb") as file:
             if mode is not None:
@@ -39,8 +41,22 @@ def write_atomically(path: Path, content: bytes | str, mode: int | None = None) 
         raise
 
 
+def is_leftover(path: Path, files: Collection[Path]) -> bool:
+    """Whether it is what a killed process has left of one of these files, or another one is writing just now."""
+    return path.suffix == ".tmp" and any(
+        path.parent == file.parent and path.name.startswith(f".{file.name}.") for file in files
+    )
+
+
+def remove_leftovers(folder: Path, files: Collection[Path]) -> None:
+    """Remove what is left of these files in their folder, where nobody else writes them. Raises `OSError`."""
+    for path in list(folder.iterdir()):
+        if is_leftover(path, files):
+            path.unlink()
+
+
 def unfinished(path: Path) -> Path:
-    """Where what will be `path` is written first; a process that is killed may leave it."""
+    """Where what will be the folder `path` is written first; a process that is killed may leave it."""
     return path.with_name(f".{path.name}.tmp")
 
 

@@ -31,7 +31,7 @@ from abruptlab.run.drop import WHOLE_BINS, find_drop
 from abruptlab.run.measures import Row as MeasuresRow, append_measures, keep_measures_before, read_measures
 from abruptlab.run.metrics import Row, Rows, Signature, as_line, read_rows, shortest
 from abruptlab.run.run import ALWAYS
-from abruptlab.system.files import unfinished, write_atomically
+from abruptlab.system.files import is_leftover, remove_leftovers, write_atomically
 from abruptlab.training.optimizers import optimizer_tensors, restore_optimizers
 from abruptlab.training.schedules import Schedule
 from abruptlab.training.set_aside import SetAside
@@ -101,8 +101,10 @@ class Recorder:
 
     def __enter__(self) -> "Recorder":
         with self._writing():
-            ours = {".lock", unfinished(self.folder / "config.toml").name}  # all that a kill at the start may leave
-            occupied = self.folder.exists() and any(path.name not in ours for path in self.folder.iterdir())
+            config = self.folder / "config.toml"
+            there = [*self.folder.iterdir()] if self.folder.exists() else []
+            # all that a kill at the start may leave
+            occupied = any(path.name != ".lock" and not is_leftover(path, [config]) for path in there)
             if occupied:
                 self._require_same_run()
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -110,8 +112,9 @@ class Recorder:
                 self._lock.acquire()
             except Timeout:
                 raise RunError(f"{self.folder} is being written by another process") from None
+            remove_leftovers(self.folder, [config, self.metrics_file, self.measures_file])
             if not occupied:
-                write_atomically(self.folder / "config.toml", self.config.to_toml())
+                write_atomically(config, self.config.to_toml())
                 self.checkpoints.mkdir(exist_ok=True)
         return self
 
