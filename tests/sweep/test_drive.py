@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from abruptlab.errors import ConfigError, RunError
+from abruptlab.run.checkpoints import delete_checkpoint, saved_steps
 from abruptlab.run.run import Run
 from abruptlab.sweep import RunState, prepare, run_sweep, seconds_left
 from abruptlab.sweep.claims import Claims
-from abruptlab.sweep.file import SHIPPED, Sweep, SweepConfig, find_sweep
+from abruptlab.sweep.file import SHIPPED, Point, Sweep, SweepConfig, find_sweep
 from abruptlab.sweep.state import read_state
 from abruptlab.sweep.worker import Job, work
 from abruptlab.training.loop import train
@@ -340,6 +341,23 @@ def test_the_state_of_a_run_that_was_killed(tmp_path: Path) -> None:
         file.write('{"step": 5, "lo')
     state = read_state(tmp_path / point.key, point)
     assert (state.state, state.step, state.falling) == ("begun", 5, metrics["loss_masked"][4])
+
+
+def test_a_checkpoint_that_goes_meanwhile_does_not_stop_who_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(CONFIG, training=replace(CONFIG.training, steps=4000))
+    run = make_run(tmp_path, make_metrics(steps=2000), (0, 1000, 2000), config)
+    look = Path.iterdir
+
+    def deleted_meanwhile(path: Path) -> Iterator[Path]:
+        if path.name == "step_001000" and path.exists():
+            delete_checkpoint(run.checkpoints, 1000)
+        return look(path)
+
+    monkeypatch.setattr(Path, "iterdir", deleted_meanwhile)
+    assert read_state(tmp_path, Point("", config)).step == 2000
+    assert saved_steps(run.checkpoints) == [0, 2000]
 
 
 def test_the_time_left(tmp_path: Path) -> None:

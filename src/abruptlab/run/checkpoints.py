@@ -69,8 +69,14 @@ def saved_steps(folder: Path) -> list[int]:
     """The steps that have a checkpoint, ascending; whether each is intact is seen when it is loaded."""
     matches = [re.fullmatch(r"step_(\d{6,18})", path.name, re.ASCII) for path in folder.glob("step_*") if path.is_dir()]
     steps = sorted(int(name[1]) for name in matches if name)
-    folders = {step: checkpoint_folder(folder, step) for step in steps}
-    return [step for step, path in folders.items() if path.is_dir() and any(path.iterdir())]  # not step_0000007
+    return [step for step in steps if _has_files(checkpoint_folder(folder, step))]  # not step_0000007
+
+
+def _has_files(folder: Path) -> bool:
+    try:
+        return any(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):  # the one who trains may delete it just now
+        return False
 
 
 def save_checkpoint(
