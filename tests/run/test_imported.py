@@ -1,6 +1,7 @@
 """Other people's checkpoints as a run: made of our own, with what theirs have otherwise."""
 
 import csv
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from abruptlab.paper import Findings, judge
 from abruptlab.paper.catalogue import CLAIMS
 from abruptlab.paper.judge import require_alike
 from abruptlab.presets import preset
-from abruptlab.run.imported import import_run
+from abruptlab.run.imported import import_run, task_of
 from abruptlab.run.live import GrowingRun
 from abruptlab.run.pretrained import pretrained_run
 from abruptlab.run.run import Run
@@ -131,6 +132,13 @@ def test_exported_folders_say_their_step_and_their_task(tmp_path: Path, monkeypa
     assert (run.steps, run.config.task) == ([2000, laptop.resolve("final")], laptop.config.task)
     main(["import", "one", "--rank", "2", "--steps", "7", "--out", "other"])
     assert (Run("other").steps, Run("other").config.matrices.rank) == ([7], 2)
+
+
+@pytest.mark.parametrize("run", ["laptop", [1], 3, {"task": 3}])
+def test_a_folder_that_says_no_configuration_is_one_line(tmp_path: Path, run: object) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"abruptlab": {"run": run}}))
+    with pytest.raises(ConfigError, match="expected"):
+        task_of(tmp_path)
 
 
 def test_every_flag_of_import_is_heard(ours: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -316,11 +316,15 @@ def test_the_time_left_counts_from_the_end_of_the_first_step(monkeypatch: pytest
     assert reports[-1].ms_per_step == pytest.approx(200)
 
 
-def test_a_device_that_is_not_there() -> None:
+def test_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RunError, match=r"device 'tpu': expected one of this machine's: .*cpu"):
         choose_device("tpu")
     with pytest.raises(RunError, match="cuda:99"):
         choose_device("cuda:99")
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert choose_device("cuda:1") == torch.device("cuda", 1)
+    with pytest.raises(RunError, match="cuda:01"):  # which PyTorch does not know
+        choose_device("cuda:01")
 
 
 def test_muon_needs_a_pytorch_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:

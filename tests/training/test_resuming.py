@@ -225,6 +225,13 @@ def test_an_edited_configuration_is_noticed(which: str, field: str, request: pyt
     assert content(folder) | {".lock": 0} == before | {".lock": 0}
 
 
+def test_a_checkpoint_of_no_number_of_steps_is_one_line(finished: Path) -> None:
+    for path in finished.glob("checkpoints/*/meta.json"):
+        path.write_text(path.read_text().replace(f'"training.steps": {LAST}', '"training.steps": null'))
+    with pytest.raises(RunError, match=r"config\.toml has training\.steps \d+, .* is of a run with None"):
+        Run(finished)
+
+
 def test_a_run_that_cannot_be_gone_on_with_cannot_be_trained_on_either(finished: Path) -> None:
     without_optimizers(finished)
     before = content(finished)

@@ -1,5 +1,6 @@
 """`sweep`: many runs around one configuration, on this machine or on a Ray cluster."""
 
+import math
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -91,10 +92,10 @@ class Sweep:
             )
         if self.ray is not None and self.jobs is not None:
             raise ConfigError("--jobs: expected without --ray only; there, the share of a run decides how many fit")
-        if self.cpus_per_run is not None and self.cpus_per_run <= 0:
-            raise ConfigError(f"--cpus-per-run: expected more than 0, got {self.cpus_per_run:g}")
-        if self.gpus_per_run is not None and self.gpus_per_run < 0:
-            raise ConfigError(f"--gpus-per-run: expected 0 or more, got {self.gpus_per_run:g}")
+        if self.cpus_per_run is not None and not 0 < self.cpus_per_run < math.inf:
+            raise ConfigError(f"--cpus-per-run: expected above 0 and finite, got {self.cpus_per_run:g}")
+        if self.gpus_per_run is not None and not 0 <= self.gpus_per_run < math.inf:
+            raise ConfigError(f"--gpus-per-run: expected 0 or more, finite, got {self.gpus_per_run:g}")
         if self.jobs is not None and self.jobs < 1:
             raise ConfigError(f"--jobs: expected at least 1, got {self.jobs}")
 

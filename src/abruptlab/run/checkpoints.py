@@ -150,7 +150,7 @@ def require_config(meta: Meta, config: "RunConfig", where: Path) -> None:
     than its folder `where` says."""
     ours = config.decisive
     for name, saved in (meta.config or {}).items():
-        if name == "training.steps" and config.prolongs(saved):
+        if name == "training.steps" and type(saved) is int and config.prolongs(saved):
             continue  # it was trained on
         if name in ours and ours[name] != saved:
             raise CheckpointError(

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from abruptlab.arguments import require
 from abruptlab.config import RunConfig, TrainingConfig
 from abruptlab.errors import CheckpointError, ConfigError, RunError
 from abruptlab.model.encoder import Encoder
@@ -37,7 +38,10 @@ def task_of(path: Path) -> MatrixTask | None:
     Raises `ConfigError` if the folder's configuration makes no sense.
     """
     run = _about(path).get("run")
-    return RunConfig.from_table(run).matrices if run else None
+    if run is None:
+        return None
+    require(isinstance(run, dict), f"{path}: {ABOUT}.run in config.json", "a configuration", run)
+    return RunConfig.from_table(run).matrices
 
 
 def import_run(

@@ -33,9 +33,6 @@ def choose_device(name: str | None = None) -> torch.device:
     if torch.cuda.is_available():
         available.insert(0, "cuda")
     wanted = name or _wanted.get() or available[0]
-    known = wanted in available or (
-        wanted.startswith("cuda:") and wanted[5:].isdecimal() and int(wanted[5:]) < torch.cuda.device_count()
-    )
-    if not known:
+    if wanted not in (*available, *(f"cuda:{index}" for index in range(torch.cuda.device_count()))):
         raise RunError(f"device {wanted!r}: expected one of this machine's: {', '.join(available)}")
     return torch.device(wanted)
