@@ -166,6 +166,12 @@ def test_what_cannot_be_told_is_asked_for_and_nothing_is_left(ours: Run, tmp_pat
         import_run([final], out, TASK, milestones={"before-drop": 3})
     with pytest.raises(CheckpointError, match="width"):
         import_run([final], out, TASK, heads=7)
+    with pytest.raises(ConfigError, match="heads: expected at least 1, got 0"):
+        import_run([final], out, TASK, heads=0)
+    with pytest.raises(ConfigError, match="heads: expected none, as folders say how many they have, got 4"):
+        import_run([tmp_path], out, TASK, heads=4)
+    with pytest.raises(SystemExit, match=r"rank: expected 1 to 4 .*, got 0"):
+        main(["import", str(final), "--preset", "pocket", "--rank", "0", "--out", str(out)])
     with pytest.raises(ConfigError, match="steps: expected one for each of the 2 files, got 1"):
         import_run([plateau, final], out, TASK, steps=[1])
     bad = tmp_path / "losses.csv"

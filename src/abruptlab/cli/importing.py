@@ -26,7 +26,7 @@ class Import:
     steps: tuple[int, ...] = ()
     """Of each file, the updates until then (default: what the file says)."""
     heads: int | None = None
-    """Attention heads a layer (default: tried out; a wrong number does not copy)."""
+    """Attention heads a layer of the authors' code (default: tried out; a wrong number does not copy)."""
     losses: Path | None = None
     """CSV of the training with the columns step, loss, loss_observed, loss_masked."""
     before_drop: int | None = None
@@ -45,7 +45,8 @@ class Import:
             raise ConfigError("import: expected one checkpoint or more")
         told = None if self.preset else task_of(self.files[0])
         task = told or preset(self.preset or "paper").matrices
-        task = replace(task, sizes=(self.size,) if self.size else task.sizes, rank=self.rank or task.rank)
+        rank = task.rank if self.rank is None else self.rank
+        task = replace(task, sizes=(self.size,) if self.size else task.sizes, rank=rank)
         given = {name: getattr(self, name.replace("-", "_")) for name in AROUND_THE_DROP}
         milestones = {name: step for name, step in given.items() if step is not None}
         run = import_run(self.files, self.out, task, self.steps, self.heads, self.losses, milestones)

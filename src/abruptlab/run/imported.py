@@ -71,6 +71,9 @@ def import_run(
         raise RunError(f"{out} is there already; give --out the name of a new folder")
     if steps and len(steps) != len(files):
         raise ConfigError(f"steps: expected one for each of the {len(files)} files, got {len(steps)}")
+    require(heads is None or heads >= 1, "heads", "at least 1", heads)
+    alone = heads is None or not all(path.is_dir() for path in files)
+    require(alone, "heads", "none, as folders say how many they have", heads)
     file_steps = list(steps) if steps else [_step_of(path) for path in files]
     if len({*file_steps}) < len(file_steps):
         raise ConfigError(f"steps: expected different ones, got {', '.join(map(str, file_steps))}")
@@ -82,7 +85,7 @@ def import_run(
             )
     ordered = [path for _, path in sorted(zip(file_steps, files, strict=True))]
     task = replace(task, limit=_limit_of(ordered[-1], task))
-    count = heads or _heads_of(ordered[-1], task)
+    count = _heads_of(ordered[-1], task) if heads is None else heads
     models = [_cut(_load(path, count), task, path) for path in ordered]
     if len({model.config for model in models}) > 1:
         raise CheckpointError(f"expected checkpoints of one model, {files[0]} and others differ in their sizes")
