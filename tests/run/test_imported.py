@@ -97,6 +97,16 @@ def test_with_their_losses_the_drop_is_found(ours: Run, tmp_path: Path) -> None:
         _ = Run(run.folder).metrics
 
 
+def test_losses_of_no_number_are_null_and_a_byte_order_mark_is_no_name(ours: Run, tmp_path: Path) -> None:
+    save_pretrained(ours.load_encoder(0), tmp_path / "bert-2")
+    losses = tmp_path / "losses.csv"
+    losses.write_text("step,loss,loss_observed,loss_masked\n0,1,1,nan\n1,1,inf,1\n", encoding="utf-8-sig")
+    run = import_run([tmp_path / "bert-2"], tmp_path / "run", TASK, losses_file=losses)
+    table = (run.folder / "metrics.jsonl").read_text()
+    rows = [json.loads(line, parse_constant=pytest.fail) for line in table.splitlines()]
+    assert [(row["loss"], row["loss_observed"], row["loss_masked"]) for row in rows] == [(1, 1, None), (1, None, 1)]
+
+
 def test_folders_of_hugging_face_berts_say_their_heads(ours: Run, tmp_path: Path) -> None:
     for step in (2000, 8000):
         save_pretrained(ours.load_encoder(step), tmp_path / f"bert-{step}")

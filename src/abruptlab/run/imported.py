@@ -22,6 +22,7 @@ from abruptlab.errors import CheckpointError, ConfigError, RunError
 from abruptlab.model.encoder import Encoder
 from abruptlab.model.huggingface import ABOUT, load_authors_checkpoint, load_huggingface, read_authors_checkpoint
 from abruptlab.run.checkpoints import IMPORTED, digest, save_checkpoint
+from abruptlab.run.metrics import Row, as_line
 from abruptlab.run.run import ALWAYS, MILESTONES, Run
 from abruptlab.system.files import write_atomically, writing
 from abruptlab.task.matrices import sample
@@ -91,14 +92,14 @@ def import_run(
         raise CheckpointError(f"expected checkpoints of one model, {files[0]} and others differ in their sizes")
     config = RunConfig("imported", task=task, model=models[0].config, training=TrainingConfig(steps=max(file_steps)))
     rows = _read_losses(losses_file, config.objective.names) if losses_file else []
-    table = "".join(json.dumps(row) + "\n" for row in rows)
+    table = b"".join(map(as_line, rows))
     made_with = {IMPORTED: str(files[0].parent)}
     partial = out.with_name(f".{out.name}.tmp")
     shutil.rmtree(partial, ignore_errors=True)
     with writing(out):
         partial.mkdir(parents=True)
         for step, model in zip(sorted(file_steps), models, strict=True):
-            signed = digest(table.encode())
+            signed = digest(table)
             save_checkpoint(partial / "checkpoints", step, model.state_dict(), {}, made_with, metrics=signed)
         if rows:
             write_atomically(partial / "metrics.jsonl", table)
@@ -179,11 +180,11 @@ def _cut(model: Encoder, task: MatrixTask, path: Path) -> Encoder:
     return cut.eval()
 
 
-def _read_losses(path: Path, measured: Sequence[str]) -> list[dict[str, float | int | None]]:
-    """The rows of a file of losses as those of a metrics file; what it lacks is null."""
+def _read_losses(path: Path, measured: Sequence[str]) -> list[Row]:
+    """The rows of a file of losses as those of a metrics file; what it lacks is NaN."""
     names = ("step", *measured, *ALWAYS)
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             table = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise RunError(f"cannot read {path}: {error}") from None
@@ -192,7 +193,7 @@ def _read_losses(path: Path, measured: Sequence[str]) -> list[dict[str, float | 
         raise RunError(f"{path}: expected the columns {', '.join(LOSSES)}, found no {', '.join(missing)}")
     try:
         rows = [
-            {name: float(row[name]) if row.get(name) else None for name in names}
+            {name: float(row[name]) if row.get(name) else math.nan for name in names}
             | {"step": int(row["step"]), "elapsed_s": float(row.get("elapsed_s") or 0)}
             for row in table
         ]
