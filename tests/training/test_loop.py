@@ -19,6 +19,7 @@ from abruptlab.presets import preset
 from abruptlab.run.checkpoints import checkpoint_folder, load_checkpoint
 from abruptlab.run.run import Run
 from abruptlab.system.devices import choose_device
+from abruptlab.system.signals import finish_on_interrupt
 from abruptlab.task.matrices import sample
 from abruptlab.task.sequences import sequences
 from abruptlab.task.vocabulary import Vocabulary
@@ -341,7 +342,7 @@ def test_an_optimizer_that_there_is_not_is_no_other_one() -> None:
         build_optimizers(training, initial_model(SMOKE))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP])
 def test_the_signals_of_a_scheduler_save_and_stop(whole: Run, tmp_path: Path, number: int) -> None:
     def warned_twice(progress: Progress) -> None:
         if progress.step >= 21:
@@ -352,6 +353,18 @@ def test_the_signals_of_a_scheduler_save_and_stop(whole: Run, tmp_path: Path, nu
         train(SMOKE, tmp_path / "run", device="cpu", report=warned_twice)
     assert Run(tmp_path / "run").steps[-1] == 21
     assert_same_run(whole, train(SMOKE, tmp_path / "run", resume=True, device="cpu"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_that_is_to_be_ignored_is_ignored(number: int) -> None:
+    before = signal.signal(number, signal.SIG_IGN)  # as nohup does
+    try:
+        with finish_on_interrupt() as interrupted:
+            os.kill(os.getpid(), number)
+            assert not interrupted.is_set()
+        assert signal.getsignal(number) == signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
 
 
 @pytest.mark.cuda

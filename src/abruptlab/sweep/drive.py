@@ -93,8 +93,8 @@ def run_sweep(
     runs' states, the keys of those that are being trained, here or elsewhere, and the keys of those that were taken
     on here.
 
-    On Ctrl-C (SIGINT), SIGTERM or SIGUSR1 every run in progress is saved before `KeyboardInterrupt` is raised. Raises
-    `ConfigError` for a family that the sweep does not have.
+    On Ctrl-C (SIGINT), SIGTERM, SIGHUP or SIGUSR1 every run in progress is saved before `KeyboardInterrupt` is
+    raised. Raises `ConfigError` for a family that the sweep does not have.
     """
     chosen = of_families(sweep.points, only)
     folder = sweep.folder.resolve()

@@ -16,6 +16,9 @@ from multiprocessing.process import BaseProcess
 
 from abruptlab.sweep.worker import Job, work
 
+# Ctrl-C, and that it is closed; Windows, where nothing is blocked, has no SIGHUP
+OF_THE_TERMINAL = {getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)}
+
 
 class LocalProcesses:
     """`jobs` processes at a time; the slots take turns with the `devices` (none: every run chooses its own)."""
@@ -56,12 +59,12 @@ class LocalProcesses:
         if self.devices:
             job = replace(job, device=self.devices[slot % len(self.devices)])
         process = _context().Process(target=_work_in_child, args=(job, dict(os.environ)), name=job.folder.name)
-        # A child inherits what is blocked: Ctrl-C in the terminal reaches us alone, and we send each child one SIGTERM.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        # A child inherits what is blocked: what the terminal sends reaches us alone, and we send each one SIGTERM.
+        signal.pthread_sigmask(signal.SIG_BLOCK, OF_THE_TERMINAL)
         try:
             process.start()
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, OF_THE_TERMINAL)
         self._active[slot] = (job, process)
 
 
@@ -76,7 +79,7 @@ def _context() -> ForkServerContext | SpawnContext:
 
 def _work_in_child(job: Job, environment: Mapping[str, str]) -> None:
     os.environ.update(environment)  # the server of forks has that of when it was started, and its signals
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    signal.pthread_sigmask(signal.SIG_BLOCK, OF_THE_TERMINAL)
     threading.Thread(target=_stop_with_parent, daemon=True).start()
     try:
         work(job)

@@ -1,4 +1,4 @@
-"""Ctrl-C, and the signals of a scheduler, that let the step in progress finish."""
+"""Ctrl-C, the signals of a scheduler, and a terminal that is closed, which let the step in progress finish."""
 
 import signal
 import threading
@@ -9,9 +9,10 @@ from types import FrameType
 
 @contextmanager
 def finish_on_interrupt() -> Iterator[threading.Event]:
-    """Inside the block, the first SIGINT, SIGTERM or SIGUSR1 (Slurm's warning) sets the event instead of stopping the
-    program; a second SIGINT or SIGTERM acts as usual. Outside the main thread, where Python allows no handlers, the
-    event is never set."""
+    """Inside the block, the first SIGINT, SIGTERM, SIGHUP (the terminal is closed) or SIGUSR1 (Slurm's warning) sets
+    the event instead of stopping the program; a second SIGINT or SIGTERM acts as usual. Those that the program was
+    told to ignore (nohup) stay ignored. Outside the main thread, where Python allows no handlers, the event is never
+    set."""
     interrupted = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield interrupted
@@ -22,8 +23,10 @@ def finish_on_interrupt() -> Iterator[threading.Event]:
         if number not in warnings:
             signal.signal(number, previous[number])
 
-    warnings = {int(signal.SIGUSR1)} if hasattr(signal, "SIGUSR1") else set()
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, *warnings)}
+    # a closed terminal sends SIGHUP once itself and once by its shell
+    warnings = {int(getattr(signal, name)) for name in ("SIGUSR1", "SIGHUP") if hasattr(signal, name)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, *warnings)}
+    previous = {number: handler for number, handler in handlers.items() if handler is not signal.SIG_IGN}
     for number in previous:
         signal.signal(number, note)
     try:

@@ -64,8 +64,8 @@ def train(
     batch; the first one writes and reports. What is measured goes to the trackers of `track`, too
     (`training.trackers`), also of a finished run; one that fails is given up with a warning.
 
-    On Ctrl-C (SIGINT), SIGTERM or SIGUSR1 (Slurm's warning) the step is finished and a checkpoint saved before
-    `KeyboardInterrupt` is raised.
+    On Ctrl-C (SIGINT), SIGTERM, SIGHUP (a closed terminal) or SIGUSR1 (Slurm's warning) the step is finished and a
+    checkpoint saved before `KeyboardInterrupt` is raised.
 
     Raises `RunError` if the folder holds another run, or this one without `resume`, or one that cannot be gone on with,
     or cannot be written, and what `initial_model` raises; `ConfigError` for a new run with a field that changes
