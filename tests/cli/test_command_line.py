@@ -1,5 +1,6 @@
 """What the words mean: a preset or a file wherever it stands, nothing passed over, and manners in a shell."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -142,6 +143,20 @@ def test_a_reader_that_has_enough_gets_no_traceback(line: str) -> None:
     result = shell(line)
     assert result.stderr == ""
     assert len(result.stdout.splitlines()) == (0 if "true" in line else 1)
+
+
+@pytest.mark.parametrize("number", [errno.EPIPE, errno.EIO])
+def test_a_training_goes_on_when_nobody_reads_its_log(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Closed(StringIO):
+        def write(self, _: str) -> int:
+            raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("abruptlab.training.loop.REPORT_EVERY_S", 0.0)
+    with redirect_stderr(Closed()):
+        assert abruptlab("train", "smoke", "--steps", "4", "--out", tmp_path / "run", "--device", "cpu") == (0, "")
+    assert Run(tmp_path / "run").finished
 
 
 def test_a_terminal_without_the_letters_shows_the_rest() -> None:

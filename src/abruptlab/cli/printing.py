@@ -4,7 +4,7 @@ import math
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -59,10 +59,21 @@ def print_state(run: "Run") -> None:
 
 def plain_console(*, stderr: bool = False) -> "Console":
     """A console that prints text as it is: paths and names may have brackets and colons. In a file or a log, nothing is
-    folded or shortened."""
+    folded or shortened. On stderr it says what it can: work goes on when nobody reads any more."""
     from rich.console import Console
 
-    console = Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    class Log(Console):
+        def on_broken_pipe(self) -> None:  # `2>&1 | head`, upon which rich would end the program
+            self.quiet = True
+
+        def print(self, *objects: Any, **how: Any) -> None:
+            try:
+                super().print(*objects, **how)
+            except OSError:  # the terminal was closed, the disk is full
+                self.quiet = True
+
+    kind = Log if stderr else Console
+    console = kind(stderr=stderr, markup=False, emoji=False, highlight=False)
     if not console.is_terminal:
         console.width = WIDEST
     return console

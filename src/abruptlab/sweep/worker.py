@@ -55,7 +55,11 @@ def work(job: Job) -> None:
 
 
 def _warn(run: str) -> Callable[[str], None]:
-    return lambda message: print(f"abruptlab: {run}: {message}", file=sys.stderr)
+    def warn(message: str) -> None:
+        with suppress(OSError):  # nobody reads any more
+            print(f"abruptlab: {run}: {message}", file=sys.stderr)
+
+    return warn
 
 
 def _wait_for_last_writer(folder: Path) -> None:
