@@ -196,6 +196,11 @@ def test_the_command_to_go_on_names_the_folder(tmp_path: Path, monkeypatch: pyte
     with redirect_stderr(StringIO()) as said:
         abruptlab("train", "smoke", "--out", "x[red]y", "--track", "tensorboard", "wandb", "--device", "cpu")
     assert said.getvalue().endswith("--resume --device cpu --track tensorboard wandb\n")
+    words = ["reproduce", "smoke", "--out", "x[red]y"]
+    monkeypatch.setattr(sys, "argv", ["abruptlab", *words])
+    with redirect_stderr(StringIO()) as said:
+        assert abruptlab(*words)[0] == 130
+    assert said.getvalue().endswith("stopped; to go on: abruptlab reproduce smoke --out 'x[red]y'\n")  # and its figures
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from abruptlab.cli.baseconfig import is_folder
 from abruptlab.cli.looking import make_all
-from abruptlab.cli.printing import hours, plain_console, print_state, print_verdicts
+from abruptlab.cli.printing import command_line, hours, plain_console, print_state, print_verdicts
 from abruptlab.cli.sweeping import Sweep
 from abruptlab.config import RunConfig
 from abruptlab.errors import ConfigError
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from abruptlab.paper import Findings
     from abruptlab.run.run import Run
     from abruptlab.training.loop import Progress
+    from abruptlab.training.ranks import Ranks
 
 
 @dataclass
@@ -49,6 +50,13 @@ class _Training:
         start = self.run.start
         branch = f"-from{start.step}" if start.run and not start.trained else ""
         return self.out or Path("runs") / f"{self.run.name}-seed{self.run.seed}{branch}"
+
+    def going_on(self, ranks: "Ranks") -> str:
+        """The command that goes on with it."""
+        words = ["train", "--config", f"{self.folder}/config.toml", "--out", str(self.folder), "--resume"]
+        if self.device and ranks.count == 1:  # else each process has one of its own
+            words += ["--device", self.device]
+        return shlex.join([*ranks.program, *words, *(["--track", *self.track] if self.track else [])])
 
 
 @dataclass
@@ -107,6 +115,10 @@ class Reproduce(_Training):
                 print(f"page: {build_index(findings)}")
         return None
 
+    def going_on(self, ranks: "Ranks") -> str:
+        """The same command, which goes on by itself, and makes the figures."""
+        return command_line()
+
     def _reproduce(self) -> None:
         from abruptlab.paper import Findings
         from abruptlab.report import build_report
@@ -151,11 +163,7 @@ def _train(options: _Training, *, resume: bool) -> "Run":
         if ranks.leads and not (folder / "config.toml").is_file():
             console.print("\nstopped before the first step; nothing was written", soft_wrap=True)
         elif ranks.leads:
-            words = ["train", "--config", f"{folder}/config.toml", "--out", str(folder), "--resume"]
-            if options.device and ranks.count == 1:  # else each process has one of its own
-                words += ["--device", options.device]
-            command = shlex.join([*ranks.program, *words, *(["--track", *options.track] if options.track else [])])
-            console.print(f"\nstopped; to go on: {command}", soft_wrap=True)
+            console.print(f"\nstopped; to go on: {options.going_on(ranks)}", soft_wrap=True)
         raise
     if ranks.leads and trained:
         console.print()
