@@ -13,6 +13,7 @@ import pytest
 import abruptlab as package
 from abruptlab.cli.baseconfig import base_config
 from abruptlab.cli.training import Reproduce, Train
+from abruptlab.errors import DivergedError
 from abruptlab.presets import PRESETS, preset
 from abruptlab.run.run import Run
 from tests.cli.test_cli import abruptlab
@@ -201,6 +202,23 @@ def test_the_command_to_go_on_names_the_folder(tmp_path: Path, monkeypatch: pyte
     with redirect_stderr(StringIO()) as said:
         assert abruptlab(*words)[0] == 130
     assert said.getvalue().endswith("stopped; to go on: abruptlab reproduce smoke --out 'x[red]y'\n")  # and its figures
+
+
+def test_one_part_that_fails_does_not_hold_up_the_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made: list[str] = []
+
+    def make(_: Reproduce, name: str) -> None:
+        made.append(name)
+        if name == "laptop":
+            raise DivergedError("the loss is nan")
+
+    monkeypatch.setattr(Reproduce, "_reproduce_part", make)
+    status, said = abruptlab("reproduce", "--everything", "--only", "laptop", "variants")
+    assert (status, made) == (1, ["laptop", "variants"])
+    assert said.startswith("abruptlab: laptop failed, as said above; to try again: ")
+    assert capsys.readouterr().err == "abruptlab: laptop: the loss is nan\n"
 
 
 @pytest.mark.parametrize(

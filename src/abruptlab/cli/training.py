@@ -12,7 +12,7 @@ from abruptlab.cli.looking import make_all
 from abruptlab.cli.printing import command_line, hours, plain_console, print_state, print_verdicts
 from abruptlab.cli.sweeping import Sweep
 from abruptlab.config import RunConfig
-from abruptlab.errors import ConfigError
+from abruptlab.errors import AbruptlabError, ConfigError, RunError
 from abruptlab.presets import preset
 
 if TYPE_CHECKING:
@@ -94,25 +94,38 @@ class Reproduce(_Training):
             return self._reproduce()
         if self.preset or self.config_file or self.out or self.run != preset("laptop"):
             raise ConfigError("--everything: expected no preset, --config, --out or field of a run beside it")
+        from abruptlab.paper.plan import ON_A_LAPTOP
+
+        if strange := [name for name in self.only if name not in ON_A_LAPTOP]:
+            raise ConfigError(f"--only: expected some of {', '.join(ON_A_LAPTOP)}, got {strange[0]}")
+        failed: list[str] = []
+        for name in self.only or ON_A_LAPTOP:
+            print(f"== {name}", flush=True)
+            try:
+                self._reproduce_part(name)
+            except AbruptlabError as error:  # the others do not wait for it
+                plain_console(stderr=True).print(f"abruptlab: {name}: {error}", soft_wrap=True)
+                failed.append(name)
+        if failed:
+            raise RunError(f"{', '.join(failed)} failed, as said above; to try again: {command_line()}")
+        return None
+
+    def _reproduce_part(self, name: str) -> None:
+        """One of the parts of everything."""
         from abruptlab.paper import Findings
         from abruptlab.paper.plan import ON_A_LAPTOP
         from abruptlab.report import build_index
         from abruptlab.sweep.file import Sweep as SweepFolder
 
-        if strange := [name for name in self.only if name not in ON_A_LAPTOP]:
-            raise ConfigError(f"--only: expected some of {', '.join(ON_A_LAPTOP)}, got {strange[0]}")
-        for name in self.only or ON_A_LAPTOP:
-            print(f"== {name}")
-            if not ON_A_LAPTOP[name].is_sweep:
-                Reproduce(run=preset(name), device=self.device, track=self.track)._reproduce()
-            else:
-                for parent, seed in ON_A_LAPTOP[name].parents:
-                    run = replace(preset(parent), seed=seed)
-                    _train(Reproduce(run=run, device=self.device, track=self.track), resume=True)
-                Sweep(name, device=self.device, track=self.track)()
-                findings = Findings(SweepFolder(Path("runs") / "sweeps" / name), keep=True)
-                _look_at(findings)
-                print(f"page: {build_index(findings)}")
+        if not ON_A_LAPTOP[name].is_sweep:
+            return Reproduce(run=preset(name), device=self.device, track=self.track)._reproduce()
+        for parent, seed in ON_A_LAPTOP[name].parents:
+            run = replace(preset(parent), seed=seed)
+            _train(Reproduce(run=run, device=self.device, track=self.track), resume=True)
+        Sweep(name, device=self.device, track=self.track)()
+        findings = Findings(SweepFolder(Path("runs") / "sweeps" / name), keep=True)
+        _look_at(findings)
+        print(f"page: {build_index(findings)}")
         return None
 
     def going_on(self, ranks: "Ranks") -> str:
