@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.distributed import HashStore  # pyright: ignore
 
+from abruptlab.cli import main
 from abruptlab.errors import ConfigError
 from abruptlab.run.run import Run
 from abruptlab.training.loop import train
@@ -87,6 +88,13 @@ def test_without_torchrun_a_process_is_alone() -> None:
         assert device == "mps"
         ranks = Ranks()
         assert (ranks.leads, ranks.count, ranks.any(False), ranks.any(True)) == (True, 1, False, True)
+
+
+@pytest.mark.parametrize("command", ["reproduce", "sweep"])
+def test_torchrun_goes_with_train_alone(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "test")
+    with pytest.raises(SystemExit, match=r"^abruptlab: expected no torchrun, with which only train goes together: "):
+        main([command, "smoke"])
 
 
 def test_torchrun_shares_out_cpu_and_cuda_only(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,9 @@ class Sweep:
     def __call__(self) -> None:
         from abruptlab.sweep import prepare, run_sweep
         from abruptlab.sweep.file import SweepConfig, find_sweep, of_families
+        from abruptlab.training.ranks import require_no_torchrun
 
+        require_no_torchrun("sweep has --jobs, and --ray")
         self._check()
         file = find_sweep(self.sweep)
         config = SweepConfig.read(file)

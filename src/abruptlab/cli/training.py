@@ -88,6 +88,9 @@ class Reproduce(_Training):
     """With --everything: these alone; a wrong one lists them all."""
 
     def __call__(self) -> None:
+        from abruptlab.training.ranks import require_no_torchrun
+
+        require_no_torchrun("train under torchrun first, then reproduce that run's folder without it")
         if not self.everything:
             if self.only:
                 raise ConfigError("--only: expected together with --everything")

@@ -105,6 +105,12 @@ def torchrun(device: str | None) -> Iterator[str | None]:
         dist.destroy_process_group()
 
 
+def require_no_torchrun(instead: str) -> None:
+    """Raises `ConfigError` where torchrun has started this process among others, which would all do the same work."""
+    if dist.is_available() and dist.is_torchelastic_launched():
+        raise ConfigError(f"expected no torchrun, with which only train goes together: {instead}")
+
+
 def _take(device: str) -> None:
     if device not in ("cpu", "cuda"):
         raise ConfigError(f"--device: expected cpu or cuda with torchrun, which shares out the GPUs, got {device!r}")
