@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -11,10 +12,11 @@ import pytest
 import torch
 
 from abruptlab.config import RunConfig
-from abruptlab.errors import ConfigError, RunError
+from abruptlab.errors import CheckpointError, ConfigError, RunError
 from abruptlab.model.decoder import Decoder
 from abruptlab.model.generate import generate
 from abruptlab.presets import preset
+from abruptlab.run.checkpoints import saved_steps
 from abruptlab.run.measures import MEASURES, read_measures
 from abruptlab.run.run import Run
 from abruptlab.task.answers import SequenceBatch
@@ -122,6 +124,41 @@ def test_a_resumed_run_has_the_same(run: Run, tmp_path: Path, monkeypatch: pytes
     resumed = train(SMALL, tmp_path / "run", resume=True, device="cpu")
     rows = (run.folder / "measures.jsonl").read_text()
     assert (resumed.folder / "measures.jsonl").read_text() == rows
+
+
+def test_a_checkpoint_whose_measures_are_lost_is_passed_over(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("abruptlab.training.loop.REPORT_EVERY_S", 0.0)
+
+    def stop(progress: Progress) -> None:
+        if progress.step == 12:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(SMALL, tmp_path / "run", device="cpu", report=stop)
+    assert saved_steps(tmp_path / "run" / "checkpoints")[-2:] == [10, 12]
+    path = tmp_path / "run" / "measures.jsonl"
+    rows = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(rows[:3]))  # of steps 0, 2, 4
+    with pytest.raises(CheckpointError, match=r"cannot be gone on with: .*measures.jsonl is damaged: .* of step 6"):
+        train(SMALL, tmp_path / "run", resume=True, device="cpu")
+    path.write_text("".join(rows[:5]))  # all that the checkpoint of step 10 stands on
+    said: list[str] = []
+    train(SMALL, tmp_path / "run", resume=True, device="cpu", warn=said.append)
+    assert ["expected the measures of step 10; trying the one before it" in line for line in said] == [True]
+    assert path.read_text() == (run.folder / "measures.jsonl").read_text()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux which file is synced")
+def test_a_power_cut_finds_no_checkpoint_without_its_measures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.readlink(f"/proc/self/fd/{file}")))
+    train(with_training(steps=4), tmp_path / "run", device="cpu")
+    rows, weights = str(tmp_path / "run" / "measures.jsonl"), [name for name in synced if "model.safetensors" in name]
+    assert len(weights) == 4
+    assert synced.count(rows) == 4
+    assert all(synced.index(rows) < synced.index(name) for name in weights)
 
 
 def test_a_damaged_file_is_named(run: Run, tmp_path: Path) -> None:

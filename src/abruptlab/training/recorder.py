@@ -163,7 +163,7 @@ class Recorder:
         return read_rows(self.metrics_file, (*self._names, *ALWAYS))
 
     def _read(self, step: int, rows: Rows) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The weights and the optimiser's state of a checkpoint that stands on these rows of metrics.
+        """The weights and the optimiser's state of a checkpoint that stands on these rows of metrics, and on measures.
 
         Raises `CheckpointError`, naming what is missing or damaged, if the run cannot go on from there.
         """
@@ -173,11 +173,15 @@ class Recorder:
             lost = rows.damage or f"expected the rows of the {step} steps before the checkpoint"
             what = f"ends with {len(rows.rows)} rows" if not rows.damage and len(rows.rows) < step else "is damaged"
             raise CheckpointError(f"{self.metrics_file} {what}: {lost}")
+        measured = {row["step"] for row in read_measures(self.measures_file)}
+        due = (before for before in range(step) if self._schedule.takes_measures(before))
+        if (lost := next((before for before in due if before not in measured), None)) is not None:
+            raise CheckpointError(f"{self.measures_file} is damaged: expected the measures of step {lost}")
         return weights, state
 
     def restore(self, state: TrainingState, warn: Callable[[str], None]) -> None:
-        """Put the newest intact checkpoint whose rows of metrics are there, too, into `state`; what comes after it is
-        set aside until the run has passed it again.
+        """Put the newest intact checkpoint whose rows of metrics and measures are there, too, into `state`; what comes
+        after it is set aside until the run has passed it again.
 
         Everything stays as it was if the run has made nothing yet; each damaged checkpoint is passed over with a
         warning. Raises `CheckpointError`, with everything as it was, if something has been made
@@ -296,8 +300,9 @@ class Recorder:
         if state.step in saved_steps(self.checkpoints):
             return
         with self._writing():
-            with self.metrics_file.open("ab") as file:
-                os.fsync(file.fileno())  # never a checkpoint whose rows a power cut could take away
+            for path in (self.metrics_file, *([self.measures_file] if self.measures else [])):
+                with path.open("ab") as file:
+                    os.fsync(file.fileno())  # never a checkpoint whose rows a power cut could take away
             save_checkpoint(
                 self.checkpoints,
                 state.step,
