@@ -312,6 +312,7 @@ def test_the_time_left_counts_from_the_end_of_the_first_step(monkeypatch: pytest
         now += seconds
         rows.append({"loss": 1.0, "loss_observed": 1.0, "loss_masked": 1.0})
         reporter.after_step()
+    assert (reports[0].step, reports[0].seconds_left) == (1, pytest.approx(20 * 59))
     assert reports[-1].step == len(rows) == 7
     assert reports[-1].seconds_left == pytest.approx(0.2 * (60 - 7))
     assert reports[-1].ms_per_step == pytest.approx(200)

@@ -165,14 +165,16 @@ class _Reporter:
             return
         now = time.perf_counter()
         done = len(self._recorder.rows)
-        seconds_per_step = (now - self._start) / max(1, done - self._first - 1)
+        recent = (now - self._last) / len(rows)
+        timed = done - self._first - 1  # all but the first step, of which alone there is nothing better to be said
+        seconds_per_step = (now - self._start) / timed if timed else recent
         losses = {metric.symbol: known_mean([row[metric.name] for row in rows]) for metric in self._curves}
         self._report(
             Progress(
                 step=done,
                 steps=self._steps,
                 losses=losses,
-                ms_per_step=1000 * (now - self._last) / len(rows),
+                ms_per_step=1000 * recent,
                 seconds_left=seconds_per_step * (self._steps - done),
             )
         )
