@@ -79,6 +79,20 @@ def test_lines_come_now_and_then_with_the_time_that_is_left(
     ]
 
 
+def test_what_was_kept_says_nothing_of_the_time_that_is_left(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Tracking() as shown, tracked_by(shown):
+        for figure in track(range(10), "figures"):
+            for _ in track(range(2), "checkpoints"):
+                clock[0] += 0.1 if figure < 6 else 30
+                shown.show()
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "time left unknown: figures 7 of 10, checkpoints 1 of 2"
+    assert lines[1] == "0:07:00 left: figures 7 of 10, checkpoints 2 of 2"  # 60 s for half of one of four
+    assert lines[2] == "0:04:30 left: figures 8 of 10, checkpoints 1 of 2"
+
+
 def test_what_is_given_up_is_shown_no_longer(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
     kept = []
     with Tracking() as shown, tracked_by(shown):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 Thing = TypeVar("Thing")
 
 TICK_S = 1.0  # what is done by then needs no bar
+KEPT_S = 1.0  # what begins with things that are done by then takes them up again, and they say nothing of the others
 
 
 @dataclass(eq=False)
@@ -33,6 +34,7 @@ class Tracking:
     def __init__(self) -> None:
         self._levels: list[_Level] = []
         self._started = self._last_line = 0.0
+        self._kept = 0  # outermost things that were done before `_started`
         self._bar: tuple[Progress, TaskID] | None = None
         self._lock = threading.RLock()
         self._ended = threading.Event()
@@ -56,8 +58,11 @@ class Tracking:
             for thing in things:
                 with self._lock:
                     del self._levels[depth + 1 :]  # of what has been given up within the last thing
+                began = time.monotonic()
                 yield thing
                 level.done += 1
+                if depth == 0 and level.done == self._kept + 1 and time.monotonic() - began < KEPT_S:
+                    self._started, self._kept = time.monotonic(), level.done
         finally:  # which of what has been given up may come late
             with self._lock:
                 if level in self._levels:
@@ -67,6 +72,7 @@ class Tracking:
 
     def _begin(self) -> None:
         self._started = self._last_line = time.monotonic()
+        self._kept = 0
         self._ended = threading.Event()
         threading.Thread(target=self._tick, args=(self._ended,), daemon=True).start()
 
@@ -105,7 +111,8 @@ class Tracking:
         return share
 
     def _text(self, now: float) -> str:
-        left = (now - self._started) * (1 / self._share - 1) if self._share else None
+        share, kept = self._share, self._kept / self._levels[0].all
+        left = (now - self._started) * (1 - share) / (share - kept) if share > kept else None
         # the time first, as a narrow terminal cuts the end off
         levels = [f"{level.what} {min(level.done + 1, level.all)} of {level.all}" for level in self._levels]
         return f"{'time left unknown' if left is None else f'{hours(left)} left'}: {', '.join(levels)}"
