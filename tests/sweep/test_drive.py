@@ -360,6 +360,13 @@ def test_a_checkpoint_that_goes_meanwhile_does_not_stop_who_looks(
     assert saved_steps(run.checkpoints) == [0, 2000]
 
 
+def test_a_variant_takes_as_long_as_at_other_seeds(tmp_path: Path) -> None:
+    narrow, wide = make(tmp_path, GOOD).points[:2]
+    again = replace(wide, config=replace(wide.config, seed=1))
+    states = [RunState(narrow, "done", 6, 6.0), RunState(wide, "done", 6, 60.0), RunState(again, "waiting")]
+    assert seconds_left(states, 1) == pytest.approx(60)
+
+
 def test_the_time_left(tmp_path: Path) -> None:
     point = make(tmp_path, GOOD).points[0]
     one, two, three = (replace(point, config=replace(point.config, seed=seed)) for seed in range(3))

@@ -93,16 +93,26 @@ def write_index(folder: Path, states: Iterable[RunState]) -> None:
 def seconds_left(states: Sequence[RunState], running: int) -> float | None:
     """An estimate for all that is to do, with that many runs at a time; None as long as nothing is known.
 
-    A run goes on at its own mean speed, one that has hardly begun at the mean speed of the others.
+    A run goes on at its own mean speed, one that has hardly begun at that of its variant's other seeds, or, where they
+    are not known, of all others.
     """
     known = [state for state in states if state.state == "done" or state.seconds >= WARM_UP_S]
     if not known:
         return None
-    speeds = {state.point.key: state.seconds / state.step for state in known}
-    usual = sum(state.seconds for state in known) / sum(state.step for state in known)
-    left = [
-        (state.steps - state.step) * speeds.get(state.point.key, usual)
-        for state in states
-        if state.state in ("waiting", "begun")
-    ]
+    paces: dict[object, tuple[float, int]] = {}  # seconds and steps, of a run, of its variant's seeds, of all
+    for state in known:
+        for group in _groups(state.point):
+            seconds, steps = paces.get(group, (0.0, 0))
+            paces[group] = seconds + state.seconds, steps + state.step
+
+    def speed(point: Point) -> float:
+        seconds, steps = next(paces[group] for group in _groups(point) if group in paces)
+        return seconds / steps
+
+    left = [(state.steps - state.step) * speed(state.point) for state in states if state.state in ("waiting", "begun")]
     return max([sum(left) / max(1, running), *left]) if left else 0.0
+
+
+def _groups(point: Point) -> tuple[object, ...]:
+    """Runs that take about as long as a point's, the nearest first."""
+    return point.key, (point.family, point.label), "all"
