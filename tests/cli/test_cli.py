@@ -26,7 +26,7 @@ from abruptlab.paper import CLAIMS, FIGURES
 from abruptlab.presets import PRESETS, init_std, preset
 from abruptlab.run.checkpoints import saved_steps
 from abruptlab.run.run import Run
-from abruptlab.sweep.state import read_state
+from abruptlab.sweep.state import RunState, read_state
 from tests.forks import forked
 from tests.synthetic import CONFIG, STEPS, make_metrics, make_run, make_sweep
 
@@ -439,7 +439,7 @@ def test_of_two_that_share_a_sweep_each_says_which_runs_it_found_and_which_are_e
     sweep = make_sweep(tmp_path, "seeds = [0, 1]\n" + WIDTHS, lambda point: make_metrics())
     first, second, third, fourth = (read_state(tmp_path / point.key, point) for point in sweep.points)
     begun = [replace(state, state="begun", step=9) for state in (third, fourth)]
-    with _Display(plain_console(stderr=True)) as display:
+    with _Display(plain_console(stderr=True), jobs=1) as display:
         display.report(
             [first, second, *begun], {third.point.key, fourth.point.key}, {second.point.key, third.point.key}
         )
@@ -447,6 +447,22 @@ def test_of_two_that_share_a_sweep_each_says_which_runs_it_found_and_which_are_e
     assert found.startswith("found done: 12 seed 0, 4000 steps in ")
     assert done.startswith("done: 16 seed 0, 4000 steps in ")
     assert status.startswith("2 of 4 runs done, 1 running and 1 elsewhere, 0 failed, ")
+
+
+def test_the_time_left_of_a_sweep_reckons_with_who_is_there_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("abruptlab.cli.sweeping.LINE_EVERY_S", 0.0)
+    sweep = make_sweep(tmp_path, "seeds = [0, 1, 2, 3]\n" + WIDTHS, lambda point: None)
+    done = RunState(sweep.points[0], "done", STEPS, 100.0)
+    others = [RunState(point, "waiting") for point in sweep.points[1:]]  # 700 s of work
+    keys = [state.point.key for state in others]
+    with _Display(plain_console(stderr=True), jobs=2) as display:
+        display.report([done, *others], set(), {keys[0]})  # which is only starting
+        display.report([done, *others], {*keys[:5]}, {*keys[:2]})
+        display.report([done, *others], {*keys[:2]}, {*keys[:2]})  # the others have left
+    lines = [line for line in capsys.readouterr().err.splitlines() if "left" in line]
+    assert [line.rpartition(", ")[2] for line in lines] == ["0:05:50 left", "0:02:20 left", "0:05:50 left"]
 
 
 def test_a_sweep_s_table_is_whole_in_a_log(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -63,7 +63,8 @@ class Sweep:
         try:
             sweep = prepare(file, folder)
             console.print(f"sweep {config.name} in {folder}, {where}", soft_wrap=True)
-            with _Display(console) as display:
+            # how many a cluster has room for shows only when they run
+            with _Display(console, workers.room if self.ray is None else 0) as display:
                 states = run_sweep(
                     sweep,
                     workers,
@@ -129,14 +130,14 @@ class Sweep:
 class _Display:
     """All runs in one table that is kept up to date; where there is no terminal, a line for each event."""
 
-    def __init__(self, console: "Console") -> None:
+    def __init__(self, console: "Console", jobs: int) -> None:
         from rich.live import Live
 
         self._console = console
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
         self._said: set[str] = set()
         self._last_line = 0.0
-        self._most = 0
+        self._jobs = jobs  # here at a time, also while some of them are only starting
 
     def __enter__(self) -> "_Display":
         if self._live:
@@ -155,8 +156,7 @@ class _Display:
                 # "found" as another process has left it, or left it before
                 prefix = "" if state.point.key in mine else "found "
                 self._console.print(prefix + _line(state), soft_wrap=True)
-        self._most = max(self._most, len(running))  # also while some of them are only starting
-        title = _title(states, len(running & mine), len(running - mine), self._most)
+        title = _title(states, len(running & mine), len(running - mine), self._jobs)
         if self._live:
             active = [state for state in states if state.point.key in running]
             self._live.update(_table(active, title), refresh=True)
@@ -165,11 +165,11 @@ class _Display:
             self._console.print(title, soft_wrap=True)
 
 
-def _title(states: "Sequence[RunState]", running: int, elsewhere: int, at_a_time: int) -> str:
+def _title(states: "Sequence[RunState]", running: int, elsewhere: int, jobs: int) -> str:
     from abruptlab.sweep import seconds_left
 
     count = Counter(state.state for state in states)
-    left = seconds_left(states, at_a_time)
+    left = seconds_left(states, max(running, jobs) + elsewhere)
     others = f" and {elsewhere} elsewhere" if elsewhere else ""
     return (
         f"{count['done']} of {len(states)} runs done, {running} running{others}, {count['failed']} failed, "
