@@ -30,7 +30,7 @@ class Look:
     """What is looked at."""
 
     run: Positional[str]
-    """Run folder, or a run that comes with the package: laptop."""
+    """Run folder, or a run that comes with the package: laptop, pocket or base."""
     seed: int = 0
     """Decides the matrices that are looked at; no training ever sees them."""
     matrices: int | None = None
@@ -69,7 +69,7 @@ class LookAndWrite(LookAtStep):
     """What is looked at, and where the result goes."""
 
     run: Positional[str]
-    """Run folder, a run that comes with the package (laptop), or a sweep's folder."""
+    """Run folder, a run that comes with the package (laptop, pocket, base), or a sweep's folder."""
     out: Path | None = None
     """Where to write (default: the folder itself; for a run of the package, runs/NAME-shipped)."""
 
@@ -106,7 +106,7 @@ class Show:
     """Show a run: its configuration, its drop and its last metrics."""
 
     run: Positional[str]
-    """Run folder, or a run that comes with the package: laptop."""
+    """Run folder, or a run that comes with the package: laptop, pocket or base."""
 
     def __call__(self) -> None:
         run = open_run(self.run)
@@ -228,7 +228,7 @@ class Claims:
     differ in their seed alone, a claim holds or fails where all agree. Also written to claims.json."""
 
     runs: Positional[tuple[str, ...]]
-    """Run folders, runs that come with the package (laptop), or one sweep's folder."""
+    """Run folders, runs that come with the package (laptop, pocket, base), or one sweep's folder."""
     out: Path | None = None
     """Where to write (default: the folder itself; for a run of the package, runs/NAME-shipped; of several runs, each
     one's verdicts to its own folder, and those on all together only if this is given)."""

@@ -14,7 +14,8 @@ class Report:
     (index.html, which links the pages of its runs that are there)."""
 
     run: Positional[str]
-    """Run folder, a run that comes with the package (laptop), a sweep's folder, or a folder with runs in it."""
+    """Run folder, a run that comes with the package (laptop, pocket, base), a sweep's folder, or a folder with runs in
+    it."""
     out: Path | None = None
     """Where to write (default: the folder itself; for a run of the package, runs/NAME-shipped)."""
 
