@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from abruptlab.experiments.limits import AtLeast, AtMost, later, most, quotient
+from abruptlab.experiments.limits import AtLeast, AtMost, later, median, most, quotient
 from abruptlab.paper.claim import Bound
 
 
@@ -33,6 +33,27 @@ def test_a_quotient_is_a_limit_on_the_side_that_is_open() -> None:
 )
 def test_the_largest_and_the_smallest(values: list[float], of_all: object, expected: float) -> None:
     found = most(values, of_all)  # pyright: ignore[reportArgumentType]
+    assert found == pytest.approx(expected, nan_ok=True)
+    assert type(found) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([3.0, 1.0, 2.0, math.nan], 2.0),
+        ([1.0, 2.0, AtLeast(3)], 2.0),  # wherever it lies, it is above
+        ([2.0, 1.0, AtLeast(2)], 2.0),
+        ([1.0, AtLeast(2), 3.0], AtLeast(2)),
+        ([3.0, AtLeast(1), 2.0], AtLeast(2)),
+        ([1.0, AtLeast(3)], AtLeast(2)),
+        ([AtMost(1), 2.0, 3.0], 2.0),
+        ([1.0, AtMost(2), 3.0], AtMost(2)),
+        ([AtLeast(1), 2.0, AtMost(3)], math.nan),
+        ([math.nan], math.nan),
+    ],
+)
+def test_the_median(values: list[float], expected: float) -> None:
+    found = median(values)
     assert found == pytest.approx(expected, nan_ok=True)
     assert type(found) is type(expected)
 

@@ -12,7 +12,7 @@ from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.level import trivial_level
 from abruptlab.experiments.variants import measure_families, measure_variants, over_seeds
 from abruptlab.figures.variants import draw_variants
-from abruptlab.paper import Findings, Verdict, judge, make_figure, make_table
+from abruptlab.paper import CLAIMS, Findings, Verdict, judge, make_figure, make_table
 from abruptlab.paper.variants import tabulate_families
 from abruptlab.sweep.file import Point, Sweep
 from tests.synthetic import LEVEL, STEPS, make_metrics, make_sweep
@@ -128,6 +128,15 @@ def test_nothing_finished_is_said_so(tmp_path: Path) -> None:
     [drops, _] = (verdict for verdict in judge(Findings(sweep)) if verdict.id.startswith("gaussian"))
     assert (drops.outcome, drops.numbers) == ("not judged", (None,))
     assert "no run of the family 'factors' is finished" in drops.notes[0]
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_variant_without_a_finished_run_is_no_warning(tmp_path: Path) -> None:
+    text = HEAD + '[[variants]]\nfamily = "depth"\nlabel = "1"\n'
+    text += '[[variants]]\nfamily = "depth"\nlabel = "2"\nmodel.layers = 2\n'
+    sweep = make_sweep(tmp_path, text, lambda point: make_metrics() if point.label == "1" else None)
+    [verdict] = judge(Findings(sweep), {"depth-earlier": CLAIMS["depth-earlier"]})
+    assert (verdict.outcome, verdict.notes) == ("not judged", ("1 of 1 seeds cannot be judged",))
 
 
 def test_a_family_that_lacks_what_a_claim_compares_is_said_so(tmp_path: Path) -> None:

@@ -116,6 +116,9 @@ def test_the_claims_of_the_sweep(tmp_path: Path) -> None:
     assert numbers["frozen-others"][0] == pytest.approx(480 / 830, rel=1e-3)
     assert numbers["muon-shortens"][0] == pytest.approx(230 / 430, rel=1e-3)
     assert numbers["attention-late"][0] == pytest.approx((late["×10 from step 100"] + 30 - 100) / (430 - 100), rel=0.05)
+    nulls = {name: verdict.nulls["another seed"][0] for name, verdict in verdicts.items()}
+    assert nulls["attention-shortens"] == pytest.approx(430 / 440, rel=1e-3)
+    assert nulls["attention-late"] == pytest.approx((430 - 100) / (440 - 100), rel=1e-3)  # counted as the claim is
     assert numbers["attention-biases"] == pytest.approx((1, 1, 1))  # the same biases in all of them
     outcomes = {name: (verdict.outcome, verdict.numbers, verdict.nulls) for name, verdict in verdicts.items()}
     assert {name: outcome for name, outcome in outcomes.items() if outcome[0] != "holds"}.keys() == {"attention-biases"}

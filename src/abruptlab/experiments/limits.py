@@ -35,3 +35,17 @@ def most(values: Iterable[float], of_all: Callable[[Iterable[float]], float]) ->
     if any(isinstance(value, outer) for value in every):
         return math.nan if isinstance(number, inner) else outer(number)
     return number
+
+
+def median(values: Iterable[float]) -> float:
+    """The median of those that are known, NaN of none; a limit where limits leave it open on one side, NaN where on
+    both."""
+    where = {AtMost: -1, AtLeast: 1}  # among equals
+    known = sorted(filter(math.isfinite, values), key=lambda value: (value, where.get(type(value), 0)))
+    if not known:
+        return math.nan
+    upper, lower = len(known) // 2, (len(known) - 1) // 2  # the same, or the two in the middle
+    rises = any(isinstance(value, AtLeast) for value in known[: upper + 1])
+    falls = any(isinstance(value, AtMost) for value in known[lower:])
+    kind = {(False, False): float, (True, False): AtLeast, (False, True): AtMost}.get((rises, falls))
+    return kind((known[lower] + known[upper]) / 2) if kind else math.nan

@@ -4,22 +4,22 @@ made on tasks of sequences alone, on the sweep `causal`; and what shortens it mo
 The bounds are those of the same claims on sequences and of the sweep of variants; none was seen a number for.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from abruptlab.experiments.falls import Falls, measure_falls
-from abruptlab.experiments.limits import later
 from abruptlab.figures.plateau import draw_falls
-from abruptlab.paper.claim import Bound, Claim, Null, Number, OverSeeds
-from abruptlab.paper.findings import Findings
+from abruptlab.paper.claim import Bound, Claim
+from abruptlab.paper.over_seeds import OfAll, another_seed, most_named, most_of, ratio, variant
 from abruptlab.paper.plateaus import REMOVED
 from abruptlab.paper.registry import Figures, FigureSpec
-from abruptlab.paper.variant_claims import EARLIER, among_seeds, ratios
+from abruptlab.paper.variant_claims import EARLIER
 
 SWEEP, LARGER = "causal", "causal-laptop"
 LATER = 1 / EARLIER
 FROM, FROM_LARGER = 1500, 2000  # the step in mid-plateau from which the late ones differ
 THRICE = 1 / 3
+UNCHANGED = {"useful attention": "×1", "late": "×1", "parts": "none", "own parts": "none"}  # of each family
 
 
 def measure(family: str) -> "partial[Falls]":
@@ -76,35 +76,6 @@ FIGURES: Figures = {
 }
 
 
-def _ratio(
-    family: str, over: Sequence[str], of_all: Callable[..., float], since: int = 0
-) -> Callable[[Findings], OverSeeds]:
-    """Of each seed, the steps until half of L_mask is gone of some variants (the smallest or the largest) over those
-    of the family's first; both counted from a step on."""
-
-    def measured(findings: Findings) -> OverSeeds:
-        falls = findings.of(measure(family))
-        counted = [
-            {seed: later(step, since) for seed, step in falls.by_seed("halved", label).items()}
-            for label in (str(falls.labels[0]), *over)
-        ]
-        each = [ratios(steps, counted[0]) for steps in counted[1:]]
-        return OverSeeds.of(each, of_all, int(falls.planned.max()))
-
-    return measured
-
-
-def _another_seed(family: str, since: int) -> Null:
-    """Two seeds of the family's first variant, which changes nothing; counted from the same step."""
-
-    def typical(claim: Claim, findings: Findings) -> Number:
-        falls = findings.of(measure(family))
-        halved = falls.by_seed("halved", str(falls.labels[0]))
-        return among_seeds([{seed: later(step, since) for seed, step in halved.items()}], claim.bound)
-
-    return Null("another seed", typical)
-
-
 HALVED = "first step with half of L_mask gone (the last step if there is none)"
 
 
@@ -114,21 +85,21 @@ def _claim(
     figure: str,
     bound: Bound,
     over: Sequence[str],
-    of_all: Callable[..., float],
+    of_all: OfAll,
     since: int = 0,
     sweep: str = SWEEP,
 ) -> Claim:
-    which = " and ".join(over)
-    if len(over) > 1:
-        which = f"the {'larger' if of_all is max else 'smaller'} of {which}"
+    """A claim on the steps of some variants until half of L_mask is gone, over those of the unchanged run; both counted
+    from a step on."""
+    unchanged, *others = (variant(measure(family), "halved", label, since) for label in (UNCHANGED[family], *over))
     from_there = f" from step {since:,} on" if since else ""
     return Claim(
         text,
         "ours",
-        f"{which}: {HALVED}{from_there} / that of the unchanged run",
+        f"{most_named(of_all, over)}: {HALVED}{from_there} / that of the unchanged run",
         bound,
-        _ratio(family, over, of_all, since),
-        (_another_seed(family, since),),
+        most_of(of_all, [ratio(other, unchanged) for other in others]),
+        (another_seed(unchanged),),
         figures=(figure,),
         sweep=sweep,
     )

@@ -1,6 +1,5 @@
 """One component trained alone (figure 8): the sweep of components."""
 
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -11,8 +10,9 @@ from abruptlab.experiments.limits import quotient
 from abruptlab.figures.variants import draw_variants
 from abruptlab.paper.claim import Bound, Claim, Null, Number, OverSeeds, null
 from abruptlab.paper.findings import Findings
+from abruptlab.paper.over_seeds import Measured, another_seed
 from abruptlab.paper.registry import Figures, FigureSpec
-from abruptlab.paper.variant_claims import among_seeds, by_seed
+from abruptlab.paper.variant_claims import by_seed, place
 
 SWEEP = "components"
 TOKENS, POSITIONS, MLP = "token embeddings", "positional embeddings", "MLP"
@@ -37,7 +37,7 @@ FIGURES: Figures = {
 }
 
 
-def _over_ordinary(*labels: str, others: bool = False) -> Callable[[Findings], OverSeeds]:
+def _over_ordinary(*labels: str, others: bool = False) -> Measured:
     """By seed, the latest of these components, or of all but these: the step with L_mask halved (the last one if there
     is none) over that of ordinary training."""
 
@@ -58,8 +58,8 @@ def _over_ordinary(*labels: str, others: bool = False) -> Callable[[Findings], O
 
 def _another_seed(claim: Claim, findings: Findings) -> Number:
     """Two seeds of one component against each other: the ordinary training has one alone."""
-    components = findings.of(measure_components)
-    return among_seeds((by_seed(components, "halved", row) for row in range(len(components.labels) - 1)), claim.bound)
+    rows = range(len(findings.of(measure_components).labels) - 1)
+    return another_seed(*(place(measure_components, "halved", row) for row in rows)).measure(claim, findings)
 
 
 QUANTITY = "first step with L_mask below half of that of predicting zero (the last step if there is none) / ordinary"

@@ -72,7 +72,7 @@ def _judge(name: str, claim: Claim, findings: Findings) -> Verdict:
         tuple(_rounded(value) for value in values),
         within,
         {null: (_rounded(value),) for null, value in nulls.items()},
-        tuple(null for null, value in nulls.items() if value is not None and value in claim.bound),
+        tuple(null for null, value in nulls.items() if value is not None and claim.bound.allows(value)),
         (why,) if why else (),
     )
 
@@ -101,7 +101,11 @@ def _cannot(claim: Claim, findings: Findings) -> str:
 
 
 def _nulls(claim: Claim, findings: Findings) -> dict[str, Number]:
-    return {null.name: measured(lambda null=null: null.measure(claim, findings)) for null in claim.nulls}
+    """The number of each null; None where it is a limit that may lie on either side of the bound."""
+    nulls = {null.name: measured(lambda null=null: null.measure(claim, findings)) for null in claim.nulls}
+    return {
+        name: None if value is None or claim.bound.allows(value) is None else value for name, value in nulls.items()
+    }
 
 
 def _rounded(value: Number) -> Number:

@@ -1,19 +1,19 @@
 """What makes the plateau of the follow-up paper's main run longer or shorter, and tasks that have none (arXiv
 2506.13688): the sweeps `plateau` and `repeat`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 
-from abruptlab.experiments.limits import later, quotient
+from abruptlab.experiments.limits import quotient
 from abruptlab.experiments.plateaus import Plateaus, measure_plateaus
 from abruptlab.figures.plateau import draw_plateaus
-from abruptlab.paper.claim import Bound, Claim, Null, Number, OverSeeds, null
+from abruptlab.paper.claim import Bound, Claim, Null, OverSeeds, null
 from abruptlab.paper.findings import Findings
+from abruptlab.paper.over_seeds import Measured, OfAll, another_seed, most_named, most_of, ratio, typical, variant
 from abruptlab.paper.registry import Figures, FigureSpec
 from abruptlab.paper.training import FAST
-from abruptlab.paper.variant_claims import among_seeds, median, ratios
 
 SWEEP, EASY, OWN = "plateau", "repeat", "own-parts"
 REMOVED = 0.5  # of the plateau's steps: gone
@@ -73,64 +73,13 @@ FIGURES: Figures = {
 }
 
 
-def _ratio(
-    family: str, over: Sequence[str], under: str, quantity: str, of_all: Callable[..., float]
-) -> Callable[[Findings], OverSeeds]:
-    """Of each seed, a quantity of the variants `over` (the smallest or the largest of them) over that of `under`."""
-
-    def measured(findings: Findings) -> OverSeeds:
-        plateaus = findings.of(measure(family))
-        each = [ratios(plateaus.by_seed(quantity, label), plateaus.by_seed(quantity, under)) for label in over]
-        return OverSeeds.of(each, of_all, int(plateaus.planned.max()))
-
-    return measured
-
-
-def _another_seed(family: str, label: str, *quantities: str) -> Null:
-    """Two seeds of one variant."""
-
-    def typical(claim: Claim, findings: Findings) -> Number:
-        plateaus = findings.of(measure(family))
-        return among_seeds([plateaus.by_seed(quantity, label) for quantity in quantities], claim.bound)
-
-    return Null("another seed", typical)
-
-
-def _median(measured: Callable[[Findings], OverSeeds]) -> Callable[[Findings], Number]:
-    """The median over seeds of what else would be a claim's number: a null."""
-
-    return lambda findings: median(measured(findings).numbers.values())
-
-
-def _remaining(findings: Findings) -> OverSeeds:
-    """Of each seed, the largest ratio of what is left of the plateau from the step on at which the attention is
-    multiplied, with that and without."""
-    plateaus = findings.of(measure("late"))
-    plain = plateaus.by_seed("learnt", "×1")
-    each = {step: plateaus.by_seed("learnt", label) for step, label in LATE.items()}
-    left = [
-        ratios(*({seed: later(at, step) for seed, at in steps.items()} for steps in (each[step], plain)))
-        for step in LATE
-    ]
-    return OverSeeds.of(left, max, int(plateaus.planned.max()))
-
-
-def _biases(findings: Findings) -> OverSeeds:
-    """Of each seed, the larger ratio of the two biases with the attention multiplied, by either number, to without."""
-    each = [
-        _ratio("useful attention", ("×2.5", "×10"), "×1", quantity, max)(findings)
-        for quantity in ("repetition", "collapse")
-    ]
-    return OverSeeds.of([ratio.numbers for ratio in each], max, each[0].planned)
-
-
 def rise_over_before(plateaus: Plateaus, label: str) -> dict[int, float]:
     """Of each seed, the steps of the rise of the accuracy over those before it."""
     rises, before = plateaus.by_seed("rise", label), plateaus.by_seed("before", label)
     return {seed: quotient(rises[seed], max(before[seed], 1.0)) for seed in rises}
 
 
-def _rise_of_blocks(label: str) -> Callable[[Findings], OverSeeds]:
+def _rise_of_blocks(label: str) -> Measured:
     def measured(findings: Findings) -> OverSeeds:
         plateaus = findings.of(measure("blocks"))
         return OverSeeds(rise_over_before(plateaus, label), int(plateaus.planned.max()))
@@ -139,6 +88,12 @@ def _rise_of_blocks(label: str) -> Callable[[Findings], OverSeeds]:
 
 
 LEARNT = "first step with half of the tokens right (the last step if there is none)"
+
+
+def _learnt(family: str, over: Sequence[str], under: str, of_all: OfAll) -> Measured:
+    """Of each seed, the steps until half of the tokens are right of some variants over those of another one."""
+    other = variant(measure(family), "learnt", under)
+    return most_of(of_all, [ratio(variant(measure(family), "learnt", label), other) for label in over])
 
 
 def _plateau(
@@ -154,19 +109,24 @@ def _plateau(
 ) -> Claim:
     """A claim that the plateau of some variants is shorter, or longer, than that of another one: all of them."""
     of_all = max if bound.low == -np.inf else min
-    which = (
-        f"the {'larger' if of_all is max else 'smaller'} of {' and '.join(over)}: " if len(over) > 1 else f"{over[0]}: "
-    )
     return Claim(
         text,
         "follow-up",
-        f"{which}{LEARNT} / {quantity}",
+        f"{most_named(of_all, over)}: {LEARNT} / {quantity}",
         bound,
-        _ratio(family, over, under, "learnt", of_all),
-        more or (_another_seed(family, under, "learnt"),),
+        _learnt(family, over, under, of_all),
+        more or (another_seed(variant(measure(family), "learnt", under)),),
         figures=(figure,),
         sweep=sweep,
     )
+
+
+USEFUL, BIASES = measure("useful attention"), ("repetition", "collapse")
+
+
+def _left(label: str, since: int) -> Measured:
+    """The steps from one on at which the attention is multiplied, until half of the tokens are right."""
+    return variant(measure("late"), "learnt", label, since)
 
 
 ATTENTION_TAKEN = ("attention", "attention, frozen")
@@ -195,8 +155,15 @@ CLAIMS: dict[str, Claim] = {
         "follow-up",
         "the largest of both, with ×2.5 and ×10: its largest value until half of the tokens are right / that of ×1",
         Bound(high=EARLIER),
-        _biases,
-        (_another_seed("useful attention", "×1", "repetition", "collapse"),),
+        most_of(
+            max,
+            [
+                ratio(variant(USEFUL, bias, label), variant(USEFUL, bias, "×1"))
+                for bias in BIASES
+                for label in ("×2.5", "×10")
+            ],
+        ),
+        (another_seed(*(variant(USEFUL, bias, "×1") for bias in BIASES)),),
         figures=("plateau-attention",),
         sweep=SWEEP,
     ),
@@ -205,8 +172,8 @@ CLAIMS: dict[str, Claim] = {
         "follow-up",
         f"the largest of {', '.join(map(str, LATE))}: {LEARNT} from that step on / that of ×1",
         Bound(high=EARLIER),
-        _remaining,
-        (_another_seed("late", "×1", "learnt"),),
+        most_of(max, [ratio(_left(label, since), _left("×1", since)) for since, label in LATE.items()]),
+        (another_seed(_left("×1", max(LATE))),),  # from which step on two seeds differ most
         figures=("plateau-late",),
         sweep=SWEEP,
     ),
@@ -228,7 +195,7 @@ CLAIMS: dict[str, Claim] = {
         Bound(low=REMOVED),
         ("embeddings", "MLP"),
         "none",
-        null("attention", _median(_ratio("own parts", ATTENTION_TAKEN, "none", "learnt", max))),
+        null("attention", typical(_learnt("own parts", ATTENTION_TAKEN, "none", max))),
         sweep=OWN,
     ),
     "frozen-attention": _plateau(
@@ -248,7 +215,7 @@ CLAIMS: dict[str, Claim] = {
         Bound(high=EARLIER),
         ("embeddings", "MLP"),
         "attention",
-        _another_seed("frozen at random", "none", "learnt"),
+        another_seed(variant(measure("frozen at random"), "learnt", "none")),
     ),
     "muon-shortens": _plateau(
         "Muon shortens the plateau.",
@@ -265,7 +232,7 @@ CLAIMS: dict[str, Claim] = {
         "4 blocks: steps from a tenth to nine tenths of the accuracy's rise / steps before them",
         Bound(high=FAST),
         _rise_of_blocks("4 blocks"),
-        (null("1 block", _median(_rise_of_blocks("1 block"))),),
+        (null("1 block", typical(_rise_of_blocks("1 block"))),),
         figures=("plateau-blocks",),
         sweep=EASY,
     ),

@@ -6,19 +6,19 @@ The bounds were fixed when five short trials alone had been seen, none of them o
 6,000).
 """
 
-import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from abruptlab.errors import RunError
-from abruptlab.experiments.limits import AtLeast, quotient
+from abruptlab.experiments.limits import AtLeast
 from abruptlab.experiments.mixture import measure_mixture
 from abruptlab.experiments.variants import Variants
 from abruptlab.paper.claim import Bound, Claim, Null, Number, OverSeeds, null
 from abruptlab.paper.findings import Findings
+from abruptlab.paper.over_seeds import Measured, another_seed, ratio, typical
 from abruptlab.paper.variants import SWEEP, measure
 
 FAR_WORSE = 2.0  # a doubling: no fluctuation between seeds
@@ -39,7 +39,7 @@ def by_seed(variants: Variants, quantity: str, row: int) -> dict[int, float]:
     if row >= len(variants.labels):
         raise RunError(f"expected more than {row} variants in the family, got {', '.join(variants.labels)}")
     values = getattr(variants, quantity).each[row]
-    last = float(np.nanmax(variants.step[row]))
+    last = float(variants.step[row, -1])
     known = np.isfinite(variants.seed[row])
     return {
         int(seed): AtLeast(last) if value > last else float(value)
@@ -47,52 +47,24 @@ def by_seed(variants: Variants, quantity: str, row: int) -> dict[int, float]:
     }
 
 
-def ratios(over: Mapping[int, float], under: Mapping[int, float]) -> dict[int, float]:
-    """One quantity over the other, of the seeds that have both."""
-    return {seed: quotient(over[seed], under[seed]) for seed in over if seed in under}
+def place(measured: Callable[..., Variants], quantity: str, row: int) -> Measured:
+    """A quantity of the variant at some place of a family."""
+
+    def of_place(findings: Findings) -> OverSeeds:
+        variants = findings.of(measured)
+        return OverSeeds(by_seed(variants, quantity, row), int(variants.planned[row]))
+
+    return of_place
 
 
-def among_seeds(each: Iterable[Mapping[int, float]], bound: Bound) -> Number:
-    """The factor by which two seeds of one variant typically differ (the median over all pairs of some variants), the
-    way round that is more like a claim's bound; none where no variant has two seeds."""
-    pairs = (pair for values in each for pair in itertools.combinations(values.values(), 2) if min(pair) > 0)
-    factors = [abs(math.log(one / other)) for one, other in pairs]
-    if not factors:
-        return None
-    return math.exp(float(np.median(factors)) * (1 if bound.high == math.inf else -1))
-
-
-def median(values: Iterable[float]) -> Number:
-    """The median of those that are known; none of none."""
-    known = [value for value in values if math.isfinite(value)]
-    return float(np.median(known)) if known else None
-
-
-def _of_ratio(family: str, quantity: str, over: int, under: int) -> Callable[[Findings], OverSeeds]:
+def _of_ratio(family: str, quantity: str, over: int, under: int) -> Measured:
     """Of each seed, the ratio of a quantity of the variants at two places of a family."""
-
-    def measured(findings: Findings) -> OverSeeds:
-        variants = findings.of(measure(family))
-        over_, under_ = (by_seed(variants, quantity, row) for row in (over, under))
-        return OverSeeds(ratios(over_, under_), int(variants.planned[[over, under]].max()))
-
-    return measured
+    return ratio(place(measure(family), quantity, over), place(measure(family), quantity, under))
 
 
 def _another_seed(family: str, quantity: str, *rows: int) -> Null:
     """Two seeds of one of these variants."""
-
-    def typical(claim: Claim, findings: Findings) -> Number:
-        variants = findings.of(measure(family))
-        return among_seeds([by_seed(variants, quantity, row) for row in rows], claim.bound)
-
-    return Null("another seed", typical)
-
-
-def _with_width(findings: Findings) -> Number:
-    """The median onset at the largest width over that at the smallest: a change that does much."""
-    variants = findings.of(measure("width"))
-    return median(ratios(by_seed(variants, "onset", LAST), by_seed(variants, "onset", 0)).values())
+    return another_seed(*(place(measure(family), quantity, row) for row in rows))
 
 
 def _falls_with_depth(findings: Findings) -> OverSeeds:
@@ -206,7 +178,7 @@ CLAIMS: dict[str, Claim] = {
         "onset (the last step if there is none) at the largest depth / at the second",
         Bound(*LITTLE),
         _of_ratio("depth", "onset", LAST, 1),
-        (null("from the smallest width to the largest", _with_width),),
+        (null("from the smallest width to the largest", typical(_of_ratio("width", "onset", LAST, 0))),),
         figures=("14",),
         sweep=SWEEP,
     ),
