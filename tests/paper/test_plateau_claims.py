@@ -1,5 +1,7 @@
 """The follow-up paper's claims, on made-up plateaus whose numbers are known."""
 
+import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +14,9 @@ from abruptlab.paper.follow_up import SAID
 from abruptlab.paper.plan import EASY, MAIN, OWN_PARTS, PLATEAU, TASKS
 from abruptlab.paper.registry import FigureSpec
 from abruptlab.paper.verdict import Verdict
+from abruptlab.run.run import Run
 from abruptlab.sweep.file import Sweep
+from abruptlab.task.repeat import Repeat
 from tests.plateaus import ONSET, SMALL, make_folder
 
 SLOW, SOON = 800, 100
@@ -74,6 +78,33 @@ def test_a_null_is_another_number(verdicts: dict[str, Verdict]) -> None:
 def test_without_a_drop_nothing_is_said_of_a_plateau(tmp_path: Path) -> None:
     verdicts = judge(Findings(make_folder(tmp_path / "run", onset=2000)), plateau.CLAIMS)
     assert {verdict.id: verdict.outcome for verdict in verdicts if verdict.judged} == {"plateau-drop": "fails"}
+
+
+def test_where_hardly_anything_was_measured_nothing_is_judged(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "run").folder
+    measures = folder / "measures.jsonl"
+    rows = measures.read_text().splitlines(keepends=True)
+    for kept in ([rows[0]], [rows[0], rows[-1]], [*rows[:22], rows[-1]]):
+        measures.write_text("".join(kept))
+        verdicts = judge(Findings(Run(folder)), plateau.CLAIMS)
+        assert {verdict.id for verdict in verdicts if verdict.judged} == {"plateau-drop"}
+        notes = {verdict.notes for verdict in verdicts if not verdict.judged}
+        assert all("steps of the last half of the plateau" in note for [note] in notes)
+
+
+def test_what_a_ratio_has_nothing_under_is_not_judged(tmp_path: Path) -> None:
+    """True answers without equal neighbours; measures that do not change, or are 0 all along."""
+    run = make_folder(tmp_path / "run", replace(SMALL, task=Repeat(length=4, blocks=4)))
+    rows = [json.loads(row) for row in (run.folder / "measures.jsonl").read_text().splitlines()]
+    still = [row | {"accuracy": 0.2, "repetition": 0.0, "attention": 0.5} for row in rows]
+    (run.folder / "measures.jsonl").write_text("".join(json.dumps(row) + "\n" for row in still))
+    notes = {verdict.id: verdict.notes for verdict in judge(Findings(Run(run.folder)), plateau.CLAIMS) if verdict.notes}
+    assert notes == {
+        "plateau-accuracy": ("the accuracy does not change",),
+        "plateau-repetition": ("the true answers have no equal neighbours",),
+        "plateau-repetition-fades": ("there is no repetition on the plateau",),
+        "plateau-attention-first": ("the attention ends as it began",),
+    }
 
 
 def sweep(folder: Path, name: str, families: dict[str, dict[str, int]]) -> Sweep:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import spearmanr
 
+from abruptlab.errors import RunError
 from abruptlab.experiments.plateau import Plateau, measure_plateau
 from abruptlab.experiments.unsolved import measure_unsolved_collapse
 from abruptlab.figures.plateau import draw_plateau
@@ -36,18 +37,39 @@ REPETITIVE = 3.0  # times as many equal neighbours as in the true answers
 FADED = 0.5  # of its value on the plateau
 AHEAD = 0.5  # of its way: most of it, where the loss has covered a tenth
 STEADY = 0.9  # rank correlation with the step
+FEWEST = 3  # measured steps in the last half of the plateau: fewer do not say how a measure is there
 
 OfPlateau = Callable[[Plateau], float]
 
 
 def _of(number: OfPlateau) -> Callable[[Findings], Number]:
-    """A number of the plateau of a run that has a drop."""
+    """A number of the plateau of a run that has a drop, and was measured often enough before it."""
 
     def measured(findings: Findings) -> Number:
-        known_drop(findings)
-        return number(findings.of(measure_plateau))
+        onset = known_drop(findings).onset
+        plateau = findings.of(measure_plateau)
+        times = np.count_nonzero((plateau.step >= onset / 2) & (plateau.step < onset))
+        if times < FEWEST:
+            raise RunError(f"measured at {times} steps of the last half of the plateau, expected {FEWEST} or more")
+        return number(plateau)
 
     return measured
+
+
+def _over(over: float, under: float, nothing: str) -> float:
+    """One number over the other. Raises `RunError`, saying what is nothing, where the other one is not above 0."""
+    if not under > 0:
+        raise RunError(nothing)
+    return float(over / under)
+
+
+def _abruptness(plateau: Plateau) -> float:
+    start, stop = plateau.rise
+    return _over(stop - start, start, "the accuracy does not change")
+
+
+def _over_truth(plateau: Plateau, repetition: float) -> float:
+    return _over(repetition, plateau.repetition_of_truth, "the true answers have no equal neighbours")
 
 
 def _best_place(plateau: Plateau) -> float:
@@ -63,12 +85,13 @@ def _share_at_onset(plateau: Plateau, name: str) -> float:
     """How much of its way from the first to the last step a measure has covered at the onset."""
     assert plateau.curves.drop is not None
     values = getattr(plateau, name)
-    return (plateau.at(plateau.curves.drop.onset, values) - values[0]) / (values[-1] - values[0])
+    way, covered = values[-1] - values[0], plateau.at(plateau.curves.drop.onset, values) - values[0]
+    return _over(covered * np.sign(way), abs(way), f"the {name} ends as it began")
 
 
 def _final_over_plateau(plateau: Plateau, name: str) -> float:
     values = getattr(plateau, name)
-    return float(values[-1] / plateau.on_plateau(values))
+    return _over(values[-1], float(plateau.on_plateau(values)), f"there is no {name} on the plateau")
 
 
 def _steadiness(plateau: Plateau, name: str) -> float:
@@ -116,7 +139,7 @@ CLAIMS: dict[str, Claim] = {
         "So does the accuracy of what is written.",
         "steps from a tenth to nine tenths of the accuracy's rise / steps before them",
         Bound(high=FAST),
-        lambda plateau: (plateau.rise[1] - plateau.rise[0]) / plateau.rise[0],
+        _abruptness,
         "a steady rise",
         lambda plateau: (0.9 - 0.1) / 0.1,
     ),
@@ -132,9 +155,9 @@ CLAIMS: dict[str, Claim] = {
         "On the plateau, what is written repeats itself.",
         "share of equal neighbours in what is written on the plateau / in the true answers",
         Bound(low=REPETITIVE),
-        lambda plateau: float(plateau.on_plateau(plateau.repetition)) / plateau.repetition_of_truth,
+        lambda plateau: _over_truth(plateau, float(plateau.on_plateau(plateau.repetition))),
         "at the end",
-        lambda plateau: float(plateau.repetition[-1]) / plateau.repetition_of_truth,
+        lambda plateau: _over_truth(plateau, float(plateau.repetition[-1])),
     ),
     "plateau-collapse": _claim(
         "On the plateau, the hidden states at the places of the answer are nearly parallel.",
