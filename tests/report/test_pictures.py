@@ -1,12 +1,16 @@
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image, ImageChops
 
-from abruptlab.paper import Findings, make_figure
+from abruptlab.paper import FIGURES, Findings, make_figure
 from abruptlab.report.pictures import Picture, picture
-from tests.synthetic import make_metrics, make_run
+from abruptlab.run.run import Run
+from abruptlab.training.state import initial_model
+from tests.synthetic import CONFIG, make_metrics, make_run
 
 
 def test_a_picture_is_small_and_its_data_are_those_of_the_figure(tmp_path: Path) -> None:
@@ -31,6 +35,31 @@ def test_a_picture_without_its_data_is_made_again(tmp_path: Path) -> None:
     data.unlink()
     assert isinstance(picture("2", found), Picture)
     assert data.exists()
+
+
+@pytest.mark.parametrize(("file", "content"), [(0, b"no PNG"), (0, None), (2, b"no NPZ"), (2, None)])
+def test_a_damaged_picture_is_made_again(file: int, content: bytes | None, tmp_path: Path) -> None:
+    found = Findings(make_run(tmp_path, make_metrics()))
+    path = make_figure("2", found, "by hand")[file]
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] if content is None else content)
+    assert isinstance(picture("2", found), Picture)
+    assert path.read_bytes() == whole
+
+
+def test_a_picture_of_other_weights_or_older_code_is_not_the_run_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two runs without losses, as imported ones are, of one configuration."""
+    origins = []
+    for name, seed in (("a", 0), ("b", 1), ("c", 0)):
+        (tmp_path / name).mkdir()
+        model = initial_model(replace(CONFIG, seed=seed))
+        found = Findings(make_run(tmp_path / name, make_metrics(steps=0), {0: model}))
+        origins.append(found.origin(FIGURES["4"].measure))
+    assert origins[0] == origins[2] != origins[1]
+    monkeypatch.setattr("abruptlab.paper.findings.code", lambda: "other")
+    assert Findings(Run(tmp_path / "a")).origin(FIGURES["4"].measure) != origins[0]
 
 
 def test_why_there_is_no_picture(tmp_path: Path) -> None:

@@ -52,8 +52,7 @@ class Findings:
         self.options = options
         self._results: dict[tuple[Callable[..., Any], str], Any] = {}
         self._standins: dict[str, Findings] = {}
-        if self.keep:  # before the losses are read, which may grow meanwhile
-            self._made_with = {"subject": _content(subject), "code": code(), **versions(*DECISIVE)}
+        self._made_of = {"subject": _content(subject), "code": code()}  # before the losses are read, which may grow
 
     @property
     def run(self) -> Run:
@@ -100,14 +99,14 @@ class Findings:
         asked = what | {"given": self._given(measure), "device": device_name(choose_device())}
         name = hashlib.sha256(repr(asked).encode()).hexdigest()[:8]
         path = self.folder / "measurements" / f"{function.__name__}-{name}"
-        return kept(path, asked | self._made_with, lambda: self._measured(measure))
+        return kept(path, asked | self._made_of | versions(*DECISIVE), lambda: self._measured(measure))
 
     def _given(self, measure: Callable[..., Any]) -> dict[str, Any]:
         return {name: value for name, value in self.options.items() if name in options_of(measure)}
 
     def origin(self, measure: Callable[..., Any]) -> dict[str, Any]:
-        """What a figure or a table is made from: the subject, by its `fingerprint`, and those options that it has."""
-        return {"subject": self.subject.fingerprint, **self._given(measure)}
+        """What a figure or a table is made from: the subject and the code, by hashes, and those options that it has."""
+        return self._made_of | self._given(measure)
 
     def on(self, standin: str) -> "Findings":
         """What is found where something else stands in the run's place (`standins.STANDINS`), on fewer matrices."""

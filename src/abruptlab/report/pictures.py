@@ -2,8 +2,11 @@
 
 import io
 import shlex
+import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from PIL import Image
@@ -11,6 +14,8 @@ from PIL import Image
 from abruptlab.errors import AbruptlabError
 from abruptlab.figures.save import is_made_from, packed
 from abruptlab.paper import FIGURES, FigureSpec, Findings, make_figure
+
+DAMAGED = (OSError, ValueError, SyntaxError, EOFError, BadZipFile, zlib.error)  # what reading such a PNG or NPZ raises
 
 
 @dataclass(frozen=True)
@@ -24,13 +29,19 @@ class Picture:
 
 
 def picture(figure: str, findings: Findings) -> Picture | str:
-    """A figure of the run, made first if it is missing or made from something else; or why there is none."""
+    """A figure of the run, made first if it is missing, damaged or made from something else; or why there is none."""
     spec, path = FIGURES[figure], findings.folder / "figures" / f"figure_{figure}.png"
+    if is_made_from(path, findings.origin(spec.measure)):
+        with suppress(*DAMAGED):
+            return _read(spec, path)
     try:
-        if not is_made_from(path, findings.origin(spec.measure)):
-            make_figure(figure, findings, shlex.join(["abruptlab", "figure", figure, str(findings.subject.folder)]))
+        make_figure(figure, findings, shlex.join(["abruptlab", "figure", figure, str(findings.subject.folder)]))
     except AbruptlabError as error:
         return str(error)
+    return _read(spec, path)
+
+
+def _read(spec: FigureSpec, path: Path) -> Picture:
     return Picture(spec, *small_picture(path), _small_data(path.with_suffix(".npz").read_bytes()))
 
 

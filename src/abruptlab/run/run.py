@@ -1,6 +1,5 @@
 """The run folder, which is the truth about a run, and `Run`, the only thing that anything downstream takes."""
 
-import hashlib
 import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -145,13 +144,6 @@ class Run:
     def finished(self) -> bool:
         """Whether the run has made all the steps of its configuration."""
         return self.config.training.steps in self.steps
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """What tells the run from every other, and from itself with more steps: a hash of configuration and metrics."""
-        content = json.dumps(self.config.decisive, sort_keys=True).encode()
-        metrics = self.folder / "metrics.jsonl"
-        return hashlib.sha256(content + (metrics.read_bytes() if metrics.is_file() else b"")).hexdigest()[:16]
 
     @property
     def made_with(self) -> dict[str, str]:

@@ -225,15 +225,6 @@ class Sweep:
         """The families of its variants; "" is that of those which name none."""
         return list(dict.fromkeys(point.family for point in self.points))
 
-    @cached_property
-    def fingerprint(self) -> str:
-        """What tells the sweep, as far as its runs are, from every other: a hash of its file and of theirs."""
-        from abruptlab.run.run import Run
-
-        runs = [self.folder / point.key for point in self.points]
-        prints = [Run(run).fingerprint for run in runs if (run / "config.toml").is_file()]
-        return hashlib.sha256((repr(self.config) + "".join(prints)).encode()).hexdigest()[:16]
-
     def runs(self, family: str = "") -> dict[str, list["Run"]]:
         """Of one family, by label, the runs that are finished, by seed.
 
