@@ -12,16 +12,21 @@ from matplotlib.lines import Line2D
 from PIL import Image
 
 from abruptlab.errors import ConfigError, RunError
+from abruptlab.experiments.estimate import Estimate
 from abruptlab.experiments.examples import ExampleMatrices
 from abruptlab.experiments.losses import LossCurves, measure_loss_curves
 from abruptlab.experiments.overview import Overview
+from abruptlab.experiments.sequence_attention import SequenceAttention
+from abruptlab.figures.gpt import draw_sequence_attention
 from abruptlab.figures.loss import draw_loss_curves
 from abruptlab.figures.matrices import draw_examples
 from abruptlab.figures.overview import draw_overview
 from abruptlab.figures.save import arrays, packed, save_figure
 from abruptlab.figures.style import Drawing, paper_style
 from abruptlab.paper import FIGURES, Findings, make_figure
+from abruptlab.presets import preset
 from abruptlab.run.run import Run
+from abruptlab.task.held_out import held_out_of
 from tests.handmade_gpt import gpt_run
 from tests.plateaus import make_folder
 from tests.synthetic import STEPS, make_metrics, make_run
@@ -185,3 +190,16 @@ def test_no_python_object_is_packed() -> None:
         np.testing.assert_array_equal(there["x"], np.arange(3))
     with pytest.raises(TypeError, match="x: expected an array of numbers or text, got one of objects"):
         packed({"x": np.array([{}, None])})
+
+
+@pytest.mark.parametrize("name", ["gpt", "permutation", "addition"])
+def test_the_parts_of_a_sequence_are_named_in_their_middle(name: str) -> None:
+    """An answer may be half as long as its prompt."""
+    task = preset(name).task
+    objective = task.objective(causal=True)
+    places = objective.inputs(held_out_of(task, 2)).shape[1]
+    none, maps = np.zeros((1, 1, 1)), np.ones((1, 1, 1, places, places))
+    attention = SequenceAttention(np.array([1]), objective.answer - 1, maps, Estimate(none, none))
+    axes = draw_sequence_attention(attention).axes[0]
+    middle = [np.arange(objective.answer - 1).mean(), np.arange(objective.answer, places).mean()]
+    assert axes.get_xticks().tolist() == axes.get_yticks().tolist() == middle

@@ -3,6 +3,7 @@ import io
 import json
 import os
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from abruptlab.errors import RunError
+from abruptlab.experiments.level import trivial_level
 from abruptlab.figures.save import is_made_from
 from abruptlab.paper import Findings, Verdict, judge, make_figure
 from abruptlab.paper.findings import options_of
@@ -21,7 +23,7 @@ from abruptlab.report.build import render, what_happened
 from abruptlab.report.story import measure_story
 from abruptlab.run.run import Run
 from tests.handmade_gpt import gpt_run
-from tests.synthetic import make_metrics, make_run
+from tests.synthetic import CONFIG, make_metrics, make_run
 
 VOID = {"meta", "img", "br", "link", "hr", "input"}
 
@@ -136,6 +138,16 @@ def test_figures_with_other_options_are_not_the_page_s(tmp_path: Path, options: 
         assert is_made_from(picture, usual) == (expected or usual == other)
     picture.with_suffix(".json").unlink()  # killed while it was written anew
     assert not is_made_from(picture, usual)
+
+
+def test_the_level_is_that_of_the_curve_and_of_the_claims(tmp_path: Path) -> None:
+    """Masks that hide entries of high coherence hide larger ones."""
+    task = replace(CONFIG.matrices, mask="coherence", coherence_fraction=1.0)
+    run = make_run(tmp_path, make_metrics(), config=replace(CONFIG, task=task))
+    page, level = page_of(run), trivial_level(run)
+    assert level > 1.3 * task.copying_level
+    assert f'<td class="number">{level:.4f}</td>' in page
+    assert f"E[x²] = {level:.4g} is the mean square of a hidden entry" in page
 
 
 def test_a_figure_that_the_run_cannot_give_is_named_with_the_reason(tmp_path: Path) -> None:

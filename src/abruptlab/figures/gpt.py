@@ -104,7 +104,7 @@ def _draw_map(axes: Axes, values: Float[np.ndarray, "query key"], entries: int, 
     for edge in (entries - 0.5, entries + 0.5):
         axes.axhline(edge, **line)
         axes.axvline(edge, **line)
-    parts = [(entries - 1) / 2, entries + entries / 2]
+    parts = [(entries - 1) / 2, (entries + len(values)) / 2]  # an answer need not be as long as its prompt
     axes.set_xticks(parts, PLACES)
     axes.set_yticks(parts, PLACES, rotation=90, va="center")
     axes.tick_params(length=0, labelsize=6.5)

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
+from abruptlab.experiments.level import hidden_level, trivial_level
 from abruptlab.figures.style import ATTENTION, DIVERGING
 from abruptlab.paper import FIGURES, Findings, Verdict, counted, judge
 from abruptlab.report.changes import changes
@@ -52,6 +53,8 @@ def render(findings: Findings, story: Story, pictures: Mapping[str, Picture | st
     return fill(
         "page.html.jinja",
         run=run,
+        level=trivial_level(run),
+        mean_square=hidden_level(run) if run.config.task.kind == "matrix" else None,
         steps=len(run.metrics["step"]),
         took=timedelta(seconds=round(run.metrics["elapsed_s"][-1])),
         happened=what_happened(run),
