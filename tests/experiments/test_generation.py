@@ -24,6 +24,7 @@ from abruptlab.figures.gpt import LOOKS, draw_gpt_learning, draw_sequence_attent
 from abruptlab.paper import CLAIMS, Findings, Verdict, judge
 from abruptlab.paper.claim import Claim
 from abruptlab.paper.gpt import CLAIMS as GPT_CLAIMS
+from abruptlab.presets import preset
 from abruptlab.run.pretrained import pretrained_run
 from abruptlab.run.run import Run
 from abruptlab.task.matrices import Batch
@@ -81,6 +82,10 @@ def test_the_encoder_is_judged_on_the_same_matrices(run: Run, tmp_path: Path) ->
     np.testing.assert_array_equal(batch.values, held_out(run, 40).values)
     expected = losses(predict(load(laptop, "final"), batch.tokens), batch)["loss_masked"]
     np.testing.assert_array_equal(measure_encoder_error(run, matrices=40).mean, expected.mean)
+    of_the_paper = replace(CONFIG, task=preset("gpt").task)  # the task of `base`, with fewer ids
+    (tmp_path / "paper").mkdir()
+    paper = make_run(tmp_path / "paper", make_gpt_metrics(), (), of_the_paper)
+    assert measure_encoder_error(paper, matrices=8).mean == pytest.approx(0.02, abs=0.02)
     other = make_run(tmp_path, make_gpt_metrics(), (), replace(CONFIG, task=replace(TASK, mask_probability=0.2)))
     with pytest.raises(RunError, match="no encoder of the package has learnt the task of"):
         measure_encoder_error(other)
