@@ -25,7 +25,7 @@ def table(judged: Mapping[str, Mapping[str, Verdict]]) -> str:
             continue
         verdicts = [of_run.get(name) for of_run in judged.values()]
         known = [verdict for verdict in verdicts if verdict is not None]
-        null = next((verdict.null for verdict in known if verdict.nulls), "–")
+        null = next((verdict.null for verdict in known if verdict.has_null), "–")
         figures = [f"figure {figure}" for figure in claim.figures] + [f"table {each}" for each in claim.tables]
         place = f"{claim.source}: {', '.join(figures)}"
         cells = [claim.text, place, claim.quantity, str(claim.bound), null, *map(_cell, verdicts)]

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 
 from abruptlab.errors import ConfigError, RunError
+from abruptlab.experiments.limits import AtLeast, AtMost
 from abruptlab.paper import (
     CLAIMS as ALL_CLAIMS,
     FIGURES,
@@ -76,6 +78,20 @@ def test_without_a_drop_the_drop_fails_and_nothing_else_is_judged(tmp_path: Path
     judged = verdicts(tmp_path, make_metrics(onset=9000, end=9500))
     assert judged.pop("drop").outcome == "fails"
     assert {verdict.outcome for verdict in judged.values()} == {"not judged"}
+
+
+def test_a_run_that_was_stopped_before_a_drop_is_not_judged(tmp_path: Path) -> None:
+    judged = verdicts(tmp_path, make_metrics(steps=1000))
+    assert {(verdict.outcome, verdict.notes) for verdict in judged.values()} == {
+        ("not judged", ("the run has been stopped before a drop",))
+    }
+
+
+@pytest.mark.parametrize("number", [None, math.nan])
+def test_a_claim_without_a_number_says_what_there_is_none_of(tmp_path: Path, number: float | None) -> None:
+    claim = replace(CLAIMS["completion"], measure=lambda found: number)
+    [verdict] = judge(Findings(make_run(tmp_path, make_metrics())), {"completion": claim})
+    assert verdict.notes == (f"the run has no such number: {claim.quantity}",)
 
 
 def test_a_drop_under_way_leaves_open_what_comes_after_it(tmp_path: Path) -> None:
@@ -162,7 +178,21 @@ def test_a_claim_whose_null_passes_is_reported_as_none(tmp_path: Path) -> None:
     assert verdict.said == "null passes (1 seed)"
     assert counted([verdict]) == "of 1 claims judged 0 hold, 0 fail, 1 pass on their null too"
     unknown = replace(trivial, nulls=(null("nothing", lambda found: None),))
-    assert judge(found, {"completion": unknown})[0].outcome == "holds"  # where there is no number, none passes
+    [verdict] = judge(found, {"completion": unknown})
+    assert (verdict.outcome, verdict.said) == ("holds", "holds (1 seed), no null known")  # no number, none passes
+    [verdict] = judge(found, {"completion": replace(unknown, bound=Bound(low=2.0))})
+    assert verdict.said == "fails (1 seed)"
+
+
+def test_a_null_that_is_a_limit_passes_where_it_must_lie_within_the_bound(tmp_path: Path) -> None:
+    found = Findings(make_run(tmp_path, make_metrics(), checkpoints=()))
+    outcomes = []
+    for limit in (AtMost(0.1), AtMost(0.3), AtLeast(0.1), AtLeast(0.3)):
+        claim = replace(CLAIMS["completion"], nulls=(null("a limit", lambda found, limit=limit: limit),))
+        [verdict] = judge(found, {"completion": claim})
+        outcomes.append((verdict.outcome, verdict.nulls["a limit"]))
+    open_ = ("holds", (None,))
+    assert outcomes == [("null passes", (0.1,)), open_, open_, ("holds", (0.3,))]
 
 
 def test_every_claim_says_where_it_is_from_and_has_a_null() -> None:

@@ -11,6 +11,7 @@ from abruptlab.paper.claim import Claim, Number, OverSeeds, measured
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.verdict import Verdict, write_verdicts
 from abruptlab.run.checkpoints import IMPORTED
+from abruptlab.run.run import Run
 from abruptlab.system.files import writing
 from abruptlab.system.tracking import track
 
@@ -59,6 +60,8 @@ def _judge(name: str, claim: Claim, findings: Findings) -> Verdict:
     within = tuple(None if value is None else claim.bound.allows(value) for value in values)
     if claim.fails_without_drop and not findings.sweep and _has_no_drop(claim, findings):
         within, why = (False,), "the run has no drop"
+    elif values == (None,) and not why:
+        why = f"the run has no such number: {claim.quantity}"
     nulls = _nulls(claim, findings) if any(each is not None for each in values) else {}
     return Verdict(
         name,
@@ -78,9 +81,14 @@ def _judge(name: str, claim: Claim, findings: Findings) -> Verdict:
 
 
 def _has_no_drop(claim: Claim, findings: Findings) -> bool:
-    """Whether a run of the kind that the claim is about has its losses, and no drop in them."""
+    """Whether a run of the kind that the claim is about has made its steps, and no drop in them."""
     run = findings.run
-    return run.objective.kind == claim.kind and run.drop is None and len(run.metrics["step"]) > 0
+    return run.objective.kind == claim.kind and len(run.metrics["step"]) > 0 and run.drop is None and not _stopped(run)
+
+
+def _stopped(run: Run) -> bool:
+    """Whether a run with losses has steps left to make."""
+    return not run.finished and int(run.metrics["step"][-1]) + 1 < run.config.training.steps
 
 
 def _cannot(claim: Claim, findings: Findings) -> str:
@@ -92,7 +100,7 @@ def _cannot(claim: Claim, findings: Findings) -> str:
     drop = run.drop
     if len(run.metrics["step"]):
         if drop is None:
-            return "the run has no drop"
+            return "the run has been stopped before a drop" if _stopped(run) else "the run has no drop"
         if claim.final and drop.end is None and not run.finished:
             return "the run has been stopped while it falls"
     elif claim.curve:

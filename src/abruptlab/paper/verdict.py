@@ -53,12 +53,22 @@ class Verdict:
 
     @property
     def said(self) -> str:
-        """The outcome with its counts."""
+        """The outcome with its counts, and a caveat where no null has a number."""
         if not self.judged:
             return self.outcome
         if self.outcome == "undecided":
-            return f"undecided ({self.held} of {self.judged} seeds hold)"
-        return f"{self.outcome} ({self.judged} seed{'s' * (self.judged > 1)})"
+            return f"undecided ({self.held} of {self.judged} seeds hold){self.caveat}"
+        return f"{self.outcome} ({self.judged} seed{'s' * (self.judged > 1)}){self.caveat}"
+
+    @property
+    def has_null(self) -> bool:
+        """Whether a null has a number."""
+        return any(number is not None for numbers in self.nulls.values() for number in numbers)
+
+    @property
+    def caveat(self) -> str:
+        """What has to be said of a claim that holds at some seed with nothing that would not have; else empty."""
+        return ", no null known" if self.held and not self.has_null else ""
 
     @property
     def place(self) -> str:
