@@ -164,6 +164,10 @@ def test_a_run_that_cannot_be_looked_into_or_has_no_numbers_leaves_the_others_th
     runs = {run["label"]: run for run in data(page)["runs"]}
     assert (runs["whole"]["state"], runs["blind"]["final"]) == ("done", None)
     assert (runs["other"]["state"], runs["other"]["curve"]) == ("failed", [])
+    file.write_text("steps = ")
+    other = {run["label"]: run for run in data(build_folder_index(tmp_path))["runs"]}["other"]
+    assert (other["state"], other["curve"], other["seed"], other["family"]) == ("failed", [], None, "encoder: L_mask")
+    assert "config.toml" in other["error"]
 
 
 def test_without_a_run_there_is_no_page(tmp_path: Path) -> None:
@@ -176,6 +180,8 @@ def test_without_a_run_there_is_no_page(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"no run can be read: .*config\.toml"):
         build_index(Findings(sweep))
     assert not (tmp_path / "index.html").exists()
+    with pytest.raises(RunError, match=r"no run can be read: .*config\.toml"):
+        build_folder_index(tmp_path)
     assert abruptlab("report", tmp_path / "none")[1].startswith(f"abruptlab: {tmp_path / 'none'} is neither")
 
 

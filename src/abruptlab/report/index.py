@@ -33,6 +33,7 @@ class Member:
     folder: Path  # of the run
     state: RunState
     run: Run | None  # None: it has not begun
+    known: bool = True  # whether its configuration is
 
     @property
     def curve(self) -> list[float | None]:
@@ -56,12 +57,16 @@ def sweep_members(sweep: Sweep) -> list[Member]:
 
 def folder_members(folder: Path) -> list[Member]:
     """The runs that lie in a folder, of which those that differ by their seed alone share a label."""
-    members = []
+    members, unread = [], {}
     for path in sorted(folder.glob("*/config.toml")):
-        config = RunConfig.read(path)
+        try:
+            config = RunConfig.read(path)
+        except AbruptlabError as error:
+            unread[path.parent] = str(error)
+            continue
         label = path.parent.name.removesuffix(f"-seed{config.seed}")
         members.append(_member(path.parent, Point(label, config, _family(config))))
-    return members
+    return members + [_unread(path, error, members) for path, error in unread.items()]
 
 
 def build_index(findings: Findings) -> Path:
@@ -100,6 +105,12 @@ def _member(folder: Path, point: Point) -> Member:
     except AbruptlabError as error:
         return Member(folder, replace(state, state="failed", error=str(error)), None)
     return Member(folder, state, run)
+
+
+def _unread(folder: Path, error: str, members: Sequence[Member]) -> Member:
+    """A run whose configuration is damaged, listed as failed beside the others, or alone."""
+    config = members[0].state.point.config if members else RunConfig()
+    return Member(folder, RunState(Point(folder.name, config, _family(config)), "failed", error=error), None, False)
 
 
 def _write(
@@ -156,7 +167,7 @@ def _row(member: Member, out: Path) -> dict:
         "key": member.folder.name,
         "family": state.point.family,
         "label": state.point.label,
-        "seed": state.point.config.seed,
+        "seed": state.point.config.seed if member.known else None,
         "state": state.state,
         "error": state.error,
         "step": state.step,
