@@ -114,6 +114,15 @@ def test_figures_are_made_only_when_missing_or_made_from_something_else(tmp_path
     assert made.stat().st_mtime_ns > before
 
 
+def test_a_figure_that_is_another_one_of_this_run_is_not_shown_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "FIGURES", {"2": FIGURES["2"], "24": replace(FIGURES["2"], title="Shown again")})
+    page = build_report(Findings(make_run(tmp_path, make_metrics(), checkpoints=()))).read_text(encoding="utf-8")
+    assert page.count("<img") == 1
+    assert "Shown again" not in page
+
+
 @pytest.mark.usefixtures("curve_alone")
 def test_two_runs_may_have_their_pages_in_one_folder(tmp_path: Path) -> None:
     """The second page shows the second run's figures, however new those of the first are."""

@@ -1,5 +1,6 @@
 """Attention maps, and where each head looks (figures 4, 5, 22 and 23)."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -79,44 +80,33 @@ FIGURES: Figures = {
         SINGLE,
         draw_attention,
     ),
-    # full pages of maps, of runs of any size and depth
-    "24": FigureSpec(
-        "Attention maps of any run with hidden rows",
-        "figure 24",
-        f"As figure 5, of a run of another size or depth. {STRIPS} {NUMBERS} {MAPS}",
-        ROWS,
-        draw_attention_to_rows,
-    ),
-    "25": FigureSpec(
-        "Attention maps of any run with hidden columns",
-        "figure 25",
-        f"As figure 5, of a run of another size or depth. {STRIPS} {NUMBERS} {MAPS}",
-        COLUMNS,
-        draw_attention_to_columns,
-    ),
-    "26": FigureSpec(
-        "Attention maps of any run",
-        "figure 26",
-        f"As figure 4, of a run of another size or depth. {MAPS} {LABELS}",
-        RANDOM,
-        draw_attention,
-    ),
-    "27": FigureSpec(
-        "Attention maps of any run with one random mask",
-        "figure 27",
-        f"As figure 23, of a run of another size or depth. {STRIPS} {MAPS} {LABELS}",
-        SINGLE,
-        draw_attention,
-    ),
     "heads": FigureSpec(
         "Where each head looks",
         "beside figure 4",
         "The share of each head's attention on kinds of places above that of uniform attention, with random masks; "
         "error bars are one standard error over matrices. Heads at or beyond the dashed line are labelled by that kind "
-        "(strong colour), unless a narrower one has them already.",
+        "(strong colour), unless a narrower one has them already; those beyond the lines of both row and column by the "
+        "two together.",
         RANDOM,
         draw_heads,
     ),
+}
+
+
+def _of_any_run(figure: str, other: str) -> FigureSpec[Attention]:
+    """A full page of the maps of another figure, of a run of any size and depth."""
+    spec = FIGURES[other]
+    return replace(
+        spec,
+        title=spec.title.replace("maps", "maps of any run", 1),
+        place=f"figure {figure}",
+        caption=f"As {spec.place}, of a run of another size or depth. {spec.caption}",
+    )
+
+
+FIGURES |= {
+    figure: _of_any_run(figure, other)
+    for figure, other in (("24", "5"), ("25", "5-columns"), ("26", "4"), ("27", "23"))
 }
 
 ATTENDING = 0.5  # of a head's attention: what "attends to" says

@@ -13,6 +13,7 @@ from matplotlib.colors import to_hex
 from abruptlab.experiments.level import hidden_level, trivial_level
 from abruptlab.figures.style import ATTENTION, DIVERGING
 from abruptlab.paper import FIGURES, Findings, Verdict, counted, judge
+from abruptlab.paper.findings import which
 from abruptlab.report.changes import changes
 from abruptlab.report.pack import in_base64
 from abruptlab.report.pictures import Picture, picture
@@ -35,7 +36,9 @@ def build_report(findings: Findings) -> Path:
     Raises `RunError` if the run has no metrics yet, or the page cannot be written.
     """
     story, kind = measure_story(findings), findings.run.objective.kind
-    names = [name for name, spec in FIGURES.items() if findings.suit(spec) and spec.kind == kind]
+    suited = {name: spec for name, spec in FIGURES.items() if findings.suit(spec) and spec.kind == kind}
+    first = {(which(spec.measure), spec.draw): name for name, spec in reversed(suited.items())}
+    names = [name for name in suited if name in first.values()]  # some figures of other runs are the same of this one
     pictures = {name: picture(name, findings) for name in track(names, "figures")}
     page = render(findings, story, pictures)
     path = findings.folder / "report.html"
