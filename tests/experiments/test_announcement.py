@@ -123,6 +123,8 @@ def test_a_rule_is_held_against_a_calendar_and_another_run_s_word() -> None:
     assert others[1] < 0 or math.isnan(others[1])
     np.testing.assert_allclose(others, [math.nan, math.nan, 0.6], atol=1e-9)
     assert found.over_calendar(found.of_others) == pytest.approx(-1 / 3)
+    with pytest.raises(RunError, match="the sweep has no measure 'attention'; there are: "):
+        found.over_calendar(found.lead, "attention")
     assert found.by_calendar == pytest.approx(1 / 3)
 
 

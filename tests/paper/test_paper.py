@@ -22,6 +22,7 @@ from abruptlab.paper import (
 )
 from abruptlab.paper.claim import null
 from abruptlab.paper.judge import require_alike
+from abruptlab.paper.standins import smooth_curve
 from abruptlab.paper.training import CLAIMS
 from abruptlab.paper.verdict import together
 from abruptlab.run.run import Run
@@ -182,6 +183,25 @@ def test_a_claim_whose_null_passes_is_reported_as_none(tmp_path: Path) -> None:
     assert (verdict.outcome, verdict.said) == ("holds", "holds (1 seed), no null known")  # no number, none passes
     [verdict] = judge(found, {"completion": replace(unknown, bound=Bound(low=2.0))})
     assert verdict.said == "fails (1 seed)"
+
+
+@pytest.mark.parametrize(("figure", "other"), [("24", "5"), ("25", "5-columns"), ("26", "4"), ("27", "23")])
+def test_full_pages_of_maps_are_those_of_a_run_of_the_paper_s_size(figure: str, other: str) -> None:
+    page, of_one = FIGURES[figure], FIGURES[other]
+    assert (page.measure, page.draw, page.place) == (of_one.measure, of_one.draw, f"figure {figure}")
+    assert page.caption == f"As {of_one.place}, of a run of another size or depth. {of_one.caption}"
+
+
+def test_a_smooth_curve_may_end_at_nothing(tmp_path: Path) -> None:
+    """Losses change by one factor a step, which leads nowhere from 0 or to it; what is no loss stays."""
+    losses = np.where(np.arange(STEPS) < 100, 1.0, 0.0)
+    losses[50] = 0.25
+    metrics = make_metrics() | {"loss_observed": losses, "loss_masked": np.zeros(STEPS)}
+    run = make_run(tmp_path, metrics)
+    smooth = smooth_curve(run).metrics
+    np.testing.assert_allclose(smooth["loss_observed"], np.geomspace(1, 0.25, STEPS))
+    np.testing.assert_array_equal(smooth["loss_masked"], 0)
+    np.testing.assert_array_equal(smooth["elapsed_s"], run.metrics["elapsed_s"])
 
 
 def test_a_null_that_is_a_limit_passes_where_it_must_lie_within_the_bound(tmp_path: Path) -> None:

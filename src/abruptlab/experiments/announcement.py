@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
-from abruptlab.arguments import checked
+from abruptlab.arguments import checked, choice
 from abruptlab.errors import RunError
 from abruptlab.experiments.progress import measure_progress
 from abruptlab.experiments.result import Outlined
@@ -85,7 +85,10 @@ class Announcement(Outlined):
 
     def over_calendar(self, lead: Float[np.ndarray, "measure run"], measure: str | None = None) -> float:
         """Of the runs that no rule was fixed on, how many more a measure's rule (None: the best one) announces in time
-        than a calendar does, as a share, with these leads for its own."""
+        than a calendar does, as a share, with these leads for its own. Raises `RunError` for a measure that there is
+        none of."""
+        if measure is not None and measure not in self.measures:
+            raise RunError(f"the sweep has no measure {measure!r}; {choice(measure, self.measures.tolist())}")
         row = self.best if measure is None else list(self.measures).index(measure)
         return float(_in_time(lead)[row, ~self.fixing].mean()) - self.by_calendar
 

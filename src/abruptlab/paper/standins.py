@@ -81,15 +81,15 @@ def final(run: Run) -> StandIn:
 
 
 def smooth_curve(run: Run) -> StandIn:
-    """The run's curve without phases: each metric goes from its first to its last level by a constant factor a step."""
-    metrics = {}
+    """The run's curve without phases: losses, and the size of predictions, go from their first to their last level by a
+    constant factor a step, 0 taken for the least that is above it; other metrics stay."""
+    metrics = dict(run.metrics)
     for name, values in run.metrics.items():
         known = values[np.isfinite(values)]
-        last = known[-max(1, len(known) // 20) :] if len(known) else known
-        if len(known) and (name.startswith("loss") or name == "mean_abs_masked"):
-            metrics[name] = np.geomspace(known[0], np.median(last), len(values))
-        else:
-            metrics[name] = values
+        above = known[known > 0]
+        if len(above) and (name.startswith("loss") or name == "mean_abs_masked"):
+            last = np.median(known[-max(1, len(known) // 20) :])
+            metrics[name] = np.geomspace(*np.maximum((known[0], last), above.min()), len(values))
     return StandIn(run, metrics=metrics)
 
 
