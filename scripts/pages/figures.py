@@ -5,7 +5,7 @@ from pathlib import Path
 
 from abruptlab.paper import FIGURES, TABLES, Verdict, read_verdicts
 from abruptlab.paper.ledger import Entry, ledger
-from abruptlab.paper.plan import SCALES
+from abruptlab.paper.plan import MAIN, PAPER, SCALES
 
 BESIDE = "base"  # the results in which figures and claims without a number in the paper are looked for
 
@@ -15,7 +15,11 @@ def all_figures(results: Path) -> str:
     docs/. What `results` lacks is said to be missing."""
     entries = ledger(results)
     made = [entry for entry in entries if entry.command]
-    beside = [name for name, spec in FIGURES.items() if not name[0].isdigit() and not spec.sweep]
+    beside = {
+        name: MAIN if spec.kind == "sequence" else PAPER[spec.kind][BESIDE]
+        for name, spec in FIGURES.items()
+        if not name[0].isdigit() and not spec.sweep
+    }
     of_the_text = [
         verdict
         for verdict in read_verdicts(results / BESIDE)
@@ -27,7 +31,10 @@ def all_figures(results: Path) -> str:
             *(_section(entry, results) for entry in made),
             "## Beside the paper's figures",
             "What the paper says in its text, without a figure, and what it does not say.",
-            *(_drawing(name, results, BESIDE, f"abruptlab figure {name} runs/base-seed0") for name in beside),
+            *(
+                _drawing(name, results, home.folder, f"abruptlab figure {name} {home.subject}")
+                for name, home in beside.items()
+            ),
             "### Claims of the text",
             _claims(of_the_text),
         ]

@@ -64,6 +64,8 @@ def test_results_that_are_not_there_are_said_to_be_missing(tmp_path: Path) -> No
     drawn = [name for name, spec in FIGURES.items() if name[0].isdigit() or not spec.sweep]
     assert page.count("*Not drawn yet.*") == len(drawn)
     assert page.count("*Not made yet.*") == 1
+    assert "`abruptlab figure answer-probes runs/window-sum-seed0`" in page  # a figure of sequences, of such a run
+    assert "`abruptlab figure patching runs/base-seed0`" in page
     assert "../results" not in page
 
 
