@@ -88,8 +88,8 @@ def smooth_curve(run: Run) -> StandIn:
         known = values[np.isfinite(values)]
         above = known[known > 0]
         if len(above) and (name.startswith("loss") or name == "mean_abs_masked"):
-            last = np.median(known[-max(1, len(known) // 20) :])
-            metrics[name] = np.geomspace(*np.maximum((known[0], last), above.min()), len(values))
+            least, last = above.min(), np.median(known[-max(1, len(known) // 20) :])
+            metrics[name] = np.geomspace(max(known[0], least), max(last, least), len(values))
     return StandIn(run, metrics=metrics)
 
 
