@@ -20,6 +20,7 @@ from abruptlab.task.repeat import Repeat
 from tests.plateaus import ONSET, SMALL, make_folder
 
 SLOW, SOON = 800, 100
+OF_THE_COURSE = {name: claim for name, claim in plateau.CLAIMS.items() if claim.curve}  # of losses and measures alone
 
 
 def family(spec: FigureSpec) -> str:
@@ -34,7 +35,7 @@ FAMILY = {name: family(spec) for name, spec in plateaus.FIGURES.items()}
 @pytest.fixture(scope="module")
 def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Verdict]:
     run = make_folder(tmp_path_factory.mktemp("plateau") / "run")
-    return {verdict.id: verdict for verdict in judge(Findings(run), plateau.CLAIMS)}
+    return {verdict.id: verdict for verdict in judge(Findings(run), OF_THE_COURSE)}
 
 
 def test_the_claims_of_a_run(verdicts: dict[str, Verdict]) -> None:
@@ -86,7 +87,7 @@ def test_where_hardly_anything_was_measured_nothing_is_judged(tmp_path: Path) ->
     rows = measures.read_text().splitlines(keepends=True)
     for kept in ([rows[0]], [rows[0], rows[-1]], [*rows[:22], rows[-1]]):
         measures.write_text("".join(kept))
-        verdicts = judge(Findings(Run(folder)), plateau.CLAIMS)
+        verdicts = judge(Findings(Run(folder)), OF_THE_COURSE)
         assert {verdict.id for verdict in verdicts if verdict.judged} == {"plateau-drop"}
         notes = {verdict.notes for verdict in verdicts if not verdict.judged}
         assert all("steps of the last half of the plateau" in note for [note] in notes)
