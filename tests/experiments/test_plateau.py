@@ -37,7 +37,7 @@ def test_steps_of_known_values() -> None:
     assert first_step(steps, values, 0.5) == 20
     assert first_step(steps, values, 1.5) == np.inf
     assert rise(steps, values) == (10, 30)
-    assert rise(steps, 1 - values) == (10, 30)
+    assert rise(steps, 1 - values) == rise(steps, np.full(5, 0.3)) == (np.inf, np.inf)
     assert rise(steps, np.linspace(0.2, 0.6, 5)) == (10, 40)
 
 

@@ -101,7 +101,7 @@ def test_what_a_ratio_has_nothing_under_is_not_judged(tmp_path: Path) -> None:
     (run.folder / "measures.jsonl").write_text("".join(json.dumps(row) + "\n" for row in still))
     notes = {verdict.id: verdict.notes for verdict in judge(Findings(Run(run.folder)), plateau.CLAIMS) if verdict.notes}
     assert notes == {
-        "plateau-accuracy": ("the accuracy does not change",),
+        "plateau-accuracy": ("the accuracy does not rise",),
         "plateau-repetition": ("the true answers have no equal neighbours",),
         "plateau-repetition-fades": ("there is no repetition on the plateau",),
         "plateau-attention-first": ("the attention ends as it began",),

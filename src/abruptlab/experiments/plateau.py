@@ -41,7 +41,7 @@ class Plateau(Outlined):
 
     @property
     def rise(self) -> tuple[float, float]:
-        """The steps between which the accuracy goes from a tenth to nine tenths of its way."""
+        """The steps between which the accuracy goes from a tenth to nine tenths of its way; inf if it does not rise."""
         return rise(self.step, self.accuracy)
 
     def on_plateau(self, values: Float[np.ndarray, "time *place"]) -> Float[np.ndarray, "*place"]:
@@ -87,7 +87,10 @@ def first_step(steps: Int[np.ndarray, " time"], values: Float[np.ndarray, " time
 
 
 def rise(steps: Int[np.ndarray, " time"], values: Float[np.ndarray, " time"]) -> tuple[float, float]:
-    """The first steps at which values have covered the two shares of `RISE` of their way from the first to the last."""
+    """The first steps at which values have covered the two shares of `RISE` of their way up from the first to the last;
+    inf if the last is no higher."""
     way = values[-1] - values[0]
-    start, stop = (first_step(steps, (values - values[0]) * np.sign(way), share * abs(way)) for share in RISE)
+    if not way > 0:
+        return np.inf, np.inf
+    start, stop = (first_step(steps, values - values[0], share * way) for share in RISE)
     return start, stop

@@ -49,7 +49,7 @@ def measure_plateaus(sweep: Sweep, family: str) -> Plateaus:
             step[row] = np.linspace(0, plateau.step[-1], POINTS)
             seed[cell], fall[cell], learnt[cell] = of_seed, _fall(plateau), plateau.learnt
             start, stop = plateau.rise
-            before[cell], rises[cell] = start, stop - start
+            before[cell], rises[cell] = start, stop - start if np.isfinite(stop) else np.inf
             accuracy[cell] = np.interp(step[row], plateau.step, plateau.accuracy)
             loss[cell] = np.interp(step[row], plateau.curves.step, plateau.curves.smooth[plateau.curves.falling])
             repetition[cell], collapse[cell] = (_largest(plateau, name) for name in ("repetition", "collapse"))

@@ -65,7 +65,9 @@ def _over(over: float, under: float, nothing: str) -> float:
 
 def _abruptness(plateau: Plateau) -> float:
     start, stop = plateau.rise
-    return _over(stop - start, start, "the accuracy does not change")
+    if not np.isfinite(start):
+        raise RunError("the accuracy does not rise")
+    return (stop - start) / start
 
 
 def _over_truth(plateau: Plateau, repetition: float) -> float:
