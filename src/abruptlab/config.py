@@ -8,6 +8,7 @@ import json
 import math
 import tomllib
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -17,11 +18,9 @@ from abruptlab.task import TASKS
 from abruptlab.task.base import STRICT, Task
 from abruptlab.task.matrix import MatrixTask
 from abruptlab.task.sequence import SequenceTask
-from abruptlab.toml import first_mistake, mistakes_of, read_text, require_kinds
+from abruptlab.toml import first_mistake, flat, mistakes_of, read_text, require_kinds
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
-
     from abruptlab.task.base import Objective
 
 GROUP_NAMES = (  # of a model's parameters, by name; `abruptlab.model.groups` says what is in them
@@ -279,12 +278,7 @@ class RunConfig:
     @property
     def decisive(self) -> dict[str, Any]:
         """Every field but the run's name, which decides no number, by dotted name, as JSON has it."""
-        flat: dict[str, Any] = {}
-        for key, value in json.loads(json.dumps(self.to_table())).items():
-            parts = value if isinstance(value, dict) else None
-            flat |= {key: value} if parts is None else {f"{key}.{name}": item for name, item in parts.items()}
-        del flat["name"]
-        return flat
+        return {name: value for name, value in flat(json.loads(json.dumps(self.to_table()))).items() if name != "name"}
 
     def prolongs(self, steps: int) -> bool:
         """Whether the first `steps` steps are those of the same run with no more: the rate must not know the end."""
@@ -319,7 +313,7 @@ class RunConfig:
         try:
             config: RunConfig = validator(RunConfig).validate_python(table | task)
         except ValidationError as error:
-            raise ConfigError(_mistake(error, task.get("task", MatrixTask()))) from None
+            raise ConfigError(first_mistake(error, [*usual(type(task.get("task", MatrixTask())))])) from None
         require_kinds(table, config.to_table())
         return config
 
@@ -358,16 +352,10 @@ def _task_from_table(table: dict) -> Task:
     try:
         return validator(TASKS[kind]).validate_python(fields)
     except ValidationError as error:
-        raise ConfigError(_mistake(error, TASKS[kind](), "task.")) from None
+        raise ConfigError(first_mistake(error, [*usual(TASKS[kind])], "task.")) from None
 
 
-def _mistake(error: "ValidationError", task: Task, prefix: str = "") -> str:
-    """The first mistake, where the fields are those that there are with such a task."""
-    return first_mistake(error, _field_names(task), prefix)
-
-
-def _field_names(task: Task) -> list[str]:
-    names = []
-    for key, value in (asdict(RunConfig()) | {"task": {"kind": task.kind, **asdict(task)}}).items():
-        names += [f"{key}.{inner}" for inner in value] if isinstance(value, dict) else [key]
-    return names
+@cache
+def usual(task: type[Task]) -> dict[str, Any]:
+    """The default of every field, by dotted name, with such a task; of the task's kind it is always a matrix task's."""
+    return flat(asdict(RunConfig()) | {"task": {"kind": MatrixTask.kind, **asdict(task())}})

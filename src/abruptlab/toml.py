@@ -70,6 +70,17 @@ def unknown_field(name: str, known: Sequence[str], nearby: Sequence[str] = ()) -
     return f"unknown field {name}; {choice(name, known, nearby)}"
 
 
+def flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The entries of nested tables, by dotted name. Raises `ConfigError` for a name that is there twice."""
+    entries: dict[str, Any] = {}
+    for name, value in table.items():
+        inner = flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+        for twice in entries.keys() & inner.keys():
+            raise ConfigError(f"{twice}: expected once, got it twice")
+        entries |= inner
+    return entries
+
+
 def require_kinds(given: Any, taken: Any, where: str = "") -> None:
     """Raises `ConfigError` where pydantic has made a number of a text ("3"), or of true."""
     if isinstance(given, dict):

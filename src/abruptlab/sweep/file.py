@@ -24,18 +24,17 @@ import math
 import tomllib
 from collections import Counter
 from collections.abc import Collection, Iterable
-from dataclasses import asdict, dataclass, field, fields
-from functools import cache, cached_property
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from abruptlab.arguments import checked, choice, require, validator
-from abruptlab.config import STRICT, RunConfig
+from abruptlab.config import STRICT, RunConfig, usual
 from abruptlab.errors import ConfigError, RunError
 from abruptlab.presets import PRESETS, preset
-from abruptlab.task.base import Task
 from abruptlab.task.matrix import MatrixTask
-from abruptlab.toml import first_mistake, mistakes_of, read_text, require_kinds, unknown_field
+from abruptlab.toml import first_mistake, flat, mistakes_of, read_text, require_kinds, unknown_field
 
 if TYPE_CHECKING:
     from abruptlab.run.run import Run
@@ -77,8 +76,8 @@ class Point:
 
         Only fields that are not at their defaults enter, so that a field yet to be invented changes no old run's key.
         """
-        usual = _usual(type(self.config.task))
-        content = {name: value for name, value in _flat(self.config.to_table()).items() if value != usual[name]}
+        defaults = usual(type(self.config.task))
+        content = {name: value for name, value in flat(self.config.to_table()).items() if value != defaults[name]}
         content.pop("name", None)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -111,7 +110,7 @@ class SweepConfig:
             try:
                 config: SweepConfig = validator(SweepConfig).validate_python(table)
             except ValidationError as error:
-                fields = {*_names(RunConfig), *_usual(MatrixTask)} - OF_THE_SWEEP
+                fields = {*_names(RunConfig), *usual(MatrixTask)} - OF_THE_SWEEP
                 of_a_run = [f"overrides.{name}" for name in sorted(fields)]
                 raise ConfigError(first_mistake(error, _names(SweepConfig), nearby=of_a_run)) from None
             require_kinds(table.get("seeds", config.seeds), config.seeds, "seeds")
@@ -136,25 +135,25 @@ class SweepConfig:
         for table in (self.overrides, self.grid, *self.variants):
             for name in OF_THE_SWEEP & table.keys():
                 raise ConfigError(f"{name}: expected none in overrides, grid and variants, as the sweep has its own")
-        common = _flat(self.overrides)
+        common = flat(self.overrides)
         variable = ["family", "label", *(name for name in _names(RunConfig) if name not in OF_THE_SWEEP)]
         points: dict[tuple[str, str], Point] = {}
         labels: set[tuple[str, str, int]] = set()
         for seed, combination, variant in itertools.product(self.seeds, self._combinations(), self.variants or ({},)):
-            settings, combination = dict(variant), _flat(combination)
+            settings, combination = dict(variant), flat(combination)
             for name in settings:
                 if name.partition(".")[0] in _names(SweepConfig):
                     raise ConfigError(f"variants: expected {name.partition('.')[0]} above the first [[variants]]")
                 if name.partition(".")[0] not in variable:
                     raise ConfigError(f"variants: {unknown_field(name, variable)}")
             family, named = (_name(settings.pop(which, ""), which) for which in ("family", "label"))
-            changes, own = combination | _flat(settings), combination.keys() & _flat(settings).keys()
+            changes, own = combination | flat(settings), combination.keys() & flat(settings).keys()
             parts = [
                 f"{name.rpartition('.')[2]} {value}" for name, value in (combination if named else changes).items()
             ]
             label = ", ".join([*([named] if named else []), *parts]) or self.base
             try:
-                _require_single(common | changes, _usual(type(base.task)))
+                _require_single(common | changes, usual(type(base.task)))
                 settings = _of_seed(common | changes, seed)
                 config = _changed(base, settings | {"seed": seed, "name": self.name})
             except ConfigError as error:
@@ -177,7 +176,7 @@ class SweepConfig:
         return len(self.seeds) * math.prod(map(len, self._axes().values())) * max(1, len(self.variants))
 
     def _axes(self) -> dict[str, list[Any]]:
-        axes = _flat(self.grid)
+        axes = flat(self.grid)
         for name, values in axes.items():
             if not isinstance(values, list):
                 raise ConfigError(f"grid.{name}: expected a list of values, got {values!r}")
@@ -260,22 +259,6 @@ def _name(given: Any, which: str) -> str:
 
 def _names(kind: type) -> list[str]:
     return [each.name for each in fields(kind)]
-
-
-def _flat(table: dict[str, Any], prefix: str = "") -> Settings:
-    flat: Settings = {}
-    for name, value in table.items():
-        inner = _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-        for twice in flat.keys() & inner.keys():
-            raise ConfigError(f"{twice}: expected once, got it twice")
-        flat |= inner
-    return flat
-
-
-@cache
-def _usual(task: type[Task]) -> Settings:
-    """The default of every field, with such a task; that of the task's kind is always a matrix task's."""
-    return _flat(asdict(RunConfig()) | {"task": {"kind": MatrixTask.kind, **asdict(task())}})
 
 
 def _require_single(settings: Settings, usual: Settings) -> None:
