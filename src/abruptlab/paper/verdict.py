@@ -3,11 +3,15 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import median
+from typing import Any, ClassVar
 
+from abruptlab.arguments import validator
 from abruptlab.errors import RunError
 from abruptlab.system.files import write_atomically
+from abruptlab.task.base import STRICT
 
 
 @dataclass(frozen=True)
@@ -17,6 +21,8 @@ class Verdict:
     With one entry a seed: the claim's number (None: that run cannot say), whether it is within the bound, and the
     number of each null.
     """
+
+    __pydantic_config__: ClassVar = STRICT
 
     id: str
     claim: str
@@ -95,8 +101,7 @@ def spread(numbers: Sequence[float | None]) -> str:
         return "–"
     if len(known) == 1:
         return f"{known[0]:.3g}"
-    median = (known[(len(known) - 1) // 2] + known[len(known) // 2]) / 2
-    return f"{median:.3g} ({known[0]:.3g} to {known[-1]:.3g})"
+    return f"{median(known):.3g} ({known[0]:.3g} to {known[-1]:.3g})"
 
 
 def together(of_runs: Sequence[Sequence[Verdict]]) -> list[Verdict]:
@@ -105,22 +110,16 @@ def together(of_runs: Sequence[Sequence[Verdict]]) -> list[Verdict]:
 
 
 def _join(verdicts: Sequence[Verdict]) -> Verdict:
-    first = verdicts[0]
+    def every(field: str) -> tuple[Any, ...]:
+        return tuple(each for verdict in verdicts for each in getattr(verdict, field))
+
     names = dict.fromkeys(name for verdict in verdicts for name in verdict.nulls)
-    return Verdict(
-        first.id,
-        first.claim,
-        first.source,
-        first.figures,
-        first.tables,
-        first.quantity,
-        first.bound,
-        seeds=tuple(seed for verdict in verdicts for seed in verdict.seeds),
-        numbers=tuple(number for verdict in verdicts for number in verdict.numbers),
-        within=tuple(each for verdict in verdicts for each in verdict.within),
+    return replace(
+        verdicts[0],
+        **{field: every(field) for field in ("seeds", "numbers", "within")},
         nulls={name: tuple(n for verdict in verdicts for n in verdict.nulls.get(name, (None,))) for name in names},
-        passing=tuple(dict.fromkeys(name for verdict in verdicts for name in verdict.passing)),
-        notes=tuple(dict.fromkeys(note for verdict in verdicts for note in verdict.notes)),
+        passing=tuple(dict.fromkeys(every("passing"))),
+        notes=tuple(dict.fromkeys(every("notes"))),
     )
 
 
@@ -147,18 +146,8 @@ def read_verdicts(home: Path) -> list[Verdict]:
     """
     path = home / "claims.json"
     try:
-        return [_of_json(table) for table in json.loads(path.read_text(encoding="utf-8"))]
+        return [validator(Verdict).validate_python(table) for table in json.loads(path.read_text(encoding="utf-8"))]
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
-        raise RunError(f"cannot read the verdicts in {path}: {error}") from None
-
-
-def _of_json(table: dict) -> Verdict:
-    """JSON has lists where a verdict has tuples."""
-
-    def fixed(value: object) -> object:
-        return tuple(value) if isinstance(value, list) else value
-
-    nulls = {name: fixed(numbers) for name, numbers in table.pop("nulls").items()}
-    return Verdict(**{name: fixed(value) for name, value in table.items()}, nulls=nulls)  # pyright: ignore
+    except (OSError, ValueError, TypeError) as error:
+        raise RunError(f"cannot read the verdicts in {path}: {' '.join(str(error).split())[:100]}") from None
