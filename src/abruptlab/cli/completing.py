@@ -42,7 +42,8 @@ class Complete:
     max_value: Annotated[float | None, arg(name="max")] = None
     """The largest value that is filled in."""
     round: int | None = None
-    """Decimals to which the values filled in are rounded (default: as many as the table has)."""
+    """Decimals to which the values filled in are rounded (default: in text as many as the table
+    has, or more where an entry of typical size would have fewer than four digits; else they are not)."""
     out: Path | None = None
     """Where to write, in the same format; - is standard output (default: FILE with .completed before its ending)."""
     overwrite: bool = False

@@ -1,7 +1,8 @@
 """What makes the plateau of matrices longer or shorter: the follow-up paper's causal test (arXiv 2506.13688), which it
 made on tasks of sequences alone, on the sweep `causal`; and what shortens it most on larger ones, on `causal-laptop`.
 
-The bounds are those of the same claims on sequences and of the sweep of variants; none was seen a number for.
+The bounds are those of the sweep of variants, for parts that of the claim on sequences, and three times; none was seen
+a number for.
 """
 
 from collections.abc import Sequence

@@ -1,5 +1,5 @@
 """What makes the plateau of the follow-up paper's main run longer or shorter, and tasks that have none (arXiv
-2506.13688): the sweeps `plateau` and `repeat`."""
+2506.13688): the sweeps `plateau`, `own-parts` and `repeat`."""
 
 from collections.abc import Sequence
 from functools import partial

@@ -30,8 +30,8 @@ CLASSICAL = ("floor", "3", "19", "closeness")  # figures that have a part of the
 def build_report(findings: Findings) -> Path:
     """Write `report.html` to the folder of the findings, with everything it shows inside it.
 
-    Figures that are missing, or made from another run or with other options, are made first; those that the run cannot
-    give are named with the reason.
+    Figures that are missing or damaged, or were made from other weights or losses, by other code or with other options,
+    are made first; those that the run cannot give are named with the reason.
 
     Raises `RunError` if the run has no metrics yet, or the page cannot be written.
     """

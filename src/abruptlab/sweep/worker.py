@@ -36,7 +36,7 @@ class Job:
 def work(job: Job) -> None:
     """Train the run to its end, from where it was left. A failure is noted in `job.note`, not raised.
 
-    Raises `KeyboardInterrupt` after saving, on SIGINT and SIGTERM.
+    Raises `KeyboardInterrupt` after saving, on the signals that stop a training.
     """
     import torch
 
