@@ -11,7 +11,7 @@ import pytest
 from abruptlab.cli import main
 from abruptlab.paper import FIGURES, Findings, judge, plateau, plateaus, tasks
 from abruptlab.paper.follow_up import SAID
-from abruptlab.paper.plan import EASY, MAIN, OWN_PARTS, PLATEAU, TASKS
+from abruptlab.paper.plan import EASY, MAIN, OWN_PARTS, PLATEAU, TASKS, UNSEEN
 from abruptlab.paper.registry import FigureSpec
 from abruptlab.paper.verdict import Verdict
 from abruptlab.run.run import Run
@@ -203,7 +203,7 @@ def test_the_sweeps_of_the_package_have_what_the_claims_ask_for() -> None:
 def test_the_paper_s_ledger_has_every_claim(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = [name for said in SAID for name in said.claims]
     assert sorted(told) == sorted([*plateau.CLAIMS, *plateaus.CLAIMS, *tasks.CLAIMS])
-    assert {said.home for said in SAID} == {MAIN, PLATEAU, EASY, TASKS, OWN_PARTS, None}
+    assert {said.home for said in SAID} == {MAIN, UNSEEN, PLATEAU, EASY, TASKS, OWN_PARTS, None}
     main(["paper", "2506.13688", "--results", str(tmp_path)])
     shown = capsys.readouterr().out
     assert "Attention rises before the drop" in shown

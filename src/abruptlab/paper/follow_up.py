@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from abruptlab.errors import RunError
-from abruptlab.paper.plan import EASY, MAIN, OWN_PARTS, PLATEAU, TASKS, Home
+from abruptlab.paper.plan import EASY, MAIN, OWN_PARTS, PLATEAU, TASKS, UNSEEN, Home
 from abruptlab.paper.verdict import Verdict, read_verdicts
 
 
@@ -40,14 +40,9 @@ SAID: tuple[Said, ...] = (
     Said(
         "On the plateau repetition and collapse, which fade with the drop",
         MAIN,
-        (
-            "plateau-repetition",
-            "plateau-collapse",
-            "plateau-collapse-code",
-            "plateau-repetition-fades",
-            "plateau-collapse-fades",
-        ),
+        ("plateau-repetition", "plateau-collapse", "plateau-repetition-fades", "plateau-collapse-fades"),
     ),
+    Said("The collapse as the public code takes it", UNSEEN, ("plateau-collapse-code",)),
     Said("Attention rises before the drop", MAIN, ("plateau-attention-first", "plateau-attention-steady")),
     Said(
         "Useful attention multiplied shortens or lengthens it",

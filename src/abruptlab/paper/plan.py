@@ -51,6 +51,7 @@ PAPER: Mapping[str, Mapping[str, Home]] = {
 
 # The follow-up paper at its own size; the sweeps beside it are ours. The first is a run, whose parts the second takes.
 MAIN = Home("window-sum", "runs/window-sum-seed0", "loss-plateau/window-sum")
+UNSEEN = Home(MAIN.name, "runs/window-sum-seed40", "loss-plateau/unsolved")  # at seeds 40 to 47, in bf16
 PLATEAU = Home("plateau", "runs/sweeps/plateau", "loss-plateau/plateau", ((MAIN.name, 0),))
 EASY = Home("repeat", "runs/sweeps/repeat", "loss-plateau/repeat")
 OWN_PARTS = Home(
