@@ -110,7 +110,9 @@ def test_they_change_nothing_of_the_training(run: Run, tmp_path: Path) -> None:
     assert without.measures["step"].tolist() == []
 
 
-def test_a_resumed_run_has_the_same(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a run that was stopped after 12 steps."""
     monkeypatch.setattr("abruptlab.training.loop.REPORT_EVERY_S", 0.0)
 
     def stop(progress: Progress) -> None:
@@ -119,33 +121,27 @@ def test_a_resumed_run_has_the_same(run: Run, tmp_path: Path, monkeypatch: pytes
 
     with pytest.raises(KeyboardInterrupt):
         train(SMALL, tmp_path / "run", device="cpu", report=stop)
-    with (tmp_path / "run" / "measures.jsonl").open("a") as file:
+    return tmp_path / "run"
+
+
+def test_a_resumed_run_has_the_same(run: Run, interrupted: Path) -> None:
+    with (interrupted / "measures.jsonl").open("a") as file:
         file.write('{"step": 14, "acc')  # a killed run may end in half a line
-    resumed = train(SMALL, tmp_path / "run", resume=True, device="cpu")
+    resumed = train(SMALL, interrupted, resume=True, device="cpu")
     rows = (run.folder / "measures.jsonl").read_text()
     assert (resumed.folder / "measures.jsonl").read_text() == rows
 
 
-def test_a_checkpoint_whose_measures_are_lost_is_passed_over(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("abruptlab.training.loop.REPORT_EVERY_S", 0.0)
-
-    def stop(progress: Progress) -> None:
-        if progress.step == 12:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    with pytest.raises(KeyboardInterrupt):
-        train(SMALL, tmp_path / "run", device="cpu", report=stop)
-    assert saved_steps(tmp_path / "run" / "checkpoints")[-2:] == [10, 12]
-    path = tmp_path / "run" / "measures.jsonl"
+def test_a_checkpoint_whose_measures_are_lost_is_passed_over(run: Run, interrupted: Path) -> None:
+    assert saved_steps(interrupted / "checkpoints")[-2:] == [10, 12]
+    path = interrupted / "measures.jsonl"
     rows = path.read_text().splitlines(keepends=True)
     path.write_text("".join(rows[:3]))  # of steps 0, 2, 4
     with pytest.raises(CheckpointError, match=r"cannot be gone on with: .*measures.jsonl is damaged: .* of step 6"):
-        train(SMALL, tmp_path / "run", resume=True, device="cpu")
+        train(SMALL, interrupted, resume=True, device="cpu")
     path.write_text("".join(rows[:5]))  # all that the checkpoint of step 10 stands on
     said: list[str] = []
-    train(SMALL, tmp_path / "run", resume=True, device="cpu", warn=said.append)
+    train(SMALL, interrupted, resume=True, device="cpu", warn=said.append)
     assert ["expected the measures of step 10; trying the one before it" in line for line in said] == [True]
     assert path.read_text() == (run.folder / "measures.jsonl").read_text()
 

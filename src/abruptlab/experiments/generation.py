@@ -117,10 +117,11 @@ def measure_encoder_error(run: Run, matrices: int = 256, seed: int = 0) -> Estim
 
     Raises `RunError` if none has; how far the vocabulary reaches makes no difference.
     """
-    shipped = ((encoder, encoder.config.matrices) for encoder in map(pretrained_run, shipped_runs()))
-    alike = ((encoder, its) for encoder, its in shipped if replace(run.config.matrices, limit=its.limit) == its)
-    encoder, theirs = next(alike, (None, None))
-    if encoder is None or theirs is None:
+    for encoder in map(pretrained_run, shipped_runs()):
+        theirs = encoder.config.matrices
+        if replace(run.config.matrices, limit=theirs.limit) == theirs:
+            break
+    else:
         raise RunError(f"no encoder of the package has learnt the task of {run.folder}")
     batch = held_out(run, matrices, seed)
     tokens = torch.where(batch.observed, Vocabulary.of(theirs).encode(batch.values), MASK)

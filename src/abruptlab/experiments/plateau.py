@@ -4,7 +4,7 @@ arXiv 2506.13688)."""
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from abruptlab.arguments import checked
 from abruptlab.errors import RunError
@@ -44,15 +44,18 @@ class Plateau(Outlined):
         """The steps between which the accuracy goes from a tenth to nine tenths of its way; inf if it does not rise."""
         return rise(self.step, self.accuracy)
 
-    def on_plateau(self, values: Float[np.ndarray, "time *place"]) -> Float[np.ndarray, "*place"]:
-        """The median of a measure over the last half of the steps before the onset of the drop.
-
-        Raises `RunError` for a run without a drop.
-        """
+    @property
+    def last_half(self) -> Bool[np.ndarray, " time"]:
+        """Which measures are of the last half of the steps before the onset of the drop. Raises `RunError` for a run
+        without one."""
         if self.curves.drop is None:
             raise RunError("the run has no drop")
         onset = self.curves.drop.onset
-        return np.asarray(np.median(values[(self.step >= onset / 2) & (self.step < onset)], 0))
+        return (self.step >= onset / 2) & (self.step < onset)
+
+    def on_plateau(self, values: Float[np.ndarray, "time *place"]) -> Float[np.ndarray, "*place"]:
+        """The median of a measure over the `last_half`. Raises as that."""
+        return np.asarray(np.median(values[self.last_half], 0))
 
     def at(self, step: int, values: Float[np.ndarray, " time"]) -> float:
         """A measure at a step, between those at which it was taken on a straight line."""

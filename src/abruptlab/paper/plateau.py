@@ -46,9 +46,9 @@ def _of(number: OfPlateau) -> Callable[[Findings], Number]:
     """A number of the plateau of a run that has a drop, and was measured often enough before it."""
 
     def measured(findings: Findings) -> Number:
-        onset = known_drop(findings).onset
+        known_drop(findings)
         plateau = findings.of(measure_plateau)
-        times = np.count_nonzero((plateau.step >= onset / 2) & (plateau.step < onset))
+        times = np.count_nonzero(plateau.last_half)
         if times < FEWEST:
             raise RunError(f"measured at {times} steps of the last half of the plateau, expected {FEWEST} or more")
         return number(plateau)
