@@ -143,6 +143,9 @@ class TrainingConfig:
     then normalised again)."""
     useful_from: int = 0
     """The step from which on it is."""
+    useful_spared: int = 0
+    """Sequences: how many of the answer's first places keep their attention as it is, such as one that is learnt at
+    once."""
     norms_every: int | None = None
     """Steps between the rows of metrics that also have the norms of weights and gradients by group (default: none)."""
 
@@ -166,6 +169,7 @@ class TrainingConfig:
         require(self.measure_every >= 0, "measure_every", "0 or more", self.measure_every)
         require(0 <= self.useful_attention < math.inf, "useful_attention", "0 or more, finite", self.useful_attention)
         require(0 <= self.useful_from <= self.steps, "useful_from", f"0 to steps ({self.steps})", self.useful_from)
+        require(self.useful_spared >= 0, "useful_spared", "0 or more", self.useful_spared)
         require(all(0 <= beta < 1 for beta in self.betas), "betas", "two of 0 to below 1", self.betas)
         require(0 < self.eps < math.inf, "eps", "above 0 and finite", self.eps)
         adam = (self.betas, self.eps) == (TrainingConfig.betas, TrainingConfig.eps)
@@ -176,8 +180,9 @@ class TrainingConfig:
         for name, has in (("weight_decay", ("adamw", "muon")), ("momentum", ("sgd",))):
             given = getattr(self, name)
             require(self.optimizer in has or given == 0, name, f"0 ({self.optimizer} has none)", given)
-        changes = self.useful_attention != 1 or self.useful_from == 0
-        require(changes, "useful_from", "useful_attention other than 1 beside it", self.useful_from)
+        for name in ("useful_from", "useful_spared"):
+            changes = self.useful_attention != 1 or getattr(self, name) == 0
+            require(changes, name, "useful_attention other than 1 beside it", getattr(self, name))
         comes = self.useful_attention == 1 or self.useful_from < self.steps
         require(comes, "useful_from", f"below steps ({self.steps})", self.useful_from)
         compiles = self.useful_attention == 1 or self.useful_from > 0 or self.compile != "yes"
@@ -250,8 +255,13 @@ class RunConfig:
         require(self.name.replace("-", "").replace("_", "").isalnum(), "name", "letters, digits, - and _", self.name)
         require(0 <= self.seed < 2**63, "seed", "0 to 2⁶³ − 1", self.seed)
         self.task.require_model(self.model.causal, self.model.positions)
-        measured = self.training.measure_every == 0 or isinstance(self.task, SequenceTask)
-        require(measured, "training.measure_every", "0 (the task writes no answers)", self.training.measure_every)
+        if isinstance(self.task, SequenceTask):
+            length, spared = self.task.answer_length, self.training.useful_spared
+            require(spared < length, "training.useful_spared", f"below the answer's length ({length})", spared)
+        else:
+            for name in ("measure_every", "useful_spared"):
+                given = getattr(self.training, name)
+                require(given == 0, f"training.{name}", "0 (the task writes no answers)", given)
 
     def require_used(self) -> None:
         """Raises `ConfigError` for a field that would change nothing; not at once, as runs that have one are there."""

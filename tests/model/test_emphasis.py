@@ -55,6 +55,19 @@ def test_with_a_past_it_is_the_same() -> None:
     torch.testing.assert_close(whole[:, :4], plain[:, :4])  # of the prompt nothing is asked
 
 
+def test_the_first_places_of_an_answer_may_keep_theirs() -> None:
+    model, objective = initial_model(replace(WINDOWS, model=replace(WINDOWS.model, layers=1))), WINDOWS.objective
+    batch = next(WINDOWS.task.stream(6, seed=1))
+    with record(model, [NAME]) as found, torch.no_grad():
+        model(objective.inputs(batch))
+    for spared in (1, 2):
+        first = 4 + spared  # the separator, behind four numbers, writes the first place
+        with emphasised(model, objective, batch, 3.0, spared), record(model, [NAME]) as changed, torch.no_grad():
+            model(objective.inputs(batch))
+        same = (changed[NAME] == found[NAME]).all((0, 1, 3))
+        assert same.tolist() == [query < first for query in range(len(same))]
+
+
 def test_a_factor_of_one_touches_nothing() -> None:
     model, batch = initial_model(WINDOWS), next(WINDOWS.task.stream(6, seed=1))
     with emphasised(model, WINDOWS.objective, batch, 1.0):

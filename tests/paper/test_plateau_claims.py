@@ -11,7 +11,7 @@ import pytest
 from abruptlab.cli import main
 from abruptlab.paper import FIGURES, Findings, judge, plateau, plateaus, tasks
 from abruptlab.paper.follow_up import SAID
-from abruptlab.paper.plan import EASY, MAIN, OWN_PARTS, PLATEAU, TASKS, UNSEEN
+from abruptlab.paper.plan import EASY, MAIN, OWN_PARTS, PLATEAU, SPARED, TASKS, UNSEEN
 from abruptlab.paper.registry import FigureSpec
 from abruptlab.paper.verdict import Verdict
 from abruptlab.run.run import Run
@@ -125,35 +125,53 @@ def sweep(folder: Path, name: str, families: dict[str, dict[str, int]]) -> Sweep
     return made
 
 
+LATER = {label: step + (ONSET - step) // 2 for step, label in plateaus.LATE.items()}
+MULTIPLIED = {
+    "useful attention": {"×1": ONSET, "×10": SOON, "×2.5": 200, "×0.5": 600, "×0.2": SLOW},
+    "late": {"×1": ONSET, **LATER},
+}
+
+
+def judged(folder: Path, name: str, families: dict[str, dict[str, int]]) -> dict[str, Verdict]:
+    """The verdicts on a sweep, of each family a sweep of its own."""
+    verdicts = {}
+    for at, (family, labels) in enumerate(families.items()):
+        (part := folder / str(at)).mkdir(parents=True)
+        of_family = {name: claim for name, claim in plateaus.CLAIMS.items() if FAMILY[claim.figures[0]] == family}
+        found = Findings(sweep(part, name, {family: labels}))
+        verdicts |= {verdict.id: verdict for verdict in judge(found, of_family)}
+    assert verdicts.keys() == {each for each, claim in plateaus.CLAIMS.items() if claim.sweep == name}
+    return verdicts
+
+
 def test_the_claims_of_the_sweep(tmp_path: Path) -> None:
-    late = {label: step + (ONSET - step) // 2 for step, label in plateaus.LATE.items()}
-    families = {
-        "useful attention": {"×1": ONSET, "×10": SOON, "×2.5": 200, "×0.5": 600, "×0.2": SLOW},
-        "late": {"×1": ONSET, **late},
+    families = MULTIPLIED | {
         "frozen at random": {"none": ONSET, "attention": SLOW, "embeddings": ONSET, "MLP": 450},
         "optimiser": {"Adam": ONSET, "Muon": 200},
     }
-    verdicts = {}
-    for at, (family, labels) in enumerate(families.items()):
-        folder = tmp_path / str(at)
-        folder.mkdir()
-        of_family = {name: claim for name, claim in plateaus.CLAIMS.items() if FAMILY[claim.figures[0]] == family}
-        found = Findings(sweep(folder, "plateau", {family: labels}))
-        verdicts |= {verdict.id: verdict for verdict in judge(found, of_family)}
-    assert verdicts.keys() == {name for name, claim in plateaus.CLAIMS.items() if claim.sweep == "plateau"}
+    verdicts = judged(tmp_path, "plateau", families)
     numbers = {name: verdict.numbers for name, verdict in verdicts.items()}
     assert numbers["attention-shortens"][0] == pytest.approx(230 / 430, rel=1e-3)  # half is right 20 steps after onset
     assert numbers["attention-lengthens"][0] == pytest.approx(630 / 430, rel=1e-3)
     assert numbers["frozen-attention"][0] == pytest.approx(830 / 430, rel=1e-3)
     assert numbers["frozen-others"][0] == pytest.approx(480 / 830, rel=1e-3)
     assert numbers["muon-shortens"][0] == pytest.approx(230 / 430, rel=1e-3)
-    assert numbers["attention-late"][0] == pytest.approx((late["×10 from step 100"] + 30 - 100) / (430 - 100), rel=0.05)
+    assert numbers["attention-late"][0] == pytest.approx(
+        (LATER["×10 from step 100"] + 30 - 100) / (430 - 100), rel=0.05
+    )
     nulls = {name: verdict.nulls["another seed"][0] for name, verdict in verdicts.items()}
     assert nulls["attention-shortens"] == pytest.approx(430 / 440, rel=1e-3)
     assert nulls["attention-late"] == pytest.approx((430 - 100) / (440 - 100), rel=1e-3)  # counted as the claim is
     assert numbers["attention-biases"] == pytest.approx((1, 1, 1))  # the same biases in all of them
     outcomes = {name: (verdict.outcome, verdict.numbers, verdict.nulls) for name, verdict in verdicts.items()}
     assert {name: outcome for name, outcome in outcomes.items() if outcome[0] != "holds"}.keys() == {"attention-biases"}
+
+
+def test_with_the_first_place_spared_they_ask_the_same(tmp_path: Path) -> None:
+    verdicts = judged(tmp_path, "plateau-spared", MULTIPLIED)
+    assert verdicts["spared-shortens"].numbers[0] == pytest.approx(230 / 430, rel=1e-3)
+    assert verdicts["spared-lengthens"].numbers[0] == pytest.approx(630 / 430, rel=1e-3)
+    assert {name for name, verdict in verdicts.items() if verdict.outcome != "holds"} == {"spared-biases"}
 
 
 def test_the_claim_of_the_easy_task(tmp_path: Path) -> None:
@@ -187,15 +205,24 @@ def test_the_claims_of_other_tasks(tmp_path: Path) -> None:
 def test_the_sweeps_of_the_package_have_what_the_claims_ask_for() -> None:
     from abruptlab.sweep.file import SweepConfig, find_sweep
 
-    for name in ("plateau", "repeat", "tasks", "own-parts"):
+    for name in ("plateau", "plateau-spared", "repeat", "tasks", "own-parts"):
         points = SweepConfig.read(find_sweep(name)).points()
         assert len({point.config.seed for point in points}) == 3
         for spec in FIGURES.values():
             if spec.sweep == name:
                 assert family(spec) in {point.family for point in points}
-    labels = {(point.family, point.label) for point in SweepConfig.read(find_sweep("plateau")).points()}
-    assert {("late", label) for label in plateaus.LATE.values()} < labels
-    assert {("parts", label) for label in plateaus.ATTENTION_TAKEN} < labels
+    labels, spared = (
+        {(point.family, point.label): point.config for point in SweepConfig.read(find_sweep(name)).points()}
+        for name in ("plateau", "plateau-spared")
+    )
+    assert {("late", label) for label in plateaus.LATE.values()} < labels.keys()
+    assert {("parts", label) for label in plateaus.ATTENTION_TAKEN} < labels.keys()
+    assert {family for family, _ in spared} == {"useful attention", "late"}
+    assert spared.keys() < labels.keys()
+    for label, config in spared.items():
+        first = 0 if label[1] == "×1" else 1
+        assert config.training == replace(labels[label].training, useful_spared=first)
+        assert (config.task, config.model) == (labels[label].task, labels[label].model)
     points = SweepConfig.read(find_sweep("tasks")).points()
     assert tuple(dict.fromkeys(point.label for point in points if point.family == "task")) == tasks.HARD
 
@@ -203,7 +230,7 @@ def test_the_sweeps_of_the_package_have_what_the_claims_ask_for() -> None:
 def test_the_paper_s_ledger_has_every_claim(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = [name for said in SAID for name in said.claims]
     assert sorted(told) == sorted([*plateau.CLAIMS, *plateaus.CLAIMS, *tasks.CLAIMS])
-    assert {said.home for said in SAID} == {MAIN, UNSEEN, PLATEAU, EASY, TASKS, OWN_PARTS, None}
+    assert {said.home for said in SAID} == {MAIN, UNSEEN, PLATEAU, SPARED, EASY, TASKS, OWN_PARTS, None}
     main(["paper", "2506.13688", "--results", str(tmp_path)])
     shown = capsys.readouterr().out
     assert "Attention rises before the drop" in shown

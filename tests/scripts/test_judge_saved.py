@@ -13,6 +13,7 @@ SWEEPS = ["pocket", "pocket/components", "paper/variants-base"] + [
     f"loss-plateau/{name}"
     for name in (
         "plateau",
+        "plateau-spared",
         "own-parts",
         "repeat",
         "tasks",

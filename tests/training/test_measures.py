@@ -166,8 +166,16 @@ def test_a_damaged_file_is_named(run: Run, tmp_path: Path) -> None:
 
 def test_matrices_have_none() -> None:
     smoke = preset("smoke")
-    with pytest.raises(ConfigError, match=r"measure_every: expected 0 \(the task writes no answers\), got 1"):
-        replace(smoke, training=replace(smoke.training, measure_every=1))
+    for field in ("measure_every", "useful_spared"):
+        with pytest.raises(ConfigError, match=rf"{field}: expected 0 \(the task writes no answers\), got 1"):
+            replace(smoke, training=replace(smoke.training, **{field: 1}))
+
+
+def test_no_more_places_are_spared_than_there_are_and_none_where_nothing_is_multiplied(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"useful_spared: expected below the answer's length \(4\), got 4"):
+        with_training(useful_attention=2.0, useful_spared=4)
+    with pytest.raises(ConfigError, match="useful_spared: expected useful_attention other than 1 beside it, got 1"):
+        train(with_training(useful_spared=1), tmp_path / "run", device="cpu")
 
 
 def test_useful_attention_is_multiplied_from_its_step_on(run: Run, tmp_path: Path) -> None:
@@ -179,3 +187,18 @@ def test_useful_attention_is_multiplied_from_its_step_on(run: Run, tmp_path: Pat
     share = run.measures["attention"][5]  # the weights after ten steps are the same
     assert after[0] > share
     assert after[0] < 4 * share
+
+
+def test_places_that_are_spared_are_so_in_training_and_in_measures(run: Run, tmp_path: Path) -> None:
+    changed = {
+        spared: train(
+            with_training(useful_attention=4.0, useful_from=10, useful_spared=spared),
+            tmp_path / str(spared),
+            device="cpu",
+        )
+        for spared in (0, 1)
+    }
+    shares = [run.measures["attention"][5], *(changed[spared].measures["attention"][5] for spared in (1, 0))]
+    assert shares == sorted(set(shares))  # with one place spared, between that of none multiplied and that of all
+    losses = [each.metrics["loss"][10] for each in (run, *changed.values())]
+    assert len(set(losses)) == 3

@@ -14,9 +14,10 @@ from abruptlab.task.examples import Examples
 
 
 @contextmanager
-def emphasised(model: Model, objective: Objective, batch: Examples, factor: float) -> Iterator[None]:
+def emphasised(model: Model, objective: Objective, batch: Examples, factor: float, spared: int = 0) -> Iterator[None]:
     """Inside the block, in passes of `model` through `batch`, every head's attention to the useful keys of a query
-    (`Objective.useful`) is multiplied by `factor`; what of it is softmax is then normalised again.
+    (`Objective.useful`) is multiplied by `factor`; what of it is softmax is then normalised again. The first `spared`
+    places of an answer that is written keep theirs.
 
     The passes may go through the places in pieces (`Decoder.new_past`), but through all examples at once. Nothing in
     them is compiled.
@@ -25,6 +26,8 @@ def emphasised(model: Model, objective: Objective, batch: Examples, factor: floa
         yield
         return
     useful = objective.useful(batch)[:, None]
+    if spared:
+        useful[:, :, : objective.answer - 1 + spared] = False  # a place is written at the one before it
     factors = torch.ones(useful.shape, device=useful.device).masked_fill_(useful, factor)
     normalised = model.config.attention == "softmax"
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from abruptlab.errors import RunError
-from abruptlab.paper.plan import EASY, MAIN, OWN_PARTS, PLATEAU, TASKS, UNSEEN, Home
+from abruptlab.paper.plan import EASY, MAIN, OWN_PARTS, PLATEAU, SPARED, TASKS, UNSEEN, Home
 from abruptlab.paper.verdict import Verdict, read_verdicts
 
 
@@ -48,6 +48,11 @@ SAID: tuple[Said, ...] = (
         "Useful attention multiplied shortens or lengthens it",
         PLATEAU,
         ("attention-shortens", "attention-lengthens", "attention-biases", "attention-late"),
+    ),
+    Said(
+        "The same, but at the answer's first place, as in the public code",
+        SPARED,
+        ("spared-shortens", "spared-lengthens", "spared-biases", "spared-late"),
     ),
     Said("Attention that starts as it ends removes most of it", OWN_PARTS, ("own-attention", "own-others")),
     Said("Attention that stays at random lengthens it", PLATEAU, ("frozen-attention", "frozen-others")),

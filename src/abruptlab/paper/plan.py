@@ -53,6 +53,7 @@ PAPER: Mapping[str, Mapping[str, Home]] = {
 MAIN = Home("window-sum", "runs/window-sum-seed0", "loss-plateau/window-sum")
 UNSEEN = Home(MAIN.name, "runs/window-sum-seed40", "loss-plateau/unsolved")  # at seeds 40 to 47, in bf16
 PLATEAU = Home("plateau", "runs/sweeps/plateau", "loss-plateau/plateau", ((MAIN.name, 0),))
+SPARED = Home("plateau-spared", "runs/sweeps/plateau-spared", "loss-plateau/plateau-spared")
 EASY = Home("repeat", "runs/sweeps/repeat", "loss-plateau/repeat")
 OWN_PARTS = Home(
     "own-parts", "runs/sweeps/own-parts", "loss-plateau/own-parts", tuple((MAIN.name, seed) for seed in (1, 2, 3))
@@ -78,6 +79,6 @@ BESIDE = (
 
 ON_A_LAPTOP: Mapping[str, Home] = {
     home.name: home
-    for home in (*(homes[SMALLEST] for homes in PAPER.values()), MAIN, PLATEAU, OWN_PARTS, EASY, TASKS, *BESIDE)
+    for home in (*(homes[SMALLEST] for homes in PAPER.values()), MAIN, PLATEAU, SPARED, OWN_PARTS, EASY, TASKS, *BESIDE)
 }
 """All that `reproduce --everything` runs, by name, in this order."""

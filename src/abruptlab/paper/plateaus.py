@@ -1,5 +1,5 @@
 """What makes the plateau of the follow-up paper's main run longer or shorter, and tasks that have none (arXiv
-2506.13688): the sweeps `plateau`, `own-parts` and `repeat`."""
+2506.13688): the sweeps `plateau`, `plateau-spared`, `own-parts` and `repeat`."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -15,7 +15,7 @@ from abruptlab.paper.over_seeds import Measured, OfAll, another_seed, most_named
 from abruptlab.paper.registry import Figures, FigureSpec
 from abruptlab.paper.training import FAST
 
-SWEEP, EASY, OWN = "plateau", "repeat", "own-parts"
+SWEEP, SPARED, EASY, OWN = "plateau", "plateau-spared", "repeat", "own-parts"
 REMOVED = 0.5  # of the plateau's steps: gone
 EARLIER = 0.7  # of them: three times, in logarithms, what seeds 0 and 1 of the main run differ by (steps 146 and 164)
 LATER = 1 / EARLIER
@@ -46,6 +46,19 @@ FIGURES: Figures = {
     ),
     "plateau-late": _figure(
         "Useful attention multiplied from a step on", "late", "The same, from some step of the plateau on."
+    ),
+    "plateau-spared": _figure(
+        "Useful attention multiplied, but at the answer's first place",
+        "useful attention",
+        "The attention to what the answer needs is multiplied by a number, in training and when the model writes, at "
+        "all of its places but the first one, which is learnt at once.",
+        SPARED,
+    ),
+    "plateau-spared-late": _figure(
+        "Useful attention multiplied from a step on, but at the answer's first place",
+        "late",
+        "The same, from some step of the plateau on.",
+        SPARED,
     ),
     "plateau-parts": _figure(
         "Parts that start as they end",
@@ -131,52 +144,65 @@ def _left(label: str, since: int) -> Measured:
 
 ATTENTION_TAKEN = ("attention", "attention, frozen")
 
-CLAIMS: dict[str, Claim] = {
-    "attention-shortens": _plateau(
-        "More useful attention shortens the plateau.",
-        "useful attention",
-        "plateau-attention",
-        "that of ×1",
-        Bound(high=EARLIER),
-        ("×2.5", "×10"),
-        "×1",
-    ),
-    "attention-lengthens": _plateau(
-        "Less useful attention lengthens it.",
-        "useful attention",
-        "plateau-attention",
-        "that of ×1",
-        Bound(low=LATER),
-        ("×0.2", "×0.5"),
-        "×1",
-    ),
-    "attention-biases": Claim(
-        "More useful attention lessens repetition bias and representation collapse.",
-        "follow-up",
-        "the largest of both, with ×2.5 and ×10: its largest value until half of the tokens are right / that of ×1",
-        Bound(high=EARLIER),
-        most_of(
-            max,
-            [
-                ratio(variant(USEFUL, bias, label), variant(USEFUL, bias, "×1"))
-                for bias in BIASES
-                for label in ("×2.5", "×10")
-            ],
+
+def _attention_claims(name: str, figure: str, late: str, but: str, sweep: str) -> dict[str, Claim]:
+    """What the follow-up paper says of multiplied attention, on one of its two sweeps."""
+    family = "useful attention"
+    return {
+        f"{name}-shortens": _plateau(
+            f"More useful attention{but} shortens the plateau.",
+            family,
+            figure,
+            "that of ×1",
+            Bound(high=EARLIER),
+            ("×2.5", "×10"),
+            "×1",
+            sweep=sweep,
         ),
-        (another_seed(*(variant(USEFUL, bias, "×1") for bias in BIASES)),),
-        figures=("plateau-attention",),
-        sweep=SWEEP,
-    ),
-    "attention-late": Claim(
-        "More useful attention acts from the step on at which it begins.",
-        "follow-up",
-        f"the largest of {', '.join(map(str, LATE))}: {LEARNT} from that step on / that of ×1",
-        Bound(high=EARLIER),
-        most_of(max, [ratio(_left(label, since), _left("×1", since)) for since, label in LATE.items()]),
-        (another_seed(_left("×1", max(LATE))),),  # from which step on two seeds differ most
-        figures=("plateau-late",),
-        sweep=SWEEP,
-    ),
+        f"{name}-lengthens": _plateau(
+            f"Less useful attention{but} lengthens it.",
+            family,
+            figure,
+            "that of ×1",
+            Bound(low=LATER),
+            ("×0.2", "×0.5"),
+            "×1",
+            sweep=sweep,
+        ),
+        f"{name}-biases": Claim(
+            f"More useful attention{but} lessens repetition bias and representation collapse.",
+            "follow-up",
+            "the largest of both, with ×2.5 and ×10: its largest value until half of the tokens are right / that of ×1",
+            Bound(high=EARLIER),
+            most_of(
+                max,
+                [
+                    ratio(variant(USEFUL, bias, label), variant(USEFUL, bias, "×1"))
+                    for bias in BIASES
+                    for label in ("×2.5", "×10")
+                ],
+            ),
+            (another_seed(*(variant(USEFUL, bias, "×1") for bias in BIASES)),),
+            figures=(figure,),
+            sweep=sweep,
+        ),
+        f"{name}-late": Claim(
+            f"More useful attention{but} acts from the step on at which it begins.",
+            "follow-up",
+            f"the largest of {', '.join(map(str, LATE))}: {LEARNT} from that step on / that of ×1",
+            Bound(high=EARLIER),
+            most_of(max, [ratio(_left(label, since), _left("×1", since)) for since, label in LATE.items()]),
+            (another_seed(_left("×1", max(LATE))),),  # from which step on two seeds differ most
+            figures=(late,),
+            sweep=sweep,
+        ),
+    }
+
+
+CLAIMS: dict[str, Claim] = {
+    **_attention_claims("attention", "plateau-attention", "plateau-late", "", SWEEP),
+    # As the paper's public code has it: the answer's first place, a mere copy, keeps its attention.
+    **_attention_claims("spared", "plateau-spared", "plateau-spared-late", ", but at the first place,", SPARED),
     "own-attention": _plateau(
         "Attention that starts as it ends in the same run, frozen or not, removes most of the plateau.",
         "own parts",

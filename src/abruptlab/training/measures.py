@@ -28,6 +28,7 @@ class Measures:
 
     def __init__(self, config: RunConfig, examples: int = EXAMPLES) -> None:
         self._objective = config.objective
+        self._spared = config.training.useful_spared
         self._batch = cast(SequenceBatch, held_out_of(config.task, examples))
 
     @torch.no_grad()
@@ -36,7 +37,8 @@ class Measures:
         of the answer; on the model's device, and nothing here waits for it."""
         device = model.token_embedding.weight.device
         batch = self._batch.to(device)
-        with torch.compiler.set_stance("force_eager"), emphasised(model, self._objective, batch, emphasis):
+        changed = emphasised(model, self._objective, batch, emphasis, self._spared)
+        with torch.compiler.set_stance("force_eager"), changed:
             written = generate(cast(Decoder, model), batch.prompts)
             collapse, attention = collapse_and_attention(model, batch, self._objective)
         right = (written == batch.answers).float()

@@ -40,6 +40,7 @@ class Update:
     def __init__(self, state: TrainingState, config: RunConfig, device: torch.device) -> None:
         self._state = state
         self._schedule = Schedule(config.training)
+        self._spared = config.training.useful_spared
         self._clip_norm = config.training.clip_norm
         self._objective = config.objective
         self._part = part_size(config, device)
@@ -63,7 +64,7 @@ class Update:
             optimizer.zero_grad(set_to_none=True)
         for first in range(0, len(share), self._part):
             examples = share[first : first + self._part]
-            with self._precision, emphasised(model, objective, examples, factor):
+            with self._precision, emphasised(model, objective, examples, factor, self._spared):
                 part_sums = objective.sums(model, examples)
             (part_sums[0] / counts[0]).backward()
             sums += part_sums.detach()
