@@ -117,7 +117,7 @@ def _nulls(claim: Claim, findings: Findings) -> dict[str, Number]:
 
 
 def _rounded(value: Number) -> Number:
-    return None if value is None else float(f"{value:.4g}")
+    return None if value is None else float(f"{value:.6g}")  # three are shown: four would round some of them twice
 
 
 def write_claims(findings: Findings) -> tuple[Path, list[Verdict]]:
