@@ -20,7 +20,7 @@ class ArrayTable:
 
     values: Float[np.ndarray, "m n"]  # NaN where missing
     array: np.ndarray
-    layout: str
+    layout: str  # what was recognised, in words
     save: Callable[[bytes], bytes]  # the file with another NPY in it
 
     @property
@@ -40,7 +40,7 @@ class ArrayTable:
         return f"column {j + 1}"
 
     def number(self, value: float, decimals: int | None = None) -> str:
-        """A number as it is shown."""
+        """As it is written into a file, or with `decimals` if it was rounded to so many."""
         return f"{value:.6g}" if decimals is None else f"{value:.{max(0, decimals)}f}"
 
     def filled(self, completed: Float[np.ndarray, "m n"], decimals: int | None = None) -> bytes:

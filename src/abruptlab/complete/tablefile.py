@@ -6,16 +6,15 @@ import sys
 import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
-from abruptlab.complete.arrays import NPY, read_npy, read_npz
+from abruptlab.complete.arrays import NPY, ArrayTable, read_npy, read_npz
 from abruptlab.complete.formats import SEPARATORS, Grid, Reading, read_excel, read_parquet, read_text
 from abruptlab.complete.labels import find_labels
 from abruptlab.complete.numerals import Notation, read_numbers, readings, shown
-from abruptlab.complete.triplets import read_triplets
+from abruptlab.complete.triplets import TripletTable, read_triplets
 from abruptlab.errors import DataError
 from abruptlab.system.files import write_atomically
 
@@ -41,42 +40,6 @@ _KNOWN = {  # of each format: what can be said of it
     "npy": {"missing"},
     "npz": {"missing", "sheet"},
 }
-
-
-@runtime_checkable
-class Table(Protocol):
-    """A matrix with the names of its rows and columns, in a file of any format."""
-
-    @property
-    def values(self) -> Float[np.ndarray, "m n"]:
-        """The matrix, NaN where missing."""
-        ...
-
-    @property
-    def layout(self) -> str:
-        """What was recognised, in words."""
-        ...
-
-    @property
-    def row_names(self) -> list[str]: ...
-    @property
-    def column_names(self) -> list[str]: ...
-
-    def row_place(self, i: int) -> str:
-        """Where row i stands, in words."""
-        ...
-
-    def column_place(self, j: int) -> str:
-        """Where column j stands, in words."""
-        ...
-
-    def number(self, value: float, decimals: int | None = None) -> str:
-        """A number as it is written into this file, or with `decimals` if it was rounded to so many."""
-        ...
-
-    def filled(self, completed: Float[np.ndarray, "m n"], decimals: int | None = None) -> bytes:
-        """The file with the missing entries filled in."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -133,6 +96,9 @@ class GridTable:
         """Whether the numbers of a column are texts in a format that has numbers."""
         known = self.grid.cells[self.header :, self.columns[j]][~np.isnan(self.values[:, j])]
         return all(isinstance(cell, str) for cell in known)
+
+
+Table = ArrayTable | GridTable | TripletTable  # a matrix with the names of its rows and columns, in any format
 
 
 def read_table(path: Path, given: Reading | None = None) -> Table:

@@ -28,19 +28,15 @@ class TripletTable:
 
     @property
     def layout(self) -> str:
-        """What was recognised, in words."""
         return f"{self.grid.layout}, {len(self.entries):,} triplets, {'a' if self.header else 'no'} header line"
 
     def row_place(self, i: int) -> str:
-        """A row, in words."""
         return f"row {shown(self.row_names[i])}"
 
     def column_place(self, j: int) -> str:
-        """A column, in words."""
         return f"column {shown(self.column_names[j])}"
 
     def number(self, value: float, decimals: int | None = None) -> str:
-        """A number as it is written into this list."""
         return self.notation.write(value, decimals)
 
     def filled(self, completed: Float[np.ndarray, "m n"], decimals: int | None = None) -> bytes:
