@@ -48,6 +48,9 @@ class Recorder:
     def __init__(self, config: RunConfig, folder: Path, *, resume: bool, made_with: dict[str, str]) -> None:
         self.config = config
         self.folder = folder
+        self.metrics_file = folder / "metrics.jsonl"
+        self.measures_file = folder / "measures.jsonl"  # if there are any
+        self.checkpoints = folder / "checkpoints"
         self.resume = resume
         self.made_with = made_with
         self.rows: list[Row] = []
@@ -62,21 +65,6 @@ class Recorder:
         self._signature = Signature()
         self._seconds_before = 0.0
         self._clock = time.perf_counter()
-
-    @property
-    def metrics_file(self) -> Path:
-        """Where the metrics are appended."""
-        return self.folder / "metrics.jsonl"
-
-    @property
-    def measures_file(self) -> Path:
-        """Where the measures are appended, if there are any."""
-        return self.folder / "measures.jsonl"
-
-    @property
-    def checkpoints(self) -> Path:
-        """The folder of the checkpoints."""
-        return self.folder / "checkpoints"
 
     @property
     def finished(self) -> bool:
