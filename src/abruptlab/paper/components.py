@@ -65,35 +65,28 @@ def _another_seed(claim: Claim, findings: Findings) -> Number:
 QUANTITY = "first step with L_mask below half of that of predicting zero (the last step if there is none) / ordinary"
 ORDINARY = (null("ordinary training", lambda findings: 1.0), Null("another seed", _another_seed))
 
+_claim = partial(Claim, nulls=ORDINARY, figures=("8",), sweep=SWEEP)
+
 CLAIMS: dict[str, Claim] = {
-    "components-no-plateau": Claim(
+    "components-no-plateau": _claim(
         "Token embeddings or MLP, trained alone, have no plateau.",
         "caption",
         f"the larger of the two: {QUANTITY} training's",
         Bound(high=NO_PLATEAU),
         _over_ordinary(TOKENS, MLP),
-        ORDINARY,
-        figures=("8",),
-        sweep=SWEEP,
     ),
-    "components-positions-late": Claim(
+    "components-positions-late": _claim(
         "Positional embeddings, trained alone, drop late.",
         "caption",
         f"{QUANTITY} training's",
         Bound(low=LATER),
         _over_ordinary(POSITIONS),
-        ORDINARY,
-        figures=("8",),
-        sweep=SWEEP,
     ),
-    "components-earlier": Claim(
+    "components-earlier": _claim(
         "All other components, trained alone, drop earlier than in ordinary training.",
         "caption",
         f"the largest of attention, layer norms and read-out (and the embeddings together): {QUANTITY} training's",
         Bound(high=EARLIER),
         _over_ordinary(TOKENS, MLP, POSITIONS, others=True),
-        ORDINARY,
-        figures=("8",),
-        sweep=SWEEP,
     ),
 }

@@ -83,8 +83,10 @@ def _heads(findings: Findings) -> Number:
     return float(after - before)
 
 
+_claim, _inside = partial(Claim, kind="decoder"), partial(inside, kind="decoder")
+
 CLAIMS: dict[str, Claim] = {
-    "gpt-drop": Claim(
+    "gpt-drop": _claim(
         "A GPT has a plateau, then a sudden drop, too.",
         "caption",
         "steps of the fall of the loss at observed entries / steps before it",
@@ -92,11 +94,10 @@ CLAIMS: dict[str, Claim] = {
         fall_width,
         (STEADY_FALL, STOPPED),
         figures=("11",),
-        kind="decoder",
         curve=True,
         fails_without_drop=True,
     ),
-    "gpt-copies": Claim(
+    "gpt-copies": _claim(
         "A GPT's drop is the learning to copy the observed entries.",
         "caption",
         "share of observed entries that are written right just after the drop − in the middle of the plateau",
@@ -104,9 +105,8 @@ CLAIMS: dict[str, Claim] = {
         _learnt,
         INSIDE,
         figures=("11",),
-        kind="decoder",
     ),
-    "gpt-prompt-stays": Claim(
+    "gpt-prompt-stays": _claim(
         "The prompt's own loss does not drop with it.",
         "ours",
         "loss over the prompt just after the drop / on the plateau",
@@ -114,10 +114,9 @@ CLAIMS: dict[str, Claim] = {
         lambda findings: _after_over_plateau(findings, "loss_prompt"),
         (null("the loss at observed entries", lambda findings: _after_over_plateau(findings, "loss_observed")),),
         figures=("11",),
-        kind="decoder",
         curve=True,
     ),
-    "gpt-not-completed": inside(
+    "gpt-not-completed": _inside(
         "A GPT that copies does not complete the hidden entries as a BERT does.",
         "caption",
         "final mean squared error of the hidden entries it writes / E[x²]; judged where it copies",
@@ -125,9 +124,8 @@ CLAIMS: dict[str, Claim] = {
         lambda findings: _error(findings, zero_level),
         null("BERT", lambda findings: _encoder(findings) / zero_level(findings)),
         figures=("11",),
-        kind="decoder",
     ),
-    "gpt-worse-than-bert": inside(
+    "gpt-worse-than-bert": _inside(
         "Its hidden entries stay worse than a BERT's.",
         "caption",
         "final mean squared error of the hidden entries it writes / that of the package's encoder on the same "
@@ -136,9 +134,8 @@ CLAIMS: dict[str, Claim] = {
         lambda findings: _error(findings, _encoder),
         null("BERT", lambda findings: 1.0),
         figures=("11",),
-        kind="decoder",
     ),
-    "gpt-copying-heads": Claim(
+    "gpt-copying-heads": _claim(
         "At the drop, a head comes to look up the entry that is to be copied.",
         "caption",
         "largest share of a head's attention on that entry, its rise from before to after the drop",
@@ -146,6 +143,5 @@ CLAIMS: dict[str, Claim] = {
         _heads,
         INSIDE,
         figures=("12",),
-        kind="decoder",
     ),
 }

@@ -16,8 +16,10 @@ from abruptlab.paper.claim import INSIDE, Bound, Claim
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.registry import Figures, FigureSpec
 
+_figure = partial(FigureSpec, kind="sequence")
+
 FIGURES: Figures = {
-    "losses": FigureSpec(
+    "losses": _figure(
         "The losses over training",
         "follow-up paper",
         "Cross-entropy of the next token, on fresh sequences: faint the value of each step, strong the running mean; "
@@ -25,9 +27,8 @@ FIGURES: Figures = {
         "Yellow: the drop, from onset to end.",
         measure_curves,
         draw_curves,
-        kind="sequence",
     ),
-    "answer-progress": FigureSpec(
+    "answer-progress": _figure(
         "Hidden states before the drop",
         "follow-up paper",
         "Under the loss over the answer: representation collapse, the mean cosine similarity of a layer's hidden "
@@ -35,18 +36,16 @@ FIGURES: Figures = {
         "of the prompt that the answer needs. Otherwise as the figure progress.",
         measure_progress,
         draw_progress,
-        kind="sequence",
     ),
-    "answer-attention": FigureSpec(
+    "answer-attention": _figure(
         "Attention of the heads over the sequence",
         "follow-up paper",
         "The map of every head, averaged over held-out sequences, in the middle of the plateau and after the drop; "
         "above each the share of its attention that goes to what the answer needs.",
         measure_sequence_attention,
         draw_sequence_attention,
-        kind="sequence",
     ),
-    "answer-probes": FigureSpec(
+    "answer-probes": _figure(
         "The answer, read off the hidden states",
         "beside the papers",
         "The share of the answer's tokens that one linear map (least squares, on other sequences, the same for all "
@@ -56,9 +55,8 @@ FIGURES: Figures = {
         "true tokens before. Yellow: the drop, from onset to end.",
         measure_answer_probes,
         draw_answer_probes,
-        kind="sequence",
     ),
-    "answer-switching": FigureSpec(
+    "answer-switching": _figure(
         "Parts of one model in the other",
         "beside the papers",
         "The loss over the answer and that over the prompt of the model in the middle of the plateau with one group of "
@@ -66,7 +64,6 @@ FIGURES: Figures = {
         "over sequences, as bars and bands). Below the rule, combinations of groups.",
         measure_switching,
         draw_switching,
-        kind="sequence",
     ),
 }
 

@@ -1,6 +1,7 @@
 """The run itself: its losses, its drop, and a matrix before and after it (figures 1 and 2)."""
 
 import math
+from functools import partial
 
 import numpy as np
 
@@ -117,8 +118,10 @@ def _copied_at(findings: Findings) -> int:
     return int(below.argmax()) if below.any() else len(below) - 1
 
 
+_claim = partial(Claim, curve=True)
+
 CLAIMS: dict[str, Claim] = {
-    "drop": Claim(
+    "drop": _claim(
         "A plateau, then a sudden drop.",
         "caption",
         "steps of the fall / steps before it",
@@ -126,10 +129,9 @@ CLAIMS: dict[str, Claim] = {
         fall_width,
         (STEADY_FALL, STOPPED),
         figures=("1",),
-        curve=True,
         fails_without_drop=True,
     ),
-    "copying": Claim(
+    "copying": _claim(
         "Before the drop, observed entries are copied.",
         "caption",
         "L_obs on the plateau / E[x²]",
@@ -137,9 +139,8 @@ CLAIMS: dict[str, Claim] = {
         lambda findings: plateau_level(findings, "loss_observed") / zero_level(findings),
         (SMOOTH,),
         figures=("2",),
-        curve=True,
     ),
-    "zero-level": Claim(
+    "zero-level": _claim(
         "On the plateau, L_mask is that of predicting zero.",
         "text",
         "L_mask on the plateau / E[x²]",
@@ -147,9 +148,8 @@ CLAIMS: dict[str, Claim] = {
         lambda findings: plateau_level(findings, "loss_masked") / zero_level(findings),
         (SMOOTH,),
         figures=("2",),
-        curve=True,
     ),
-    "zero-predictions": Claim(
+    "zero-predictions": _claim(
         "On the plateau, hidden entries are predicted as about zero.",
         "text",
         "mean |prediction| at hidden entries on the plateau / √E[x²]",
@@ -162,9 +162,8 @@ CLAIMS: dict[str, Claim] = {
             ),
         ),
         figures=("2",),
-        curve=True,
     ),
-    "plateau-loss": Claim(
+    "plateau-loss": _claim(
         "On the plateau, L is p_mask times E[x²].",
         "caption",
         "L on the plateau / (p_mask E[x²])",
@@ -172,9 +171,8 @@ CLAIMS: dict[str, Claim] = {
         _plateau_loss,
         (null("at the end", _final_loss),),
         figures=("1",),
-        curve=True,
     ),
-    "observed-first": Claim(
+    "observed-first": _claim(
         "L_obs falls early.",
         "caption",
         f"first step with L_obs below {COPIED:g} E[x²] (the last step if there is none) / onset",
@@ -182,9 +180,8 @@ CLAIMS: dict[str, Claim] = {
         lambda findings: float(findings.run.metrics["step"][_copied_at(findings)]) / known_drop(findings).onset,
         (SMOOTH,),
         figures=("2",),
-        curve=True,
     ),
-    "masked-waits": Claim(
+    "masked-waits": _claim(
         "When the observed entries are copied, L_mask has not begun to fall.",
         "caption",
         f"L_mask at the first step with L_obs below {COPIED:g} E[x²] / E[x²]",
@@ -194,9 +191,8 @@ CLAIMS: dict[str, Claim] = {
         ),
         (SMOOTH,),
         figures=("2",),
-        curve=True,
     ),
-    "completion": Claim(
+    "completion": _claim(
         "After the drop, hidden entries are completed.",
         "caption",
         "final L_mask / plateau",
@@ -204,7 +200,6 @@ CLAIMS: dict[str, Claim] = {
         fallen,
         (STOPPED,),
         figures=("2",),
-        curve=True,
         final=True,
     ),
 }

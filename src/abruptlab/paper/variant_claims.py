@@ -9,6 +9,7 @@ The bounds were fixed when five short trials alone had been seen, none of them o
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -141,8 +142,10 @@ def _gaussian_drops(findings: Findings) -> OverSeeds:
 NO_DROP = null("no drop", lambda findings: 0.0)
 ZERO = null("predicting zero", lambda findings: 1.0)
 
+_claim = partial(Claim, sweep=SWEEP)
+
 CLAIMS: dict[str, Claim] = {
-    "width-too-small": Claim(
+    "width-too-small": _claim(
         "The smallest width is too small.",
         "caption",
         "final L_mask at the smallest width / at the largest",
@@ -150,9 +153,8 @@ CLAIMS: dict[str, Claim] = {
         _of_ratio("width", "final_falling", 0, LAST),
         (_another_seed("width", "final_falling", 0, LAST),),
         figures=("13",),
-        sweep=SWEEP,
     ),
-    "width-suboptimal": Claim(
+    "width-suboptimal": _claim(
         "The next width is suboptimal.",
         "caption",
         "final L_mask at the second width / at the largest",
@@ -160,9 +162,8 @@ CLAIMS: dict[str, Claim] = {
         _of_ratio("width", "final_falling", 1, LAST),
         (_another_seed("width", "final_falling", 1, LAST),),
         figures=("13",),
-        sweep=SWEEP,
     ),
-    "depth-earlier": Claim(
+    "depth-earlier": _claim(
         "More layers drop earlier.",
         "caption",
         "onset (the last step if there is none) at the second depth / at the smallest",
@@ -170,9 +171,8 @@ CLAIMS: dict[str, Claim] = {
         _of_ratio("depth", "onset", 1, 0),
         (_another_seed("depth", "onset", 1, 0),),
         figures=("14",),
-        sweep=SWEEP,
     ),
-    "depth-little": Claim(
+    "depth-little": _claim(
         "Even deeper changes little.",
         "caption",
         "onset (the last step if there is none) at the largest depth / at the second",
@@ -180,9 +180,8 @@ CLAIMS: dict[str, Claim] = {
         _of_ratio("depth", "onset", LAST, 1),
         (null("from the smallest width to the largest", typical(_of_ratio("width", "onset", LAST, 0))),),
         figures=("14",),
-        sweep=SWEEP,
     ),
-    "depth-final": Claim(
+    "depth-final": _claim(
         "The final MSE falls with depth.",
         "caption",
         "rank correlation of final L with depth (−1: it falls at every step)",
@@ -190,9 +189,8 @@ CLAIMS: dict[str, Claim] = {
         _falls_with_depth,
         (null("shuffled depths", lambda findings: 0.0),),
         figures=("14",),
-        sweep=SWEEP,
     ),
-    "sizes-drop": Claim(
+    "sizes-drop": _claim(
         "The drop is there at other sizes and ranks.",
         "caption",
         "share of the sizes and ranks with a drop",
@@ -200,9 +198,8 @@ CLAIMS: dict[str, Claim] = {
         _sizes_drop,
         (NO_DROP,),
         figures=("15", "17"),
-        sweep=SWEEP,
     ),
-    "mixture-drops": Claim(
+    "mixture-drops": _claim(
         "One model learns matrices of several sizes.",
         "caption",
         "share of the sizes with a drop",
@@ -210,9 +207,8 @@ CLAIMS: dict[str, Claim] = {
         _mixture_drops,
         (NO_DROP,),
         figures=("16",),
-        sweep=SWEEP,
     ),
-    "mixture-order": Claim(
+    "mixture-order": _claim(
         "The sizes are learnt in an order, the same at every seed.",
         "caption",
         "1 if every size drops, and in the order that is commonest among the other seeds",
@@ -220,9 +216,8 @@ CLAIMS: dict[str, Claim] = {
         _same_order,
         (null("a random order", _any_order),),
         figures=("16",),
-        sweep=SWEEP,
     ),
-    "gaussian-drops": Claim(
+    "gaussian-drops": _claim(
         "The drop occurs with Gaussian factors.",
         "caption",
         "1 if there is a drop",
@@ -230,9 +225,8 @@ CLAIMS: dict[str, Claim] = {
         _gaussian_drops,
         (NO_DROP,),
         figures=("18",),
-        sweep=SWEEP,
     ),
-    "gaussian-final": Claim(
+    "gaussian-final": _claim(
         "With Gaussian factors, the final MSE is far below that of predicting zero.",
         "caption",
         "final L / (p_mask E[x²])",
@@ -240,9 +234,8 @@ CLAIMS: dict[str, Claim] = {
         _gaussian_final,
         (ZERO,),
         figures=("18",),
-        sweep=SWEEP,
     ),
-    "coherence-weakens": Claim(
+    "coherence-weakens": _claim(
         "Masks that hide the entries of highest coherence weaken the drop, or remove it.",
         "ours",
         "final L_mask over that of predicting zero, with all hidden entries chosen so / with random masks",
@@ -250,9 +243,8 @@ CLAIMS: dict[str, Claim] = {
         _of_ratio("mask", "final_over_level", LAST, 0),
         (_another_seed("mask", "final_over_level", LAST, 0),),
         figures=("mask",),
-        sweep=SWEEP,
     ),
-    "optimiser-shortens": Claim(
+    "optimiser-shortens": _claim(
         "Muon shortens the plateau (here at Adam's rate; the follow-up gives it a rate of its own).",
         "follow-up",
         "onset with Muon (the last step if there is none) / with Adam",
@@ -260,9 +252,8 @@ CLAIMS: dict[str, Claim] = {
         _of_ratio("optimiser", "onset", LAST, 0),
         (_another_seed("optimiser", "onset", LAST, 0),),
         figures=("optimiser",),
-        sweep=SWEEP,
     ),
-    "warm-up-changes": Claim(
+    "warm-up-changes": _claim(
         "Warm-up lengthens the plateau.",
         "follow-up",
         "onset with warm-up (the last step if there is none) / without",
@@ -270,6 +261,5 @@ CLAIMS: dict[str, Claim] = {
         _of_ratio("warm-up", "onset", LAST, 0),
         (_another_seed("warm-up", "onset", LAST, 0),),
         figures=("warm-up",),
-        sweep=SWEEP,
     ),
 }
