@@ -45,21 +45,13 @@ def _within_rows(places: Places, random: torch.Generator) -> Places:
     return places.gather(1, torch.rand(places.shape, generator=random).argsort(1))
 
 
-def _within_columns(places: Places, random: torch.Generator) -> Places:
-    return _within_rows(places.T, random).T
-
-
-def _everywhere(places: Places, random: torch.Generator) -> Places:
-    return places.flatten()[torch.randperm(places.numel(), generator=random)].view_as(places)
-
-
 KINDS: dict[str, Callable[[Places, torch.Generator], Places]] = {
     # Whole rows change places, and whole columns do: what was a row or a column still is. Rows and columns of the
     # task's matrices are exchangeable, so (but for a fixed mask) no model's expected losses change: a control.
     "keep-rows-and-columns": _rows_and_columns,
     "keep-rows": _within_rows,  # row-preserving: each row's places are shuffled by themselves
-    "keep-columns": _within_columns,  # column-preserving
-    "random": _everywhere,
+    "keep-columns": lambda places, random: _within_rows(places.T, random).T,  # column-preserving
+    "random": lambda places, random: places.flatten()[torch.randperm(places.numel(), generator=random)].view_as(places),
 }
 
 

@@ -79,15 +79,11 @@ def _at(over_time: Embeddings, values: Float[np.ndarray, " step"], step: int) ->
     return float(values[over_time.step == step][0])
 
 
-def _columns(over_time: Embeddings) -> Float[np.ndarray, " step"]:
-    """The share of the variance of the positions between columns above that of shuffled labels."""
-    return over_time.positions.by_column.score - over_time.positions.by_column.shuffled
-
-
 SHARES: dict[str, Callable[[Embeddings], Float[np.ndarray, " step"]]] = {
     "magnitude": lambda over_time: over_time.tokens.magnitude_share,
     "sign": lambda over_time: over_time.tokens.sign_share,
-    "positions": _columns,
+    # between columns, above that of shuffled labels
+    "positions": lambda over_time: over_time.positions.by_column.score - over_time.positions.by_column.shuffled,
 }
 
 

@@ -58,11 +58,6 @@ def _after_over_plateau(findings: Findings, metric: str) -> Number:
     return float(np.nanmedian(after)) / plateau_level(findings, metric)
 
 
-def _learnt(findings: Findings) -> float:
-    """How many more of the observed entries are written right after the drop than in mid-plateau."""
-    return float(findings.of(AFTER).accuracy_observed.mean - findings.of(BEFORE).accuracy_observed.mean)
-
-
 def _error(findings: Findings, unit: Callable[[Findings], float]) -> Number:
     """The final error of the hidden entries it writes; none for a model that does not copy the observed ones."""
     generation = findings.of(FINAL)
@@ -102,7 +97,7 @@ CLAIMS: dict[str, Claim] = {
         "caption",
         "share of observed entries that are written right just after the drop − in the middle of the plateau",
         Bound(low=LEARNT),
-        _learnt,
+        lambda findings: float(findings.of(AFTER).accuracy_observed.mean - findings.of(BEFORE).accuracy_observed.mean),
         INSIDE,
         figures=("11",),
     ),

@@ -27,10 +27,6 @@ HARDLY = 0.1  # of it: a tenth, as the size up to which a prediction counts as z
 LESS = 0.5  # a clear difference; a model blind to rows and columns has 1
 
 
-def _turned(findings: Findings) -> float:
-    return float(findings.of(measure_layer_patching).masked.mean.max())
-
-
 def _observed_too(findings: Findings, stream: bool = False) -> Number:
     """How far the layer that turns the hidden entries most turns the observed ones, or all that leaves it (`stream`)
     does, of that; none if it turns hardly anything."""
@@ -61,7 +57,7 @@ CLAIMS: dict[str, Claim] = {
         "text",
         "largest turn of a layer's z at hidden entries (0: still −X, 1: X)",
         Bound(low=TURNED),
-        _turned,
+        lambda findings: float(findings.of(measure_layer_patching).masked.mean.max()),
         figures=("patching",),
     ),
     "patching-spares-observed": inside(

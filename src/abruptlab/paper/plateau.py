@@ -74,15 +74,6 @@ def _over_truth(plateau: Plateau, repetition: float) -> float:
     return _over(repetition, plateau.repetition_of_truth, "the true answers have no equal neighbours")
 
 
-def _best_place(plateau: Plateau) -> float:
-    return float(plateau.on_plateau(plateau.places).max())
-
-
-def _other_places(plateau: Plateau) -> float:
-    """The median of all places but the best one."""
-    return float(np.median(np.sort(plateau.on_plateau(plateau.places))[:-1]))
-
-
 def _share_at_onset(plateau: Plateau, name: str) -> float:
     """How much of its way from the first to the last step a measure has covered at the onset."""
     assert plateau.curves.drop is not None
@@ -149,9 +140,9 @@ CLAIMS: dict[str, Claim] = {
         "On the plateau a partial solution is there already.",
         "accuracy of the best place of the answer on the plateau",
         Bound(low=KNOWN),
-        _best_place,
-        "the other places",
-        _other_places,
+        lambda plateau: float(plateau.on_plateau(plateau.places).max()),
+        "the other places",  # their median
+        lambda plateau: float(np.median(np.sort(plateau.on_plateau(plateau.places))[:-1])),
     ),
     "plateau-repetition": _claim(
         "On the plateau, what is written repeats itself.",

@@ -13,7 +13,6 @@ from abruptlab.figures.gpt import draw_sequence_attention
 from abruptlab.figures.progress import draw_progress
 from abruptlab.figures.switching import draw_switching
 from abruptlab.paper.claim import INSIDE, Bound, Claim
-from abruptlab.paper.findings import Findings
 from abruptlab.paper.registry import Figures, FigureSpec
 
 _figure = partial(FigureSpec, kind="sequence")
@@ -72,11 +71,6 @@ AT_ONSET = partial(measure_answer_probes, steps=("onset",))
 # already is worth.
 AHEAD = 0.2  # of the answer
 
-
-def _ahead(findings: Findings) -> float:
-    return float(findings.of(AT_ONSET).ahead[0])
-
-
 CLAIMS: dict[str, Claim] = {
     "answer-readable": Claim(
         "At the onset the answer can be read off the hidden states, and the model does not write it yet.",
@@ -84,7 +78,7 @@ CLAIMS: dict[str, Claim] = {
         "share of the answer that the best linear probe gets right − that of the model (chance, if that is more), at "
         "the checkpoint next to the onset",
         Bound(low=AHEAD),
-        _ahead,
+        lambda findings: float(findings.of(AT_ONSET).ahead[0]),
         INSIDE,
         figures=("answer-probes",),
         kind="sequence",

@@ -70,16 +70,6 @@ def untrained(run: Run) -> StandIn:
     return StandIn(run, weights)
 
 
-def plateau(run: Run) -> StandIn:
-    """The weights of mid-plateau at every checkpoint."""
-    return StandIn(run, lambda step: run.load("before-drop"))
-
-
-def final(run: Run) -> StandIn:
-    """The final weights at every checkpoint: the null of what is claimed of the plateau."""
-    return StandIn(run, lambda step: run.load("final"))
-
-
 def smooth_curve(run: Run) -> StandIn:
     """The run's curve without phases: losses, and the size of predictions, go from their first to their last level by a
     constant factor a step, 0 taken for the least that is above it; other metrics stay."""
@@ -105,8 +95,8 @@ def stopped(run: Run) -> StandIn:
 
 STANDINS: dict[str, Callable[[Run], StandIn]] = {
     "untrained": untrained,
-    "plateau": plateau,
-    "trained": final,
+    "plateau": lambda run: StandIn(run, lambda step: run.load("before-drop")),
+    "trained": lambda run: StandIn(run, lambda step: run.load("final")),  # the null of what is claimed of the plateau
     "smooth curve": smooth_curve,
     "stopped": stopped,
 }

@@ -8,7 +8,7 @@ The bounds were fixed when five short trials alone had been seen, none of them o
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -17,7 +17,7 @@ from abruptlab.errors import RunError
 from abruptlab.experiments.limits import AtLeast
 from abruptlab.experiments.mixture import measure_mixture
 from abruptlab.experiments.variants import Variants
-from abruptlab.paper.claim import Bound, Claim, Null, Number, OverSeeds, null
+from abruptlab.paper.claim import Bound, Claim, Null, OverSeeds, null
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.over_seeds import Measured, another_seed, ratio, typical
 from abruptlab.paper.variants import SWEEP, measure
@@ -79,23 +79,14 @@ def _falls_with_depth(findings: Findings) -> OverSeeds:
     )
 
 
-def _dropped(variants: Variants, rows: Sequence[int]) -> OverSeeds:
-    """Of each seed, the share of these variants that drop."""
+def _dropped(variants: Variants, *rows: int) -> OverSeeds:
+    """Of each seed, the share of these variants (none: of all) that drop."""
+    rows = rows or tuple(range(len(variants.labels)))
     onsets = [zip(variants.seed[row], variants.onset.each[row], strict=True) for row in rows]
     with_drop = [{int(seed): float(np.isfinite(onset)) for seed, onset in each if np.isfinite(seed)} for each in onsets]
     seeds = set.intersection(*map(set, with_drop))
     shares = {seed: float(np.mean([each[seed] for each in with_drop])) for seed in sorted(seeds)}
     return OverSeeds(shares, int(variants.planned[list(rows)].max()))
-
-
-def _sizes_drop(findings: Findings) -> OverSeeds:
-    variants = findings.of(measure("size"))
-    return _dropped(variants, range(len(variants.labels)))
-
-
-def _mixture_drops(findings: Findings) -> OverSeeds:
-    mixture = findings.of(measure_mixture)
-    return _dropped(mixture.sizes, range(len(mixture.sizes.labels)))
 
 
 def _same_order(findings: Findings) -> OverSeeds:
@@ -114,11 +105,6 @@ def _same_order(findings: Findings) -> OverSeeds:
     return OverSeeds(numbers, int(mixture.sizes.planned[0]))
 
 
-def _any_order(findings: Findings) -> Number:
-    """The chance that a random order is the commonest one."""
-    return 1 / math.factorial(len(findings.of(measure_mixture).sizes.labels))
-
-
 def _gaussian(findings: Findings) -> tuple[Variants, int]:
     variants = findings.of(measure("factors"))
     if "Gaussian" not in variants.labels:
@@ -132,11 +118,6 @@ def _gaussian_final(findings: Findings) -> OverSeeds:
     return OverSeeds(
         {seed: value / variants.loss_of_zero[row] for seed, value in levels.items()}, int(variants.planned[row])
     )
-
-
-def _gaussian_drops(findings: Findings) -> OverSeeds:
-    variants, row = _gaussian(findings)
-    return _dropped(variants, [row])
 
 
 NO_DROP = null("no drop", lambda findings: 0.0)
@@ -195,7 +176,7 @@ CLAIMS: dict[str, Claim] = {
         "caption",
         "share of the sizes and ranks with a drop",
         Bound(low=ALL),
-        _sizes_drop,
+        lambda findings: _dropped(findings.of(measure("size"))),
         (NO_DROP,),
         figures=("15", "17"),
     ),
@@ -204,7 +185,7 @@ CLAIMS: dict[str, Claim] = {
         "caption",
         "share of the sizes with a drop",
         Bound(low=ALL),
-        _mixture_drops,
+        lambda findings: _dropped(findings.of(measure_mixture).sizes),
         (NO_DROP,),
         figures=("16",),
     ),
@@ -214,7 +195,7 @@ CLAIMS: dict[str, Claim] = {
         "1 if every size drops, and in the order that is commonest among the other seeds",
         Bound(low=ALL),
         _same_order,
-        (null("a random order", _any_order),),
+        (null("a random order", lambda findings: 1 / math.factorial(len(findings.of(measure_mixture).sizes.labels))),),
         figures=("16",),
     ),
     "gaussian-drops": _claim(
@@ -222,7 +203,7 @@ CLAIMS: dict[str, Claim] = {
         "caption",
         "1 if there is a drop",
         Bound(low=ALL),
-        _gaussian_drops,
+        lambda findings: _dropped(*_gaussian(findings)),
         (NO_DROP,),
         figures=("18",),
     ),
