@@ -15,10 +15,9 @@ from abruptlab.run.run import Run
 from abruptlab.system.memory import require_memory
 from abruptlab.task.examples import Examples
 from abruptlab.task.held_out import held_out_of as held_out_examples_of
-from abruptlab.task.matrices import Batch
+from abruptlab.task.matrices import ENTRY, Batch
 from abruptlab.task.matrix import MatrixTask
 from abruptlab.task.vocabulary import MASK, Vocabulary
-from abruptlab.training.needs import examples_need
 
 
 @checked
@@ -54,7 +53,7 @@ def held_out_of(task: MatrixTask, matrices: int, seed: int = 0) -> Batch:
 
 def _require_room(places: int, count: int, what: str) -> None:
     require_count(count, what)
-    require_memory(examples_need(places, count), f"{count:,} {what}")
+    require_memory(count * places * ENTRY, f"{count:,} {what}")
 
 
 def expressible(values: Float[Tensor, "matrix pos"], masks: Batch, vocabulary: Vocabulary) -> tuple[Batch, float]:

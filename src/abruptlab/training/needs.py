@@ -1,4 +1,4 @@
-"""The least memory that a run or a number of matrices takes, reckoned without making anything."""
+"""The least memory that a run takes, reckoned without making anything."""
 
 from abruptlab.config import RunConfig
 from abruptlab.task.counter import BLOCK
@@ -23,8 +23,3 @@ def training_needs(config: RunConfig, part: int) -> int:
     batch = BLOCK * training.batch * config.places * ENTRY
     activations = 2 * part * config.places * model.layers * (4 * model.width + model.mlp_width)  # in bfloat16
     return state + batch + activations
-
-
-def examples_need(places: int, examples: int) -> int:
-    """The memory, in bytes, that so many examples of so many places take."""
-    return examples * places * ENTRY
