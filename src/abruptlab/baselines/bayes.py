@@ -14,10 +14,9 @@ from jaxtyping import Bool, Float
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
-from abruptlab.arguments import require_count, require_types
+from abruptlab.arguments import require, require_count, require_types
 from abruptlab.baselines.completer import Bounded
 from abruptlab.baselines.smc import POPULATIONS, posterior_draws
-from abruptlab.errors import ConfigError
 from abruptlab.task.matrix import Factors, MatrixTask
 
 TOGETHER = 2**18  # numbers in a tensor of all particles of the matrices that are led at once: what a cache holds
@@ -86,10 +85,8 @@ class PosteriorMean(Bounded):
     def _posterior(self, values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "batch m n"]) -> Posterior:
         require_count(self.rank, "rank")
         require_types(self)
-        if self.particles < 2 * POPULATIONS or self.particles % POPULATIONS:
-            raise ConfigError(
-                f"particles: expected a multiple of {POPULATIONS}, at least {2 * POPULATIONS}, got {self.particles}"
-            )
+        fits = self.particles >= 2 * POPULATIONS and self.particles % POPULATIONS == 0
+        require(bool(fits), "particles", f"a multiple of {POPULATIONS}, at least {2 * POPULATIONS}", self.particles)
         posterior = self._solve(values, observed, self.particles)
         lost = ~posterior.converged
         if lost.any():

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from abruptlab.arguments import require, require_count
-from abruptlab.errors import ConfigError
 
 DECIMALS = 300  # to which numbers may be rounded, before or behind the point
 PARAMETERS = ("min_value", "max_value", "rounding")
@@ -27,8 +26,7 @@ def check_bounds(
         return float(least), float(largest)
     require_count(decimals, rounding, -DECIMALS, DECIMALS)
     inner = _rounded(least, decimals, ROUND_CEILING), _rounded(largest, decimals, ROUND_FLOOR)
-    if inner[0] > inner[1]:
-        raise ConfigError(f"{rounding}: expected decimals for a number from {least:g} to {largest:g}, got {decimals}")
+    require(inner[0] <= inner[1], rounding, f"decimals for a number from {least:g} to {largest:g}", decimals)
     return inner
 
 

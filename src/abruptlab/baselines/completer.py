@@ -13,11 +13,11 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_array, validate_data
 from torch import Tensor
 
-from abruptlab.arguments import require_count
+from abruptlab.arguments import require, require_count
 from abruptlab.baselines.checks import check_bounds
 from abruptlab.baselines.columns import Scale, choose_units, columns_differ
 from abruptlab.baselines.holdout import PARTS, HeldOut, held_out
-from abruptlab.errors import ConfigError, DataError
+from abruptlab.errors import DataError
 
 KEPT = (np.float64, np.float32, np.float16)  # precisions that come back as they came; all else becomes the first
 
@@ -131,8 +131,7 @@ class Completer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self, values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "batch m n"]
     ) -> Float[Tensor, "batch m n"]:
         """`solve` in the units of `scale`. Raises `ConfigError` for another than there are."""
-        if self.scale not in get_args(Scale):
-            raise ConfigError(f"scale: expected one of {', '.join(get_args(Scale))}, got {self.scale!r}")
+        require(self.scale in get_args(Scale), "scale", f"one of {', '.join(get_args(Scale))}", repr(self.scale))
         units = choose_units(values, observed, self.scale, self._centred)
         return units.back(self.solve(units.into(values, observed), observed))
 

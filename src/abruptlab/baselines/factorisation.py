@@ -11,7 +11,6 @@ from torch import Tensor
 from abruptlab.arguments import require, require_count, require_types
 from abruptlab.baselines.columns import Units, choose_units
 from abruptlab.baselines.completer import Scaled, typical_size
-from abruptlab.errors import ConfigError
 from abruptlab.task.counter import generator
 
 PART = 1000  # problems (matrices × restarts) solved at once, few enough for the cache
@@ -81,8 +80,7 @@ class Factorisation(Scaled):
         most = min(values.shape[1:])
         require(self.rank <= most, "rank", f"1 to {most}, as no matrix of that size has another", self.rank)
         require_count(self.restarts, "restarts")
-        if not self.ridge > 0:
-            raise ConfigError(f"ridge: expected a number above 0, got {self.ridge}")
+        require(bool(self.ridge > 0), "ridge", "a number above 0", self.ridge)
         if values.shape[1] < values.shape[2]:  # tall matrices, whose small V is what the solver works on
             return self.solve(values.mT, observed.mT).mT
         share = max(1, PART // self.restarts)

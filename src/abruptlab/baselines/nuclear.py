@@ -21,9 +21,8 @@ from jaxtyping import Bool, Float
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
-from abruptlab.arguments import require_types
+from abruptlab.arguments import require, require_types
 from abruptlab.baselines.completer import Scaled
-from abruptlab.errors import ConfigError
 
 RELAXATION = 1.8  # between 0 and 2; above 1 it overshoots, which saves iterations
 STEP = 0.2  # the first step, as a share of the largest singular value of M; it adapts
@@ -73,8 +72,7 @@ class RegularisedNuclearNorm(Scaled):
         self, values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "batch m n"]
     ) -> Float[Tensor, "batch m n"]:
         require_types(self)
-        if not self.penalty >= 0:
-            raise ConfigError(f"nuclear norm: expected a penalty of 0 or more, got {self.penalty}")
+        require(bool(self.penalty >= 0), "nuclear norm", "a penalty of 0 or more", self.penalty)
         # the objective divided by the penalty has 1/(2μ) = 1/(penalty · |Ω|)
         slack = self.penalty * observed.double().sum((-1, -2)) / 2
         completed, more = torch.zeros_like(values), slack < _largest(values)[:, 0, 0]  # than zero, which is exact else
@@ -92,10 +90,8 @@ def minimise(
     max_iterations: int,
 ) -> Float[Tensor, "batch m n"]:
     """Solve the problem above for each matrix, with μ = `slack` and `values` zero where not `observed`."""
-    if not (tolerance > 0 and max_iterations > 0):
-        raise ConfigError(
-            f"nuclear norm: expected tolerance and max_iterations above 0, got {tolerance} and {max_iterations}"
-        )
+    given = f"{tolerance} and {max_iterations}"
+    require(bool(tolerance > 0 and max_iterations > 0), "nuclear norm", "tolerance and max_iterations above 0", given)
     m, n = values.shape[-2:]
     if m < n:  # tall matrices, whose small Gram matrices `shrink` decomposes
         return minimise(values.mT, observed.mT, slack, tolerance, max_iterations).mT

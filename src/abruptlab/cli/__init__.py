@@ -14,6 +14,7 @@ import tyro
 from tyro.conf import subcommand
 
 import abruptlab
+from abruptlab.arguments import require
 from abruptlab.cli.baseconfig import base_config
 from abruptlab.cli.completing import Complete
 from abruptlab.cli.exporting import Export
@@ -26,7 +27,7 @@ from abruptlab.cli.tracking import Tracking
 from abruptlab.cli.training import Reproduce, Train
 from abruptlab.cli.watching import Watch
 from abruptlab.config import RunConfig
-from abruptlab.errors import AbruptlabError, ConfigError
+from abruptlab.errors import AbruptlabError
 from abruptlab.system.tracking import tracked_by
 
 SUMMARY = (
@@ -101,5 +102,4 @@ def _require_once(words: Sequence[str]) -> None:
     """Raises `ConfigError` for a flag that is given twice: one of its values would be passed over."""
     flags = [word.partition("=")[0].replace("_", "-").replace("--no-", "--") for word in words if word.startswith("--")]
     for flag, count in Counter(flags).items():
-        if count > 1:
-            raise ConfigError(f"{flag}: expected once, got it {count} times")
+        require(count == 1, flag, "once", f"it {count} times")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from tyro.conf import OmitArgPrefixes, arg
 
+from abruptlab.arguments import require
 from abruptlab.cli.looking import Look, LookAtStep, open_run
 from abruptlab.cli.printing import print_losses
 from abruptlab.errors import ConfigError
@@ -93,8 +94,7 @@ class Switch:
         from abruptlab.experiments.result import unstack
         from abruptlab.experiments.switching import measure_switch
 
-        if not self.groups:
-            raise ConfigError("--groups: expected at least one, got none")
+        require(bool(self.groups), "--groups", "at least one", "none")
         steps = self.source, self.into
         run = open_run(self.look.run)
         result = measure_switch(run, _different("--groups", self.groups), *steps, **self.look.options)
@@ -108,8 +108,8 @@ class Switch:
 def _head(word: str, run: "Run") -> tuple[int, int]:
     """A head as typed, as Python counts it."""
     layer, _, head = word.partition(".")
-    if not (word.isascii() and layer.isdecimal() and head.isdecimal()):
-        raise ConfigError(f"--heads: expected LAYER.HEAD, such as 2.1, got {word!r}")
+    fits = word.isascii() and layer.isdecimal() and head.isdecimal()
+    require(fits, "--heads", "LAYER.HEAD, such as 2.1", repr(word))
     model = run.config.model
     if not (1 <= int(layer) <= model.layers and 1 <= int(head) <= model.heads):
         there = f"layers 1 to {model.layers} with heads 1 to {model.heads} each"
@@ -119,14 +119,12 @@ def _head(word: str, run: "Run") -> tuple[int, int]:
 
 def _index(flag: str, number: int, count: int) -> int:
     """What a person counts from 1, as Python counts it."""
-    if not 1 <= number <= count:
-        raise ConfigError(f"{flag}: expected 1 to {count}, got {number}")
+    require(1 <= number <= count, flag, f"1 to {count}", number)
     return number - 1
 
 
 def _different(flag: str, values: Sequence[T]) -> Sequence[T]:
     """The values. Raises `ConfigError` if one of them is there twice."""
     for value, count in Counter(values).items():
-        if count > 1:
-            raise ConfigError(f"{flag}: expected each once, got {value} {count} times")
+        require(count == 1, flag, "each once", f"{value} {count} times")
     return values

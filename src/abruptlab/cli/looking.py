@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional
 
+from abruptlab.arguments import require
 from abruptlab.cli.printing import command_line, print_state, print_verdicts
 from abruptlab.errors import AbruptlabError, ConfigError
 from abruptlab.presets import PRESETS
@@ -39,10 +40,8 @@ class Look:
     @property
     def options(self) -> dict[str, Any]:
         """The options that were given, by the names that measurements have for them."""
-        if self.seed < 0:
-            raise ConfigError(f"--seed: expected 0 or more, got {self.seed}")
-        if self.matrices is not None and self.matrices < 2:
-            raise ConfigError(f"--matrices: expected at least 2, got {self.matrices}")
+        require(self.seed >= 0, "--seed", "0 or more", self.seed)
+        require(self.matrices is None or self.matrices >= 2, "--matrices", "at least 2", self.matrices)
         return {"seed": self.seed} | ({} if self.matrices is None else {"matrices": self.matrices})
 
 

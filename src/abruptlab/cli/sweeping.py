@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
 
+from abruptlab.arguments import require
 from abruptlab.cli.printing import LINE_EVERY_S, command_line, hours, plain_console
 from abruptlab.errors import ConfigError, RunError
 
@@ -99,8 +100,7 @@ class Sweep:
             raise ConfigError(f"--cpus-per-run: expected above 0 and finite, got {self.cpus_per_run:g}")
         if self.gpus_per_run is not None and not 0 <= self.gpus_per_run < math.inf:
             raise ConfigError(f"--gpus-per-run: expected 0 or more, finite, got {self.gpus_per_run:g}")
-        if self.jobs is not None and self.jobs < 1:
-            raise ConfigError(f"--jobs: expected at least 1, got {self.jobs}")
+        require(self.jobs is None or self.jobs >= 1, "--jobs", "at least 1", self.jobs)
 
     def _workers(self, runs: int) -> tuple["Workers", int, str]:
         """Who trains, with how many threads each, and that in words."""

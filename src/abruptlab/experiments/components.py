@@ -1,7 +1,6 @@
 """One component trained from scratch, the others as they ended and frozen (figure 8)."""
 
-from abruptlab.arguments import checked
-from abruptlab.errors import ConfigError
+from abruptlab.arguments import checked, require
 from abruptlab.experiments.variants import Variants, series, side_by_side
 from abruptlab.run.pretrained import find_run
 from abruptlab.sweep.file import Sweep
@@ -18,11 +17,8 @@ def measure_components(sweep: Sweep) -> Variants:
     run is finished, or the finished run is not there.
     """
     starts = {point.config.start.run for point in sweep.points if point.family == FAMILY}
-    if len(starts) != 1 or "" in starts:
-        given = ", ".join(map(repr, sorted(starts)))
-        raise ConfigError(
-            f"figure 8: expected all of the family {FAMILY!r} to start from one finished run, got {given}"
-        )
+    expected = f"all of the family {FAMILY!r} to start from one finished run"
+    require(len(starts) == 1 and "" not in starts, "figure 8", expected, ", ".join(map(repr, sorted(starts))))
     by_label = {label: [series(run) for run in of_label] for label, of_label in sweep.finished(FAMILY).items()}
     by_label[ORDINARY] = [series(find_run(starts.pop()))]
     return side_by_side(by_label, sweep.planned(FAMILY) | {ORDINARY: 1})

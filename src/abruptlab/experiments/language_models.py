@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from abruptlab.arguments import checked, require, require_count, shown
-from abruptlab.errors import AbruptlabError, CheckpointError, ConfigError
+from abruptlab.errors import AbruptlabError, CheckpointError
 from abruptlab.experiments.result import Outlined
 from abruptlab.model.collapse import mean_cosine
 from abruptlab.system.devices import choose_device
@@ -94,8 +94,8 @@ def _loaded(checkpoint: str | Path | tuple[str, str]) -> torch.nn.Module:
     except ImportError:
         raise AbruptlabError("language models need transformers: pip install 'abruptlab[huggingface]'") from None
     name, revision = checkpoint if isinstance(checkpoint, tuple) else (str(checkpoint), "main")
-    if isinstance(checkpoint, tuple) and Path(name).is_dir():
-        raise ConfigError(f"{name}: expected no revision, as it is a folder, got {revision!r}")
+    strange = isinstance(checkpoint, tuple) and Path(name).is_dir()
+    require(not strange, name, "no revision, as it is a folder", repr(revision))
     try:
         loading: dict[str, Any] = {"revision": revision, "output_loading_info": True}
         model, info = AutoModelForCausalLM.from_pretrained(name, **loading)  # pyright: ignore[reportGeneralTypeIssues]

@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-from abruptlab.arguments import checked
-from abruptlab.errors import ConfigError
+from abruptlab.arguments import checked, require
 from abruptlab.experiments.result import Outlined
 from abruptlab.experiments.variants import LOSSES, Series, Variants, series, side_by_side
 from abruptlab.run.run import Run
@@ -33,8 +32,7 @@ def measure_mixture(sweep: Sweep) -> Mixture:
     `ConfigError` for a sweep without one mixture and `RunError` if no run of it is finished.
     """
     planned = sweep.planned(FAMILY)
-    if len(planned) > 1:
-        raise ConfigError(f"figure 16: expected one variant in the family {FAMILY!r}, got {', '.join(planned)}")
+    require(len(planned) < 2, "figure 16", f"one variant in the family {FAMILY!r}", ", ".join(planned))
     [(label, runs)] = sweep.finished(FAMILY).items()
     names = [f"{rows}×{columns}" for rows, columns in runs[0].config.matrices.sizes]
     of_runs = [steps_of_sizes(run) for run in runs]

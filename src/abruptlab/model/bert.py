@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from abruptlab.arguments import require
 from abruptlab.config import ModelConfig
 from abruptlab.errors import ConfigError
 from abruptlab.model.encoder import LAYER_NORM_EPS, Encoder
@@ -111,8 +112,7 @@ def copy_weights(weights: Mapping[str, Tensor], into: Mapping[str, Tensor]) -> N
     """Copy weights into those of the same names. Raises `ConfigError` if a name or shape differs."""
     for name in sorted(into.keys() | weights.keys()):
         expected, given = (list(side[name].shape) if name in side else "no such weight" for side in (into, weights))
-        if expected != given:
-            raise ConfigError(f"{name}: expected {expected}, got {given}")
+        require(expected == given, name, f"{expected}", given)
         into[name].copy_(weights[name])
 
 
@@ -120,14 +120,12 @@ def require_config(config: "transformers.PretrainedConfig", expected: Mapping[st
     """Raises `ConfigError` unless these fields are as expected; a release that lacks one has nothing to configure."""
     for name, value in expected.items():
         given = getattr(config, name, value)
-        if given != value:
-            raise ConfigError(f"{name}: expected {value!r}, got {given!r}")
+        require(given == value, name, repr(value), repr(given))
 
 
 def matrix_of(weights: Mapping[str, Tensor], name: str) -> Tensor:
     """A weight that has to be there. Raises `ConfigError` unless it is a matrix."""
-    if name not in weights:
-        raise ConfigError(f"{name}: expected a matrix, got no such weight")
+    require(name in weights, name, "a matrix", "no such weight")
     weight = weights[name]
     if weight.ndim != 2 or not weight.numel() or not weight.is_floating_point():
         raise ConfigError(f"{name}: expected a matrix of floats, got {list(weight.shape)} of {weight.dtype}")

@@ -31,7 +31,7 @@ from jaxtyping import Float, Int
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike
 
-from abruptlab.arguments import checked
+from abruptlab.arguments import checked, require
 from abruptlab.errors import ConfigError
 
 BIN_GROWTH = 1 + 1 / 64  # a bin's end over its start: 60 steps at step 4,000, which cut a step's noise to a sixth
@@ -118,10 +118,9 @@ def find_drop(steps: ArrayLike, loss_masked: ArrayLike) -> Drop | None:
     steps, losses = np.asarray(steps), np.asarray(loss_masked, dtype=np.float64)
     if not len(losses):
         steps = steps.astype(np.int64)  # an empty list has no type of its own
-    if steps.dtype.kind not in "iu":
-        raise ConfigError(f"steps: expected integers, got {steps.dtype}")
-    if steps.ndim != 1 or steps.shape != losses.shape:
-        raise ConfigError(f"loss_masked: expected one loss per step, got shapes {steps.shape} and {losses.shape}")
+    require(steps.dtype.kind in "iu", "steps", "integers", steps.dtype)
+    fits = steps.ndim == 1 and steps.shape == losses.shape
+    require(fits, "loss_masked", "one loss per step", f"shapes {steps.shape} and {losses.shape}")
     if (np.diff(steps) <= 0).any():
         raise ConfigError("steps: expected strictly increasing ones")
     known = np.isfinite(losses)

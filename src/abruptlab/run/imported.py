@@ -70,20 +70,16 @@ def import_run(
     """
     if out.exists():
         raise RunError(f"{out} is there already; give --out the name of a new folder")
-    if steps and len(steps) != len(files):
-        raise ConfigError(f"steps: expected one for each of the {len(files)} files, got {len(steps)}")
+    require(len(steps) in (0, len(files)), "steps", f"one for each of the {len(files)} files", len(steps))
     require(heads is None or heads >= 1, "heads", "at least 1", heads)
     alone = heads is None or not all(path.is_dir() for path in files)
     require(alone, "heads", "none, as folders say how many they have", heads)
     file_steps = list(steps) if steps else [_step_of(path) for path in files]
-    if len({*file_steps}) < len(file_steps):
-        raise ConfigError(f"steps: expected different ones, got {', '.join(map(str, file_steps))}")
+    listed = ", ".join(map(str, file_steps))
+    require(len({*file_steps}) == len(file_steps), "steps", "different ones", listed)
     given = dict(milestones or {})
     for name, step in given.items():
-        if step not in file_steps:
-            raise ConfigError(
-                f"{name}: expected one of the steps {', '.join(map(str, sorted(file_steps)))}, got {step}"
-            )
+        require(step in file_steps, name, f"one of the steps {', '.join(map(str, sorted(file_steps)))}", step)
     ordered = [path for _, path in sorted(zip(file_steps, files, strict=True))]
     task = replace(task, limit=_limit_of(ordered[-1], task))
     count = _heads_of(ordered[-1], task) if heads is None else heads

@@ -178,8 +178,7 @@ class SweepConfig:
     def _axes(self) -> dict[str, list[Any]]:
         axes = flat(self.grid)
         for name, values in axes.items():
-            if not isinstance(values, list):
-                raise ConfigError(f"grid.{name}: expected a list of values, got {values!r}")
+            require(isinstance(values, list), f"grid.{name}", "a list of values", repr(values))
             require(len(values) > 0, f"grid.{name}", "at least one value", "none")
         return axes
 

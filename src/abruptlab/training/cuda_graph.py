@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from abruptlab.arguments import require
 from abruptlab.config import TrainingConfig
-from abruptlab.errors import ConfigError
 from abruptlab.task.examples import Examples
 
 Work = Callable[[], Float[Tensor, " metric"]]
@@ -31,8 +31,7 @@ def require_capturable(config: TrainingConfig, device: torch.device, processes: 
         (processes == 1, "one process", f"{processes} of them"),
         (config.useful_attention == 1, "useful_attention 1", str(config.useful_attention)),
     ):
-        if config.compile == "graph" and not fits:
-            raise ConfigError(f"compile graph: expected {expected}, got {given}")
+        require(fits or config.compile != "graph", "compile graph", expected, given)
 
 
 class CudaGraphs:

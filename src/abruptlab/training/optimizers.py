@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from abruptlab.arguments import require
 from abruptlab.config import TrainingConfig
 from abruptlab.errors import CheckpointError, ConfigError
 from abruptlab.model.build import Model
@@ -39,8 +40,7 @@ def _adam(config: TrainingConfig) -> dict[str, Any]:
 
 def _muon(config: TrainingConfig, model: Model, every: list[torch.nn.Parameter]) -> list[torch.optim.Optimizer]:
     rate, decay = config.learning_rate, config.weight_decay
-    if not hasattr(torch.optim, "Muon"):
-        raise ConfigError(f"optimizer muon: expected PyTorch 2.9 or later, got {torch.__version__}")
+    require(hasattr(torch.optim, "Muon"), "optimizer muon", "PyTorch 2.9 or later", torch.__version__)
     matrices = [parameter for parameter in model.blocks.parameters() if parameter.ndim == 2 and parameter.requires_grad]
     chosen = {id(parameter) for parameter in matrices}
     others = [parameter for parameter in every if id(parameter) not in chosen]

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.distributed.distributed_c10d import Store
 from torch.distributed.rendezvous import rendezvous
 
+from abruptlab.arguments import require
 from abruptlab.errors import ConfigError, RunError
 from abruptlab.task.examples import Examples
 from abruptlab.training.optimizers import optimizer_tensors, restore_optimizers
@@ -43,8 +44,7 @@ class Ranks:
 
     def require_equal_parts(self, batch: int) -> None:
         """Raises `ConfigError` if so many matrices cannot be shared out equally."""
-        if batch % self.count:
-            raise ConfigError(f"batch: expected a multiple of the number of processes ({self.count}), got {batch}")
+        require(batch % self.count == 0, "batch", f"a multiple of the number of processes ({self.count})", batch)
 
     def part(self, batch: Examples) -> Examples:
         """The examples of a whole batch that this process computes."""
@@ -112,8 +112,8 @@ def require_no_torchrun(instead: str) -> None:
 
 
 def _take(device: str) -> None:
-    if device not in ("cpu", "cuda"):
-        raise ConfigError(f"--device: expected cpu or cuda with torchrun, which shares out the GPUs, got {device!r}")
+    expected = "cpu or cuda with torchrun, which shares out the GPUs"
+    require(device in ("cpu", "cuda"), "--device", expected, repr(device))
     if device == "cuda":
         local, there = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
         if local >= there:
