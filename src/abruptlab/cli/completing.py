@@ -130,11 +130,7 @@ class Complete:
 
         if self.index == 0:
             raise ConfigError("--index: expected a column counted from 1, yes or no, got 0")
-        index = (
-            {"recognise": None, "yes": 1, "no": 0}.get(self.index, self.index)
-            if isinstance(self.index, str)
-            else self.index
-        )
+        index = self.index if isinstance(self.index, int) else {"recognise": None, "yes": 1, "no": 0}[self.index]
         separator = "\t" if self.separator in ("\\t", "tab") else self.separator
         header = {"recognise": None, "yes": True, "no": False}[self.header]
         return Reading(

@@ -36,15 +36,11 @@ def find_labels(
             _ask("row 1", "a header line", top, "header")
         has_header |= may_header and (has_index or counted)
         has_index |= may_index and has_header
-    elif is_number(corner):
-        if may_header and _look_like_names([corner, *top]):
-            _ask("row 1", "a header line", [corner, *top], "header")
-        if may_index and _look_like_names(left if has_header else [corner, *left]):
-            _ask(first, "a column of row names", left, "index")
     else:
-        if may_header:
-            _ask("row 1", "a header line", top, "header")
-        if may_index:
+        entries = [corner] if is_number(corner) else []  # with which the names would have to look it
+        if may_header and (not entries or _look_like_names([*entries, *top])):
+            _ask("row 1", "a header line", [*entries, *top], "header")
+        if may_index and (not entries or _look_like_names(left if has_header else [*entries, *left])):
             _ask(first, "a column of row names", left, "index")
     return has_header, has_index
 

@@ -184,13 +184,7 @@ def _recognise(data: bytes, given: Reading) -> Table:
         return read_npy(data, given.missing)
     if kind == "npz":
         return read_npz(data, given.missing, given.sheet, LARGEST)
-    grid = (
-        read_excel(data, given)
-        if kind == "xlsx"
-        else read_parquet(data)
-        if kind == "parquet"
-        else read_text(data, given)
-    )
+    grid = read_parquet(data) if kind == "parquet" else {"xlsx": read_excel, "text": read_text}[kind](data, given)
     return read_triplets(grid, given) if given.triplets else _read_grid(grid, given)
 
 

@@ -199,13 +199,10 @@ class Run:
         for moments in (ends | self._milestones_by_hand(), self.milestones):  # the first need no losses
             if step in moments:
                 return moments[str(step)]
-        known = (
-            [f"{name} ({number})" for name, number in moments.items()]
-            if isinstance(step, str)
-            else map(str, self.steps)
-        )
+        known, hint = [*map(str, self.steps)], ""
+        if isinstance(step, str):
+            known, hint = [f"{name} ({number})" for name, number in moments.items()], meant(step, moments)
         why = ", as it has no drop" if step in AROUND_THE_DROP and self.steps and self.drop is None else ""
-        hint = meant(step, moments) if isinstance(step, str) else ""
         there = ", ".join(known) or "none"
         raise CheckpointError(f"{self.folder} has no checkpoint {step!r}{why}; there are: {there}{hint}")
 
