@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatchcase
+from functools import partial
 from inspect import signature
 from typing import NamedTuple
 
@@ -117,13 +118,10 @@ def record(model: nn.Module, names: str | Iterable[str]) -> Iterator[Activations
     """
     activations = Activations()
 
-    def keep(name: str) -> Callable[[nn.Module, object, Tensor], None]:
-        def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-            activations[name] = output
+    def keep(name: str, _module: nn.Module, _inputs: object, output: Tensor) -> None:
+        activations[name] = output
 
-        return hook
-
-    hooks = {name: keep(name) for name in _matching(model, names)}
+    hooks = {name: partial(keep, name) for name in _matching(model, names)}
     with _hooked(model, hooks):
         yield activations
     _require_reached(hooks.keys() - activations.keys())
@@ -156,16 +154,15 @@ def replace(model: nn.Module, functions: Mapping[str, Callable[[Tensor], Tensor]
     """
     reached = set()
 
-    def swap(name: str, function: Callable[[Tensor], Tensor]) -> Callable[[nn.Module, object, Tensor], Tensor]:
-        def hook(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
-            new = function(output.clone())  # which it may change in place: others hold the activation, too
-            if not isinstance(new, Tensor) or (new.dtype, new.shape) != (output.dtype, output.shape):
-                got = shown(new) if isinstance(new, Tensor) else shown_with_type(new)
-                raise SiteError(f"site {name}: expected a replacement that is {shown(output)}, got {got}")
-            reached.add(name)
-            return new
-
-        return hook
+    def swap(
+        name: str, function: Callable[[Tensor], Tensor], _module: nn.Module, _inputs: object, output: Tensor
+    ) -> Tensor:
+        new = function(output.clone())  # which it may change in place: others hold the activation, too
+        if not isinstance(new, Tensor) or (new.dtype, new.shape) != (output.dtype, output.shape):
+            got = shown(new) if isinstance(new, Tensor) else shown_with_type(new)
+            raise SiteError(f"site {name}: expected a replacement that is {shown(output)}, got {got}")
+        reached.add(name)
+        return new
 
     hooks = {}
     for names, function in functions.items():
@@ -175,7 +172,7 @@ def replace(model: nn.Module, functions: Mapping[str, Callable[[Tensor], Tensor]
         for name in _matching(model, names):
             if name in hooks:
                 raise SiteError(f"site {name}: expected one function, got several (a glob names it too)")
-            hooks[name] = swap(name, function)
+            hooks[name] = partial(swap, name, function)
     with _hooked(model, hooks):
         yield
     _require_reached(hooks.keys() - reached)

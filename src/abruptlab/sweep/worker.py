@@ -3,9 +3,9 @@
 import os
 import sys
 import traceback
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from abruptlab.config import RunConfig
@@ -47,19 +47,17 @@ def work(job: Job) -> None:
             os.chdir(job.directory)
         torch.set_num_threads(job.threads)
         _wait_for_last_writer(job.folder)
-        train(job.config, job.folder, resume=True, device=job.device, track=job.track, warn=_warn(job.folder.name))
+        warn = partial(_warn, job.folder.name)
+        train(job.config, job.folder, resume=True, device=job.device, track=job.track, warn=warn)
     except AbruptlabError as error:
         write_atomically(job.note, f"{error}\n")
     except Exception as error:  # the traceback is for us, its last line for the table
         write_atomically(job.note, f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}")
 
 
-def _warn(run: str) -> Callable[[str], None]:
-    def warn(message: str) -> None:
-        with suppress(OSError):  # nobody reads any more
-            print(f"abruptlab: {run}: {message}", file=sys.stderr)
-
-    return warn
+def _warn(run: str, message: str) -> None:
+    with suppress(OSError):  # nobody reads any more
+        print(f"abruptlab: {run}: {message}", file=sys.stderr)
 
 
 def _wait_for_last_writer(folder: Path) -> None:
