@@ -3,6 +3,7 @@
 import math
 import os
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -44,7 +45,7 @@ class Watch:
         torch.set_num_threads(1)
         seen = GrowingRun(pretrained_run(self.run).folder if is_shipped(self.run) else Path(self.run))
         console = plain_console()
-        with _Screen(console) if console.is_terminal else _Lines(console) as view:
+        with _Screen(console) if console.is_terminal else nullcontext(_Lines(console)) as view:
             while True:
                 seen.look()
                 view.show(seen)
@@ -59,12 +60,6 @@ class _Lines:
     def __init__(self, console: "Console") -> None:
         self._console = console
         self._last_line = -LINE_EVERY_S
-
-    def __enter__(self) -> "_Lines":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
     def show(self, seen: "GrowingRun") -> None:
         """A line, if one is due or the last."""
