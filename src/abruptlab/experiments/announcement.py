@@ -7,7 +7,6 @@ calendar does.
 """
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -138,12 +137,8 @@ def measure_announcement(sweep: Sweep, matrices: int = 256, seed: int = 0) -> An
 
 def _first_of_two(labels: Iterable[str]) -> Bool[np.ndarray, " run"]:
     """Whether a run is the first, the third, … with its label: each label has runs in both halves."""
-    seen: Counter[str] = Counter()
-    first = []
-    for label in labels:
-        first.append(seen[label] % 2 == 0)
-        seen[label] += 1
-    return np.array(first, dtype=bool)
+    every = [*labels]
+    return np.array([every[:run].count(label) % 2 == 0 for run, label in enumerate(every)], dtype=bool)
 
 
 def series_of(run: Run, matrices: int = 256, seed: int = 0) -> Series:
