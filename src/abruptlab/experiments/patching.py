@@ -277,7 +277,7 @@ def effect(
     Their change is projected on that way, Σ (patched − corrupted)(clean − corrupted) / Σ (clean − corrupted)², with a
     standard error over matrices. NaN where the two runs agree or no place is chosen.
     """
-    return _along(torch.where(chosen, (clean - corrupted).double(), 0.0), patched - corrupted)
+    return of_sums(*_covered(torch.where(chosen, (clean - corrupted).double(), 0.0), patched - corrupted))
 
 
 def turn(
@@ -290,12 +290,7 @@ def turn(
 
     Unlike `effect`, it is about 0 in a model whose predictions have nothing to do with X, whatever they do.
     """
-    return _along(torch.where(chosen, 2 * batch.values.double(), 0.0), patched - corrupted)
-
-
-def _along(way: Float[Tensor, "*#condition matrix pos"], gone: Float[Tensor, "*condition matrix pos"]) -> Estimate:
-    """A change as a share of the whole way, with a standard error over matrices."""
-    return of_sums(*_covered(way, gone))
+    return of_sums(*_covered(torch.where(chosen, 2 * batch.values.double(), 0.0), patched - corrupted))
 
 
 def _covered(
