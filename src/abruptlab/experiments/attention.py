@@ -98,14 +98,12 @@ def measure_attention_over_time(
 def mean_attention(model: Encoder, batch: Batch, step: int) -> Attention:
     """The attention of a model, after `step` updates, on the matrices of a batch."""
     layers, heads, places = model.config.layers, model.config.heads, batch.values.shape[1]
-    names = [f"blocks.{layer}.attn.pattern" for layer in range(layers)]
     by_query, by_mask = places_by_query(batch.size), places_by_mask(batch)
     split = len(by_query)
     maps = torch.zeros(layers, heads, places, places, dtype=torch.float64)
     shares = torch.zeros(layers, heads, len(KINDS), len(batch.values), dtype=torch.float64)
-    for where, activations in recorded(model, batch.tokens, names):
-        for layer, name in enumerate(names):
-            pattern = activations[name]  # [matrix, head, query, key]
+    for where, activations in recorded(model, batch.tokens, ["blocks.*.attn.pattern"]):
+        for layer, pattern in enumerate(activations.values()):  # [matrix, head, query, key]
             relative, masked = (kinds.to(pattern) for kinds in (by_query, by_mask[where]))
             maps[layer] += pattern.sum(0).cpu()
             on_relative = torch.einsum("bhqk,tqk->htb", pattern, relative) / places

@@ -59,12 +59,10 @@ def attention_over_sequence(
     tokens, useful, first = objective.inputs(batch), objective.useful(batch), objective.answer - 1
     useful = useful[:, first:]  # the place before the answer is the first of which anything is asked
     layers, heads = model.config.layers, model.config.heads
-    names = [f"blocks.{layer}.attn.pattern" for layer in range(layers)]
     maps = torch.zeros(layers, heads, *[tokens.shape[1]] * 2, dtype=torch.float64)
     needed, whole = torch.zeros(2, layers, heads, len(tokens), dtype=torch.float64)
-    for where, activations in recorded(model, tokens, names):
-        for layer, name in enumerate(names):
-            pattern = activations[name]  # [example, head, query, key]
+    for where, activations in recorded(model, tokens, ["blocks.*.attn.pattern"]):
+        for layer, pattern in enumerate(activations.values()):  # [example, head, query, key]
             maps[layer] += pattern.sum(0).cpu()
             keys = useful[where, None].to(pattern.device)
             size = pattern[:, :, first:].abs() * keys.any(-1, keepdim=True)

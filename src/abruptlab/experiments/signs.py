@@ -4,8 +4,6 @@ easy, and how much of the target a linear probe reads.
 Each is one number for a checkpoint, on held-out examples.
 """
 
-from functools import partial
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -18,7 +16,6 @@ from abruptlab.model import sites
 from abruptlab.model.collapse import asked
 from abruptlab.run.run import Run
 from abruptlab.system.devices import choose_device
-from abruptlab.task.base import Objective
 from abruptlab.task.matrices import Batch
 
 FITTED = 512  # examples that a probe is fitted to
@@ -47,14 +44,13 @@ def attention_entropy(run: Run, step: int, matrices: int = 256, seed: int = 0) -
     model, objective = run.load(step).to(choose_device()), run.objective
     means: list[Float[Tensor, " example"]] = []
 
-    def see(objective: Objective, pattern: Tensor) -> Tensor:
+    def see(pattern: Tensor) -> Tensor:
         share = asked(pattern.abs(), objective, -2).cpu().double()
         share = share / share.sum(-1, keepdim=True)
         means.append(torch.special.entr(share).sum(-1).flatten(1).mean(1))
         return pattern
 
-    seen = {f"blocks.{layer}.attn.pattern": partial(see, objective) for layer in range(model.config.layers)}
-    with sites.replace(model, seen):
+    with sites.replace(model, {"blocks.*.attn.pattern": see}):
         for _, part in parts(model, objective.inputs(held_out_examples(run, matrices, seed))):
             model(part)
     return float(torch.cat(means).mean())

@@ -36,6 +36,5 @@ def emphasised(model: Model, objective: Objective, batch: Examples, factor: floa
         pattern = pattern * factors[:, :, keys - queries : keys, :keys].to(pattern.dtype)
         return pattern / pattern.sum(-1, keepdim=True) if normalised else pattern
 
-    names = [f"blocks.{layer}.attn.pattern" for layer in range(model.config.layers)]
-    with torch.compiler.set_stance("force_eager"), sites.replace(model, dict.fromkeys(names, change)):
+    with torch.compiler.set_stance("force_eager"), sites.replace(model, {"blocks.*.attn.pattern": change}):
         yield
