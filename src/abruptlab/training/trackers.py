@@ -10,6 +10,7 @@ import math
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -126,24 +127,16 @@ def require_trackers(names: Collection[TrackerName]) -> None:
             raise AbruptlabError(f"tracker {name} is not installed: pip install {name}") from None
 
 
+@dataclass
 class Trackers:
     """The trackers of a run that a recorder writes, from `__enter__` to `__exit__`."""
 
-    def __init__(
-        self,
-        names: Collection[TrackerName],
-        config: RunConfig,
-        folder: Path,
-        recorder: Recorder | Follower,
-        warn: Callable[[str], None],
-    ) -> None:
-        self._names = names
-        self._config = config
-        self._folder = folder
-        self._recorder = recorder
-        self._warn = warn
-        self._open: dict[str, Tracker] = {}
-        self._measures = config.training.measure_every > 0
+    _names: Collection[TrackerName]
+    _config: RunConfig
+    _folder: Path
+    _recorder: Recorder | Follower
+    _warn: Callable[[str], None]
+    _open: dict[str, Tracker] = field(default_factory=dict)
 
     def __enter__(self) -> "Trackers":
         if self._names:
@@ -152,7 +145,8 @@ class Trackers:
                 try:
                     self._open[name] = tracker = TRACKERS[name](self._config, self._folder, run_id)
                     # the last that it has may be the measures after what was the end, and their row still to come
-                    tracker.has -= self._measures and tracker.has == len(self._recorder.rows) + 1
+                    measures = self._config.training.measure_every > 0
+                    tracker.has -= measures and tracker.has == len(self._recorder.rows) + 1
                 except Exception as error:
                     self._given_up(name, error)
             self.hand_on()
