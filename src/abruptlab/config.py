@@ -72,18 +72,10 @@ class ModelConfig:
         require(0 < self.init_std < math.inf, "init_std", "above 0 and finite", self.init_std)
         only = {"positions": ("free", "encoder"), "attention": ("softmax", "decoder")}
         for name, (usual, kind) in only.items():
-            require(
-                self.kind == kind or getattr(self, name) == usual,
-                name,
-                f"{usual} ({kind}s alone have others)",
-                getattr(self, name),
-            )
-        require(
-            not self.causal or self.mask_embedding == "trained",
-            "mask_embedding",
-            "trained (to a decoder, MASK is a token like any other)",
-            self.mask_embedding,
-        )
+            given = getattr(self, name)
+            require(self.kind == kind or given == usual, name, f"{usual} ({kind}s alone have others)", given)
+        expected = "trained (to a decoder, MASK is a token like any other)"
+        require(not self.causal or self.mask_embedding == "trained", "mask_embedding", expected, self.mask_embedding)
 
     @property
     def causal(self) -> bool:
@@ -223,9 +215,8 @@ class StartConfig:
     def __post_init__(self) -> None:
         require_types(self)
         for name in ("trained", "taken"):
-            require(
-                bool(self.run) or not getattr(self, name), f"start.{name}", "start.run beside it", getattr(self, name)
-            )
+            given = getattr(self, name)
+            require(bool(self.run) or not given, f"start.{name}", "start.run beside it", given)
         if self.run:
             object.__setattr__(self, "run", str(Path(self.run)))  # runs/one and runs/one/ are the same
         require(not (self.trained and self.taken), "start.taken", "no start.trained beside it", self.taken)

@@ -52,12 +52,8 @@ class MatrixTask(Task):
 
     def __post_init__(self) -> None:
         require_types(self)
-        require(
-            len(self.sizes) > 0 and all(m > 0 and n > 0 for m, n in self.sizes),
-            "sizes",
-            "one or more pairs of positive numbers of rows and columns",
-            self.sizes,
-        )
+        fit = len(self.sizes) > 0 and all(m > 0 and n > 0 for m, n in self.sizes)
+        require(fit, "sizes", "one or more pairs of positive numbers of rows and columns", self.sizes)
         smallest = min(min(size) for size in self.sizes)
         require(1 <= self.rank <= smallest, "rank", f"1 to {smallest} (the smallest side)", self.rank)
         require(0 <= self.decimals <= 4, "decimals", "0 to 4", self.decimals)
@@ -65,10 +61,8 @@ class MatrixTask(Task):
         require(0 < self.limit <= largest, "limit", f"above 0, at most {largest}", self.limit)
         require(0 <= self.mask_probability <= 1, "mask_probability", "0 to 1", self.mask_probability)
         require(0 <= self.coherence_fraction <= 1, "coherence_fraction", "0 to 1", self.coherence_fraction)
-        hidden = bool(self.hidden_rows or self.hidden_columns)
-        require(
-            (self.mask == "fixed") == hidden, "hidden_rows, hidden_columns", "some exactly if mask is fixed", self.mask
-        )
+        fit = (self.mask == "fixed") == bool(self.hidden_rows or self.hidden_columns)
+        require(fit, "hidden_rows, hidden_columns", "some exactly if mask is fixed", self.mask)
         rows, columns = min(m for m, _ in self.sizes), min(n for _, n in self.sizes)
         for name, indices, count in (
             ("hidden_rows", (*self.hidden_rows, *(i for i, _ in self.kept)), rows),

@@ -23,12 +23,8 @@ class Repeat(NumbersTask):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(
-            self.blocks >= 1 and self.length % self.blocks == 0,
-            "blocks",
-            f"a divisor of length ({self.length})",
-            self.blocks,
-        )
+        divides = self.blocks >= 1 and self.length % self.blocks == 0
+        require(divides, "blocks", f"a divisor of length ({self.length})", self.blocks)
 
     @property
     def summary(self) -> str:
