@@ -7,23 +7,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from abruptlab.experiments.answer_probes import AnswerProbes
-from abruptlab.figures.style import (
-    DROP,
-    GREEN,
-    LOSS,
-    MASKED,
-    OBSERVED,
-    ORANGE,
-    PURPLE,
-    REFERENCE,
-    SKY,
-    count_steps,
-    drawing,
-    new_figure,
-)
+from abruptlab.figures import style
+from abruptlab.figures.style import DROP, LOSS, REFERENCE, count_steps, drawing, new_figure
 
 PARTS = {"attn.out": "output of attention", "resid_mid": "state after attention", "resid_post": "state after MLP"}
-COLOURS = (REFERENCE, MASKED, SKY, GREEN, OBSERVED, ORANGE, PURPLE)  # of the sites, in their order
+# of the sites, in their order
+COLOURS = REFERENCE, style.MASKED, style.SKY, style.GREEN, style.OBSERVED, style.ORANGE, style.PURPLE
 DASHES = (3, 2)
 
 

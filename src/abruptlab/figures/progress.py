@@ -9,18 +9,7 @@ from matplotlib.figure import Figure
 from abruptlab.experiments.estimate import Estimate
 from abruptlab.experiments.progress import Measure, Progress
 from abruptlab.figures import style
-from abruptlab.figures.style import (
-    ShortLog,
-    count_steps,
-    curve_colour,
-    draw_curve,
-    draw_drop,
-    draw_numbered_bar,
-    drawing,
-    in_math,
-    new_figure,
-    numbered,
-)
+from abruptlab.figures.style import ShortLog, count_steps, curve_colour, draw_curve, draw_drop, drawing, new_figure
 
 FEW = 12  # checkpoints, each of them marked
 LABELLED = 6  # layers that are all named on the colour bar
@@ -41,7 +30,7 @@ def draw_progress(progress: Progress) -> Figure:
     loss.yaxis.set_minor_formatter(ShortLog(minor_thresholds=(1, 0.4)))
     onset = "no drop" if curves.drop is None else f"onset of the drop at step {curves.drop.onset:,}"
     symbol, comma, words = label.partition(",")
-    loss.set_title(f"{in_math(symbol) if '_' in symbol else symbol}{comma}{words}: {onset}", loc="left")
+    loss.set_title(f"{style.in_math(symbol) if '_' in symbol else symbol}{comma}{words}: {onset}", loc="left")
 
     for part, values in progress.apart.items():
         look = {"color": curve_colour(part), "dashes": DASHES, "linewidth": 0.9, "label": APART[part]}
@@ -71,15 +60,15 @@ def draw_progress(progress: Progress) -> Figure:
     lines = {name: line for line, name in named}  # each name once
     figure.legend([*lines.values()], [*lines], loc="outside lower center", ncols=2)
     if heads.mean.shape[1] > 1:
-        scale = numbered(heads.mean.shape[1])
-        draw_numbered_bar(figure, scale, [collapse, attention], "layer", LABELLED, shrink=0.9, aspect=30)
+        scale = style.numbered(heads.mean.shape[1])
+        style.draw_numbered_bar(figure, scale, [collapse, attention], "layer", LABELLED, shrink=0.9, aspect=30)
     return figure
 
 
 def _draw_measure(axes: Axes, progress: Progress, measure: Measure) -> None:
     """A line for each layer, one for the run, and where that first moves."""
     layers = measure.layers
-    colours = numbered(layers.mean.shape[1]).to_rgba(np.arange(layers.mean.shape[1]) + 1)
+    colours = style.numbered(layers.mean.shape[1]).to_rgba(np.arange(layers.mean.shape[1]) + 1)
     for layer, colour in enumerate(colours):
         values = Estimate(layers.mean[:, layer], layers.error[:, layer])
         _draw_line(axes, progress, values, color=colour, linewidth=0.9)
