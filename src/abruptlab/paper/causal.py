@@ -83,7 +83,6 @@ HALVED = "first step with half of L_mask gone (the last step if there is none)"
 def _claim(
     text: str,
     family: str,
-    figure: str,
     bound: Bound,
     over: Sequence[str],
     of_all: OfAll,
@@ -101,7 +100,7 @@ def _claim(
         bound,
         most_of(of_all, [ratio(other, unchanged) for other in others]),
         (another_seed(unchanged),),
-        figures=(figure,),
+        figures=(f"{sweep}-{family.split()[-1]}",),
         sweep=sweep,
     )
 
@@ -110,7 +109,6 @@ CLAIMS: dict[str, Claim] = {
     "causal-more": _claim(
         "More useful attention shortens the plateau of matrices, too.",
         "useful attention",
-        "causal-attention",
         Bound(high=EARLIER),
         ("×2.5", "×10"),
         max,
@@ -118,7 +116,6 @@ CLAIMS: dict[str, Claim] = {
     "causal-less": _claim(
         "Less useful attention lengthens it.",
         "useful attention",
-        "causal-attention",
         Bound(low=LATER),
         ("×0.2", "×0.5"),
         min,
@@ -126,7 +123,6 @@ CLAIMS: dict[str, Claim] = {
     "causal-late": _claim(
         "More useful attention from mid-plateau on shortens what is left of it.",
         "late",
-        "causal-late",
         Bound(high=EARLIER),
         (f"×2.5 from step {FROM:,}", f"×10 from step {FROM:,}"),
         max,
@@ -135,7 +131,6 @@ CLAIMS: dict[str, Claim] = {
     "causal-parts": _claim(
         "Attention that starts as it ends, frozen or not, removes most of the plateau.",
         "parts",
-        "causal-parts",
         Bound(high=REMOVED),
         ("attention", "attention, frozen"),
         max,
@@ -143,7 +138,6 @@ CLAIMS: dict[str, Claim] = {
     "causal-frozen": _claim(
         "Attention that stays at random lengthens it.",
         "parts",
-        "causal-parts",
         Bound(low=LATER),
         ("attention, frozen at random",),
         min,
@@ -151,7 +145,6 @@ CLAIMS: dict[str, Claim] = {
     "causal-thrice-by-attention": _claim(
         "More useful attention shortens it three times or more.",
         "useful attention",
-        "causal-attention",
         Bound(high=THRICE),
         ("×2.5", "×10"),
         min,
@@ -159,7 +152,6 @@ CLAIMS: dict[str, Claim] = {
     "causal-thrice-by-parts": _claim(
         "A part that starts as it ends shortens it three times or more.",
         "parts",
-        "causal-parts",
         Bound(high=THRICE),
         ("attention", "MLP", "embeddings"),
         min,
@@ -167,7 +159,6 @@ CLAIMS: dict[str, Claim] = {
     "causal-laptop-late": _claim(
         "More useful attention from mid-plateau on shortens what is left of the plateau of larger matrices.",
         "late",
-        "causal-laptop-late",
         Bound(high=EARLIER),
         (f"×10 from step {FROM_LARGER:,}",),
         max,
@@ -177,7 +168,6 @@ CLAIMS: dict[str, Claim] = {
     "causal-laptop-thrice": _claim(
         "More useful attention shortens the plateau of larger matrices three times or more.",
         "useful attention",
-        "causal-laptop-attention",
         Bound(high=THRICE),
         ("×10",),
         max,
@@ -186,7 +176,6 @@ CLAIMS: dict[str, Claim] = {
     "causal-laptop-parts": _claim(
         "Attention that starts as it ends in the same run, frozen or not, removes most of the plateau of matrices.",
         "own parts",
-        "causal-laptop-parts",
         Bound(high=REMOVED),
         ("attention", "attention, frozen"),
         max,

@@ -1,6 +1,7 @@
 """Representation collapse and attention progress over the training (the follow-up paper's measures)."""
 
 import math
+from functools import partial
 
 import numpy as np
 
@@ -52,9 +53,6 @@ def _with_the_end(findings: Findings) -> Number:
     return run.milestones.get("after-drop", run.steps[-1]) / known_drop(findings).onset
 
 
-MOVES_FIRST = (*INSIDE, null("moves with the drop's end", _with_the_end))
-
-
 def _collapse(findings: Findings, moment: str) -> float:
     progress = findings.of(measure_progress)
     step = findings.run.resolve(moment)
@@ -64,26 +62,19 @@ def _collapse(findings: Findings, moment: str) -> float:
 
 
 CLAIMS: dict[str, Claim] = {
-    "collapse-moves-first": Claim(
-        "Representation collapse begins to change before the drop, or with it.",
-        "follow-up",
-        "step at which it first moves (the last step if it does not) / onset",
-        Bound(high=WITH),
-        lambda findings: _first_move(findings, "collapse"),
-        MOVES_FIRST,
-        figures=("progress",),
-        curve=True,
-    ),
-    "attention-moves-first": Claim(
-        "Attention to useful places begins to change before the drop, or with it.",
-        "follow-up",
-        "step at which it first moves (the last step if it does not) / onset",
-        Bound(high=WITH),
-        lambda findings: _first_move(findings, "attention"),
-        MOVES_FIRST,
-        figures=("progress",),
-        curve=True,
-    ),
+    **{
+        f"{name}-moves-first": Claim(
+            f"{what} begins to change before the drop, or with it.",
+            "follow-up",
+            "step at which it first moves (the last step if it does not) / onset",
+            Bound(high=WITH),
+            partial(_first_move, name=name),
+            (*INSIDE, null("moves with the drop's end", _with_the_end)),
+            figures=("progress",),
+            curve=True,
+        )
+        for name, what in (("collapse", "Representation collapse"), ("attention", "Attention to useful places"))
+    },
     "collapsed-plateau": Claim(
         "Hidden states are more alike on the plateau than after the drop.",
         "follow-up",

@@ -4,7 +4,7 @@ sweep `tasks`.
 The bounds are those of the main run and of the easiest task; none was seen a number for.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
@@ -37,12 +37,12 @@ FIGURES: Figures = {
 }
 
 
-def _largest_fall(family: str, labels: Sequence[str] = ()) -> Callable[[Findings], OverSeeds]:
-    """Of each seed, the slowest fall among these variants of a family, or among all of them."""
+def _largest_fall(family: str, label: str) -> Callable[[Findings], OverSeeds]:
+    """Of each seed, the fall of this variant of a family, or, of none, the slowest among all of them."""
 
     def measured(findings: Findings) -> OverSeeds:
         plateaus = findings.of(measure(family))
-        each = [plateaus.by_seed("fall", label) for label in labels or map(str, plateaus.labels)]
+        each = [plateaus.by_seed("fall", one) for one in ([label] if label else map(str, plateaus.labels))]
         return OverSeeds.of(each, max, int(plateaus.planned.max()))
 
     return measured
@@ -66,24 +66,23 @@ STEADY = null("a steady fall", lambda findings: (0.9 - 0.1) / 0.1)
 FALL = "steps of the fall of the loss over the answer / steps before it (the steps of the run if there is no drop)"
 
 
-def _drops(text: str, family: str, figure: str, which: str, labels: Sequence[str] = ()) -> Claim:
+def _drops(text: str, family: str, label: str = "") -> Claim:
+    """A claim on one variant of a family, or on the slowest of all."""
     return Claim(
         text,
         "follow-up",
-        f"{which}: {FALL}",
+        f"{label or 'the slowest of all'}: {FALL}",
         Bound(high=FAST),
-        _largest_fall(family, labels),
+        _largest_fall(family, label),
         (STEADY,),
-        figures=(figure,),
+        figures=(f"plateau-{family.removesuffix('s')}s",),
         sweep=SWEEP,
     )
 
 
 CLAIMS: dict[str, Claim] = {
     **{
-        f"task-{label.replace(' ', '-')}": _drops(
-            f"A plateau, then an abrupt change: {label}.", "task", "plateau-tasks", label, (label,)
-        )
+        f"task-{label.replace(' ', '-')}": _drops(f"A plateau, then an abrupt change: {label}.", "task", label)
         for label in HARD
     },
     "tasks-easy": Claim(
@@ -96,19 +95,7 @@ CLAIMS: dict[str, Claim] = {
         figures=("plateau-easy",),
         sweep=SWEEP,
     ),
-    "same-with-sums": _drops(
-        "The same picture with other windows, moduli and lengths.", "sums", "plateau-sums", "the slowest of all"
-    ),
-    "same-with-models": _drops(
-        "The same picture with softmax attention, other widths, and two layers.",
-        "model",
-        "plateau-models",
-        "the slowest of all",
-    ),
-    "same-with-optimisers": _drops(
-        "The same picture with Muon, SGD, and Adam with warm-up and a cosine.",
-        "optimiser",
-        "plateau-optimisers",
-        "the slowest of all",
-    ),
+    "same-with-sums": _drops("The same picture with other windows, moduli and lengths.", "sums"),
+    "same-with-models": _drops("The same picture with softmax attention, other widths, and two layers.", "model"),
+    "same-with-optimisers": _drops("The same picture with Muon, SGD, and Adam with warm-up and a cosine.", "optimiser"),
 }
