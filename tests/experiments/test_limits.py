@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from abruptlab.experiments.limits import AtLeast, AtMost, later, median, most, quotient
+from abruptlab.experiments.limits import AtLeast, AtMost, median, most, quotient
 from abruptlab.paper.claim import Bound
 
 
@@ -13,7 +13,6 @@ def test_a_quotient_is_a_limit_on_the_side_that_is_open() -> None:
     assert (quotient(AtLeast(3), 2.0), type(quotient(AtLeast(3), 2.0))) == (1.5, AtLeast)
     assert (quotient(3.0, AtLeast(2)), type(quotient(3.0, AtLeast(2)))) == (1.5, AtMost)
     assert math.isnan(quotient(AtLeast(3), AtLeast(2)))
-    assert (later(AtLeast(8), 3), type(later(AtLeast(8), 3))) == (5, AtLeast)
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,6 @@ def quotient(over: float, under: float) -> float:
     return kind(over / under) if kind else math.nan
 
 
-def later(step: float, start: int) -> float:
-    """How many steps later than `start` another one is."""
-    return type(step)(step - start)
-
-
 def most(values: Iterable[float], of_all: Callable[[Iterable[float]], float]) -> float:
     """The largest (`of_all` is max) or smallest of some numbers; NaN where one of them is, or where they are limits on
     both sides."""

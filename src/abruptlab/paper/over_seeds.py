@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 
 from abruptlab.experiments.family import Family
-from abruptlab.experiments.limits import AtMost, later, median, quotient
+from abruptlab.experiments.limits import AtMost, median, quotient
 from abruptlab.paper.claim import Claim, Null, Number, OverSeeds
 from abruptlab.paper.findings import Findings
 
@@ -20,7 +20,8 @@ def variant(measure: Callable[..., Family], quantity: str, label: str, since: in
     def measured(findings: Findings) -> OverSeeds:
         family = findings.of(measure)
         numbers = family.by_seed(quantity, label)
-        return OverSeeds({seed: later(number, since) for seed, number in numbers.items()}, int(family.planned.max()))
+        after = {seed: type(number)(number - since) for seed, number in numbers.items()}  # a limit stays one
+        return OverSeeds(after, int(family.planned.max()))
 
     return measured
 
