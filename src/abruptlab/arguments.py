@@ -91,8 +91,10 @@ def checked(function: Function) -> Function:
             return function(*arguments, **named)
         for name, hint in _argument_hints(function).items():
             if name in given:
-                _require_type(given[name], hint, name)
-                require(not (_is_of_some(hint) and _is_empty(given[name])), name, "at least one", "none")
+                value = given[name]
+                _require_type(value, hint, name)
+                some = not _is_of_some(hint) or not isinstance(value, Collection) or len(value) > 0
+                require(some, name, "at least one", "none")
         return function(*arguments, **named)
 
     return cast(Function, with_checks)
@@ -152,10 +154,6 @@ def _is_of_some(hint: Any) -> bool:
     """Whether a type is a `Sequence`, or may be one."""
     origin = get_origin(hint)
     return origin is Sequence or (origin in UNIONS and any(map(_is_of_some, get_args(hint))))
-
-
-def _is_empty(value: Any) -> bool:
-    return isinstance(value, Collection) and len(value) == 0
 
 
 def _named(hint: Any, alone: bool = True) -> str:

@@ -1,14 +1,14 @@
 """Attention maps and where each head looks (figures 4, 5, 22 and 23)."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
-from abruptlab.arguments import checked, require
+from abruptlab.arguments import checked
 from abruptlab.experiments.estimate import Estimate, over_matrices
 from abruptlab.experiments.forward import load, loaded, recorded
 from abruptlab.experiments.held_out import held_out
@@ -69,7 +69,6 @@ def measure_attention(
     `single` random one for all matrices (figure 23). Raises `CheckpointError` for a step without a checkpoint and
     `ConfigError` for another mask.
     """
-    require(mask in get_args(Mask), "mask", f"one of {', '.join(get_args(Mask))}", repr(mask))
     resolved, model = loaded(run, step)
     return mean_attention(model, _batch(run, mask, matrices, seed), resolved)
 

@@ -1,6 +1,7 @@
 """Variants side by side (figures 13 to 18 and beyond): the runs of one family of a sweep, over their seeds."""
 
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -183,11 +184,8 @@ def side_by_side(by_label: Mapping[str, Sequence[Series]], planned: Mapping[str,
 
 def over_seeds(each: Float[np.ndarray, "label run"]) -> OverSeeds:
     """The distribution of a number over the runs of each label; NaN where there is no run."""
-    known = [row[~np.isnan(row)] for row in each]
-    median, low, high = (
-        np.array([statistic(row) if len(row) else np.nan for row in known]) for statistic in (np.median, np.min, np.max)
-    )
-    return OverSeeds(each, median, low, high)
+    with warnings.catch_warnings(action="ignore"):  # of a label without a run
+        return OverSeeds(each, np.nanmedian(each, 1), np.nanmin(each, 1), np.nanmax(each, 1))
 
 
 def _halved(each: Series) -> float:

@@ -41,7 +41,7 @@ def draw_comparison(comparison: Comparison) -> Figure:
     _draw_lines(norms, comparison.probability, contest.bert_norm, contest.nuclear_norm, contest.true_norm, TRUTH)
     norms.set_title("nuclear norm of the solution")
     for axes in (*errors, norms):
-        _mark(axes, comparison.trained)
+        axes.axvline(comparison.trained, zorder=0, **TRAINED_LOOK)
         axes.set_xlabel("share of hidden entries")
     _legend(figure, f"{ZERO}; {TRUTH}")
     return figure
@@ -58,7 +58,7 @@ def draw_out_of_distribution(result: OutOfDistribution) -> Figure:
             _draw_losses(axes, varied.value, varied.contest, loss)
             if name in CONTROLS:
                 _draw_control(axes, varied, getattr(result, CONTROLS[name]), loss)
-            _mark(axes, varied.trained)
+            axes.axvline(varied.trained, zorder=0, **TRAINED_LOOK)
         column[1].set_xticks(varied.value, _tick_labels(varied))
         partly = bool((varied.kept < 1).any())
         column[1].set_xlabel(f"{name} (% of matrices kept)" if partly else name)
@@ -104,10 +104,6 @@ def _draw_lines(
     axes.fill_between(conditions, low, high, color=REFERENCE, alpha=0.2, linewidth=0)
     axes.set_yscale("log")
     axes.yaxis.set_minor_formatter(ShortLog(minor_thresholds=(1, 0.4)))
-
-
-def _mark(axes: Axes, trained: int | float) -> None:
-    axes.axvline(trained, zorder=0, **TRAINED_LOOK)
 
 
 def _legend(figure: Figure, reference: str, *others: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ def build_optimizers(config: TrainingConfig, model: Model) -> list[torch.optim.O
     """
     every = [parameter for parameter in model.parameters() if parameter.requires_grad]
     rate, decay = config.learning_rate, config.weight_decay
-    adam = _adam(config)
+    adam: dict[str, Any] = {"betas": config.betas, "eps": config.eps, "fused": True}
     match config.optimizer:
         case "adam":
             return [torch.optim.Adam(every, lr=rate, **adam)]
@@ -29,16 +29,14 @@ def build_optimizers(config: TrainingConfig, model: Model) -> list[torch.optim.O
         case "sgd":
             return [torch.optim.SGD(every, lr=rate, momentum=config.momentum, fused=True)]
         case "muon":
-            return _muon(config, model, every)
+            return _muon(config, model, every, adam)
         case other:
             raise ConfigError(f"no optimizer {other!r}")
 
 
-def _adam(config: TrainingConfig) -> dict[str, Any]:
-    return {"betas": config.betas, "eps": config.eps, "fused": True}
-
-
-def _muon(config: TrainingConfig, model: Model, every: list[torch.nn.Parameter]) -> list[torch.optim.Optimizer]:
+def _muon(
+    config: TrainingConfig, model: Model, every: list[torch.nn.Parameter], adam: dict[str, Any]
+) -> list[torch.optim.Optimizer]:
     rate, decay = config.learning_rate, config.weight_decay
     require(hasattr(torch.optim, "Muon"), "optimizer muon", "PyTorch 2.9 or later", torch.__version__)
     matrices = [parameter for parameter in model.blocks.parameters() if parameter.ndim == 2 and parameter.requires_grad]
@@ -50,7 +48,7 @@ def _muon(config: TrainingConfig, model: Model, every: list[torch.nn.Parameter])
         built.append(torch.optim.Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn=scale))
     if others:
         share = (config.other_learning_rate or rate) / rate
-        built.append(torch.optim.Adam([{"params": others, SHARE: share}], lr=rate, **_adam(config)))
+        built.append(torch.optim.Adam([{"params": others, SHARE: share}], lr=rate, **adam))
     return built
 
 

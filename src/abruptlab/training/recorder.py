@@ -233,8 +233,8 @@ class Recorder:
         """Note the measures of a step (`Measures.of`), still on the device."""
         self._measured.append((step, values))
 
-    def flush(self) -> list[Row]:
-        """Bring the waiting metrics and measures from the device into their files; returns the metrics' new rows.
+    def flush(self) -> None:
+        """Bring the waiting metrics and measures from the device into their files.
 
         Raises `DivergedError` at a NaN or infinite loss, naming the step and the last good checkpoint. A checkpoint
         taken at that very step, whose weights are the ones that gave this loss, is deleted.
@@ -245,7 +245,7 @@ class Recorder:
                 self.measures += append_measures(self.measures_file, measured)
             self._measured.clear()
         if not self._waiting:
-            return []
+            return
         table = torch.stack([metrics for _, metrics, *_ in self._waiting]).cpu().numpy()
         rows = [
             self._row(step, values, rate, elapsed, norms)
@@ -260,15 +260,11 @@ class Recorder:
             file.write(data)
         self._signature.add(data)
         if bad is not None:
-            self._diverged(int(rows[bad]["step"]), rows[bad]["loss"])
-        return rows
-
-    def _diverged(self, step: int, loss: float) -> None:
-        saved = saved_steps(self.checkpoints)
-        if step in saved:
-            delete_checkpoint(self.checkpoints, step)
-            saved.remove(step)
-        raise DivergedError(f"the loss is {loss} at step {step}; {_last_good(saved)}")
+            step, saved = int(rows[bad]["step"]), saved_steps(self.checkpoints)
+            if step in saved:
+                delete_checkpoint(self.checkpoints, step)
+                saved.remove(step)
+            raise DivergedError(f"the loss is {rows[bad]['loss']} at step {step}; {_last_good(saved)}")
 
     def save(self, state: TrainingState) -> None:
         """Flush the metrics, write the checkpoint of the state if it is not there, delete the ones that may go.
