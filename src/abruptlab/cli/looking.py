@@ -85,7 +85,7 @@ class LookAndWrite(LookAtStep):
             known = {
                 option
                 for spec in (*FIGURES.values(), *TABLES.values())
-                if findings.suit(spec)
+                if findings.suit(spec.sweep)
                 for option in options_of(spec.measure)
             }
             for option in self.given:
@@ -271,11 +271,11 @@ def make_all(findings: "Findings") -> None:
     """Every figure and table that the run or sweep can give, with progress; those that it cannot give are named."""
     from abruptlab.paper import FIGURES, TABLES, make_figure, make_table, shown_in
 
-    figures = {name: spec for name, spec in FIGURES.items() if findings.suit(spec)}
+    figures = {name: spec for name, spec in FIGURES.items() if findings.suit(spec.sweep)}
     if len(figures) > 1:
         figures.pop("sweep", None)  # that has all families once more, for sweeps without figures of their own
     jobs = [("figure", name, spec, make_figure) for name, spec in figures.items()]
-    jobs += [("table", name, spec, make_table) for name, spec in TABLES.items() if findings.suit(spec)]
+    jobs += [("table", name, spec, make_table) for name, spec in TABLES.items() if findings.suit(spec.sweep)]
     missing: dict[str, list[str]] = {}  # by why
     for kind, name, spec, make in track(jobs, "figures and tables"):
         try:

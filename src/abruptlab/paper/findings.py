@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast, runtime_checkable
+from typing import Any, TypeVar, cast
 
 from abruptlab.errors import AbruptlabError, ConfigError
 from abruptlab.paper.kept import kept
@@ -23,14 +23,6 @@ ANY_SWEEP = "*"  # in place of a sweep's name
 DECISIVE = ("scikit-learn", "scipy")  # packages that decide results, but no training
 FEW = 64  # matrices on which a null is measured: it has to be told from the bound, not to have many digits
 FEW_TO_FIT = 512  # and to which its probes are fitted
-
-
-@runtime_checkable  # for beartype in the tests
-class Spec(Protocol):
-    """What is of a run or of a sweep: a figure, a table, a claim."""
-
-    @property
-    def sweep(self) -> str: ...
 
 
 class Findings:
@@ -64,18 +56,18 @@ class Findings:
         """The name of the sweep; "" for a run."""
         return self.subject.config.name if isinstance(self.subject, Sweep) else ""
 
-    def suit(self, spec: Spec) -> bool:
-        """Whether the subject is what `spec` is of: a run, the sweep of that name, or any sweep."""
-        return spec.sweep == self.sweep or (spec.sweep == ANY_SWEEP and self.sweep != "")
+    def suit(self, sweep: str) -> bool:
+        """Whether the subject is what a figure, a table or a claim is of: a run (""), the `sweep`, or any sweep."""
+        return sweep == self.sweep or (sweep == ANY_SWEEP and self.sweep != "")
 
-    def require(self, what: str, spec: Spec) -> None:
+    def require(self, what: str, sweep: str) -> None:
         """Raises `ConfigError`, saying what is needed and how it is made, unless the subject suits `what`."""
-        if self.suit(spec):
+        if self.suit(sweep):
             return
-        needed = f"the sweep {spec.sweep} (make it: abruptlab sweep {spec.sweep})"
-        if not spec.sweep:
+        needed = f"the sweep {sweep} (make it: abruptlab sweep {sweep})"
+        if not sweep:
             needed = "one run, such as those in the sweep's folders"
-        elif spec.sweep == ANY_SWEEP:
+        elif sweep == ANY_SWEEP:
             needed = "a sweep (make one: abruptlab sweep FILE.toml)"
         given = f"the sweep {self.sweep}" if self.sweep else "a run"
         raise ConfigError(f"{what} is of {needed}; {self.subject.folder} is {given}")

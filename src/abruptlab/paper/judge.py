@@ -19,7 +19,7 @@ from abruptlab.system.tracking import track
 def judge(findings: Findings, claims: Mapping[str, Claim] | None = None) -> list[Verdict]:
     """Every claim on such a subject (or some of the claims), judged on it. Nothing is written."""
     chosen = CLAIMS if claims is None else claims
-    suited = [(name, claim) for name, claim in chosen.items() if findings.suit(claim)]
+    suited = [(name, claim) for name, claim in chosen.items() if findings.suit(claim.sweep)]
     return [_judge(name, claim, findings) for name, claim in track(suited, "claims")]
 
 
@@ -125,7 +125,7 @@ def write_claims(findings: Findings) -> tuple[Path, list[Verdict]]:
 
     Raises `ConfigError` for a sweep that no claim is about, `RunError` if it cannot be written.
     """
-    if not any(findings.suit(claim) for claim in CLAIMS.values()):
+    if not any(findings.suit(claim.sweep) for claim in CLAIMS.values()):
         known = ", ".join(dict.fromkeys(claim.sweep for claim in CLAIMS.values() if claim.sweep))
         raise ConfigError(
             f"no claim is about the sweep {findings.sweep}; there are claims about runs and the sweeps {known}"

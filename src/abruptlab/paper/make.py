@@ -58,7 +58,7 @@ def _suiting(what: str, name: str, specs: Mapping[str, Spec], findings: Findings
     if name not in specs:
         raise ConfigError(f"no {what} {name!r}; {choice(name, specs)}")
     spec = specs[name]
-    findings.require(f"{what} {name}", spec)
+    findings.require(f"{what} {name}", spec.sweep)
     if not spec.sweep and spec.kind != (kind := findings.run.objective.kind):
         others = [other for other, each in specs.items() if not each.sweep and each.kind == kind]
         expected = f"{what} {name}: expected {NAMED[spec.kind]}, got {NAMED[kind]}"

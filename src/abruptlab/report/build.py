@@ -36,7 +36,7 @@ def build_report(findings: Findings) -> Path:
     Raises `RunError` if the run has no metrics yet, or the page cannot be written.
     """
     story, kind = measure_story(findings), findings.run.objective.kind
-    suited = {name: spec for name, spec in FIGURES.items() if findings.suit(spec) and spec.kind == kind}
+    suited = {name: spec for name, spec in FIGURES.items() if findings.suit(spec.sweep) and spec.kind == kind}
     first = {(which(spec.measure), spec.draw): name for name, spec in reversed(suited.items())}
     names = [name for name in suited if name in first.values()]  # some figures of other runs are the same of this one
     pictures = {name: picture(name, findings) for name in track(names, "figures")}

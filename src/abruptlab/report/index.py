@@ -79,7 +79,7 @@ def build_index(findings: Findings) -> Path:
     assert isinstance(sweep, Sweep)
     pictures = {}
     for name, spec in FIGURES.items():
-        there = findings.suit(spec) and (findings.folder / "figures" / f"figure_{name}.png").is_file()
+        there = findings.suit(spec.sweep) and (findings.folder / "figures" / f"figure_{name}.png").is_file()
         if there and not isinstance(shown := picture(name, findings), str):
             pictures[spec.title] = in_base64(shown.webp)
     members, file = sweep_members(sweep), (sweep.folder / "sweep.toml").read_text(encoding="utf-8")
