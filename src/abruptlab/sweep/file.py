@@ -139,9 +139,8 @@ class SweepConfig:
         variable = ["family", "label", *(name for name in _names(RunConfig) if name not in OF_THE_SWEEP)]
         points: dict[tuple[str, str], Point] = {}
         labels: set[tuple[str, str, int]] = set()
-        axes = self._axes()
-        for seed, *values, variant in itertools.product(self.seeds, *axes.values(), self.variants or ({},)):
-            settings, combination = dict(variant), flat(dict(zip(axes, values, strict=True)))
+        for seed, combination, variant in itertools.product(self.seeds, self._combinations(), self.variants or ({},)):
+            settings, combination = dict(variant), flat(combination)
             for name in settings:
                 if name.partition(".")[0] in _names(SweepConfig):
                     raise ConfigError(f"variants: expected {name.partition('.')[0]} above the first [[variants]]")
@@ -179,9 +178,14 @@ class SweepConfig:
     def _axes(self) -> dict[str, list[Any]]:
         axes = flat(self.grid)
         for name, values in axes.items():
-            require(isinstance(values, list), f"grid.{name}", "a list of values", repr(values))
+            if not isinstance(values, list):
+                raise ConfigError(f"grid.{name}: expected a list of values, got {values!r}")
             require(len(values) > 0, f"grid.{name}", "at least one value", "none")
         return axes
+
+    def _combinations(self) -> list[Settings]:
+        axes = self._axes()
+        return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
 
 
 def of_families(points: Iterable[Point], families: Collection[str]) -> list[Point]:
