@@ -490,7 +490,7 @@ def test_nothing_missing_is_nothing_to_do(tmp_path: Path, capsys: pytest.Capture
     assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
     words = ["--picture", tmp_path / "t.png", "--out"]
     assert abruptlab("complete", tmp_path / "t.csv", *words, tmp_path / "u.csv") == (0, "")  # somebody waits for it
-    assert capsys.readouterr().out.endswith(f"nothing to do\n{tmp_path / 'u.csv'}\n")
+    assert capsys.readouterr().out.endswith(f"nothing to do, and no picture to draw\n{tmp_path / 'u.csv'}\n")
     assert (tmp_path / "u.csv").read_text() == "5\n"
     assert not (tmp_path / "t.png").exists()
 

@@ -1,5 +1,6 @@
 """The page over many runs: what it says of each; tests/browser clicks through it."""
 
+import html
 import json
 import re
 from dataclasses import replace
@@ -94,6 +95,15 @@ def test_every_run_is_told_as_it_is(sweep: Sweep) -> None:
     assert "the loss is &lt;nan&gt;" in text
     assert "label = &#34;32&#34;" in text
     assert len(text) < 20_000 + 4 * 10_000
+
+
+def test_a_sweep_can_be_made_again_from_its_page(sweep: Sweep, tmp_path: Path) -> None:
+    text = build_index(Findings(sweep)).read_text(encoding="utf-8")
+    assert "<code>sweep.toml</code> and <code>base.toml</code>" in text
+    (tmp_path / "again").mkdir()
+    for name, source in re.findall(r"<summary>(\S+), in full</summary>\s*<pre>(.*?)</pre>", text, re.DOTALL):
+        (tmp_path / "again" / name).write_text(html.unescape(source))
+    assert Sweep(tmp_path / "again").points == sweep.points
 
 
 def test_a_claim_that_fails_is_as_visible_as_one_that_holds(sweep: Sweep) -> None:

@@ -88,9 +88,11 @@ def test_with_their_losses_the_drop_is_found(ours: Run, tmp_path: Path) -> None:
     assert run.drop == ours.drop
     [verdict] = judge(Findings(run), {"copying": CLAIMS["copying"]})
     assert verdict.outcome == "holds"
+    without = import_run(written(tmp_path, ours, 2000, 8000), tmp_path / "without", TASK)
     longer = replace(run.config, training=replace(run.config.training, steps=8010))
-    with pytest.raises(RunError, match="is imported, without the state of its optimiser: train on from it with --from"):
-        train(longer, run.folder, resume=True, device="cpu")
+    for imported in (run, without):
+        with pytest.raises(RunError, match="is imported, without the state of its optimiser: train on from it with --"):
+            train(longer, imported.folder, resume=True, device="cpu")
     assert Run(run.folder).config == run.config
     (run.folder / "metrics.jsonl").unlink()
     with pytest.raises(RunError, match="has been changed: expected the rows that were imported"):

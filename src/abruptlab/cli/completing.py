@@ -91,7 +91,7 @@ class Complete:
             self._draw(completion)
             write_table(content, out, like=self.file)
         else:
-            print("nothing to do", file=report)
+            print("nothing to do" + (", and no picture to draw" if self.picture else ""), file=report)
             if self.out is None and out != STREAM:
                 return
             write_table(table.filled(table.values), out, like=self.file)  # which somebody is waiting for

@@ -19,7 +19,7 @@ class Export:
     step: str = "final"
     """A step, or one of start, before-drop, onset, after-drop, final."""
     overwrite: bool = False
-    """Write over the files of a folder that has some."""
+    """Write over an older export."""
 
     def __call__(self) -> None:
         from abruptlab.run.export import export
@@ -27,6 +27,6 @@ class Export:
 
         run = find_run(self.run)
         if self.out.is_dir() and any(self.out.iterdir()) and not self.overwrite:
-            raise ConfigError(f"{self.out} has files already: say --overwrite to write over them, or --out elsewhere")
+            raise ConfigError(f"{self.out} has files already: say --overwrite if it is an export, or --out elsewhere")
         export(run, self.out, self.step)
         print(self.out)

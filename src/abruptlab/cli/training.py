@@ -30,7 +30,7 @@ class _Training:
     config_file: Annotated[Path | None, arg(name="config")] = None
     """TOML file to use instead of a preset."""
     out: Path | None = None
-    """Run folder (default: runs/NAME-seedSEED)."""
+    """Run folder (default: runs/NAME-seedSEED, of a branch runs/NAME-seedSEED-fromSTEP)."""
     device: str | None = None
     """cpu, cuda, cuda:N or mps (default: the fastest there is)."""
     track: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
@@ -81,6 +81,8 @@ class Train(_Training):
 class Reproduce(_Training):
     """Train (or go on training), then make every figure, judge every claim, and build the page."""
 
+    preset: Positional[str | None] = None
+    """Name of a preset (laptop if there is none), or the folder of a run, as of `train`."""
     everything: bool = False
     """All results at laptop's scale, of both papers: the runs laptop, gpt-laptop and window-sum, and the sweeps (see
     --only). It takes many hours, and goes on where it stopped when it is called again."""

@@ -32,7 +32,7 @@ class Verdict:
     quantity: str
     bound: str
     seeds: tuple[int, ...]
-    numbers: tuple[float | None, ...]  # to four digits
+    numbers: tuple[float | None, ...]  # to six digits
     within: tuple[bool | None, ...]
     nulls: dict[str, tuple[float | None, ...]]
     passing: tuple[str, ...] = ()  # nulls within the bound at some seed

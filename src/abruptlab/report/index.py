@@ -15,6 +15,7 @@ from abruptlab.experiments.level import trivial_level
 from abruptlab.experiments.losses import final_value, smooth
 from abruptlab.experiments.variants import POINTS
 from abruptlab.paper import FIGURES, Findings, Verdict, judge
+from abruptlab.presets import PRESETS
 from abruptlab.report.pack import in_base64
 from abruptlab.report.pictures import picture
 from abruptlab.report.template import fill
@@ -82,9 +83,11 @@ def build_index(findings: Findings) -> Path:
         there = findings.suit(spec.sweep) and (findings.folder / "figures" / f"figure_{name}.png").is_file()
         if there and not isinstance(shown := picture(name, findings), str):
             pictures[spec.title] = in_base64(shown.webp)
-    members, file = sweep_members(sweep), (sweep.folder / "sweep.toml").read_text(encoding="utf-8")
+    names = ["sweep.toml", *([] if sweep.config.base in PRESETS else [sweep.config.base])]
+    sources = {name: (sweep.folder / name).read_text(encoding="utf-8") for name in names}
+    members = sweep_members(sweep)
     with writing(findings.folder):
-        return _write(findings.folder, f"Sweep: {sweep.config.name}", members, judge(findings), pictures, file)
+        return _write(findings.folder, f"Sweep: {sweep.config.name}", members, judge(findings), pictures, sources)
 
 
 def build_folder_index(folder: Path, out: Path | None = None) -> Path:
@@ -119,7 +122,7 @@ def _write(
     members: Sequence[Member],
     verdicts: Sequence[Verdict] = (),
     pictures: dict[str, str] | None = None,
-    file: str = "",
+    sources: dict[str, str] | None = None,
 ) -> Path:
     runs = [_row(member, out) for member in members]
     if not any(run["curve"] for run in runs):
@@ -134,7 +137,7 @@ def _write(
         axes=_axes(members),
         verdicts=verdicts,
         pictures=pictures or {},
-        file=file,
+        sources=sources,
     )
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / "index.html", page)

@@ -48,7 +48,7 @@ class MatrixTask(Task):
     hidden_columns: tuple[int, ...] = ()
     """fixed: columns hidden whole, counted from 0."""
     kept: tuple[tuple[int, int], ...] = ()
-    """fixed: (row, column) entries that stay observed in spite of that."""
+    """fixed: (row, column) entries, counted from 0, that stay observed in spite of that."""
 
     def __post_init__(self) -> None:
         require_types(self)

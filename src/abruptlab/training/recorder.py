@@ -179,15 +179,15 @@ class Recorder:
         mistakes: list[str] = []
         for step in reversed(saved):
             try:
+                meta = read_meta(self.checkpoints, step)
+                if meta.imported:
+                    raise RunError(
+                        f"{self.folder} is imported, without the state of its optimiser: train on from it with --from"
+                    )
                 weights, optimizer = self._read(step, rows)
             except CheckpointError as error:
                 mistakes.append(str(error))
                 continue
-            meta = read_meta(self.checkpoints, step)
-            if meta.imported:
-                raise RunError(
-                    f"{self.folder} is imported, without the state of its optimiser: train on from it with --from"
-                )
             require_config(meta, self.config, self.folder)
             put_weights(state.model, weights, checkpoint_folder(self.checkpoints, step))
             restore_optimizers(state.optimizers, optimizer)
