@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from abruptlab.arguments import checked
 from abruptlab.errors import RunError
+from abruptlab.experiments.by_label import ByLabel
 from abruptlab.experiments.family import Family
 from abruptlab.experiments.level import trivial_level
 from abruptlab.experiments.losses import smooth
@@ -37,21 +38,26 @@ def measure_falls(sweep: Sweep, family: str) -> Falls:
     Raises `ConfigError` for a family that the sweep does not have, and `RunError` if none of its runs is finished or
     nobody knows the trivial solution's loss.
     """
-    by_label, planned = sweep.finished(family), sweep.planned(family)
-    shape = len(by_label), max(planned.values())
-    seed, halved = np.full(shape, np.nan), np.full(shape, np.nan)
-    step, steps = np.full((shape[0], POINTS), np.nan), np.full(shape[0], np.nan)
-    ratio = np.full((*shape, POINTS), np.nan)
-    for row, runs in enumerate(by_label.values()):
-        for column, run in enumerate(runs):
-            run_steps, falling = run.metrics["step"], _over_level(run)
-            below = np.flatnonzero(falling <= HALF)
-            steps[row], step[row] = run_steps[-1], np.linspace(0, run_steps[-1], POINTS)
-            seed[row, column], ratio[row, column] = run.config.seed, np.interp(step[row], run_steps, falling)
-            halved[row, column] = run_steps[below[0]] if len(below) else np.inf
+    runs = ByLabel(sweep.finished(family), sweep.planned(family))
+    step = runs.steps(_last, POINTS)
     return Falls(
-        np.array([*by_label]), np.array([planned[label] for label in by_label]), seed, steps, step, ratio, halved
+        labels=runs.labels,
+        planned=runs.planned,
+        seed=runs.of_runs(lambda run: run.config.seed),
+        steps=runs.of_labels(_last),
+        step=step,
+        ratio=runs.curves(step, lambda run: (run.metrics["step"], _over_level(run))),
+        halved=runs.of_runs(_halved),
     )
+
+
+def _last(run: Run) -> int:
+    return int(run.metrics["step"][-1])
+
+
+def _halved(run: Run) -> float:
+    below = np.flatnonzero(_over_level(run) <= HALF)
+    return float(run.metrics["step"][below[0]]) if len(below) else np.inf
 
 
 def _over_level(run: Run) -> Float[np.ndarray, " step"]:

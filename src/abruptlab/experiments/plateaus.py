@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from abruptlab.arguments import checked
+from abruptlab.experiments.by_label import ByLabel
 from abruptlab.experiments.family import Family
 from abruptlab.experiments.plateau import Plateau, measure_plateau
 from abruptlab.sweep.file import Sweep
@@ -35,39 +36,33 @@ def measure_plateaus(sweep: Sweep, family: str) -> Plateaus:
     Raises `ConfigError` for a family that the sweep does not have and `RunError` if none of its runs is finished, or
     one of them has no measures.
     """
-    planned, finished = sweep.planned(family), sweep.finished(family)
-    by_label = {label: [(run.config.seed, measure_plateau(run)) for run in runs] for label, runs in finished.items()}
-    shape = len(by_label), max(planned.values())
-    seed, fall, learnt, before, rises, repetition, collapse = (np.full(shape, np.nan) for _ in range(7))
-    step = np.full((shape[0], POINTS), np.nan)
-    accuracy, loss = np.full((*shape, POINTS), np.nan), np.full((*shape, POINTS), np.nan)
-    steps = np.full(shape[0], np.nan)
-    for row, of_label in enumerate(by_label.values()):
-        for column, (of_seed, plateau) in enumerate(of_label):
-            cell = row, column
-            steps[row] = plateau.step[-1]
-            step[row] = np.linspace(0, plateau.step[-1], POINTS)
-            seed[cell], fall[cell], learnt[cell] = of_seed, _fall(plateau), plateau.learnt
-            start, stop = plateau.rise
-            before[cell], rises[cell] = start, stop - start if np.isfinite(stop) else np.inf
-            accuracy[cell] = np.interp(step[row], plateau.step, plateau.accuracy)
-            loss[cell] = np.interp(step[row], plateau.curves.step, plateau.curves.smooth[plateau.curves.falling])
-            repetition[cell], collapse[cell] = (_largest(plateau, name) for name in ("repetition", "collapse"))
+    runs = ByLabel(sweep.finished(family), sweep.planned(family))
+    plateaus = runs.map(measure_plateau)
+    step = plateaus.steps(_last, POINTS)
     return Plateaus(
-        labels=np.array([*by_label]),
-        planned=np.array([planned[label] for label in by_label]),
-        seed=seed,
-        steps=steps,
+        labels=runs.labels,
+        planned=runs.planned,
+        seed=runs.of_runs(lambda run: run.config.seed),
+        steps=plateaus.of_labels(_last),
         step=step,
-        accuracy=accuracy,
-        loss_answer=loss,
-        fall=fall,
-        learnt=learnt,
-        before=before,
-        rise=rises,
-        repetition=repetition,
-        collapse=collapse,
+        accuracy=plateaus.curves(step, lambda each: (each.step, each.accuracy)),
+        loss_answer=plateaus.curves(step, lambda each: (each.curves.step, each.curves.smooth[each.curves.falling])),
+        fall=plateaus.of_runs(_fall),
+        learnt=plateaus.of_runs(lambda each: each.learnt),
+        before=plateaus.of_runs(lambda each: each.rise[0]),
+        rise=plateaus.of_runs(_rise),
+        repetition=plateaus.of_runs(lambda each: _largest(each.repetition, each)),
+        collapse=plateaus.of_runs(lambda each: _largest(each.collapse, each)),
     )
+
+
+def _last(plateau: Plateau) -> int:
+    return int(plateau.step[-1])
+
+
+def _rise(plateau: Plateau) -> float:
+    start, stop = plateau.rise
+    return stop - start if np.isfinite(stop) else np.inf
 
 
 def _fall(plateau: Plateau) -> float:
@@ -75,6 +70,6 @@ def _fall(plateau: Plateau) -> float:
     return np.inf if drop is None or drop.width is None else drop.width / drop.onset
 
 
-def _largest(plateau: Plateau, name: str) -> float:
+def _largest(values: Float[np.ndarray, " time"], plateau: Plateau) -> float:
     """The largest value until the task is half learnt."""
-    return float(getattr(plateau, name)[plateau.step <= plateau.learnt].max())
+    return float(values[plateau.step <= plateau.learnt].max())

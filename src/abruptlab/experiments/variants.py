@@ -11,6 +11,7 @@ from jaxtyping import Float, Int, Shaped
 
 from abruptlab.arguments import checked
 from abruptlab.errors import RunError
+from abruptlab.experiments.by_label import ByLabel
 from abruptlab.experiments.level import loss_of_zero, trivial_level
 from abruptlab.experiments.losses import final_value, smooth
 from abruptlab.experiments.result import Outlined
@@ -131,15 +132,11 @@ def series(run: Run) -> Series:
 
 def side_by_side(by_label: Mapping[str, Sequence[Series]], planned: Mapping[str, int]) -> Variants:
     """Series by label, and the number planned for each, as one table. At least one series has to be there."""
-    runs = max(planned.values())
     first = next(each for of_label in by_label.values() for each in of_label)
-
-    def table(number: Callable[[Series], float]) -> Float[np.ndarray, "label run"]:
-        rows = [[float(number(each)) for each in of_label] for of_label in by_label.values()]
-        return np.array([row + [np.nan] * (runs - len(row)) for row in rows])
+    runs = ByLabel(by_label, planned)
 
     def of_runs(number: Callable[[Series], float]) -> OverSeeds:
-        return over_seeds(table(number))
+        return over_seeds(runs.of_runs(number))
 
     def of_drops(number: Callable[[Drop], float | None], without: float) -> OverSeeds:
         def value(each: Series) -> float:
@@ -148,28 +145,18 @@ def side_by_side(by_label: Mapping[str, Sequence[Series]], planned: Mapping[str,
 
         return of_runs(value)
 
-    def of_first(number: Callable[[Series], float | None]) -> Float[np.ndarray, " label"]:
-        known = [number(of_label[0]) if of_label else None for of_label in by_label.values()]
-        return np.array([np.nan if value is None else value for value in known])
-
-    shape = len(by_label), runs, POINTS
-    step, loss, falling = np.full(shape[::2], np.nan), np.full(shape, np.nan), np.full(shape, np.nan)
-    for row, of_label in enumerate(by_label.values()):
-        for column, each in enumerate(of_label):
-            step[row] = np.linspace(0, of_label[0].step[-1], POINTS)
-            loss[row, column] = np.interp(step[row], each.step, smooth(each.loss))
-            falling[row, column] = np.interp(step[row], each.step, smooth(each.falling))
+    step = runs.steps(lambda each: each.step[-1], POINTS)
     return Variants(
-        labels=np.array([*by_label]),
-        planned=np.array([planned[label] for label in by_label]),
-        seed=table(lambda each: each.seed),
+        labels=runs.labels,
+        planned=runs.planned,
+        seed=runs.of_runs(lambda each: each.seed),
         shown=first.shown,
         trivial=first.trivial,
-        level=of_first(lambda each: each.level),
-        loss_of_zero=of_first(lambda each: each.loss_of_zero),
+        level=runs.of_labels(lambda each: each.level),
+        loss_of_zero=runs.of_labels(lambda each: each.loss_of_zero),
         step=step,
-        loss=loss,
-        falling=falling,
+        loss=runs.curves(step, lambda each: (each.step, smooth(each.loss))),
+        falling=runs.curves(step, lambda each: (each.step, smooth(each.falling))),
         onset=of_drops(lambda drop: drop.onset, np.inf),
         end=of_drops(lambda drop: drop.end, np.inf),
         width=of_drops(lambda drop: drop.width, np.inf),
