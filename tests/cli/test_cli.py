@@ -325,6 +325,14 @@ def test_switching_everything_gives_the_other_model(capsys: pytest.CaptureFixtur
         (["sweep", "smoke", "--ray", "auto", "--cpus-per-run", "0"], "--cpus-per-run: expected above 0 and finite"),
         (["sweep", "smoke", "--ray", "auto", "--cpus-per-run", "inf"], "--cpus-per-run: expected above 0 and finite"),
         (["sweep", "smoke", "--ray", "auto", "--gpus-per-run", "nan"], "--gpus-per-run: expected 0 or more, finite"),
+        (
+            ["sweep", "smoke", "--ray", "auto", "--gpus-per-run", "1.5"],
+            "--gpus-per-run: expected a part of one, or",
+        ),
+        (
+            ["sweep", "smoke", "--ray", "auto", "--cpus-per-run", "1e-5"],
+            "--cpus-per-run: expected at most four dec",
+        ),
         (["sweep", "smoke", "--ray", "auto", "--jobs", "2"], "--jobs: expected without --ray only"),
         (["reproduce", "latop"], "no preset 'latop'"),
         (["reproduce", "--only", "laptop"], "--only: expected together with --everything"),

@@ -128,6 +128,25 @@ def test_a_rule_is_held_against_a_calendar_and_another_run_s_word() -> None:
     assert found.by_calendar == pytest.approx(1 / 3)
 
 
+@pytest.mark.parametrize("calendar", range(9))
+def test_two_of_ten_more_are_two_of_ten_more(calendar: int) -> None:
+    """Whichever two, and whatever the last bit of a difference of shares is."""
+    lead = np.full((2, 20), math.nan)
+    lead[0, : 2 * (calendar + 2)] = lead[1, : 2 * calendar] = 0.2
+    found = Announcement(
+        measures=np.array(["rising", STEP]),
+        rises=np.array([True, True]),
+        threshold=np.array([1.0, 60.0]),
+        seed=np.arange(20),
+        fixing=np.array([True, False] * 10),
+        onset=np.full(20, 100),
+        lead=lead,
+        planned=20,
+        without=0,
+    )
+    assert found.over_calendar(found.lead) == 0.2
+
+
 def test_where_a_calendar_is_in_time_no_rule_can_be_more_so(tmp_path: Path) -> None:
     alike = Announcement(
         measures=np.array(["rising", STEP]),

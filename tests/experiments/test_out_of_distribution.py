@@ -55,6 +55,12 @@ def test_beyond_the_training_s_places_only_those_are_lost(tmp_path: Path) -> Non
         assert varied.contest.bert["loss"].mean[-1] == pytest.approx(expected, rel=1e-4)
 
 
+def test_larger_ones_alone_can_be_drawn(tmp_path: Path) -> None:
+    run = handmade_run(tmp_path, {STEPS: copier()})
+    result = measure_out_of_distribution(run, ranks=[1], rows=[ROWS], columns=[COLUMNS + 1, COLUMNS + 2], matrices=8)
+    assert draw_out_of_distribution(result).axes
+
+
 def test_as_in_the_training_it_is_the_run_s_own_task(tmp_path: Path) -> None:
     run = handmade_run(tmp_path, {STEPS: averager("row")})
     result = measure_out_of_distribution(run, matrices=32, seed=3)

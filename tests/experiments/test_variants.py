@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from abruptlab.cli.looking import make_all
-from abruptlab.errors import RunError
+from abruptlab.errors import ConfigError, RunError
 from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.level import trivial_level
 from abruptlab.experiments.variants import measure_families, measure_variants, over_seeds
 from abruptlab.figures.variants import draw_variants
 from abruptlab.paper import CLAIMS, Findings, Verdict, judge, make_figure, make_table
 from abruptlab.paper.variants import tabulate_families
+from abruptlab.report.index import build_index
 from abruptlab.sweep.file import Point, Sweep
 from tests.synthetic import LEVEL, STEPS, make_metrics, make_sweep
 
@@ -128,6 +129,49 @@ def test_nothing_finished_is_said_so(tmp_path: Path) -> None:
     [drops, _] = (verdict for verdict in judge(Findings(sweep)) if verdict.id.startswith("gaussian"))
     assert (drops.outcome, drops.numbers) == ("not judged", (None,))
     assert "no run of the family 'factors' is finished" in drops.notes[0]
+
+
+def of_any_kind(point: Point) -> Metrics:
+    made = make_metrics()
+    return made | {name: made["loss_masked"] for name in point.config.objective.names if name not in made}
+
+
+KINDS = """[[variants]]
+family = "BERT"
+label = "BERT"
+[[variants]]
+family = "GPT"
+label = "GPT"
+model = { kind = "decoder", mask_embedding = "trained" }
+"""
+
+
+def test_runs_of_several_kinds_are_not_called_by_the_name_of_one(tmp_path: Path) -> None:
+    table = tabulate_families(measure_families(make_sweep(tmp_path, HEAD + KINDS, of_any_kind)))
+    assert table.columns[7:] == ("whole loss", "its part that falls", "that / the trivial solution's")
+    assert [row[-1] == "–" for row in table.rows] == [False, True]
+
+
+def test_a_family_of_several_kinds_has_no_figure_and_a_page(tmp_path: Path) -> None:
+    sweep = make_sweep(tmp_path, HEAD + KINDS.replace('family = "BERT"', 'family = "GPT"'), of_any_kind)
+    with pytest.raises(RunError, match="expected the runs of a family to have a loss in common, got L_mask, L_obs"):
+        measure_families(sweep)
+    page = build_index(Findings(sweep)).read_text()
+    assert "what falls, of runs of several kinds" in page
+
+
+def test_a_moment_that_there_is_none_of_is_said(factors: Sweep) -> None:
+    with pytest.raises(ConfigError, match="no moment 'end'; there are: onset, halved"):
+        draw_variants(measure_variants(factors, "factors"), moment="end")
+
+
+def test_a_sweep_whose_variants_are_renamed_is_another_subject(tmp_path: Path) -> None:
+    origins = []
+    for label in ("uniform", "even"):
+        (tmp_path / label).mkdir()
+        sweep = make_sweep(tmp_path / label, FACTORS.replace('"uniform"', f'"{label}"'), of_factors)
+        origins.append(Findings(sweep).origin(measure_variants))
+    assert origins[0] != origins[1]
 
 
 def test_a_variant_without_a_finished_run_is_no_warning(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from abruptlab.run.run import Run
 from abruptlab.task.held_out import held_out_of
 from tests.handmade_gpt import gpt_run
 from tests.plateaus import make_folder
-from tests.synthetic import STEPS, make_metrics, make_run
+from tests.synthetic import CONFIG, STEPS, make_metrics, make_run
 
 COLOURS = 50  # a picture has more: `getcolors` then gives none
 
@@ -63,6 +63,7 @@ def make_example(rows: int, columns: int) -> ExampleMatrices:
         predictions=np.stack([np.where(observed, truth, 0.004), truth + 0.02]),
         decimals=2,
         onset=50,
+        end=80,
     )
 
 
@@ -150,6 +151,8 @@ def test_matrices_print_every_number_but_the_hidden(curves: LossCurves) -> None:
     given, before, after, truth, *_ = draw_examples(example).axes
     assert "before the drop" in before.get_title()
     assert "after the drop" in after.get_title()
+    in_fall = draw_examples(replace(make_example(3, 3), end=None)).axes[2]
+    assert "in the drop" in in_fall.get_title()
     assert len(given.texts) == example.observed.sum()
     written = [float(text.get_text().replace("−", "-")) for text in truth.texts]
     np.testing.assert_array_equal(np.reshape(written, (3, 4)), example.truth)
@@ -203,3 +206,12 @@ def test_the_parts_of_a_sequence_are_named_in_their_middle(name: str) -> None:
     axes = draw_sequence_attention(attention).axes[0]
     middle = [np.arange(objective.answer - 1).mean(), np.arange(objective.answer, places).mean()]
     assert axes.get_xticks().tolist() == axes.get_yticks().tolist() == middle
+
+
+@pytest.mark.parametrize("probability", [0.0, 1.0])
+@pytest.mark.parametrize("figure", ["19", "closeness", "floor", "ablation", "ablation-groups"])
+def test_a_run_that_hides_nothing_or_all_has_its_figures(figure: str, probability: float, tmp_path: Path) -> None:
+    task = replace(CONFIG.matrices, mask_probability=probability)
+    run = make_run(tmp_path, make_metrics(), config=replace(CONFIG, task=task))
+    png, *_ = make_figure(figure, Findings(run, matrices=4), "by hand")
+    assert png.stat().st_size > 10_000

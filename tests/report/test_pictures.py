@@ -1,4 +1,5 @@
 import io
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from PIL import Image, ImageChops
 
 from abruptlab.paper import FIGURES, Findings, make_figure
 from abruptlab.report.pictures import Picture, picture
+from abruptlab.run.pretrained import pretrained_run
 from abruptlab.run.run import Run
 from abruptlab.training.state import initial_model
 from tests.synthetic import CONFIG, make_metrics, make_run
@@ -65,3 +67,14 @@ def test_a_picture_of_other_weights_or_older_code_is_not_the_run_s(
 def test_why_there_is_no_picture(tmp_path: Path) -> None:
     found = Findings(make_run(tmp_path, make_metrics(), checkpoints=()))
     assert "no checkpoint" in str(picture("4", found))
+
+
+def test_the_command_beside_a_picture_makes_it_again(tmp_path: Path) -> None:
+    run = make_run(tmp_path, make_metrics())
+    for found, command in (
+        (Findings(run), f"abruptlab figure 2 {run.folder}"),
+        (Findings(run, tmp_path / "else"), f"abruptlab figure 2 {run.folder} --out {tmp_path / 'else'}"),
+        (Findings(pretrained_run("pocket"), tmp_path / "p"), f"abruptlab figure 2 pocket --out {tmp_path / 'p'}"),
+    ):
+        assert isinstance(picture("2", found), Picture)
+        assert json.loads((found.folder / "figures" / "figure_2.json").read_text())["command"] == command

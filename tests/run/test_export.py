@@ -15,6 +15,7 @@ from abruptlab.errors import ConfigError, RunError
 from abruptlab.model.generate import generate
 from abruptlab.model.huggingface import load_huggingface
 from abruptlab.run.export import export
+from abruptlab.run.imported import import_run
 from abruptlab.run.pretrained import pretrained_run
 from abruptlab.run.run import Run
 from abruptlab.task.window_sum import WindowSum
@@ -57,6 +58,15 @@ def test_the_card_of_an_encoder_runs_and_says_what_the_model_says(tmp_path: Path
     at = run.metrics["step"] < about["step"]
     assert f"| loss_masked | {run.metrics['loss_masked'][at][-100:].mean():.4g} |" in card
     assert f"at step {run.drop.onset:,}" in card  # type: ignore[union-attr]
+
+
+def test_the_card_of_a_run_without_losses_denies_no_drop(tmp_path: Path) -> None:
+    ours = pretrained_run("pocket")
+    export(ours, tmp_path / "epoch-8000", "final")
+    export(import_run([tmp_path / "epoch-8000"], tmp_path / "run", ours.config.matrices), tmp_path / "theirs")
+    card = (tmp_path / "theirs" / "README.md").read_text()
+    assert "Its losses are not known." in card
+    assert "dropped" not in card
 
 
 def test_an_export_takes_no_other_s_place_unless_told_so(tmp_path: Path) -> None:

@@ -203,7 +203,8 @@ def test_a_kill_at_the_very_start_leaves_no_dead_folder(tmp_path: Path, left: li
     (tmp_path / "mine.toml").write_text(CONFIG.to_toml())
     (tmp_path / "sweep").mkdir()
     for name in left:
-        (tmp_path / "sweep" / name).write_text("name = ")
+        whole = CONFIG.to_toml() if name == "mine.toml" else "name = "
+        (tmp_path / "sweep" / name).write_text(whole)
     sweep = make(tmp_path, 'name = "one"\nbase = "mine.toml"\n')
     assert len(sweep.points) == 1
     assert not list(sweep.folder.glob(".*.tmp"))
@@ -238,6 +239,18 @@ def test_a_folder_with_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "sweep" / "thesis.tex").touch()
     with pytest.raises(RunError, match="not empty and holds no sweep"):
         make(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["sweep.toml", "mine.toml"])
+def test_a_file_of_the_same_name_is_not_written_over(tmp_path: Path, name: str) -> None:
+    (tmp_path / "mine.toml").write_text(CONFIG.to_toml())
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / name).write_text("# two hours of thought\n")
+    with pytest.raises(RunError, match=f"{name} is there already, and is another file; choose another folder"):
+        make(tmp_path, 'name = "one"\nbase = "mine.toml"\n')
+    assert {path.name: path.read_text() for path in (tmp_path / "sweep").iterdir()} == {
+        name: "# two hours of thought\n"
+    }
 
 
 def test_a_base_file_moves_with_the_sweep(tmp_path: Path) -> None:

@@ -252,6 +252,56 @@ def test_a_value_without_a_token_stops_the_run(tmp_path: Path) -> None:
         train(with_task(SMOKE, factors="gaussian"), tmp_path, device="cpu")
 
 
+def test_what_has_no_token_at_the_first_step_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(VocabularyError):
+        train(with_task(SMOKE, rank=3, limit=1.0), tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_no_batch_is_drawn_that_no_step_needs(tmp_path: Path) -> None:
+    """The block of batches behind the last step of this run has a value without a token."""
+    config = replace(with_training(SMOKE, batch=4, steps=64), seed=7)
+    assert train(with_task(config, factors="gaussian", limit=8.0), tmp_path, device="cpu").finished
+    with pytest.raises(VocabularyError):
+        train(with_training(with_task(config, factors="gaussian", limit=8.0), steps=65), tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("interrupted", [True, False])
+def test_a_compiler_that_ctrl_c_has_ended_is_no_error(
+    interrupted: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def compiling(*_: object) -> None:
+        if interrupted:
+            os.kill(os.getpid(), signal.SIGINT)
+        raise RuntimeError("C++ compile error")
+
+    monkeypatch.setattr("abruptlab.training.loop.update_of", lambda *_: compiling)
+    with pytest.raises(KeyboardInterrupt if interrupted else RuntimeError):
+        train(SMOKE, tmp_path, device="cpu")
+
+
+@pytest.mark.parametrize("factor", [0.0, 1.0])
+def test_what_an_intervention_does_to_the_loss_is_no_divergence(factor: float, tmp_path: Path) -> None:
+    config = with_training(SMOKE, steps=2000, useful_attention=factor, useful_from=0 if factor == 1 else 600)
+    state = initial_state(config, choose_device("cpu"))
+    state.step = 1200
+    with Recorder(config, tmp_path / "run", resume=False, made_with={}) as recorder:
+        losses = [1.0] * 50 + [0.001] * 550 + [1.0] * 600
+        names = config.objective.names
+        recorder.rows += [{"step": step, **dict.fromkeys(names, loss)} for step, loss in enumerate(losses)]
+        if factor == 1:
+            with pytest.raises(DivergedError, match=r"from 0\.001 to 1, at about step 600"):
+                recorder.save(state)
+        else:
+            recorder.save(state)
+            assert Run(tmp_path / "run").steps == [1200]
+
+
+def test_a_rate_may_be_a_number_of_numpy(tmp_path: Path) -> None:
+    run = train(with_training(SMOKE, steps=2, learning_rate=np.float32(1e-3)), tmp_path, device="cpu")
+    assert run.metrics["learning_rate"] == pytest.approx([1e-3] * 2)
+
+
 def test_a_batch_without_hidden_entries_has_no_masked_loss(tmp_path: Path) -> None:
     run = train(with_training(with_task(SMOKE, mask_probability=0.0), steps=3), tmp_path, device="cpu")
     assert np.isnan(run.metrics["loss_masked"]).all()

@@ -68,6 +68,16 @@ def test_a_gpu_without_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert (status, said.count("\n"), "out of the GPU's memory" in said) == (1, 0, True)
 
 
+def test_a_machine_without_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def full(*_: object, **__: object) -> None:
+        torch.empty(1 << 60)
+
+    monkeypatch.setattr("abruptlab.training.loop.initial_state", full)
+    status, said = abruptlab("train", "smoke", "--out", tmp_path / "run", "--device", "cpu")
+    expected = "abruptlab: out of memory; a training takes less with a smaller --micro-batch"
+    assert (status, said.strip().splitlines()[-1]) == (1, expected)
+
+
 @pytest.mark.parametrize("name", ["smoke", "laptop", "paper", "gpt"])
 def test_a_model_has_about_as_many_parameters_as_are_reckoned_with(name: str) -> None:
     config = preset(name)

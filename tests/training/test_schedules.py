@@ -54,3 +54,9 @@ def test_around_the_drop_the_checkpoints_are_dense() -> None:
     saved = simulate({5000: Drop(0.1, 0.05, 4000, None), 5600: Drop(0.1, 0.01, 4000, 5500)})
     assert set(range(4000, 5501, 100)) <= set(saved)
     assert [step for step in saved if 5700 < step < 6800] == [6000]
+
+
+@pytest.mark.parametrize(("factor", "since", "changed"), [(2.0, 600, 600), (2.0, 0, 0), (1.0, 600, 0), (2.0, 1000, 0)])
+def test_when_useful_attention_changes(factor: float, since: int, changed: int) -> None:
+    schedule = Schedule(TrainingConfig(useful_attention=factor, useful_from=since))
+    assert schedule.changed_at(1000) == changed

@@ -56,10 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"abruptlab: {error.filename or 'the machine'}: {error.strerror or error}")
     except MemoryError:
         sys.exit("abruptlab: out of memory")
-    except RuntimeError as error:
-        if type(error).__name__ != "OutOfMemoryError":  # PyTorch's, which is not imported just to be named
+    except RuntimeError as error:  # PyTorch's, which is not imported just to be named
+        of_gpu = type(error).__name__ == "OutOfMemoryError"
+        if not of_gpu and "DefaultCPUAllocator: can't allocate memory" not in str(error):
             raise
-        sys.exit("abruptlab: out of the GPU's memory; a training takes less with a smaller --micro-batch")
+        what = "the GPU's memory" if of_gpu else "memory"
+        sys.exit(f"abruptlab: out of {what}; a training takes less with a smaller --micro-batch")
     except KeyboardInterrupt:
         sys.exit(130)
 

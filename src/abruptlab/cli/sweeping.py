@@ -51,8 +51,10 @@ class Sweep:
         from abruptlab.sweep import prepare, run_sweep
         from abruptlab.sweep.file import SweepConfig, find_sweep, of_families
         from abruptlab.training.ranks import require_no_torchrun
+        from abruptlab.training.trackers import require_trackers
 
         require_no_torchrun("sweep has --jobs, and --ray")
+        require_trackers(self.track)
         self._check()
         file = find_sweep(self.sweep)
         config = SweepConfig.read(file)
@@ -100,6 +102,10 @@ class Sweep:
             raise ConfigError(f"--cpus-per-run: expected above 0 and finite, got {self.cpus_per_run:g}")
         if self.gpus_per_run is not None and not 0 <= self.gpus_per_run < math.inf:
             raise ConfigError(f"--gpus-per-run: expected 0 or more, finite, got {self.gpus_per_run:g}")
+        for name, share in (("--cpus-per-run", self.cpus_per_run), ("--gpus-per-run", self.gpus_per_run)):
+            require(share is None or share == round(share, 4), name, "at most four decimals", share)
+        whole = self.gpus_per_run is None or self.gpus_per_run <= 1 or self.gpus_per_run.is_integer()
+        require(whole, "--gpus-per-run", "a part of one, or a whole number", self.gpus_per_run)
         require(self.jobs is None or self.jobs >= 1, "--jobs", "at least 1", self.jobs)
 
     def _workers(self, runs: int) -> tuple["Workers", int, str]:

@@ -33,6 +33,7 @@ class ExampleMatrices(Outlined):
     predictions: Float[np.ndarray, "step rows columns"]
     decimals: int  # to which the matrix is rounded
     onset: int | None  # first step of the drop, where there is one
+    end: int | None  # its last, where it has ended
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ def measure_examples(run: Run, steps: Steps | None = None, seed: int = 0) -> Exa
         predictions=matrix(predictions[:, typical]),
         decimals=run.config.matrices.decimals,
         onset=None if run.drop is None else run.drop.onset,
+        end=None if run.drop is None else run.drop.end,
     )
 
 

@@ -41,7 +41,7 @@ class Floor(Outlined):
     names: tuple[str, ...]
     matrices: Int[np.ndarray, " method"]
     loss: Estimate  # [method] L
-    median: Float[np.ndarray, " method"]  # of a matrix's L
+    median: Float[np.ndarray, " method"]  # of a matrix's L; of an even number the lower of the two in the middle
     loss_masked: Estimate  # [method] L_mask
     well_observed: Estimate  # [method] L of the matrices with at least `WELL` observed in every row and column
     excess: Estimate  # [method] L above the posterior mean's, on the matrices that both have

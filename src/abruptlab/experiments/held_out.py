@@ -24,8 +24,8 @@ from abruptlab.task.vocabulary import MASK, Vocabulary
 def held_out(run: Run, matrices: int, seed: int = 0, **changes: Any) -> Batch:
     """Matrices of the run's task that no training ever draws, on the CPU; `changes` to the task's fields are allowed.
 
-    They depend on the task and `seed` alone; of several sizes, the largest is taken. Raises `ConfigError` for changes
-    that make no sense, less than one matrix, or more than the memory holds.
+    They depend on the task, `matrices` and `seed` alone; of several sizes, the largest is taken. Raises `ConfigError`
+    for changes that make no sense, less than one matrix, or more than the memory holds.
     """
     task = run.config.matrices.of_one_size()
     known = [field.name for field in fields(task)]

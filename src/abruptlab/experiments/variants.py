@@ -131,8 +131,14 @@ def series(run: Run) -> Series:
 
 
 def side_by_side(by_label: Mapping[str, Sequence[Series]], planned: Mapping[str, int]) -> Variants:
-    """Series by label, and the number planned for each, as one table. At least one series has to be there."""
-    first = next(each for of_label in by_label.values() for each in of_label)
+    """Series by label, and the number planned for each, as one table. At least one series has to be there.
+
+    Raises `RunError` for runs of several kinds, whose losses have no common name.
+    """
+    first, *others = [each for of_label in by_label.values() for each in of_label]
+    if any(each.shown != first.shown for each in others):
+        kinds = ", ".join(sorted({each.shown.symbols[0] for each in (first, *others)}))
+        raise RunError(f"expected the runs of a family to have a loss in common, got {kinds}; a kind a family is well")
     runs = ByLabel(by_label, planned)
 
     def of_runs(number: Callable[[Series], float]) -> OverSeeds:

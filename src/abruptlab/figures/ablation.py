@@ -12,7 +12,7 @@ from matplotlib.ticker import NullFormatter
 from abruptlab.experiments.ablation import REPLACEMENTS, TOLERATED, GreedyAblation, Removal, SingleAblations
 from abruptlab.experiments.ablation_groups import REPLACEMENTS as GROUPED, GroupAblation
 from abruptlab.figures import style
-from abruptlab.figures.style import LEVEL, SMALL, curve_colour, drawing, in_math, new_figure
+from abruptlab.figures.style import LEVEL, SMALL, curve_colour, drawing, in_math, logarithmic, new_figure
 
 LAYERS_ABREAST = 4
 STYLES = {  # of each replacement
@@ -56,7 +56,10 @@ def draw_single_ablations(single: SingleAblations) -> Figure:
 
 def _share_limits(panels: Sequence[Axes]) -> None:
     """One logarithmic scale for all panels, in half decades, so that it has a labelled tick."""
-    lows, highs = zip(*(np.log10(axes.get_ylim()) for axes in panels), strict=True)
+    limits = [axes.get_ylim() for axes in panels if axes.get_yscale() == "log"]
+    if not limits:
+        return  # there is nothing in them
+    lows, highs = zip(*np.log10(limits), strict=True)
     for axes in panels:
         axes.set_ylim(10 ** (math.floor(2 * min(lows)) / 2), 10 ** (math.ceil(2 * max(highs)) / 2))
 
@@ -81,7 +84,7 @@ def _draw_layer(falling: Axes, other: Axes, single: SingleAblations, layer: int)
     falling.axhline(single.plateau, **LEVEL, label="plateau")
     for panel, loss in panels:
         panel.axhline(float(single.intact[loss].mean), color=style.LOSS, linewidth=0.6, zorder=1, label="intact")
-        panel.set_yscale("log")
+        logarithmic(panel)
         panel.yaxis.set_minor_formatter(NullFormatter())
         panel.set(xticks=heads[:: math.ceil(len(heads) / NUMBERED)], xlim=(0.5, len(heads) + 0.5))
     falling.set_title(f"Layer {layer + 1}")
@@ -118,8 +121,9 @@ def draw_group_ablation(groups: GroupAblation) -> Figure:
         (observed, groups.intact["loss_observed"], r"$L_\mathrm{obs}$"),
     ):
         axes.axhline(float(intact.mean), color=style.LOSS, linewidth=0.6, zorder=1, label="intact")
-        axes.set(yscale="log", ylabel=name, xlim=(-0.5, len(names) - 0.5))
+        axes.set(ylabel=name, xlim=(-0.5, len(names) - 0.5))
         axes.set_xticks(places, names)
+        logarithmic(axes)
         axes.yaxis.set_minor_formatter(NullFormatter())
         _share_limits([axes])
     title = f"Step {groups.step:,}, attention of the heads of a group (in brackets how many) replaced by"
@@ -141,7 +145,8 @@ def draw_greedy_ablation(greedy: GreedyAblation) -> Figure:
         estimate = greedy.harmful.ablated[loss]
         _draw_path(left, greedy.harmful, estimate.mean, estimate.error, curve_colour(loss), in_math(symbol))
     left.axhline(greedy.plateau, **LEVEL, label="plateau")
-    left.set(yscale="log", ylabel=greedy.shown.unit, title="most harmful first")
+    left.set(ylabel=greedy.shown.unit, title="most harmful first")
+    logarithmic(left)
     left.yaxis.set_minor_formatter(NullFormatter())
     _share_limits([left])
 

@@ -40,7 +40,7 @@ def draw_examples(example: ExampleMatrices) -> Figure:
         error = prediction - example.truth
         hidden = ~example.observed
         masked = np.square(error[hidden]).sum() / max(1, hidden.sum())
-        draw(axes[0, column], f"prediction {_when(int(step), example.onset)}", prediction)
+        draw(axes[0, column], f"prediction {_when(int(step), example)}", prediction)
         draw(axes[1, column], rf"error, $L_\mathrm{{mask}}={masked:.2g}$", error)
     figure.colorbar(image, ax=axes, shrink=0.5, aspect=25, pad=0.02).outline.set_linewidth(0.4)
     return figure
@@ -82,10 +82,12 @@ def draw_matrix(
     return image
 
 
-def _when(step: int, onset: int | None) -> str:
-    if onset is None:
+def _when(step: int, example: ExampleMatrices) -> str:
+    if example.onset is None:
         return f"\n(step {step:,})"
-    return f"{'before' if step < onset else 'after'} the drop\n(step {step:,})"
+    fallen = example.end is not None and step >= example.end
+    when = "before" if step < example.onset else "after" if fallen else "in"
+    return f"{when} the drop\n(step {step:,})"
 
 
 def _print_size(cell: float, example: ExampleMatrices) -> float:

@@ -173,6 +173,13 @@ def draw_drop(axes: Axes, drop: Drop | None, last: int | np.integer) -> None:
         axes.axvspan(drop.onset, int(last) if drop.end is None else drop.end, **DROP)
 
 
+def logarithmic(axes: Axes) -> None:
+    """A logarithmic axis of what is drawn, unless nothing of it is above 0: of a run that hides no entry, say."""
+    if axes.dataLim.y1 > 0:
+        axes.set_yscale("log")
+        axes.yaxis.set_minor_formatter(ShortLog(minor_thresholds=(1, 0.4)))
+
+
 class ShortLog(LogFormatter):
     """Matplotlib's choice of ticks to name between powers of ten, as short numbers that do not overlap."""
 

@@ -9,6 +9,8 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullLocator, StrMethodFormatter
 
+from abruptlab.arguments import choice
+from abruptlab.errors import ConfigError
 from abruptlab.experiments.family import Family
 from abruptlab.experiments.mixture import Mixture
 from abruptlab.experiments.variants import OverSeeds, Variants
@@ -25,7 +27,12 @@ MOMENTS = {"onset": "onset", "halved": "first step below half"}
 @drawing
 def draw_variants(variants: Variants, moment: str = "onset") -> Figure:
     """Figures 8, 13 to 15, 17 and 18: L_mask over that of predicting zero (of other tasks, what falls over what the
-    trivial solution has), and beside it the step of a `moment` and the final level of each variant."""
+    trivial solution has), and beside it the step of a `moment` (of MOMENTS) and the final level of each variant.
+
+    Raises `ConfigError` for another moment.
+    """
+    if moment not in MOMENTS:
+        raise ConfigError(f"no moment {moment!r}; {choice(moment, MOMENTS)}")
     figure = new_figure(_height(variants))
     _draw_family(figure, variants, moment)
     return figure

@@ -113,7 +113,8 @@ def _content(subject: Run | Sweep) -> str:
     """A hash of what can be measured of a run, or of a sweep and the runs that its own start from."""
     if isinstance(subject, Run):
         return _files(subject.folder, "")
-    found = [_files(subject.folder, "*/"), *(point.key for point in subject.points)]
+    points = [repr((point.family, point.label, point.key)) for point in subject.points]
+    found = [_files(subject.folder, "*/"), *points]
     for start in sorted({point.config.start.run for point in subject.points} - {""}):
         with suppress(AbruptlabError):  # it is not there
             found.append(_files(find_run(start).folder, ""))

@@ -26,7 +26,7 @@ FAR_WORSE = 2.0  # a doubling: no fluctuation between seeds
 WORSE = 1.5  # half as much again
 EARLIER = 0.6  # of the steps: three times, in logarithms, what two seeds of one variant typically differ by (0.85)
 LITTLE = (0.8, 1.25)  # a fifth
-ORDERED = -0.9  # rank correlation: of up to six depths, all in order
+ORDERED = -0.9  # rank correlation: of up to four depths, all in order
 ALL = 1.0  # of the sizes
 LAST = -1  # place in a family
 GAUSSIAN = 0.02  # twice the paper's 5.6e-3 over p_mask E[x²] = 0.6

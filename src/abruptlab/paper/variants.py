@@ -102,21 +102,38 @@ def columns(variants: Variants) -> dict[str, str]:
     }
 
 
+OF_SEVERAL_KINDS = {
+    "onset": "onset",
+    "width": "width",
+    "depth": "depth",
+    "final_loss": "whole loss",
+    "final_falling": "its part that falls",
+    "final_over_level": "that / the trivial solution's",
+}
+
+
 def tabulate_families(families: dict[str, Variants]) -> Table:
     """The numbers of every variant over its seeds, by family."""
-    named = columns(next(iter(families.values())))
+    named, *others = [columns(variants) for variants in families.values()]
+    if any(other != named for other in others):
+        named = OF_SEVERAL_KINDS
     rows = [
         (
             family,
             str(variants.labels[row]),
             f"{variants.finished[row]} of {variants.planned[row]}",
             int(variants.dropped[row]),
-            *(_interval(getattr(variants, name), row) for name in named),
+            *(_number(variants, name, row) for name in named),
         )
         for family, variants in families.items()
         for row in range(len(variants.labels))
     ]
     return Table(("family", "variant", "seeds", "with a drop", *named.values()), tuple(rows))
+
+
+def _number(variants: Variants, name: str, row: int) -> str:
+    nobody_knows = name == "final_over_level" and not variants.trivial
+    return "–" if nobody_knows else _interval(getattr(variants, name), row)
 
 
 def _interval(numbers: Spread, row: int) -> str:

@@ -146,7 +146,13 @@ def _write(
 
 def _axes(members: Sequence[Member]) -> dict[str, dict]:
     """What is drawn of each family, and whether it is compared with predicting zero."""
-    return {member.state.point.family: _axis(member.state.point.config.objective) for member in members}
+    axes: dict[str, dict] = {}
+    for member in members:
+        axis = _axis(member.state.point.config.objective)
+        known = axes.setdefault(member.state.point.family, axis)
+        if known != axis:
+            axes[member.state.point.family] = {"name": "what falls, of runs of several kinds", "trivial": None}
+    return axes
 
 
 def _axis(objective: Objective) -> dict:

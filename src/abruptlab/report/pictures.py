@@ -14,6 +14,7 @@ from PIL import Image
 from abruptlab.errors import AbruptlabError
 from abruptlab.figures.save import is_made_from, packed
 from abruptlab.paper import FIGURES, FigureSpec, Findings, make_figure
+from abruptlab.run.pretrained import called
 
 DAMAGED = (OSError, ValueError, SyntaxError, EOFError, BadZipFile, zlib.error)  # what reading such a PNG or NPZ raises
 
@@ -35,7 +36,9 @@ def picture(figure: str, findings: Findings) -> Picture | str:
         with suppress(*DAMAGED):
             return _read(spec, path)
     try:
-        make_figure(figure, findings, shlex.join(["abruptlab", "figure", figure, str(findings.subject.folder)]))
+        out = [] if findings.folder == findings.subject.folder else ["--out", str(findings.folder)]
+        command = ["abruptlab", "figure", figure, called(findings.subject.folder), *out]
+        make_figure(figure, findings, shlex.join(command))
     except AbruptlabError as error:
         return str(error)
     return _read(spec, path)

@@ -89,4 +89,5 @@ def card(run: Run, step: int, folder: Path | str) -> str:
         averaged=int(last.sum()),
         losses={name: known_mean(metrics[name][last]) for name in objective.names if last.any()},
         drop=run.drop,
+        known=len(metrics["step"]) > 0,
     )

@@ -76,6 +76,7 @@ def import_run(
     require(alone, "heads", "none, as folders say how many they have", heads)
     file_steps = list(steps) if steps else [_step_of(path) for path in files]
     listed = ", ".join(map(str, file_steps))
+    require(all(step >= 0 for step in file_steps), "steps", "0 or more", listed)
     require(len({*file_steps}) == len(file_steps), "steps", "different ones", listed)
     given = dict(milestones or {})
     for name, step in given.items():
@@ -88,14 +89,15 @@ def import_run(
         raise CheckpointError(f"expected checkpoints of one model, {files[0]} and others differ in their sizes")
     config = RunConfig("imported", task=task, model=models[0].config, training=TrainingConfig(steps=max(file_steps)))
     rows = _read_losses(losses_file, config.objective.names) if losses_file else []
+    expected = f"those of the {max(file_steps)} steps until the last checkpoint"
+    require(len(rows) in (0, max(file_steps)), "losses", expected, f"those of {len(rows)}")
     table = b"".join(map(as_line, rows))
-    made_with = {IMPORTED: str(files[0].parent)}
     partial = out.with_name(f".{out.name}.tmp")
     shutil.rmtree(partial, ignore_errors=True)
     with writing(out):
         partial.mkdir(parents=True)
-        for step, model in zip(sorted(file_steps), models, strict=True):
-            signed = digest(table)
+        for step, model, path in zip(sorted(file_steps), models, ordered, strict=True):
+            signed, made_with = digest(table), {IMPORTED: str(path)}
             save_checkpoint(partial / "checkpoints", step, model.state_dict(), {}, made_with, metrics=signed)
         if rows:
             write_atomically(partial / "metrics.jsonl", table)

@@ -44,6 +44,11 @@ def find_run(name: Path | str) -> Run:
     return Run(name)
 
 
+def called(run_folder: Path) -> str:
+    """What a command calls a run: by its name if it comes with the package, else by its folder."""
+    return run_folder.name if run_folder.parent == _FOLDER else str(run_folder)
+
+
 @checked
 def load_pretrained(name: str = "laptop", step: int | str = "final") -> Encoder:
     """A shipped model after `step` updates, or at one of `start`, `before-drop`, `onset`, `after-drop`, `final`.

@@ -52,8 +52,8 @@ def prepare(file: Path, folder: Path) -> Sweep:
     """The sweep of `file` in its `folder`, which is made, or already holds runs of it.
 
     A sweep may have grown since: with more seeds or variants, the runs that are there are still its own. Raises
-    `ConfigError` for a file that makes no sense, `RunError` for a folder with anything else in it, or that cannot be
-    written.
+    `ConfigError` for a file that makes no sense, `RunError` for a folder with anything else in it, be it a file of
+    the same name in a folder where no sweep was run yet, or that cannot be written.
     """
     config = SweepConfig.read(file)
     keys = {point.key for point in config.points(file.parent)}
@@ -67,12 +67,18 @@ def prepare(file: Path, folder: Path) -> Sweep:
             others = [path.parent.name for path in folder.glob("*/config.toml") if path.parent.name not in keys]
             if others:
                 raise RunError(f"{folder} holds a run, {others[0]}, that {file} does not have; choose another folder")
+        copies = {folder / "sweep.toml": file.read_bytes()}
+        if config.base not in PRESETS:
+            copies[folder / config.base] = base.read_bytes()
+        if not _was_run(folder):
+            for path, content in copies.items():
+                if path.is_file() and path.read_bytes() != content:
+                    raise RunError(f"{path} is there already, and is another file; choose another folder")
         folder.mkdir(parents=True, exist_ok=True)
         with _files_of(folder):
             remove_leftovers(folder, [*ours, folder / "index.json"])
-            if config.base not in PRESETS and file.parent.resolve() != folder.resolve():
-                write_atomically(folder / config.base, base.read_bytes())
-            write_atomically(folder / "sweep.toml", file.read_text(encoding="utf-8"))
+            for path, content in copies.items():
+                write_atomically(path, content)
     return Sweep(folder)
 
 
@@ -152,6 +158,11 @@ def run_sweep(
         if interrupted.is_set():
             raise KeyboardInterrupt
     return [replace(states[point.key], point=point) for point in chosen]
+
+
+def _was_run(folder: Path) -> bool:
+    """Whether a sweep has been run in a folder: its files are those of one then, not somebody's own."""
+    return any(any(folder.glob(trace)) for trace in (".claims", "*/config.toml"))
 
 
 def _files_of(sweep_folder: Path) -> FileLock:

@@ -11,7 +11,7 @@ HELD_OUT = 3  # key of the held-out stream; the training draws its batches and w
 
 
 def held_out_of(task: Task, count: int, seed: int = 0) -> Examples:
-    """So many of them, on the CPU. They depend on the task and `seed` alone; of several sizes, the largest is taken."""
+    """So many of them, on the CPU. They depend on the three arguments alone; of several sizes, the largest is taken."""
     # the stream draws BLOCK steps at once: a little of each of them, instead of one step whole
     steps = task.of_one_size().stream(math.ceil(count / BLOCK), generator(seed, HELD_OUT).initial_seed())
     batches = list(islice(steps, BLOCK))

@@ -42,7 +42,7 @@ inside of the model, goes to that moment."""
 
     @property
     def level(self) -> float:
-        """L_mask of predicting zero."""
+        """L_mask of predicting zero, where entries are hidden whatever they are (else: `experiments.level`)."""
         return self.task.copying_level
 
     @property

@@ -93,6 +93,8 @@ def train(
         config.require_used()
     part = min(part_size(config, where), config.training.batch // ranks.count)
     require_memory(training_needs(config, part), f"such a run, {part:,} examples at a time (micro_batch),", where)
+    if not begun:
+        next(config.task.stream(config.training.batch, config.seed))  # what has no token is said at once
     if compiles(config.training, where):
         require_compiler(where)
     keep_freed_memory()
@@ -105,7 +107,8 @@ def train(
         norms = Norms(state.model)
         with Trackers(track if ranks.leads else (), config, Path(folder), recorder, warn) as trackers:
             reporter = _Reporter(recorder, config, report or silent_or_notebook(), trackers)
-            for batch in config.task.stream(config.training.batch, config.seed, state.step, where):
+            batches = config.task.stream(config.training.batch, config.seed, state.step, where)
+            while True:
                 stop = state.step == config.training.steps or ranks.any(interrupted.is_set())
                 if measures and ranks.leads and schedule.takes_measures(state.step):
                     recorder.keep_measures(state.step, measures.of(state.model, schedule.emphasis(state.step)))
@@ -118,7 +121,13 @@ def train(
                 set_learning_rate(state.optimizers, rate)
                 normed = schedule.takes_norms(state.step)
                 before = norms.weights() if normed else {}
-                metrics = update(batch)
+                batch = next(batches)  # drawn when it is needed: one beyond the last might be without a token
+                try:
+                    metrics = update(batch)
+                except RuntimeError:
+                    if not interrupted.is_set():
+                        raise
+                    break  # Ctrl-C goes to the compiler of a first step, too, which dies of it
                 recorder.keep(state.step, metrics, rate, before | norms.gradients() if normed else None)
                 state.step += 1
                 reporter.after_step()

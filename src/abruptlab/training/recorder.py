@@ -274,12 +274,15 @@ class Recorder:
         self.flush()
         kept = self._objective.metric(self._objective.kept)
         losses = np.array([row[kept.name] for row in self.rows], dtype=np.float64)
-        untrained = self._objective.untrained if self.config.start.run else None
-        if (since := find_divergence(losses, untrained)) is not None:
+        changed = self._schedule.changed_at(state.step)  # what rises by that is no divergence
+        untrained = self._objective.untrained if self.config.start.run or changed else None
+        if (after := find_divergence(losses[changed:], untrained)) is not None:
+            since = changed + after
             good = [saved for saved in saved_steps(self.checkpoints) if saved <= since]
+            low, high = np.nanmin(losses[changed : since + 1]), np.nanmedian(losses[since:])
             raise DivergedError(
-                f"{kept.symbol} has risen more than {RISE:g}-fold, from {np.nanmin(losses[: since + 1]):.2g} to "
-                f"{np.nanmedian(losses[since:]):.2g}, at about step {since}, and stayed there; {_last_good(good)}"
+                f"{kept.symbol} has risen more than {RISE:g}-fold, from {low:.2g} to {high:.2g}, at about step {since}"
+                f", and stayed there; {_last_good(good)}"
             )
         if state.step in saved_steps(self.checkpoints):
             return

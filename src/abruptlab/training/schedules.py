@@ -17,17 +17,22 @@ class Schedule:
 
     def learning_rate(self, step: int) -> float:
         """The rate of the update made at `step` (counted from 0): linear warm-up, then constant or cosine to zero."""
-        config = self.config
+        config, highest = self.config, float(self.config.learning_rate)  # which may be a number of NumPy
         if step < config.warmup_steps:
-            return config.learning_rate * (step + 1) / config.warmup_steps
+            return highest * (step + 1) / config.warmup_steps
         if config.schedule == "constant":
-            return config.learning_rate
+            return highest
         progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
-        return config.learning_rate * (1 + math.cos(math.pi * progress)) / 2
+        return highest * (1 + math.cos(math.pi * progress)) / 2
 
     def emphasis(self, step: int) -> float:
         """What the useful attention is multiplied by at `step`."""
         return self.config.useful_attention if step >= self.config.useful_from else 1.0
+
+    def changed_at(self, step: int) -> int:
+        """The step before `step` from which on the useful attention is multiplied; 0 if it is not, or always was."""
+        changes = self.config.useful_attention != 1 and self.config.useful_from < step
+        return self.config.useful_from if changes else 0
 
     def takes_measures(self, step: int) -> bool:
         """Whether measures are taken after `step` updates."""
