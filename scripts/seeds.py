@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
-from abruptlab.errors import AbruptlabError
+from abruptlab.errors import AbruptlabError, RunError
 from abruptlab.experiments.losses import smooth
 from abruptlab.figures.save import save_figure, save_table
 from abruptlab.figures.style import REFERENCE, drawing, new_figure
@@ -85,6 +85,11 @@ def draw(runs: list[Run]) -> Figure:
 
 def main(out: Path, runs: list[Run]) -> None:
     """Write everything to `out`."""
+    if (out / "metrics.jsonl").exists():
+        raise RunError(f"{out} is a run")
+    seeds = [run.config.seed for run in runs]
+    if len({*seeds}) < len(seeds):
+        raise RunError(f"the runs have the seeds {', '.join(map(str, seeds))}")
     losses = [metric.name for metric in runs[0].objective.curves]
     data = {f"seed{run.config.seed}.{name}": run.metrics[name].astype(np.float32) for run in runs for name in losses}
     command = shlex.join(["python", "-m", "scripts.seeds", *sys.argv[1:]])

@@ -57,6 +57,12 @@ def ship(run: Run, target: Path) -> None:
 if __name__ == "__main__":
     try:
         source = Run(sys.argv[1])
-        ship(source, Path(sys.argv[2]) if len(sys.argv) == 3 else WEIGHTS / source.config.name)
+        target = WEIGHTS / source.config.name
+        if len(sys.argv) > 2:
+            [_, _, folder] = sys.argv
+            target = Path(folder)
+            if target.exists() and any(target.iterdir()):
+                sys.exit(f"{target} is not empty; choose another folder")
+        ship(source, target)
     except AbruptlabError as error:
         sys.exit(str(error))

@@ -335,6 +335,9 @@ def test_switching_everything_gives_the_other_model(capsys: pytest.CaptureFixtur
         ),
         (["sweep", "smoke", "--ray", "auto", "--jobs", "2"], "--jobs: expected without --ray only"),
         (["reproduce", "latop"], "no preset 'latop'"),
+        (["sweep", "smoke", "--only"], "--only: expected at least one, got none"),
+        (["reproduce", "--only"], "--only: expected together with --everything"),
+        (["reproduce", "--everything", "--only"], "--only: expected at least one, got none"),
         (["reproduce", "--only", "laptop"], "--only: expected together with --everything"),
         (
             ["reproduce", "--everything", "--only", "base"],

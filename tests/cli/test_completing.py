@@ -306,8 +306,44 @@ def test_a_table_from_stdin_is_written_under_no_name_of_another_format(
     piped_in((tmp_path / "t.xlsx").read_bytes(), monkeypatch)
     status, said = abruptlab("complete", "-", "--out", tmp_path / "t.csv")
     assert status == 1
-    assert "--out: expected a name for Excel, which the table is, got t.csv" in said
+    assert "--out: expected a name that ends in .xlsx, since the table is Excel's, got t.csv" in said
+    FRAME.to_parquet(tmp_path / "t.parquet")
+    piped_in((tmp_path / "t.parquet").read_bytes(), monkeypatch)
+    assert "expected a name for Parquet, which the table is, got t.csv" in abruptlab(
+        "complete", "-", "--out", tmp_path / "t.csv"
+    )[1]  # fmt: skip
     assert not (tmp_path / "t.csv").exists()
+
+
+@pytest.mark.parametrize("name", ["t.xlsm", "t"])
+def test_a_workbook_is_not_written_over_itself_whatever_it_is_called(name: str, tmp_path: Path) -> None:
+    FRAME.to_excel(tmp_path / "t.xlsx", index=False)
+    before = (tmp_path / "t.xlsx").rename(tmp_path / name).read_bytes()
+    for words in ((tmp_path / name,), (tmp_path / name, "--out", tmp_path / name, "--overwrite")):
+        status, said = abruptlab("complete", *words)
+        assert (status, "--out: expected a name that ends in .xlsx" in said) == (1, True)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_bytes() == before
+
+
+def test_a_workbook_on_standard_input_is_not_written_over_itself(tmp_path: Path) -> None:
+    FRAME.to_excel(tmp_path / "t.xlsx", index=False)
+    before = (tmp_path / "t.xlsx").read_bytes()
+    words = [sys.executable, "-m", "abruptlab", "complete", "-", "--out", "t.xlsx", "--overwrite"]
+    with (tmp_path / "t.xlsx").open("rb") as file:
+        done = subprocess.run(words, stdin=file, cwd=tmp_path, capture_output=True, check=False, env=ENVIRONMENT)
+    assert (done.returncode, b"a workbook is not written over itself" in done.stderr) == (1, True)
+    assert (tmp_path / "t.xlsx").read_bytes() == before
+
+
+def test_a_pipe_is_not_replaced_by_a_file(table: Path) -> None:
+    os.mkfifo("pipe.csv")
+    for words in (("--out", "pipe.csv"), ("--picture", "pipe.png")):
+        if not Path(words[1]).exists():
+            os.mkfifo(words[1])
+        status, said = abruptlab("complete", table, *words, "--overwrite")
+        assert (status, "it is a pipe or device" in said) == (1, True)
+        assert Path(words[1]).is_fifo()
 
 
 @pytest.mark.usefixtures("one_part")

@@ -1,10 +1,13 @@
 """Matrices in files: what is read, what is refused and how, and that nothing but missing cells is changed."""
 
+import codecs
 import io
+import math
 import os
 import random
 import warnings
 import zipfile
+from datetime import time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from abruptlab.complete.formats import Reading
+from abruptlab.complete.numerals import Notation
 from abruptlab.complete.tablefile import (
     LARGEST,
     GridTable,
@@ -633,7 +637,9 @@ def test_places_are_those_of_the_file_whatever_is_skipped(tmp_path: Path) -> Non
     content = "city,a,b,c\nRome,1,2,3\nOslo,2,,6\nBonn,3,6,9\n"
     with pytest.raises(DataError, match="column 2 may be a column of row names"):
         read(tmp_path, content, skip=("city",))
-    assert read(tmp_path, content, skip=("city",), index=1).row_names == ["1", "2", "3"]
+    assert read(tmp_path, content, skip=("city",), index=True).row_names == ["1", "2", "3"]
+    with pytest.raises(DataError, match="--index: expected a column from 1 to 4 that is not skipped, got 1"):
+        read(tmp_path, content, skip=("city",), index=1)
     with pytest.raises(DataError, match="--index: expected a column from 1 to 4 that is not skipped, got 2"):
         read(tmp_path, content, skip=("a",), index=2)
 
@@ -651,6 +657,66 @@ def test_a_column_of_any_type_is_skipped_in_parquet(tmp_path: Path) -> None:
     np.testing.assert_array_equal(table.values, frame[["a", "b"]])
     filled = pd.read_parquet(io.BytesIO(completed_with(table, 3.0)))
     pd.testing.assert_frame_equal(filled, frame.fillna({"a": 3.0}))
+
+
+def test_what_is_skipped_in_parquet_stays_as_it_was_stored(tmp_path: Path) -> None:
+    skipped = {
+        "user": pa.array([{"id": 2**53 + 1}, {"id": None}, {"id": 3}]),
+        "tags": pa.array([["x"], ["y", "z"], None]),
+        "price": pa.array([Decimal("1.5"), Decimal("2.5"), None]),
+        "day": pa.array([1, 2, 3], pa.timestamp("s")),
+    }
+    stored = pa.table({"a": [1.0, None, 3.0], "b": [4.0, 5.0, 7.0], **skipped})
+    pq.write_table(stored, tmp_path / "t.parquet")
+    stored = pq.read_table(tmp_path / "t.parquet")  # the format has no seconds
+    table = read_table(tmp_path / "t.parquet", Reading(skip=tuple(skipped)))
+    after = pq.read_table(io.BytesIO(completed_with(table, 2.0)))
+    assert after.column_names == stored.column_names
+    for name in skipped:
+        assert after[name].type == stored[name].type
+        assert after[name].to_pylist() == stored[name].to_pylist()
+    assert after["a"].to_pylist() == [1, 2, 3]
+    with pytest.raises(DataError, match=r"column price: expected numbers, got decimal128\(2, 1\): store it as double"):
+        read_table(tmp_path / "t.parquet", Reading(skip=("user", "tags", "day")))
+
+
+def test_times_of_day_in_excel_stay_times(tmp_path: Path) -> None:
+    rows = [["opens", "mon", "tue"], [time(8), 1, 2], [time(9, 30), None, 3.5], [timedelta(hours=30), 3, 6.5]]
+    pd.DataFrame(rows).to_excel(tmp_path / "t.xlsx", header=False, index=False)
+    book = openpyxl.load_workbook(tmp_path / "t.xlsx")
+    for line in (2, 3, 4):
+        book.active.cell(line, 1).value = rows[line - 1][0]  # pyright: ignore[reportOptionalMemberAccess]
+    book.save(tmp_path / "t.xlsx")
+    content = completed_with(read_table(tmp_path / "t.xlsx", Reading(skip=("opens",))), 2.0)
+    sheet = openpyxl.load_workbook(io.BytesIO(content)).active
+    times = [sheet.cell(line, 1).value for line in (2, 3, 4)]  # pyright: ignore[reportOptionalMemberAccess]
+    assert times == [time(8), time(9, 30), timedelta(hours=30)]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_line_ends_within_a_cell_are_the_cell_s_own(end: str, tmp_path: Path) -> None:
+    other = "\n" if end == "\r\n" else "\r\n"
+    content = f'shop,"spring{other}2020",b{end}u,1.5,2{end}v,{{}},5{end}'
+    assert completed_with(read(tmp_path, content.format("")), 3).decode() == content.format("3.000")
+
+
+@pytest.mark.parametrize("encoding", [None, "utf8", "UTF-8", "utf_8"])
+def test_the_mark_of_an_encoding_stays_however_that_is_spelt(encoding: str | None, tmp_path: Path) -> None:
+    content = codecs.BOM_UTF8 + b"1,2\n,3\n"
+    assert completed_with(read(tmp_path, content, encoding=encoding), 5) == codecs.BOM_UTF8 + b"1,2\n5.000,3\n"
+
+
+def test_a_name_may_be_what_elsewhere_says_that_an_entry_is_missing(tmp_path: Path) -> None:
+    table = read(tmp_path, "country,a,NA\nFR,1,2\nNA,2,\n.,3,6\n")
+    assert (table.row_names, table.column_names) == (["FR", "NA", "."], ["a", "NA"])
+
+
+def test_a_written_number_stays_within_its_bounds() -> None:
+    whole = Notation(0, False, ".")
+    assert whole.write(2345.6) == "2346"
+    assert whole.write(2345.6, within=(-math.inf, 2345.6)) == "2345.6"
+    assert whole.write(2500.4, within=(2500.4, 2500.45)) == "2500.4"
+    assert Notation(1, True, ",").write(0.99999, within=(-1.0, 0.99999)) == "9,9999e-01"
 
 
 def test_triplets_may_have_other_columns(tmp_path: Path) -> None:

@@ -60,6 +60,11 @@ def test_the_card_of_an_encoder_runs_and_says_what_the_model_says(tmp_path: Path
     assert f"at step {run.drop.onset:,}" in card  # type: ignore[union-attr]
 
 
+def test_who_may_read_one_file_may_read_all(tmp_path: Path) -> None:
+    export(pretrained_run("pocket"), tmp_path / "theirs", "onset")
+    assert len({path.stat().st_mode & 0o777 for path in (tmp_path / "theirs").iterdir()}) == 1
+
+
 def test_the_card_of_a_run_without_losses_denies_no_drop(tmp_path: Path) -> None:
     ours = pretrained_run("pocket")
     export(ours, tmp_path / "epoch-8000", "final")

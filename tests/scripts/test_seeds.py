@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from abruptlab.errors import RunError
 from abruptlab.paper import Findings, read_verdicts, together
 from abruptlab.paper.judge import write_claims
 from scripts.seeds import main
@@ -36,3 +37,13 @@ def test_verdicts_on_all_seeds_are_put_together(tmp_path: Path) -> None:
     verdicts = read_verdicts(tmp_path / "out")
     assert verdicts == together([read_verdicts(run.folder) for run in runs])
     assert any(verdict.seeds == (0, 1) and verdict.judged for verdict in verdicts)
+
+
+def test_a_run_is_not_taken_for_the_folder_to_write_to_nor_one_seed_for_two(tmp_path: Path) -> None:
+    run = make_run(tmp_path, make_gpt_metrics(onset=1000, end=1200), (), CONFIG)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(RunError, match="is a run"):
+        main(tmp_path, [run])
+    with pytest.raises(RunError, match="the runs have the seeds 0, 0"):
+        main(tmp_path / "out", [run, run])
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -1,5 +1,6 @@
 """`complete`: a person's matrix, from a file to a file."""
 
+import math
 import os
 import sys
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ class Complete:
 
     def __call__(self) -> None:
         from abruptlab.complete.options import check_options
-        from abruptlab.complete.tablefile import as_completed, read_table, write_table
+        from abruptlab.complete.tablefile import as_completed, is_workbook, read_table, write_table
 
         check_options(self.method, least=self.min_value, largest=self.max_value, decimals=self.round, **self._options())
         if self.file.is_dir():
@@ -79,14 +80,20 @@ class Complete:
         out = self.out or as_completed(self.file)
         self._look_at_paths(out)
         table = read_table(self.file, self._reading())
+        if is_workbook(table) and out != STREAM and out.suffix.lower() != ".xlsx":
+            raise ConfigError(f"--out: expected a name that ends in .xlsx, since the table is Excel's, got {out.name}")
         report = sys.stderr if out == STREAM else sys.stdout  # the table itself goes to standard output
         missing = int((table.values != table.values).sum())
         rows, columns = table.values.shape
         print(f"{rows}×{columns} matrix, {table.layout}; {missing} missing", file=report)
         if missing:
             completion = self._complete(table)
-            content = table.filled(completion.values, self.round)
-            lines = [*_filled_in(table, completion, self.round), _held_out(table, completion)]
+            within = (
+                -math.inf if self.min_value is None else self.min_value,
+                math.inf if self.max_value is None else self.max_value,
+            )
+            content = table.filled(completion.values, self.round, within)
+            lines = [*_filled_in(table, completion, self.round, within), _held_out(table, completion)]
             print("\n".join(lines), file=report)
             self._draw(completion)
             write_table(content, out, like=self.file)
@@ -111,7 +118,8 @@ class Complete:
                 for other in (self.file, out):
                     if other != STREAM and _same(self.picture, other):
                         raise ConfigError(f"--picture: {self.picture} is the table {other}")
-            if out != STREAM and _same(out, self.file) and out.suffix.lower() == ".xlsx":
+            same = _is_read(out) if self.file == STREAM else _same(out, self.file)
+            if out != STREAM and same and out.suffix.lower() == ".xlsx":
                 raise ConfigError("--out: a workbook is not written over itself: it would lose formulas and formats")
             for path in (out, self.picture):
                 if path is None or path == STREAM:
@@ -120,6 +128,8 @@ class Complete:
                     raise DataError(f"cannot write {path}: {path.parent} is no folder")
                 if path.is_dir():
                     raise DataError(f"cannot write {path}: it is a folder")
+                if path.exists() and not path.is_file():
+                    raise DataError(f"cannot write {path}: it is a pipe or device (for standard output, say -)")
                 if path.exists() and not self.overwrite:
                     raise ConfigError(f"{path} is there already: say --overwrite to write over it, or --out elsewhere")
         except OSError as error:  # names that no file can have
@@ -130,7 +140,7 @@ class Complete:
 
         if self.index == 0:
             raise ConfigError("--index: expected a column counted from 1, yes or no, got 0")
-        index = self.index if isinstance(self.index, int) else {"recognise": None, "yes": 1, "no": 0}[self.index]
+        index = self.index if isinstance(self.index, int) else {"recognise": None, "yes": True, "no": 0}[self.index]
         separator = "\t" if self.separator in ("\\t", "tab") else self.separator
         header = {"recognise": None, "yes": True, "no": False}[self.header]
         return Reading(
@@ -170,6 +180,11 @@ class Complete:
             raise DataError(f"cannot write {self.picture}: {error.strerror or error}") from None
 
 
+def _is_read(path: Path) -> bool:
+    """Whether a file is what comes in on standard input."""
+    return path.exists() and os.path.samestat(path.stat(), os.fstat(0))
+
+
 def _same(one: Path, other: Path) -> bool:
     """Whether two paths are of one file, that is there or not."""
     if one.exists() and other.exists():
@@ -177,7 +192,9 @@ def _same(one: Path, other: Path) -> bool:
     return one.resolve() == other.resolve()
 
 
-def _filled_in(table: "Table", completion: "Completion", decimals: int | None) -> list[str]:
+def _filled_in(
+    table: "Table", completion: "Completion", decimals: int | None, within: tuple[float, float]
+) -> list[str]:
     from tabulate import tabulate
 
     from abruptlab.complete.numerals import shown
@@ -185,7 +202,7 @@ def _filled_in(table: "Table", completion: "Completion", decimals: int | None) -
     places = (~completion.observed).nonzero()
     lines = []
     for i, j in list(zip(*(side.tolist() for side in places), strict=True))[:LISTED]:
-        number = table.number(float(completion.values[i, j]), decimals)
+        number = table.number(float(completion.values[i, j]), decimals, within)
         line = [shown(table.row_names[i]), shown(table.column_names[j]), number]
         if completion.spread is not None:
             line += ["±", table.number(float(completion.spread[i, j]))]

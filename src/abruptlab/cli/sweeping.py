@@ -31,7 +31,7 @@ class Sweep:
     """TOML file of the sweep, or the name of one that comes with the package."""
     out: Path | None = None
     """The sweep's folder (default: runs/sweeps/NAME)."""
-    only: tuple[str, ...] = ()
+    only: tuple[str, ...] | None = None
     """Only the runs of these families."""
     jobs: int | None = None
     """Runs at a time on this machine (default: one for each core, or each GPU). The cores are shared out among them,
@@ -61,7 +61,7 @@ class Sweep:
         folder = self.out or Path("runs") / "sweeps" / config.name
         console = plain_console(stderr=True)
         points = config.points(file.parent)
-        of_families(points, self.only)  # a mistake is said before anything is made
+        of_families(points, self.only or ())  # a mistake is said before anything is made
         workers, threads, where = self._workers(len({point.key for point in points}))
         try:
             sweep = prepare(file, folder)
@@ -71,7 +71,7 @@ class Sweep:
                 states = run_sweep(
                     sweep,
                     workers,
-                    only=self.only,
+                    only=self.only or (),
                     device=self.device,
                     threads=threads,
                     track=self.track,
@@ -106,6 +106,7 @@ class Sweep:
             require(share is None or share == round(share, 4), name, "at most four decimals", share)
         whole = self.gpus_per_run is None or self.gpus_per_run <= 1 or self.gpus_per_run.is_integer()
         require(whole, "--gpus-per-run", "a part of one, or a whole number", self.gpus_per_run)
+        require(self.only is None or len(self.only) > 0, "--only", "at least one", "none")
         require(self.jobs is None or self.jobs >= 1, "--jobs", "at least 1", self.jobs)
 
     def _workers(self, runs: int) -> tuple["Workers", int, str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from abruptlab.arguments import require
 from abruptlab.cli.baseconfig import is_folder
 from abruptlab.cli.looking import make_all
 from abruptlab.cli.printing import command_line, hours, plain_console, print_state, print_verdicts
@@ -86,7 +87,7 @@ class Reproduce(_Training):
     everything: bool = False
     """All results at laptop's scale, of both papers: the runs laptop, gpt-laptop and window-sum, and the sweeps (see
     --only). It takes many hours, and goes on where it stopped when it is called again."""
-    only: tuple[str, ...] = ()
+    only: tuple[str, ...] | None = None
     """With --everything: these alone; a wrong one lists them all."""
 
     def __call__(self) -> None:
@@ -94,14 +95,15 @@ class Reproduce(_Training):
 
         require_no_torchrun("train under torchrun first, then reproduce that run's folder without it")
         if not self.everything:
-            if self.only:
+            if self.only is not None:
                 raise ConfigError("--only: expected together with --everything")
             return self._reproduce()
         if self.preset or self.config_file or self.out or self.run != preset("laptop"):
             raise ConfigError("--everything: expected no preset, --config, --out or field of a run beside it")
         from abruptlab.paper.plan import ON_A_LAPTOP
 
-        if strange := [name for name in self.only if name not in ON_A_LAPTOP]:
+        require(self.only is None or len(self.only) > 0, "--only", "at least one", "none")
+        if strange := [name for name in self.only or () if name not in ON_A_LAPTOP]:
             raise ConfigError(f"--only: expected some of {', '.join(ON_A_LAPTOP)}, got {strange[0]}")
         failed: list[str] = []
         for name in self.only or ON_A_LAPTOP:

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import time, timedelta
 from itertools import chain, islice
 from typing import Any
 
@@ -25,6 +26,7 @@ _MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM
 _INDEX = "\0index"  # the name of an index while it is a column
 _BLANK = re.compile(r"(?: *(?:\r\n|\r|\n))+")
 _LINE_END = re.compile(r"\r\n|\r|\n")
+_QUOTED = re.compile(r'"[^"]*"')
 _RAGGED = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")  # pandas' words
 
 
@@ -33,7 +35,8 @@ class Reading:
     """What is known of a file beforehand; None where it is to be recognised."""
 
     header: bool | None = None  # whether the first line holds the names of the columns
-    index: int | None = None  # the column that holds the names of the rows, counted from 1; 0 for none
+    # the column that holds the names of the rows, counted from 1; True for the first that is not skipped, 0 for none
+    index: int | None = None
     missing: str | None = None  # a cell that says that its entry is missing, besides `MISSING`
     encoding: str | None = None  # of text
     separator: str | None = None  # of text
@@ -121,7 +124,7 @@ def read_text(data: bytes, given: Reading) -> Grid:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # pandas 2 cuts long lines off with a warning
             frame = pd.read_csv(
-                io.StringIO(body, newline=None),
+                io.StringIO(body, newline=""),  # a cell may have line ends of its own
                 sep=separator,
                 header=None,
                 index_col=False,
@@ -148,7 +151,7 @@ def read_text(data: bytes, given: Reading) -> Grid:
     for line, row in zip(lines, cells.tolist(), strict=True):
         if None in row:
             raise DataError(_ragged(line, len(row), row.index(None)))
-    end = _LINE_END.search(text)
+    end = _LINE_END.search(_QUOTED.sub("", text)) or _LINE_END.search(text)
 
     def save(filled: np.ndarray) -> bytes:
         options: dict[str, Any] = {"lineterminator": end[0] if end else "\n"}
@@ -182,6 +185,9 @@ def read_excel(data: bytes, given: Reading) -> Grid:
             pd.DataFrame(filled).to_excel(book, sheet_name=sheet, header=False, index=False)
             for cell in chain.from_iterable(book.sheets[sheet].iter_rows()):
                 cell.data_type = "s" if cell.data_type == "f" else cell.data_type  # text that begins with =
+                given = filled[cell.row - 1, cell.column - 1]
+                if isinstance(given, time | timedelta):  # which pandas writes as text, or as a number
+                    cell.value = given
         return buffer.getvalue()
 
     return Grid(cells, f"Excel, sheet {shown(sheet)}", save, lines=lines)
@@ -206,9 +212,10 @@ def _require_values(data: bytes, sheet: str, values: Any) -> None:
             raise DataError(f"row {cell.row}, column {cell.column}: expected a number or an empty cell, got {given}")
 
 
-def read_parquet(data: bytes) -> Grid:
-    """A Parquet file, whose columns have names; it is saved with the types of its columns. Raises `DataError`."""
-    frame = _frame_of(data)
+def read_parquet(data: bytes, given: Reading) -> Grid:
+    """A Parquet file, whose columns have names; it is saved with the types of its columns, and those in which nothing
+    was filled in as they were. Raises `DataError`."""
+    stored, frame = _frame_of(data)
     if frame.index.nlevels > 1:
         raise DataError(f"expected an index of one level, got one of {frame.index.nlevels}: reset it before saving")
     named = not isinstance(frame.index, pd.RangeIndex)
@@ -219,11 +226,18 @@ def read_parquet(data: bytes) -> Grid:
     cells = np.array([header, *whole.astype(object).to_numpy().tolist()], dtype=object)
 
     def save(filled: np.ndarray) -> bytes:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
         buffer = io.BytesIO()
+        same = [
+            len(filled) == len(cells) and all(one is other for one, other in zip(*sides, strict=True))
+            for sides in zip(filled.T, cells.T, strict=True)
+        ]
         try:
             columns = {
-                name: _typed(filled[1:, column].tolist(), dtype)
-                for column, (name, dtype) in enumerate(zip(whole.columns, whole.dtypes, strict=True))
+                name: whole[name].array if as_it_was else _typed(filled[1:, column].tolist(), whole[name].dtype)
+                for column, (name, as_it_was) in enumerate(zip(whole.columns, same, strict=True))
             }
             result = pd.DataFrame(columns)
             if named:
@@ -232,17 +246,29 @@ def read_parquet(data: bytes) -> Grid:
                 result.index = result.index if named else frame.index
             elif not named or pd.isna(filled[-1, 0]):  # a list of triplets has grown, whose index counts its lines
                 result = result.reset_index(drop=True)
-            result.to_parquet(buffer, engine="pyarrow")
+            table = pa.Table.from_pandas(result)
+            for name, as_it_was in zip(whole.columns, same, strict=True):
+                if as_it_was and name in stored.column_names:
+                    place = table.column_names.index(name)
+                    table = table.set_column(place, stored.schema.field(name), stored[name])
+            pq.write_table(table, buffer)
         except (TypeError, ValueError, OverflowError) as error:
             why = str(error).partition("\n")[0]
             raise DataError(f"the completion does not fit the types of the columns: {why}") from None
         return buffer.getvalue()
 
-    return Grid(cells, "Parquet", save, headed=True, indexed=named, lines=list(range(len(cells))))
+    grid = Grid(cells, "Parquet", save, headed=True, indexed=named, lines=list(range(len(cells))))
+    for column in grid.kept(given.skip, True):
+        name = whole.columns[column]
+        if name in stored.column_names and str(stored.schema.field(name).type).startswith("decimal"):
+            what = f"numbers, got {stored.schema.field(name).type}: store it as double"
+            raise DataError(f"column {shown(str(name))}: expected {what}")
+    return grid
 
 
-def _frame_of(data: bytes) -> pd.DataFrame:
-    """The table of a Parquet file; columns of whole numbers stay whole where some are missing."""
+def _frame_of(data: bytes) -> tuple[Any, pd.DataFrame]:
+    """The table of a Parquet file, as Arrow and as pandas have it; there, columns of whole numbers stay whole where
+    some are missing."""
     with reading("Parquet"):
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -251,16 +277,13 @@ def _frame_of(data: bytes) -> pd.DataFrame:
         for name in stored.column_names:
             if stored.column_names.count(name) > 1:
                 raise DataError(f"expected columns of different names, got two called {shown(name)}")
-        for column in stored.schema:
-            if pa.types.is_decimal(column.type):
-                raise DataError(f"column {shown(column.name)}: expected numbers, got {column.type}: store it as double")
         frame = stored.to_pandas()
         for column in stored.schema:
             if pa.types.is_integer(column.type) and column.name in frame and frame[column.name].dtype.kind == "f":
                 nullable = pd.api.types.pandas_dtype(str(column.type).replace("int", "Int").replace("u", "U"))
                 whole = stored[column.name].to_pandas(types_mapper=lambda _, dtype=nullable: dtype)
                 frame[column.name] = whole.array
-    return frame
+    return stored, frame
 
 
 def choose(what: str, names: list[str], given: str | None) -> str:
@@ -278,9 +301,10 @@ def choose(what: str, names: list[str], given: str | None) -> str:
 def _typed(cells: list[Any], dtype: Any) -> Any:
     """A column in the type that it had, or where it lacks some now, in pandas' own that can; one of whole numbers only
     if what was filled in is whole too."""
-    lacking = any(pd.isna(cell) for cell in cells)
+    lacks = [pd.api.types.is_scalar(cell) and pd.isna(cell) for cell in cells]
+    lacking = any(lacks)
     if isinstance(dtype, pd.CategoricalDtype) and any(
-        not pd.isna(cell) and cell not in dtype.categories for cell in cells
+        not lack and cell not in dtype.categories for cell, lack in zip(cells, lacks, strict=True)
     ):
         dtype = dtype.categories.dtype  # what was filled in is none of them
     if lacking and isinstance(dtype, np.dtype) and dtype.kind in "iub":
@@ -333,7 +357,7 @@ def reading(what: str) -> Iterator[None]:
 def _decode(data: bytes, given: str | None) -> tuple[str, str, bytes]:
     """The text, its encoding, and the byte order mark before it."""
     mark, encoding = next(((mark, name) for mark, name in _MARKS.items() if data.startswith(mark)), (b"", "utf-8"))
-    if given is not None and (not mark or given.lower().replace("_", "-") != encoding):
+    if given is not None and (not mark or _canonical(given) != encoding):
         mark, encoding = b"", given
     elif encoding == "utf-8" and b"\0" in data:
         raise DataError("expected text, Excel, Parquet, NPY or NPZ, got another binary file (it has NUL bytes)")
@@ -351,10 +375,18 @@ def _decode(data: bytes, given: str | None) -> tuple[str, str, bytes]:
         raise DataError(f"expected text in {encoding}: {error}") from None
 
 
+def _canonical(encoding: str) -> str:
+    """Its name in Python, of several spellings; what it does not know as it is."""
+    try:
+        return codecs.lookup(encoding).name
+    except LookupError:
+        return encoding
+
+
 def _find_separator(text: str) -> str:
     widths = {}
     for separator in SEPARATORS:
-        reader = csv.reader(io.StringIO(text, newline=None), delimiter=separator, skipinitialspace=True)
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
         try:
             widths[separator] = [len(cells) for cells in islice(filter("".join, reader), LOOKED_AT)]
         except csv.Error:

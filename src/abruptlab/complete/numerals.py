@@ -13,6 +13,7 @@ from abruptlab.errors import DataError
 
 DIGITS = 4  # an entry of typical size is written with so many at least
 MEANT = 17  # digits that a number in the computer can have
+ANYWHERE = (-math.inf, math.inf)
 LONGEST = 40  # characters of a cell that are shown
 _LIKE_NUMERALS = ("Pd", "Sm", "Zs", "Nd", "Cf")  # dashes, signs, spaces, digits, what is not seen
 _INFINITY = re.compile(r"[+-]?(?:inf(?:inity)?|∞)", re.IGNORECASE)
@@ -34,10 +35,13 @@ class Notation:
     scientific: bool
     mark: str  # the decimal mark
 
-    def write(self, value: float, decimals: int | None = None) -> str:
-        """`value` with that many decimals, or with `decimals`, and no exponent, if it was rounded to so many."""
+    def write(self, value: float, decimals: int | None = None, within: tuple[float, float] = ANYWHERE) -> str:
+        """`value` with that many decimals, or with `decimals`, and no exponent, if it was rounded to so many; with more
+        where it would leave the bounds `within` which it lies."""
         scientific, places = (self.scientific, self.decimals) if decimals is None else (False, max(0, decimals))
-        return f"{value:z.{places}{'e' if scientific else 'f'}}".replace(".", self.mark)
+        several = (f"{value:z.{enough}{'e' if scientific else 'f'}}" for enough in range(places, places + MEANT))
+        written = next((one for one in several if within[0] <= float(one) <= within[1]), repr(value))
+        return written.replace(".", self.mark)
 
 
 def is_number(cell: str) -> bool:

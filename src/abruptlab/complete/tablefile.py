@@ -11,9 +11,9 @@ import numpy as np
 from jaxtyping import Float
 
 from abruptlab.complete.arrays import NPY, ArrayTable, read_npy, read_npz
-from abruptlab.complete.formats import SEPARATORS, Grid, Reading, read_excel, read_parquet, read_text
+from abruptlab.complete.formats import SEPARATORS, Grid, Reading, cell_text, read_excel, read_parquet, read_text
 from abruptlab.complete.labels import find_labels
-from abruptlab.complete.numerals import Notation, read_numbers, readings, shown
+from abruptlab.complete.numerals import ANYWHERE, Notation, read_numbers, readings, shown
 from abruptlab.complete.triplets import TripletTable, read_triplets
 from abruptlab.errors import DataError
 from abruptlab.system.files import write_atomically
@@ -78,15 +78,20 @@ class GridTable:
     def column_place(self, j: int) -> str:
         return self._column(self.columns[j])
 
-    def number(self, value: float, decimals: int | None = None) -> str:
-        return self.notation.write(value, decimals)
+    def number(self, value: float, decimals: int | None = None, within: tuple[float, float] = ANYWHERE) -> str:
+        return self.notation.write(value, decimals, within)
 
-    def filled(self, completed: Float[np.ndarray, "m n"], decimals: int | None = None) -> bytes:
+    def filled(
+        self,
+        completed: Float[np.ndarray, "m n"],
+        decimals: int | None = None,
+        within: tuple[float, float] = ANYWHERE,
+    ) -> bytes:
         cells = self.grid.cells.copy()
         textual = [self.grid.textual or self._holds_text(j) for j in range(len(self.columns))]
         for i, j in np.argwhere(np.isnan(self.values)).tolist():
             value = float(completed[i, j])
-            cells[self.header + i, self.columns[j]] = self.number(value, decimals) if textual[j] else value
+            cells[self.header + i, self.columns[j]] = self.number(value, decimals, within) if textual[j] else value
         return self.grid.save(cells)
 
     def _column(self, j: int) -> str:
@@ -128,6 +133,11 @@ def parse_table(data: bytes, given: Reading | None = None) -> Table:
     table = _recognise(data, given)
     _check(table)
     return table
+
+
+def is_workbook(table: Table) -> bool:
+    """Whether a table is a sheet of an Excel workbook, whatever its file is called."""
+    return table.layout.startswith("Excel")
 
 
 def write_table(content: bytes, path: Path, like: Path) -> None:
@@ -184,7 +194,7 @@ def _recognise(data: bytes, given: Reading) -> Table:
         return read_npy(data, given.missing)
     if kind == "npz":
         return read_npz(data, given.missing, given.sheet, LARGEST)
-    grid = read_parquet(data) if kind == "parquet" else {"xlsx": read_excel, "text": read_text}[kind](data, given)
+    grid = {"parquet": read_parquet, "xlsx": read_excel, "text": read_text}[kind](data, given)
     return read_triplets(grid, given) if given.triplets else _read_grid(grid, given)
 
 
@@ -212,10 +222,10 @@ def _read_grid(grid: Grid, given: Reading) -> GridTable:
     # a whole number that says that an entry is missing may be a name all the same
     names = grid.texts(None if (given.missing or "").isdecimal() else given.missing)
     kept = grid.kept(given.skip, given.header)
-    if given.index not in (None, 0, 1) and given.index - 1 not in kept:
+    if given.index and given.index is not True and given.index - 1 not in kept:
         skipped = " that is not skipped" if given.skip else ""
         raise DataError(f"--index: expected a column from 1 to {len(texts[0])}{skipped}, got {given.index}")
-    # the column that holds the names, if one does; yes, which is 1, is the first that is left
+    # the column that holds the names, if one does; of `True` the first that is left
     first = given.index - 1 if given.index and given.index - 1 in kept else next(iter(kept), 0)
     others = [j for j in kept if j != first]
     index = (True if grid.indexed and first == 0 else None) if given.index is None else given.index > 0
@@ -240,7 +250,8 @@ def _read_grid(grid: Grid, given: Reading) -> GridTable:
             )
     values, notation = read_numbers(body, place, grid.marks, given.missing)
     grid = grid.noting(given.missing, header, columns, int(np.isnan(values).sum()))
-    return GridTable(values, grid, grid.texts(None), header, first + 1 if named else 0, columns, notation)
+    said = [[cell_text(cell) for cell in row] for row in grid.cells.tolist()]  # a name may be NA
+    return GridTable(values, grid, said, header, first + 1 if named else 0, columns, notation)
 
 
 def _check(table: Table) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from abruptlab.complete.formats import Grid, Reading, cell_text
-from abruptlab.complete.numerals import Notation, is_number, read_numbers, shown
+from abruptlab.complete.numerals import ANYWHERE, Notation, is_number, read_numbers, shown
 from abruptlab.errors import DataError
 
 MOST_ENTRIES = 1_000_000  # more than any method completes
@@ -36,10 +36,15 @@ class TripletTable:
     def column_place(self, j: int) -> str:
         return f"column {shown(self.column_names[j])}"
 
-    def number(self, value: float, decimals: int | None = None) -> str:
-        return self.notation.write(value, decimals)
+    def number(self, value: float, decimals: int | None = None, within: tuple[float, float] = ANYWHERE) -> str:
+        return self.notation.write(value, decimals, within)
 
-    def filled(self, completed: Float[np.ndarray, "m n"], decimals: int | None = None) -> bytes:
+    def filled(
+        self,
+        completed: Float[np.ndarray, "m n"],
+        decimals: int | None = None,
+        within: tuple[float, float] = ANYWHERE,
+    ) -> bytes:
         """The list with missing values filled in and, at its end, a line for every entry that it does not have."""
         cells = self.grid.cells.tolist()
         row, column, value = self.columns
@@ -54,7 +59,7 @@ class TripletTable:
                 cells.append([*empty])
                 cells[-1][row], cells[-1][column] = names[0][i], names[1][j]
             line = self.entries.get((i, j), -1)
-            cells[line][value] = self.number(number, decimals) if self.grid.textual else number
+            cells[line][value] = self.number(number, decimals, within) if self.grid.textual else number
         return self.grid.save(np.array(cells, dtype=object))
 
 

@@ -76,6 +76,8 @@ def save_pretrained(model: Model, folder: Path | str, about: Mapping[str, Any] |
     try:
         folder.mkdir(parents=True, exist_ok=True)
         stock.save_pretrained(folder)
+        for path in folder.glob("*.safetensors"):  # which are written for their owner alone
+            path.chmod((folder / "config.json").stat().st_mode & 0o777)
     except (OSError, SafetensorError) as error:
         raise RunError(f"cannot write {folder}: {_first_line(error)}") from None
 
