@@ -234,6 +234,8 @@ def test_claims_on_several_runs_are_judged_together(
     of_two = {each["id"]: each for each in json.loads((tmp_path / "both" / "claims.json").read_text())}
     assert (of_two["drop"]["seeds"], len(of_two["drop"]["numbers"])) == ([0, 1], 2)
     assert "holds (2 seeds)" in capsys.readouterr().out
+    status, said = abruptlab("claims", *both, "--out", both[0])
+    assert (status, "--out: expected no folder of a run, which has claims of its own" in said) == (1, True)
     status, said = abruptlab("claims", *both, other)
     assert (status, "expected runs of one configuration but for the seed" in said) == (1, True)
 

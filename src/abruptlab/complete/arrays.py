@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from abruptlab.complete.formats import choose, reading
-from abruptlab.complete.numerals import ANYWHERE
+from abruptlab.complete.numerals import ANYWHERE, Range
 from abruptlab.errors import DataError
 
 NPY = b"\x93NUMPY"
@@ -40,15 +40,12 @@ class ArrayTable:
         """Where column j stands, in words."""
         return f"column {j + 1}"
 
-    def number(self, value: float, decimals: int | None = None, within: tuple[float, float] = ANYWHERE) -> str:
+    def number(self, value: float, decimals: int | None = None, within: Range = ANYWHERE) -> str:
         """As it is written into a file, or with `decimals` if it was rounded to so many."""
         return f"{value:.6g}" if decimals is None else f"{value:.{max(0, decimals)}f}"
 
     def filled(
-        self,
-        completed: Float[np.ndarray, "m n"],
-        decimals: int | None = None,
-        within: tuple[float, float] = ANYWHERE,
+        self, completed: Float[np.ndarray, "m n"], decimals: int | None = None, within: Range = ANYWHERE
     ) -> bytes:
         """The file with the missing entries filled in, in its own precision and order."""
         array, missing = self.array.copy(order="K"), np.isnan(self.values)

@@ -13,7 +13,8 @@ from abruptlab.errors import DataError
 
 DIGITS = 4  # an entry of typical size is written with so many at least
 MEANT = 17  # digits that a number in the computer can have
-ANYWHERE = (-math.inf, math.inf)
+Range = tuple[float, float]  # the least and the largest value
+ANYWHERE: Range = (-math.inf, math.inf)
 LONGEST = 40  # characters of a cell that are shown
 _LIKE_NUMERALS = ("Pd", "Sm", "Zs", "Nd", "Cf")  # dashes, signs, spaces, digits, what is not seen
 _INFINITY = re.compile(r"[+-]?(?:inf(?:inity)?|∞)", re.IGNORECASE)
@@ -35,7 +36,7 @@ class Notation:
     scientific: bool
     mark: str  # the decimal mark
 
-    def write(self, value: float, decimals: int | None = None, within: tuple[float, float] = ANYWHERE) -> str:
+    def write(self, value: float, decimals: int | None = None, within: Range = ANYWHERE) -> str:
         """`value` with that many decimals, or with `decimals`, and no exponent, if it was rounded to so many; with more
         where it would leave the bounds `within` which it lies."""
         scientific, places = (self.scientific, self.decimals) if decimals is None else (False, max(0, decimals))

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from abruptlab.complete.arrays import NPY, ArrayTable, read_npy, read_npz
 from abruptlab.complete.formats import SEPARATORS, Grid, Reading, cell_text, read_excel, read_parquet, read_text
 from abruptlab.complete.labels import find_labels
-from abruptlab.complete.numerals import ANYWHERE, Notation, read_numbers, readings, shown
+from abruptlab.complete.numerals import ANYWHERE, Notation, Range, read_numbers, readings, shown
 from abruptlab.complete.triplets import TripletTable, read_triplets
 from abruptlab.errors import DataError
 from abruptlab.system.files import write_atomically
@@ -78,14 +78,11 @@ class GridTable:
     def column_place(self, j: int) -> str:
         return self._column(self.columns[j])
 
-    def number(self, value: float, decimals: int | None = None, within: tuple[float, float] = ANYWHERE) -> str:
+    def number(self, value: float, decimals: int | None = None, within: Range = ANYWHERE) -> str:
         return self.notation.write(value, decimals, within)
 
     def filled(
-        self,
-        completed: Float[np.ndarray, "m n"],
-        decimals: int | None = None,
-        within: tuple[float, float] = ANYWHERE,
+        self, completed: Float[np.ndarray, "m n"], decimals: int | None = None, within: Range = ANYWHERE
     ) -> bytes:
         cells = self.grid.cells.copy()
         textual = [self.grid.textual or self._holds_text(j) for j in range(len(self.columns))]

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from abruptlab.complete.formats import Grid, Reading, cell_text
-from abruptlab.complete.numerals import ANYWHERE, Notation, is_number, read_numbers, shown
+from abruptlab.complete.numerals import ANYWHERE, Notation, Range, is_number, read_numbers, shown
 from abruptlab.errors import DataError
 
 MOST_ENTRIES = 1_000_000  # more than any method completes
@@ -36,14 +36,11 @@ class TripletTable:
     def column_place(self, j: int) -> str:
         return f"column {shown(self.column_names[j])}"
 
-    def number(self, value: float, decimals: int | None = None, within: tuple[float, float] = ANYWHERE) -> str:
+    def number(self, value: float, decimals: int | None = None, within: Range = ANYWHERE) -> str:
         return self.notation.write(value, decimals, within)
 
     def filled(
-        self,
-        completed: Float[np.ndarray, "m n"],
-        decimals: int | None = None,
-        within: tuple[float, float] = ANYWHERE,
+        self, completed: Float[np.ndarray, "m n"], decimals: int | None = None, within: Range = ANYWHERE
     ) -> bytes:
         """The list with missing values filled in and, at its end, a line for every entry that it does not have."""
         cells = self.grid.cells.tolist()
