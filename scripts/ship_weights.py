@@ -59,10 +59,9 @@ if __name__ == "__main__":
         source = Run(sys.argv[1])
         target = WEIGHTS / source.config.name
         if len(sys.argv) > 2:
-            [_, _, folder] = sys.argv
-            target = Path(folder)
-            if target.exists() and any(target.iterdir()):
-                sys.exit(f"{target} is not empty; choose another folder")
+            target = Path(sys.argv[2])
+            if len(sys.argv) > 3 or (target.exists() and any(target.iterdir())):
+                sys.exit(f"{target} is not empty, or there are more words: expected RUN [FOLDER]")
         ship(source, target)
     except AbruptlabError as error:
         sys.exit(str(error))

@@ -323,6 +323,7 @@ def test_a_workbook_is_not_written_over_itself_whatever_it_is_called(name: str, 
         status, said = abruptlab("complete", *words)
         assert (status, "--out: expected a name that ends in .xlsx" in said) == (1, True)
     assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert abruptlab("complete", tmp_path / name, "--out", tmp_path / "done.xlsx") == (0, "")
     assert (tmp_path / name).read_bytes() == before
 
 

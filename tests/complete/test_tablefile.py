@@ -693,9 +693,9 @@ def test_times_of_day_in_excel_stay_times(tmp_path: Path) -> None:
     assert times == [time(8), time(9, 30), timedelta(hours=30)]
 
 
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_line_ends_within_a_cell_are_the_cell_s_own(end: str, tmp_path: Path) -> None:
-    other = "\n" if end == "\r\n" else "\r\n"
+@pytest.mark.parametrize("other", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_line_ends_within_a_cell_are_the_cell_s_own(end: str, other: str, tmp_path: Path) -> None:
     content = f'shop,"spring{other}2020",b{end}u,1.5,2{end}v,{{}},5{end}'
     assert completed_with(read(tmp_path, content.format("")), 3).decode() == content.format("3.000")
 

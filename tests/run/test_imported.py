@@ -197,7 +197,9 @@ def test_what_cannot_be_told_is_asked_for_and_nothing_is_left(ours: Run, tmp_pat
     with pytest.raises(RunError, match="expected numbers"):
         import_run([final], out, TASK, losses_file=bad)
     bad.write_text("step,loss,loss_observed,loss_masked\n0,1,1,1\n1,1,1,1\n")
-    with pytest.raises(ConfigError, match="losses: expected those of the 3 steps until the last checkpoint, got"):
+    with pytest.raises(
+        ConfigError, match="losses: expected those of the 3 steps until the last checkpoint, at least, got"
+    ):
         import_run([final], out, TASK, steps=[3], losses_file=bad)
     with pytest.raises(ConfigError, match="steps: expected 0 or more, got -5, 3"):
         import_run([plateau, final], out, TASK, steps=[-5, 3])

@@ -253,6 +253,18 @@ def test_a_file_of_the_same_name_is_not_written_over(tmp_path: Path, name: str) 
     }
 
 
+def test_a_sweep_may_grow_before_it_is_run_and_its_base_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "common.toml").write_text(CONFIG.to_toml())
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "mine.toml").symlink_to(tmp_path / "common.toml")
+    text = 'name = "one"\nbase = "mine.toml"\n'
+    (tmp_path / "sweep" / "sweep.toml").write_text(text)
+    assert len(prepare(tmp_path / "sweep" / "sweep.toml", tmp_path / "sweep").points) == 1
+    (tmp_path / "mine.toml").write_text(CONFIG.to_toml())
+    assert len(make(tmp_path, text + "seeds = [0, 1]\n").points) == 2
+    assert (tmp_path / "sweep" / "mine.toml").is_symlink()
+
+
 def test_a_base_file_moves_with_the_sweep(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(CONFIG.to_toml())
     sweep = make(tmp_path, 'name = "one"\nbase = "mine.toml"\n')

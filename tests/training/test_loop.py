@@ -266,17 +266,19 @@ def test_no_batch_is_drawn_that_no_step_needs(tmp_path: Path) -> None:
         train(with_training(with_task(config, factors="gaussian", limit=8.0), steps=65), tmp_path, resume=True)
 
 
-@pytest.mark.parametrize("interrupted", [True, False])
+@pytest.mark.parametrize(("interrupted", "compiled"), [(True, True), (False, True), (True, False)])
 def test_a_compiler_that_ctrl_c_has_ended_is_no_error(
-    interrupted: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    interrupted: bool, compiled: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def compiling(*_: object) -> None:
         if interrupted:
             os.kill(os.getpid(), signal.SIGINT)
         raise RuntimeError("C++ compile error")
 
+    monkeypatch.setattr("abruptlab.training.loop.compiles", lambda *_: compiled)
+    monkeypatch.setattr("abruptlab.training.loop.require_compiler", lambda *_: None)
     monkeypatch.setattr("abruptlab.training.loop.update_of", lambda *_: compiling)
-    with pytest.raises(KeyboardInterrupt if interrupted else RuntimeError):
+    with pytest.raises(KeyboardInterrupt if interrupted and compiled else RuntimeError):
         train(SMOKE, tmp_path, device="cpu")
 
 

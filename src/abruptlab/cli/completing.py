@@ -110,9 +110,12 @@ class Complete:
         """Refuse before the work, not after it, what must not be written."""
         if self.picture is not None and self.picture.suffix not in (".png", ".pdf"):
             raise ConfigError(f"--picture: expected a name that ends in .png or .pdf, got {self.picture}")
-        endings = [path.suffix.lower() for path in (out, self.file) if path != STREAM]
-        if len(endings) == 2 and endings[0] != endings[1] and not set(ENDINGS).isdisjoint(endings):
-            raise ConfigError(f"--out: expected the format of {self.file.name}, got {out.name}")
+        if STREAM not in (out, self.file):
+            given, asked = self.file.suffix.lower(), out.suffix.lower()
+            alike = given == asked or {given, asked}.isdisjoint(ENDINGS)
+            workbook = asked == ".xlsx" and given not in ENDINGS  # of .xlsm, say, which is not written
+            if not alike and not workbook:
+                raise ConfigError(f"--out: expected the format of {self.file.name}, got {out.name}")
         try:
             if self.picture is not None:
                 for other in (self.file, out):

@@ -247,7 +247,7 @@ class Claims:
         if not self.runs:
             raise ConfigError("claims: expected a run, or several of one configuration")
         alone = self.out if len(self.runs) == 1 else None
-        if alone is None and self.out is not None and self.out.resolve() in [Path(run).resolve() for run in self.runs]:
+        if alone is None and self.out is not None and (self.out / "config.toml").is_file():
             raise ConfigError(f"--out: expected no folder of a run, which has claims of its own, got {self.out}")
         looks = [LookAndWrite(run=run, out=alone, seed=self.seed, matrices=self.matrices) for run in self.runs]
         several = [look.findings() for look in looks]

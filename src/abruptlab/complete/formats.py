@@ -3,6 +3,7 @@
 import codecs
 import csv
 import io
+import math
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +28,7 @@ _INDEX = "\0index"  # the name of an index while it is a column
 _BLANK = re.compile(r"(?: *(?:\r\n|\r|\n))+")
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _QUOTED = re.compile(r'"[^"]*"')
+_QUOTED_OR_END = re.compile(r'("[^"]*")|\r\n')
 _RAGGED = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")  # pandas' words
 
 
@@ -107,6 +109,11 @@ def cell_text(cell: Any) -> str:
     return str(cell)
 
 
+def name_of(cell: Any) -> str:
+    """The name that a cell says; "" if it says none."""
+    return "" if isinstance(cell, float) and math.isnan(cell) else cell_text(cell)
+
+
 def is_missing(text: str, token: str | None) -> bool:
     """Whether a cell says that its entry is missing."""
     return text.lower() in MISSING or text == token
@@ -154,9 +161,11 @@ def read_text(data: bytes, given: Reading) -> Grid:
     end = _LINE_END.search(_QUOTED.sub("", text)) or _LINE_END.search(text)
 
     def save(filled: np.ndarray) -> bytes:
-        options: dict[str, Any] = {"lineterminator": end[0] if end else "\n"}
+        # a cell with either letter of this line end is put into quotes, outside of which the file's own are put then
+        options: dict[str, Any] = {"lineterminator": "\r\n"}
         written = pd.DataFrame(filled).to_csv(sep=separator, header=False, index=False, **options)
-        return mark + written.encode(encoding)
+        own = _QUOTED_OR_END.sub(lambda found: found[1] or (end[0] if end else "\n"), written)
+        return mark + own.encode(encoding)
 
     possible = (".",) if separator == "," and not any("," in cell for cell in cells.flat) else (".", ",")
     words = SEPARATORS.get(separator, repr(separator))

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from abruptlab.complete.arrays import NPY, ArrayTable, read_npy, read_npz
-from abruptlab.complete.formats import SEPARATORS, Grid, Reading, cell_text, read_excel, read_parquet, read_text
+from abruptlab.complete.formats import SEPARATORS, Grid, Reading, name_of, read_excel, read_parquet, read_text
 from abruptlab.complete.labels import find_labels
 from abruptlab.complete.numerals import ANYWHERE, Notation, Range, read_numbers, readings, shown
 from abruptlab.complete.triplets import TripletTable, read_triplets
@@ -247,7 +247,7 @@ def _read_grid(grid: Grid, given: Reading) -> GridTable:
             )
     values, notation = read_numbers(body, place, grid.marks, given.missing)
     grid = grid.noting(given.missing, header, columns, int(np.isnan(values).sum()))
-    said = [[cell_text(cell) for cell in row] for row in grid.cells.tolist()]  # a name may be NA
+    said = [[name_of(cell) for cell in row] for row in grid.cells.tolist()]  # which may be NA
     return GridTable(values, grid, said, header, first + 1 if named else 0, columns, notation)
 
 

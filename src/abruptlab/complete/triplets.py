@@ -1,12 +1,11 @@
 """A matrix as a list of its entries: row, column, value, as recommender systems keep ratings."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
-from abruptlab.complete.formats import Grid, Reading, cell_text
+from abruptlab.complete.formats import Grid, Reading, name_of
 from abruptlab.complete.numerals import ANYWHERE, Notation, Range, is_number, read_numbers, shown
 from abruptlab.errors import DataError
 
@@ -60,18 +59,13 @@ class TripletTable:
         return self.grid.save(np.array(cells, dtype=object))
 
 
-def _name(cell: object) -> str:
-    """The name that a cell says; "" if it says none."""
-    return "" if isinstance(cell, float) and math.isnan(cell) else cell_text(cell)
-
-
 def read_triplets(grid: Grid, given: Reading) -> TripletTable:
     """The matrix in the three columns of a grid that are not skipped.
 
     Raises `DataError` for another number of columns, and for an entry given twice.
     """
     texts, columns_kept = grid.texts(given.missing), grid.kept(given.skip, given.header)
-    if len(columns_kept) > 3 and grid.indexed and not cell_text(grid.cells[0, 0]):  # it counts the lines
+    if len(columns_kept) > 3 and grid.indexed and not name_of(grid.cells[0, 0]):  # it counts the lines
         columns_kept = [column for column in columns_kept if column > 0]
     if len(columns_kept) != 3:
         hint = ": say --skip for each other one" if len(columns_kept) > 3 else ""
@@ -82,7 +76,7 @@ def read_triplets(grid: Grid, given: Reading) -> TripletTable:
     columns: dict[str, int] = {}
     entries: dict[tuple[int, int], int] = {}
     for line in range(header, len(texts)):
-        row, column = (_name(cell) for cell in grid.cells[line][columns_kept[:2]])  # NA may be a name
+        row, column = (name_of(cell) for cell in grid.cells[line][columns_kept[:2]])  # NA may be a name
         if not row or not column:
             raise DataError(f"row {grid.lines[line]}: expected the names of a row and a column, got an empty cell")
         places = rows.setdefault(row, len(rows)), columns.setdefault(column, len(columns))

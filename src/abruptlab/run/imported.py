@@ -89,8 +89,8 @@ def import_run(
         raise CheckpointError(f"expected checkpoints of one model, {files[0]} and others differ in their sizes")
     config = RunConfig("imported", task=task, model=models[0].config, training=TrainingConfig(steps=max(file_steps)))
     rows = _read_losses(losses_file, config.objective.names) if losses_file else []
-    expected = f"those of the {max(file_steps)} steps until the last checkpoint"
-    require(len(rows) in (0, max(file_steps)), "losses", expected, f"those of {len(rows)}")
+    expected = f"those of the {max(file_steps)} steps until the last checkpoint, at least"
+    require(not rows or len(rows) >= max(file_steps), "losses", expected, f"those of {len(rows)}")
     table = b"".join(map(as_line, rows))
     partial = out.with_name(f".{out.name}.tmp")
     shutil.rmtree(partial, ignore_errors=True)

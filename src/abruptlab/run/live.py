@@ -106,7 +106,7 @@ class GrowingRun:
     @property
     def finished(self) -> bool:
         """Whether the run has made all its steps, and they have been looked at."""
-        return self.run is not None and self.step == self.run.config.training.steps and self.run.finished
+        return self.run is not None and self.step >= self.run.config.training.steps and self.run.finished
 
     @property
     def seconds_per_step(self) -> float | None:

@@ -4,6 +4,7 @@ Several processes may go through the same sweep, as the tasks of a job array do:
 """
 
 import time
+import tomllib
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
@@ -67,10 +68,9 @@ def prepare(file: Path, folder: Path) -> Sweep:
             others = [path.parent.name for path in folder.glob("*/config.toml") if path.parent.name not in keys]
             if others:
                 raise RunError(f"{folder} holds a run, {others[0]}, that {file} does not have; choose another folder")
-        copies = {folder / "sweep.toml": file.read_bytes()}
-        if config.base not in PRESETS:
-            copies[folder / config.base] = base.read_bytes()
-        if not _was_run(folder):
+        copies = {} if config.base in PRESETS else {folder / config.base: base.read_bytes()}
+        copies[folder / "sweep.toml"] = file.read_bytes()  # the last: with its base it is one
+        if not _holds(folder, config.name):
             for path, content in copies.items():
                 if path.is_file() and path.read_bytes() != content:
                     raise RunError(f"{path} is there already, and is another file; choose another folder")
@@ -78,7 +78,8 @@ def prepare(file: Path, folder: Path) -> Sweep:
         with _files_of(folder):
             remove_leftovers(folder, [*ours, folder / "index.json"])
             for path, content in copies.items():
-                write_atomically(path, content)
+                if not path.is_file() or path.read_bytes() != content:
+                    write_atomically(path, content)
     return Sweep(folder)
 
 
@@ -160,9 +161,14 @@ def run_sweep(
     return [replace(states[point.key], point=point) for point in chosen]
 
 
-def _was_run(folder: Path) -> bool:
-    """Whether a sweep has been run in a folder: its files are those of one then, not somebody's own."""
-    return any(any(folder.glob(trace)) for trace in (".claims", "*/config.toml"))
+def _holds(folder: Path, name: str) -> bool:
+    """Whether a folder is that of a sweep, by its runs or by the `name`: its files are not somebody's own then."""
+    if any(any(folder.glob(trace)) for trace in (".claims", "*/config.toml")):
+        return True
+    try:
+        return tomllib.loads((folder / "sweep.toml").read_text(encoding="utf-8")).get("name") == name
+    except (OSError, ValueError):
+        return False
 
 
 def _files_of(sweep_folder: Path) -> FileLock:

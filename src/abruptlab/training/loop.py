@@ -94,14 +94,16 @@ def train(
     part = min(part_size(config, where), config.training.batch // ranks.count)
     require_memory(training_needs(config, part), f"such a run, {part:,} examples at a time (micro_batch),", where)
     if not begun:
-        next(config.task.stream(config.training.batch, config.seed))  # what has no token is said at once
-    if compiles(config.training, where):
+        next(config.task.stream(config.training.batch, config.seed, 0, where))  # what has no token is said at once
+    compiled = compiles(config.training, where)
+    if compiled:
         require_compiler(where)
     keep_freed_memory()
     state = initial_state(config, where, begun=begun)
     with recorder, finish_on_interrupt() as interrupted:
         recorder.restore(state, warn)
         ranks.share(state)
+        first = state.step
         update, schedule = update_of(state, config, where), Schedule(config.training)
         measures = Measures(config) if config.training.measure_every else None
         norms = Norms(state.model)
@@ -124,10 +126,11 @@ def train(
                 batch = next(batches)  # drawn when it is needed: one beyond the last might be without a token
                 try:
                     metrics = update(batch)
-                except RuntimeError:
-                    if not interrupted.is_set():
+                except RuntimeError as error:
+                    # Ctrl-C goes to the compiler of the first step, too, which dies of it
+                    if not (interrupted.is_set() and compiled and state.step == first and ranks.count == 1):
                         raise
-                    break  # Ctrl-C goes to the compiler of a first step, too, which dies of it
+                    raise KeyboardInterrupt from error
                 recorder.keep(state.step, metrics, rate, before | norms.gradients() if normed else None)
                 state.step += 1
                 reporter.after_step()
