@@ -6,6 +6,7 @@ paper's 256 matrices and 0.13 for 32 of order 5.
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -322,3 +323,12 @@ def test_fast_enough_for_every_flush():
     for _ in range(5):
         find_drop(steps, losses)
     assert (time.process_time() - started) / 5 < 0.1
+
+
+@pytest.mark.parametrize(
+    ("steps", "losses"),
+    [([1, 2], ["a", "b"]), ([[1], [2, 3]], [1, 2]), ([1, 2], [1j, 2]), ([1, 2], [[1], [2]])],
+)
+def test_what_is_no_array_of_numbers_is_one_line(steps: Any, losses: Any) -> None:
+    with pytest.raises(ConfigError, match="expected"):
+        find_drop(steps, losses)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -100,3 +101,14 @@ def test_a_run_that_stands_still_is_told_from_a_slow_one(tmp_path: Path, ago: fl
     growing = GrowingRun(tmp_path)
     growing.look()
     assert growing.quiet_since == (pytest.approx(changed) if quiet else None)
+
+
+def test_a_run_may_be_given_more_steps_while_it_is_watched(tmp_path: Path) -> None:
+    make_run(tmp_path, {name: values[:1000] for name, values in make_metrics().items()}, (0, 1000))
+    growing = GrowingRun(tmp_path)
+    growing.look()
+    shorter = replace(CONFIG, training=replace(CONFIG.training, steps=1000))
+    assert not growing.finished
+    write_atomically(tmp_path / "config.toml", shorter.to_toml())
+    growing.look()
+    assert growing.finished

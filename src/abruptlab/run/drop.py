@@ -113,10 +113,13 @@ def find_drop(steps: ArrayLike, loss_masked: ArrayLike) -> Drop | None:
         steps: the recorded training steps, strictly increasing integers; gaps are no harm.
         loss_masked: L_mask of the batch of each step (mean squared error); steps without a finite one are left out.
 
-    Raises `ConfigError` if the two differ in length or the steps do not increase.
+    Raises `ConfigError` if the two are no numbers or differ in length, or the steps do not increase.
     """
-    steps, losses = np.asarray(steps), np.asarray(loss_masked, dtype=np.float64)
-    if not len(losses):
+    try:
+        steps, losses = np.asarray(steps), np.asarray(loss_masked, dtype=np.float64)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ConfigError(f"steps, loss_masked: expected two arrays of numbers, got others: {error}") from None
+    if not losses.size:
         steps = steps.astype(np.int64)  # an empty list has no type of its own
     require(steps.dtype.kind in "iu", "steps", "integers", steps.dtype)
     fits = steps.ndim == 1 and steps.shape == losses.shape

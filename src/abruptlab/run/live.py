@@ -81,7 +81,7 @@ class GrowingRun:
             hidden = all(name.startswith(".") for name in there)  # the lock, and what is not yet in its place
             if hidden and not self.folder.is_file():
                 return
-            self.run = Run(self.folder)
+        self.run = Run(self.folder)  # anew, as it may be given more steps
         objective = self.run.objective
         if self._metrics is None:
             self._metrics = GrowingMetrics(self.folder / "metrics.jsonl", (*objective.names, *ALWAYS))
