@@ -21,9 +21,9 @@ from abruptlab.baselines import smc
 from abruptlab.baselines.holdout import HeldOut
 from abruptlab.cli.completing import LISTED, Complete
 from abruptlab.complete import methods as completion
-from abruptlab.complete.formats import Reading
 from abruptlab.complete.methods import METHODS, Completion, Plan, complete, plan
 from abruptlab.complete.options import OPTIONS as METHOD_OPTIONS
+from abruptlab.complete.reading import Reading
 from abruptlab.errors import ConfigError, DataError
 from abruptlab.figures.completion import draw_completion
 from tests.baselines.test_completer import person_data

@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from abruptlab.complete.formats import Reading
 from abruptlab.complete.numerals import Notation
+from abruptlab.complete.reading import Reading
 from abruptlab.complete.tablefile import (
     LARGEST,
     GridTable,

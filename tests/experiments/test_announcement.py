@@ -104,22 +104,28 @@ def test_a_sweep(sweep: Sweep) -> None:
     assert verdict.numbers == (pytest.approx(found.over_calendar(found.lead), abs=1e-3),)
 
 
-def test_a_rule_is_held_against_a_calendar_and_another_run_s_word() -> None:
-    onset, fixing = np.array([100, 200, 100, 300, 100, 400]), np.array([True, False] * 3)
-    calendar = np.array([0.1, 0.9, 0.1, 0.4, 0.1, math.nan])
-    found = Announcement(
+def announcement(lead: list | np.ndarray, onset: int | np.ndarray = 100) -> Announcement:
+    """Of a measure that rises and of the step, with these leads; every other run is one that the rules are fixed on."""
+    lead = np.array(lead, dtype=float)
+    runs = lead.shape[1]
+    return Announcement(
         measures=np.array(["rising", STEP]),
         rises=np.array([True, True]),
         threshold=np.array([1.0, 60.0]),
-        seed=np.arange(6),
-        fixing=fixing,
-        onset=onset,
-        lead=np.array([[0.2, 0.2, 0.2, 0.2, 0.2, 0.2], calendar]),  # it speaks at steps 160, 240 and 320
-        planned=6,
+        seed=np.arange(runs),
+        fixing=np.array([True, False] * (runs // 2)),
+        onset=np.broadcast_to(onset, runs),
+        lead=lead,
+        planned=runs,
         without=0,
     )
+
+
+def test_a_rule_is_held_against_a_calendar_and_another_run_s_word() -> None:
+    onset, calendar = np.array([100, 200, 100, 300, 100, 400]), [0.1, 0.9, 0.1, 0.4, 0.1, math.nan]
+    found = announcement([[0.2] * 6, calendar], onset)  # it speaks at steps 160, 240 and 320
     assert found.over_calendar(found.lead) == pytest.approx(1 - 1 / 3)
-    others = found.of_others[0, ~fixing]
+    others = found.of_others[0, ~found.fixing]
     assert others[1] < 0 or math.isnan(others[1])
     np.testing.assert_allclose(others, [math.nan, math.nan, 0.6], atol=1e-9)
     assert found.over_calendar(found.of_others) == pytest.approx(-1 / 3)
@@ -133,32 +139,12 @@ def test_two_of_ten_more_are_two_of_ten_more(calendar: int) -> None:
     """Whichever two, and whatever the last bit of a difference of shares is."""
     lead = np.full((2, 20), math.nan)
     lead[0, : 2 * (calendar + 2)] = lead[1, : 2 * calendar] = 0.2
-    found = Announcement(
-        measures=np.array(["rising", STEP]),
-        rises=np.array([True, True]),
-        threshold=np.array([1.0, 60.0]),
-        seed=np.arange(20),
-        fixing=np.array([True, False] * 10),
-        onset=np.full(20, 100),
-        lead=lead,
-        planned=20,
-        without=0,
-    )
+    found = announcement(lead)
     assert found.over_calendar(found.lead) == 0.2
 
 
 def test_where_a_calendar_is_in_time_no_rule_can_be_more_so(tmp_path: Path) -> None:
-    alike = Announcement(
-        measures=np.array(["rising", STEP]),
-        rises=np.array([True, True]),
-        threshold=np.array([1.0, 60.0]),
-        seed=np.arange(4),
-        fixing=np.array([True, False] * 2),
-        onset=np.full(4, 100),
-        lead=np.full((2, 4), 0.4),
-        planned=4,
-        without=0,
-    )
+    alike = announcement(np.full((2, 4), 0.4))
     found = Known(make_run(tmp_path, make_metrics(), ()), {measure_announcement: alike})
     with pytest.raises(RunError, match="a calendar announces 100% of these drops in time"):
         CLAIMS["announce-rates"].measure(found)

@@ -157,7 +157,7 @@ def test_a_family_of_several_kinds_has_no_figure_and_a_page(tmp_path: Path) -> N
     with pytest.raises(RunError, match="expected the runs of a family to have a loss in common, got L_mask, L_obs"):
         measure_families(sweep)
     page = build_index(Findings(sweep)).read_text()
-    assert "what falls, of runs of several kinds" in page
+    assert "what falls, of several kinds of runs; over the trivial solution" in page
 
 
 def test_a_moment_that_there_is_none_of_is_said(factors: Sweep) -> None:

@@ -208,10 +208,23 @@ def test_the_parts_of_a_sequence_are_named_in_their_middle(name: str) -> None:
     assert axes.get_xticks().tolist() == axes.get_yticks().tolist() == middle
 
 
-@pytest.mark.parametrize("probability", [0.0, 1.0])
-@pytest.mark.parametrize("figure", ["19", "closeness", "floor", "ablation", "ablation-groups"])
-def test_a_run_that_hides_nothing_or_all_has_its_figures(figure: str, probability: float, tmp_path: Path) -> None:
+def hiding(probability: float, folder: Path) -> Findings:
     task = replace(CONFIG.matrices, mask_probability=probability)
-    run = make_run(tmp_path, make_metrics(), config=replace(CONFIG, task=task))
-    png, *_ = make_figure(figure, Findings(run, matrices=4), "by hand")
-    assert png.stat().st_size > 10_000
+    return Findings(make_run(folder, make_metrics(), config=replace(CONFIG, task=task)), matrices=4)
+
+
+@pytest.mark.parametrize("figure", ["19", "closeness", "floor"])
+def test_where_nothing_is_hidden_nothing_is_completed(figure: str, tmp_path: Path) -> None:
+    make_figure(figure, hiding(1.0, tmp_path), "by hand")
+    with pytest.raises(RunError, match=r"its task hides no entry \(task.mask_probability 0\), so nothing is completed"):
+        make_figure(figure, hiding(0.0, tmp_path), "by hand")
+
+
+@pytest.mark.parametrize("figure", ["ablation", "ablation-groups"])
+def test_a_panel_of_no_entries_says_so(figure: str, tmp_path: Path) -> None:
+    spec, found = FIGURES[figure], hiding(1.0, tmp_path)
+    drawn = spec.draw(found.of(spec.measure))
+    empty = [axes for axes in drawn.axes if "no such entries" in [text.get_text() for text in axes.texts]]
+    assert empty
+    assert all("obs" in axes.get_ylabel() for axes in empty if axes.get_ylabel())
+    make_figure(figure, found, "by hand")

@@ -12,8 +12,9 @@ from tyro.conf import Positional, arg
 from abruptlab.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from abruptlab.complete.formats import Reading
     from abruptlab.complete.methods import Completion
+    from abruptlab.complete.numerals import Range
+    from abruptlab.complete.reading import Reading
     from abruptlab.complete.tablefile import Table
 
 LISTED = 20  # filled entries that are printed
@@ -139,7 +140,7 @@ class Complete:
             raise DataError(f"cannot write: {error.strerror or error}") from None
 
     def _reading(self) -> "Reading":
-        from abruptlab.complete.formats import Reading
+        from abruptlab.complete.reading import Reading
 
         if self.index == 0:
             raise ConfigError("--index: expected a column counted from 1, yes or no, got 0")
@@ -195,9 +196,7 @@ def _same(one: Path, other: Path) -> bool:
     return one.resolve() == other.resolve()
 
 
-def _filled_in(
-    table: "Table", completion: "Completion", decimals: int | None, within: tuple[float, float]
-) -> list[str]:
+def _filled_in(table: "Table", completion: "Completion", decimals: int | None, within: "Range") -> list[str]:
     from tabulate import tabulate
 
     from abruptlab.complete.numerals import shown

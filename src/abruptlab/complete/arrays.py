@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from abruptlab.complete.formats import choose, reading
 from abruptlab.complete.numerals import ANYWHERE, Range
+from abruptlab.complete.reading import choose, reading
 from abruptlab.errors import DataError
 
 NPY = b"\x93NUMPY"

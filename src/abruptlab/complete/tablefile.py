@@ -11,9 +11,13 @@ import numpy as np
 from jaxtyping import Float
 
 from abruptlab.complete.arrays import NPY, ArrayTable, read_npy, read_npz
-from abruptlab.complete.formats import SEPARATORS, Grid, Reading, name_of, read_excel, read_parquet, read_text
+from abruptlab.complete.excel import read_excel
+from abruptlab.complete.grid import Grid, name_of
 from abruptlab.complete.labels import find_labels
 from abruptlab.complete.numerals import ANYWHERE, Notation, Range, read_numbers, readings, shown
+from abruptlab.complete.parquet import read_parquet
+from abruptlab.complete.reading import Reading
+from abruptlab.complete.text import SEPARATORS, read_text
 from abruptlab.complete.triplets import TripletTable, read_triplets
 from abruptlab.errors import DataError
 from abruptlab.system.files import write_atomically

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from abruptlab.complete.formats import Grid, Reading, name_of
+from abruptlab.complete.grid import Grid, name_of
 from abruptlab.complete.numerals import ANYWHERE, Notation, Range, is_number, read_numbers, shown
+from abruptlab.complete.reading import Reading
 from abruptlab.errors import DataError
 
 MOST_ENTRIES = 1_000_000  # more than any method completes

@@ -16,7 +16,7 @@ from abruptlab.arguments import checked
 from abruptlab.baselines.bayes import PosteriorMean
 from abruptlab.experiments.estimate import Estimate, over_matrices, pooled
 from abruptlab.experiments.forward import load, predict
-from abruptlab.experiments.held_out import completed, held_out, incomplete
+from abruptlab.experiments.held_out import completed, held_out, incomplete, require_hidden
 from abruptlab.experiments.methods import POSTERIOR, classical
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model.encoder import Encoder
@@ -52,8 +52,10 @@ class Floor(Outlined):
 def measure_floor(run: Run, step: int | str = "final", matrices: int = 2048, seed: int = 0) -> Floor:
     """All methods on held-out matrices of the run's task; the posterior mean, which is slow, on an eighth of them.
 
-    Raises `CheckpointError` for a step without a checkpoint, and `ConfigError` for a mask that looks at the matrix.
+    Raises `CheckpointError` for a step without a checkpoint, `ConfigError` for a mask that looks at the matrix, and
+    `RunError` for a run that hides nothing.
     """
+    require_hidden(run)
     batch = held_out(run, matrices, seed)
     methods = competitors(run.config.matrices, load(run, step))
     slowest_first = track([*methods.items()][::-1], "methods")  # or all but one would be done in no time

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from abruptlab.arguments import checked, choice, require_count
 from abruptlab.baselines.completer import Completer
-from abruptlab.errors import ConfigError
+from abruptlab.errors import ConfigError, RunError
 from abruptlab.run.run import Run
 from abruptlab.system.memory import require_memory
 from abruptlab.task.examples import Examples
@@ -32,6 +32,13 @@ def held_out(run: Run, matrices: int, seed: int = 0, **changes: Any) -> Batch:
     for name in changes.keys() - known:
         raise ConfigError(f"no field {name!r} of a task; {choice(name, known)}")
     return held_out_of(replace(task, **changes), matrices, seed)
+
+
+def require_hidden(run: Run) -> None:
+    """Raises `RunError` if the run's task hides no entry, so that there is nothing to complete."""
+    task = run.config.matrices
+    if task.mask != "fixed" and task.mask_probability == 0:
+        raise RunError(f"{run.folder}: its task hides no entry (task.mask_probability 0), so nothing is completed")
 
 
 @checked

@@ -22,7 +22,7 @@ from abruptlab.baselines.simple import PredictZero, RowColumnMeans
 from abruptlab.errors import ConfigError
 from abruptlab.experiments.estimate import Estimate, Losses, differences, losses, over_matrices, pooled
 from abruptlab.experiments.forward import load, predict
-from abruptlab.experiments.held_out import completed, held_out, held_out_of
+from abruptlab.experiments.held_out import completed, held_out, held_out_of, require_hidden
 from abruptlab.experiments.losses import LossCurves, measure_loss_curves
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.run.run import Run
@@ -63,10 +63,11 @@ def measure_methods(run: Run, matrices: int = 512, seed: int = 0) -> Methods:
     """All methods, and BERT at every checkpoint, on `matrices` held-out matrices of the run's task.
 
     The methods err at hidden entries alone, as they give the observed ones back; BERT's L has its error at observed
-    entries too. Raises `RunError` if the run has made no step yet, `CheckpointError` if it has no checkpoint, and
-    `ConfigError` as `classical` does.
+    entries too. Raises `RunError` if the run has made no step yet or hides nothing, `CheckpointError` if it has no
+    checkpoint, and `ConfigError` as `classical` does.
     """
     curves = measure_loss_curves(run)
+    require_hidden(run)
     batch = held_out(run, matrices, seed)
     steps = run.steps or [run.resolve("final")]
     methods = _classical_predictions(run.config.matrices, matrices, seed)

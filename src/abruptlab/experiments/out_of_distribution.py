@@ -16,7 +16,7 @@ from abruptlab.errors import ConfigError
 from abruptlab.experiments.comparison import Contest, compete
 from abruptlab.experiments.estimate import Estimate, Losses
 from abruptlab.experiments.forward import loaded
-from abruptlab.experiments.held_out import expressible, held_out
+from abruptlab.experiments.held_out import expressible, held_out, require_hidden
 from abruptlab.experiments.permutation import permute
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model.encoder import Encoder
@@ -75,8 +75,9 @@ def measure_out_of_distribution(
     the training's rank can give have tokens that the model was never trained on; `rank_rescaled` has none of them.
 
     Raises `CheckpointError` for a step without a checkpoint and `ConfigError` for a rank above the smaller side,
-    anything below 1, positions that are no table, and a fixed mask.
+    anything below 1, positions that are no table, and a fixed mask; `RunError` for a run that hides nothing.
     """
+    require_hidden(run)
     resolved, model = loaded(run, step)
     task = run.config.matrices
     if task.mask == "fixed":

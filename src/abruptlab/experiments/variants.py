@@ -138,7 +138,9 @@ def side_by_side(by_label: Mapping[str, Sequence[Series]], planned: Mapping[str,
     first, *others = [each for of_label in by_label.values() for each in of_label]
     if any(each.shown != first.shown for each in others):
         kinds = ", ".join(sorted({each.shown.symbols[0] for each in (first, *others)}))
-        raise RunError(f"expected the runs of a family to have a loss in common, got {kinds}; a kind a family is well")
+        raise RunError(
+            f"expected the runs of a family to have a loss in common, got {kinds}: give each kind a family of its own"
+        )
     runs = ByLabel(by_label, planned)
 
     def of_runs(number: Callable[[Series], float]) -> OverSeeds:

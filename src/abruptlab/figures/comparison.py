@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from abruptlab.experiments.comparison import Comparison, Contest
 from abruptlab.experiments.estimate import Estimate
 from abruptlab.experiments.out_of_distribution import OutOfDistribution, Varied
-from abruptlab.figures.style import BERT, LEVEL, NUCLEAR, REFERENCE, drawing, logarithmic, new_figure
+from abruptlab.figures.style import BERT, LEVEL, NUCLEAR, REFERENCE, ShortLog, drawing, new_figure
 
 ZERO, TRUTH = "predicting zero", "true matrix"  # what the methods are compared with: errors, norms
 BERT_LOOK: dict[str, Any] = {"label": "BERT", "color": BERT, "marker": "o", "markersize": 3}
@@ -72,9 +72,7 @@ def _draw_control(axes: Axes, varied: Varied, control: Varied, loss: str) -> Non
     """BERT on the control's matrices, at as many times nuclear norm's error there as here: scaled, both are smaller."""
     both, here, there = np.intersect1d(varied.value, control.value, return_indices=True)
     bert, nuclear = (getattr(control.contest, name)[loss].mean[there] for name in ("bert", "nuclear"))
-    with np.errstate(divide="ignore", invalid="ignore"):  # of complete matrices nuclear norm has no error
-        times = bert / nuclear * varied.contest.nuclear[loss].mean[here]
-    axes.plot(both, times, **CONTROL_LOOK)
+    axes.plot(both, bert / nuclear * varied.contest.nuclear[loss].mean[here], **CONTROL_LOOK)
 
 
 def _tick_labels(varied: Varied) -> list[str]:
@@ -104,7 +102,8 @@ def _draw_lines(
     axes.plot(conditions, reference.mean, label=what, **LEVEL)
     low, high = reference.mean - reference.error, reference.mean + reference.error
     axes.fill_between(conditions, low, high, color=REFERENCE, alpha=0.2, linewidth=0)
-    logarithmic(axes)
+    axes.set_yscale("log")
+    axes.yaxis.set_minor_formatter(ShortLog(minor_thresholds=(1, 0.4)))
 
 
 def _legend(figure: Figure, reference: str, *others: dict[str, Any]) -> None:

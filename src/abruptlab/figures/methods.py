@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from abruptlab.experiments.methods import FACTORISATION, MEANS, NUCLEAR, POSTERIOR, ZERO, Methods
 from abruptlab.figures import style
-from abruptlab.figures.style import BERT, SMALL, count_steps, draw_drop, drawing, logarithmic, new_figure
+from abruptlab.figures.style import BERT, SMALL, ShortLog, count_steps, draw_drop, drawing, new_figure
 
 COLOURS = {
     ZERO: style.REFERENCE,
@@ -39,8 +39,8 @@ def draw_floor(result: Methods) -> Figure:
         bert = result.bert[loss]
         look: dict[str, Any] = {"fmt": "o", "color": BERT, "markersize": 3, "elinewidth": 0.9, "zorder": 3}
         axes.errorbar(result.step, bert.mean, bert.error, label="BERT, same matrices", **look)
-        axes.set_title(title)
-        logarithmic(axes)
+        axes.set(yscale="log", title=title)
+        axes.yaxis.set_minor_formatter(ShortLog(minor_thresholds=(1, 0.4)))
         _over_steps(axes, result)
     panels[0].set_ylabel("mean squared error")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
@@ -61,8 +61,7 @@ def draw_closeness(result: Methods) -> Figure:
         nearest.errorbar(result.step, result.nearest.mean[:, index], result.nearest.error[:, index], **look)
     truth = result.bert["loss_masked"]
     distance.plot(result.step, truth.mean, color=BERT, dashes=DASHES, linewidth=0.9, label="true matrix")
-    distance.set(ylabel="mean squared distance", title="distance of BERT to each method")
-    distance.set_yscale("log")
+    distance.set(yscale="log", ylabel="mean squared distance", title="distance of BERT to each method")
     nearest.set(ylabel="share of matrices", ylim=(-0.02, 1.02), title="which method BERT is nearest to")
     for axes in (distance, nearest):
         _over_steps(axes, result)
@@ -82,8 +81,7 @@ def _draw_table(axes: Axes, result: Methods) -> None:
     shown = table[1:, :-1]
     logs = np.log10(np.where(shown > 0, shown, np.nan))  # two methods that agree exactly have no logarithm
     axes.imshow(logs, cmap=DISTANCES, aspect="auto")
-    known = logs[np.isfinite(logs)]
-    middle = (known.min() + known.max()) / 2 if known.size else -np.inf
+    middle = (np.nanmin(logs) + np.nanmax(logs)) / 2
     for i, j in np.argwhere(np.isfinite(shown)):
         look = {"color": "white" if logs[i, j] < middle else "black", "fontsize": SMALL, "ha": "center", "va": "center"}
         axes.text(j, i, _short(float(shown[i, j])), **look)

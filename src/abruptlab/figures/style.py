@@ -174,10 +174,12 @@ def draw_drop(axes: Axes, drop: Drop | None, last: int | np.integer) -> None:
 
 
 def logarithmic(axes: Axes) -> None:
-    """A logarithmic axis of what is drawn, unless nothing of it is above 0: of a run that hides no entry, say."""
+    """A logarithmic axis of what is drawn; a word where nothing of it is above 0, as L_obs of a run that hides all."""
     if axes.dataLim.y1 > 0:
         axes.set_yscale("log")
-        axes.yaxis.set_minor_formatter(ShortLog(minor_thresholds=(1, 0.4)))
+    else:
+        axes.set_yticks([])
+        axes.text(0.5, 0.5, "no such entries", ha="center", va="center", fontsize=SMALL, transform=axes.transAxes)
 
 
 class ShortLog(LogFormatter):

@@ -144,6 +144,12 @@ def _write(
     return out / "index.html"
 
 
+MIXED = {
+    "name": "what falls, of several kinds of runs; over the trivial solution's where that is known",
+    "trivial": None,
+}
+
+
 def _axes(members: Sequence[Member]) -> dict[str, dict]:
     """What is drawn of each family, and whether it is compared with predicting zero."""
     axes: dict[str, dict] = {}
@@ -151,7 +157,10 @@ def _axes(members: Sequence[Member]) -> dict[str, dict]:
         axis = _axis(member.state.point.config.objective)
         known = axes.setdefault(member.state.point.family, axis)
         if known != axis:
-            axes[member.state.point.family] = {"name": "what falls, of runs of several kinds", "trivial": None}
+            axes[member.state.point.family] = {
+                "name": "what falls, of several kinds of runs; over the trivial solution's where that is known",
+                "trivial": None,
+            }
     return axes
 
 

@@ -54,7 +54,7 @@ def prepare(file: Path, folder: Path) -> Sweep:
 
     A sweep may have grown since: with more seeds or variants, the runs that are there are still its own. Raises
     `ConfigError` for a file that makes no sense, `RunError` for a folder with anything else in it, be it a file of
-    the same name in a folder where no sweep was run yet, or that cannot be written.
+    the same name that is no such sweep's, or that cannot be written.
     """
     config = SweepConfig.read(file)
     keys = {point.key for point in config.points(file.parent)}

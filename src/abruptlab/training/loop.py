@@ -65,7 +65,8 @@ def train(
     (`training.trackers`), also of a finished run; one that fails is given up with a warning.
 
     On Ctrl-C (SIGINT), SIGTERM, SIGHUP (a closed terminal) or SIGUSR1 (Slurm's warning) the step is finished and a
-    checkpoint saved before `KeyboardInterrupt` is raised.
+    checkpoint saved before `KeyboardInterrupt` is raised. (While the first step is compiled, there is nothing to
+    save.)
 
     Raises `RunError` if the folder holds another run, or this one without `resume`, or one that cannot be gone on with,
     or cannot be written, and what `initial_model` raises; `ConfigError` for a new run with a field that changes
