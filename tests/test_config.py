@@ -138,6 +138,7 @@ def test_what_is_left_out_keeps_the_papers_value():
         ("[task]\nkind = ['matrix']", "task.kind: expected one of .*matrix, .*, got .*"),
         ("[start]\nstep = '3'", r"start\.step: expected start\.run beside it, got 3"),
         ("a = " + 5000 * "[", "TOML that can be read: it is nested too deep"),
+        ("seed = " + 5000 * "1", "t.toml: expected whole numbers of at most 4,300 digits, got a longer one"),
         ("[training]\nwarmup_steps = 50001", r"warmup_steps: expected 0 to steps \(50000\), got 50001"),
         ("[training]\nmomentum = 1.0", "momentum: expected 0 to below 1"),
         ("[training]\nweight_decay = -1.0", "weight_decay: expected 0 or more"),

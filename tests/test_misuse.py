@@ -127,6 +127,20 @@ mistakes = {
     "checkpoints: expected a list of str, Path or (str, str), got 'gpt2'": (
         lambda: abruptlab.measure_language_models("gpt2", batch.tokens)
     ),
+    "inputs: expected a Tensor, got a ndarray, int64 [2, 16]": (
+        lambda: abruptlab.record_shapes(model, "embed", batch.tokens.numpy())
+    ),
+    "groups: expected at least one, got none": lambda: abruptlab.measure_switch(run, [], matrices=2),
+    "groups: expected each once, got mlp 2 times": lambda: abruptlab.measure_switch(run, ["mlp", "mlp"], matrices=2),
+    "groups: expected each once, got read-out 2 times": (
+        lambda: abruptlab.measure_switching(run, groups=["read-out", "read-out"], matrices=2)
+    ),
+    "vocabulary_size: expected a whole number of at least 1, got 0": lambda: abruptlab.Encoder(config.model, 0, 16),
+    "positions: expected a whole number of at least 1, got 0": lambda: abruptlab.Decoder(decoder.config, 40, 0),
+    "positions: expected whole rows of 3 columns, got 16": (
+        lambda: abruptlab.Encoder(replace(config.model, positions="row+column"), 40, 16, 3)
+    ),
+    "start: expected a whole number of at least 0, got 5.5": lambda: next(config.task.stream(2, 0, 5.5)),
     "site embed: expected a replacement that is float32 [2, 16, 32], got int64 [2, 16, 32]": (
         lambda: replaced(lambda activation: activation.long())
     ),

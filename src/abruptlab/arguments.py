@@ -1,10 +1,11 @@
 """What functions and configurations are given: a mistake is one line with its name, what was expected and what came."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
 from functools import cache, wraps
-from inspect import formatannotation, signature
+from inspect import Parameter, formatannotation, signature
 from numbers import Integral, Real
 from types import NoneType, SimpleNamespace, UnionType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -30,6 +31,7 @@ UNIONS = Union, UnionType
 LONGEST = 60  # characters of a value in a message
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Value = TypeVar("Value")
 
 
 @cache
@@ -51,6 +53,14 @@ def require_count(count: Any, name: str, least: int = 1, most: int | None = None
     bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
     fits = _fits(count, int) and count >= least and (most is None or count <= most)
     require(fits, name, f"a whole number {bounds}", shown(count))
+
+
+def different(name: str, values: Iterable[Value]) -> list[Value]:
+    """The values. Raises `ConfigError` if one of them is there twice."""
+    count = Counter(values)
+    for value, times in count.items():
+        require(times == 1, name, "each once", f"{value} {times} times")
+    return [*count]
 
 
 def choice(name: object, known: Iterable[str], nearby: Iterable[str] = ()) -> str:
@@ -91,10 +101,11 @@ def checked(function: Function) -> Function:
             return function(*arguments, **named)
         for name, hint in _argument_hints(function).items():
             if name in given:
-                value = given[name]
-                _require_type(value, hint, name)
-                some = not _is_of_some(hint) or not isinstance(value, Collection) or len(value) > 0
-                require(some, name, "at least one", "none")
+                several = parameters.parameters[name].kind is Parameter.VAR_POSITIONAL
+                for value in given[name] if several else [given[name]]:
+                    _require_type(value, hint, name)
+                    some = not _is_of_some(hint) or not isinstance(value, Collection) or len(value) > 0
+                    require(some, name, "at least one", "none")
         return function(*arguments, **named)
 
     return cast(Function, with_checks)
@@ -113,11 +124,11 @@ def _field_hints(kind: type) -> dict[str, Any]:
 
 @cache
 def _argument_hints(function: Callable[..., Any]) -> dict[str, Any]:
-    """Of those named at its place alone: `*inputs` are not one argument."""
+    """Of `*inputs` that of each; what is named by the caller alone has none."""
     stated = {
         name: each.annotation
         for name, each in signature(function).parameters.items()
-        if each.annotation is not each.empty and each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
+        if each.annotation is not each.empty and each.kind is not each.VAR_KEYWORD
     }
     return get_type_hints(SimpleNamespace(__annotations__=stated), getattr(function, "__globals__", {}))
 

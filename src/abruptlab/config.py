@@ -6,7 +6,6 @@ line must answer at once.
 
 import json
 import math
-import tomllib
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -18,7 +17,7 @@ from abruptlab.task import TASKS
 from abruptlab.task.base import STRICT, Task
 from abruptlab.task.matrix import MatrixTask
 from abruptlab.task.sequence import SequenceTask
-from abruptlab.toml import first_mistake, flat, mistakes_of, read_text, require_kinds
+from abruptlab.toml import first_mistake, flat, mistakes_of, parsed, read_text, require_kinds
 
 if TYPE_CHECKING:
     from abruptlab.task.base import Objective
@@ -303,7 +302,7 @@ class RunConfig:
         Raises `ConfigError`, starting with `source`, for TOML that does not parse, an unknown field, or a bad value.
         """
         with mistakes_of(source):
-            return RunConfig.from_table(tomllib.loads(text))
+            return RunConfig.from_table(parsed(text))
 
     @staticmethod
     def from_table(table: dict) -> "RunConfig":

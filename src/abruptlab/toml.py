@@ -1,5 +1,6 @@
 """TOML files: reading one, and what is said of a mistake in it."""
 
+import sys
 import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -36,6 +37,18 @@ def read_text(path: Path) -> str:
         raise ConfigError(f"cannot read {path}: {error.strerror or error}") from None
     except ValueError:  # or no path: a null byte in its name
         raise ConfigError(f"cannot read {path}: expected TOML, which is text in UTF-8") from None
+
+
+def parsed(text: str) -> dict[str, Any]:
+    """What a TOML text says. Raises `ConfigError` for numbers that Python does not read, and `tomllib.TOMLDecodeError`
+    as `tomllib` does."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError:
+        digits = sys.get_int_max_str_digits()
+        raise ConfigError(f"expected whole numbers of at most {digits:,} digits, got a longer one") from None
 
 
 @contextmanager

@@ -146,6 +146,18 @@ def test_a_reader_that_has_enough_gets_no_traceback(line: str) -> None:
     assert len(result.stdout.splitlines()) == (0 if "true" in line else 1)
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("abruptlab presets >&-", "standard output is closed; to see nothing of it: > /dev/null"),
+        ("abruptlab complete - <&-", "standard input: expected a table, got a stream that is closed"),
+    ],
+)
+def test_a_closed_stream_is_named(line: str, said: str) -> None:
+    result = shell(line)
+    assert (result.returncode, result.stderr) == (1, f"abruptlab: {said}\n")
+
+
 @pytest.mark.parametrize("number", [errno.EPIPE, errno.EIO])
 def test_a_training_goes_on_when_nobody_reads_its_log(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -571,6 +571,7 @@ def test_warnings_are_lines_on_stderr(table: Path, capsys: pytest.CaptureFixture
         (["t.csv", "--out", 300 * "a" + ".csv"], "cannot write: File name too long"),
         (["t.csv", "--picture", "t.csv.png", "--out", "."], "t.csv, got |cannot write .: it is a folder"),
         (["t.csv", "--out", "t.npy"], "--out: expected the format of t.csv, got t.npy"),
+        (["t.csv", "--out", "t.tsv"], "--out: expected the format of t.csv, got t.tsv"),
         (["t.csv", "--out", "no/t.csv"], "cannot write no/t.csv: no is no folder"),
         (["t.csv", "--method", "factorisation", "--rank", "6"], "--rank: expected 1 to 5 for a matrix of 5×5, got 6"),
         (["t.csv", "--method", "bert", "--run", "nowhere"], "nowhere is neither a run folder nor a run"),

@@ -663,6 +663,7 @@ def test_what_is_skipped_in_parquet_stays_as_it_was_stored(tmp_path: Path) -> No
     skipped = {
         "user": pa.array([{"id": 2**53 + 1}, {"id": None}, {"id": 3}]),
         "tags": pa.array([["x"], ["y", "z"], None]),
+        "visits": pa.array([[("may", 1)], [], None], pa.map_(pa.string(), pa.int64())),
         "price": pa.array([Decimal("1.5"), Decimal("2.5"), None]),
         "day": pa.array([1, 2, 3], pa.timestamp("s")),
     }
@@ -677,7 +678,7 @@ def test_what_is_skipped_in_parquet_stays_as_it_was_stored(tmp_path: Path) -> No
         assert after[name].to_pylist() == stored[name].to_pylist()
     assert after["a"].to_pylist() == [1, 2, 3]
     with pytest.raises(DataError, match=r"column price: expected numbers, got decimal128\(2, 1\): store it as double"):
-        read_table(tmp_path / "t.parquet", Reading(skip=("user", "tags", "day")))
+        read_table(tmp_path / "t.parquet", Reading(skip=("user", "tags", "visits", "day")))
 
 
 def test_times_of_day_in_excel_stay_times(tmp_path: Path) -> None:

@@ -97,7 +97,6 @@ def test_any_subset_from_any_checkpoint(tmp_path: Path) -> None:
     np.testing.assert_array_equal(table(there.intact), table(back.intact)[::-1])
     np.testing.assert_array_equal(table(back.switched), table(back.intact)[1])
     np.testing.assert_array_equal(table(there.switched), table(back.intact)[0])
-    np.testing.assert_array_equal(table(measure_switch(run, [], matrices=32).switched), table(back.intact)[0])
     assert measure_switch(run, "mlp", matrices=2).groups == ("mlp",)
     assert measure_switching(run, groups="mlp", matrices=2).groups == ("mlp",)
 

@@ -98,6 +98,10 @@ def test_a_notebook_shows_a_figure_as_a_picture(curves: LossCurves) -> None:
         assert image.getcolors(COLOURS) is None
 
 
+def test_the_losses_of_a_single_step_have_axes(tmp_path: Path) -> None:
+    draw_loss_curves(measure_loss_curves(make_run(tmp_path, make_metrics(1))))  # matplotlib's warnings are errors here
+
+
 def test_the_same_run_gives_the_same_bytes(run: Run) -> None:
     first = [path.read_bytes() for path in make_figure("2", Findings(run), "x")]
     assert first == [path.read_bytes() for path in make_figure("2", Findings(run), "x")]

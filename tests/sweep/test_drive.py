@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 from collections import deque
@@ -416,3 +417,13 @@ def test_the_package_s_sweeps_are_found_by_name_and_make_sense(file: Path) -> No
 def test_a_sweep_that_is_not_there() -> None:
     with pytest.raises(ConfigError, match=r"nowhere is neither a sweep's file nor a sweep of the package; .*smoke"):
         find_sweep("nowhere")
+
+
+def test_a_sweeps_folder_says_how_to_go_on_with_it(tmp_path: Path) -> None:
+    folder = tmp_path / "my sweep"
+    folder.mkdir()
+    (folder / "sweep.toml").touch()
+    with pytest.raises(ConfigError) as caught:
+        find_sweep(str(folder))
+    command = str(caught.value).partition("to go on with it: ")[2]
+    assert shlex.split(command) == ["abruptlab", "sweep", f"{folder}/sweep.toml", "--out", str(folder)]

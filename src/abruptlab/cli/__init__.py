@@ -40,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The entry point of `abruptlab`. Exits with 0, 1 after an error of the user's or the machine's (one line on
     stderr), 2 for a command line that does not parse, 130 after Ctrl-C."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if sys.stdout is None:
+        sys.exit("abruptlab: standard output is closed; to see nothing of it: > /dev/null")
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that has no × still shows the rest
     try:

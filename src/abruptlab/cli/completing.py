@@ -113,7 +113,7 @@ class Complete:
             raise ConfigError(f"--picture: expected a name that ends in .png or .pdf, got {self.picture}")
         if STREAM not in (out, self.file):
             given, asked = self.file.suffix.lower(), out.suffix.lower()
-            alike = given == asked or {given, asked}.isdisjoint(ENDINGS)
+            alike = given == asked or ({given, asked}.isdisjoint(ENDINGS) and {given, asked} != {".csv", ".tsv"})
             workbook = asked == ".xlsx" and given not in ENDINGS  # of .xlsm, say, which is not written
             if not alike and not workbook:
                 raise ConfigError(f"--out: expected the format of {self.file.name}, got {out.name}")

@@ -1,21 +1,17 @@
 """What changes a trained model and prints its metrics with and without: `ablate`, `patch`, `switch`."""
 
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, arg
 
-from abruptlab.arguments import require
+from abruptlab.arguments import different, require
 from abruptlab.cli.looking import Look, LookAtStep, open_run
 from abruptlab.cli.printing import print_losses
 from abruptlab.errors import ConfigError
 
 if TYPE_CHECKING:
     from abruptlab.run.run import Run
-
-T = TypeVar("T")
 
 
 @dataclass
@@ -32,7 +28,7 @@ class Ablate:
         from abruptlab.experiments.ablation import measure_ablation
 
         run = open_run(self.look.run)
-        heads = [_head(word, run) for word in _different("--heads", self.heads)] or None
+        heads = [_head(word, run) for word in different("--heads", self.heads)] or None
         result = measure_ablation(run, heads, self.replacement, **self.look.options)
         which = "all heads" if heads is None else f"heads {' '.join(self.heads)}"
         rows = {"intact": result.intact, "ablated": result.ablated, "difference": result.difference}
@@ -62,9 +58,9 @@ class Patch:
         run = open_run(self.look.run)
         model, objective = run.config.model, run.objective
         site = self.site or f"blocks.{_index('--layer', self.layer or 0, model.layers)}.attn.z"
-        heads = [_index("--heads", head, model.heads) for head in _different("--heads", self.heads)]
+        heads = [_index("--heads", head, model.heads) for head in different("--heads", self.heads)]
         places = objective.places - model.causal  # which is not given the last token
-        positions = [_index("--positions", place, places) for place in _different("--positions", self.positions)]
+        positions = [_index("--positions", place, places) for place in different("--positions", self.positions)]
         result = measure_patching(run, [Patch(site, heads or None, positions or None)], **self.look.options)
         clean, corrupted = run.config.task.pair
         conditions = corrupted, f"{corrupted}, patched", clean
@@ -97,7 +93,7 @@ class Switch:
         require(bool(self.groups), "--groups", "at least one", "none")
         steps = self.source, self.into
         run = open_run(self.look.run)
-        result = measure_switch(run, _different("--groups", self.groups), *steps, **self.look.options)
+        result = measure_switch(run, different("--groups", self.groups), *steps, **self.look.options)
         into, source = unstack(result.intact)
         rows = {f"step {result.into}": into, f"step {result.source}": source, "switched": result.switched}
         print_losses(
@@ -121,10 +117,3 @@ def _index(flag: str, number: int, count: int) -> int:
     """What a person counts from 1, as Python counts it."""
     require(1 <= number <= count, flag, f"1 to {count}", number)
     return number - 1
-
-
-def _different(flag: str, values: Sequence[T]) -> Sequence[T]:
-    """The values. Raises `ConfigError` if one of them is there twice."""
-    for value, count in Counter(values).items():
-        require(count == 1, flag, "each once", f"{value} {count} times")
-    return values

@@ -41,6 +41,9 @@ def read_parquet(data: bytes, given: Reading) -> Grid:
                 name: whole[name].array if as_it_was else _typed(filled[1:, column].tolist(), whole[name].dtype)
                 for column, (name, as_it_was) in enumerate(zip(whole.columns, same, strict=True))
             }
+            for name, as_it_was in zip(whole.columns, same, strict=True):
+                if as_it_was and name in stored.column_names and pa.types.is_nested(stored.schema.field(name).type):
+                    columns[name] = [None] * len(whole)  # pandas cannot write all of these; they are put back below
             result = pd.DataFrame(columns)
             if named:
                 result = result.set_index(whole.columns[0]).rename_axis(frame.index.name)

@@ -110,7 +110,7 @@ Table = ArrayTable | GridTable | TripletTable  # a matrix with the names of its 
 def read_table(path: Path, given: Reading | None = None) -> Table:
     """The matrix in a file, or in standard input for `-`. Raises as `parse_table` does, with the path before it."""
     try:
-        data = sys.stdin.buffer.read(LARGEST + 1) if path == STREAM else _bytes_of(path)
+        data = _standard_input() if path == STREAM else _bytes_of(path)
         table = parse_table(data, given)
         promised, kind = _ENDINGS.get(path.suffix.lower()), _kind(data)
         if promised not in (None, kind):  # or the completed file would have the wrong name, too
@@ -169,6 +169,12 @@ def write_table(content: bytes, path: Path, like: Path) -> None:
 def as_completed(path: Path) -> Path:
     """Where the completion of a file goes by default: scores.csv → scores.completed.csv, - → -."""
     return path if path == STREAM else path.with_name(f"{path.stem}.completed{path.suffix}")
+
+
+def _standard_input() -> bytes:
+    if sys.stdin is None:
+        raise DataError("expected a table, got a stream that is closed")
+    return sys.stdin.buffer.read(LARGEST + 1)
 
 
 def _bytes_of(path: Path) -> bytes:

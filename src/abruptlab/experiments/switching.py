@@ -1,7 +1,7 @@
 """Model switching: parts of the model before the drop in the model after it, and the other way round."""
 
 import copy
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
-from abruptlab.arguments import checked
+from abruptlab.arguments import checked, different
 from abruptlab.errors import ConfigError
 from abruptlab.experiments.estimate import Losses
 from abruptlab.experiments.forward import loaded_model
@@ -77,9 +77,10 @@ def measure_switching(
     """Each group of parameters (all, unless told otherwise) of either model put into the other (section 'model
     switching'), and, for comparison, that of an untrained one.
 
-    Raises `CheckpointError` for a step without a checkpoint and `ConfigError` for a group that does not exist.
+    Raises `CheckpointError` for a step without a checkpoint and `ConfigError` for a group that does not exist, or is
+    there twice.
     """
-    groups = list(several(groups))
+    groups = different("groups", several(groups))
     each = [loaded_model(run, before), loaded_model(run, after)]
     steps, models = [step for step, _ in each], [model for _, model in each]
     batch, stranger = held_out_examples(run, matrices, seed), copy.deepcopy(models[0]).cpu()  # where the generator is
@@ -105,7 +106,7 @@ def measure_switching(
 @checked
 def measure_switch(
     run: Run,
-    groups: str | Collection[str],
+    groups: str | Sequence[str],
     source: int | str = "before-drop",
     into: int | str = "final",
     matrices: int = 512,
@@ -113,9 +114,10 @@ def measure_switch(
 ) -> Switch:
     """These groups of parameters, together, of one checkpoint put into another.
 
-    Raises `ConfigError` for a group that does not exist and `CheckpointError` for a step without a checkpoint.
+    Raises `ConfigError` for no group, one that does not exist or is there twice, and `CheckpointError` for a step
+    without a checkpoint.
     """
-    groups = list(several(groups))
+    groups = different("groups", several(groups))
     (into, receiver), (source, giver) = loaded_model(run, into), loaded_model(run, source)
     batch, objective = held_out_examples(run, matrices, seed), run.objective
     return Switch(

@@ -26,7 +26,12 @@ def draw_loss_curves(curves: LossCurves) -> Figure:
         axes.axhline(curves.copying_level, label=zero, **LEVEL)
         axes.set_xlabel("training step")
         draw_drop(axes, curves.drop, steps)
-    logarithmic.set(xscale="log", yscale="log", xlim=(1, steps), ylabel="mean squared error")
+    logarithmic.set(yscale="log", ylabel="mean squared error")
+    if steps > 1:
+        logarithmic.set(xscale="log", xlim=(1, steps))
+    else:  # step 0, which a logarithmic axis lacks
+        logarithmic.set_xlim(0, steps)
+        count_steps(logarithmic)
     linear.set(xlim=(0, steps), ylim=(0, HEADROOM * curves.copying_level))
     count_steps(linear)
     if curves.drop is not None:

@@ -139,6 +139,7 @@ def count_steps(axes: Axes, most: int | None = None) -> None:
     """Steps along the axis in groups of three digits, `most` of them if that many are as much as fits."""
     if most is not None:
         axes.xaxis.set_major_locator(MaxNLocator(most))
+    axes.locator_params("x", integer=True)
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
 
 
@@ -164,7 +165,7 @@ def draw_curve(
     """A loss over the steps, faint as it is and strong its running mean."""
     # the raw curve is pixels even in the PDF: tens of thousands of noisy points
     axes.plot(step, raw, color=colour, alpha=0.2, linewidth=0.4, rasterized=True)
-    axes.plot(step, smooth, color=colour, label=label)
+    axes.plot(step, smooth, color=colour, label=label, marker="." if len(step) == 1 else None)
 
 
 def draw_drop(axes: Axes, drop: Drop | None, last: int | np.integer) -> None:

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from abruptlab.arguments import require_count
 from abruptlab.config import ModelConfig
 from abruptlab.model.layers import Attention, Mlp, Past, embedded
 from abruptlab.model.sites import Site
@@ -46,6 +47,9 @@ class Decoder(nn.Module):
     """
 
     def __init__(self, config: ModelConfig, vocabulary_size: int, positions: int) -> None:
+        """Raises `ConfigError` for no vocabulary or no places."""
+        require_count(vocabulary_size, "vocabulary_size")
+        require_count(positions, "positions")
         super().__init__()
         self.config = config
         self.token_embedding = nn.Embedding(vocabulary_size, config.width)

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from abruptlab.arguments import require, require_count
 from abruptlab.config import ModelConfig
 from abruptlab.model.layers import Attention, Mlp, embedded
 from abruptlab.model.sites import Site
@@ -58,7 +59,12 @@ class Encoder(nn.Module):
     """
 
     def __init__(self, config: ModelConfig, vocabulary_size: int, positions: int, columns: int = 1) -> None:
-        """`columns` are those of the matrices, which positional embeddings of rows and columns have to know."""
+        """`columns` are those of the matrices, which positional embeddings of rows and columns have to know.
+
+        Raises `ConfigError` for none of one of them, or places that are no whole rows.
+        """
+        for count, name in ((vocabulary_size, "vocabulary_size"), (positions, "positions"), (columns, "columns")):
+            require_count(count, name)
         super().__init__()
         self.config = config
         frozen = MASK if config.mask_embedding == "zero" else None
@@ -66,6 +72,7 @@ class Encoder(nn.Module):
         if config.positions == "free":
             self.position_embedding = nn.Embedding(positions, config.width)
         else:
+            require(positions % columns == 0, "positions", f"whole rows of {columns} columns", positions)
             self.position_embedding = RowColumnEmbedding(positions // columns, columns, config.width)
         self.embed_norm = nn.LayerNorm(config.width, eps=LAYER_NORM_EPS)
         self.embed = Site("batch, pos, width", "token + position embedding, normalised", "hook_full_embed")

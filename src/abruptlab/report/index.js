@@ -60,7 +60,7 @@
 
   function choose(index) {
     const run = runs[index];
-    byId("about").textContent = `${about(run)}. ${run.page ? "A click opens its page." : `It has no page yet: abruptlab report ${run.folder}`}`;
+    byId("about").textContent = `${about(run)}. ${run.page ? "A click opens its page." : `It has no page yet: ${run.command}`}`;
     for (const element of document.querySelectorAll("[data-run]"))
       element.classList.toggle("chosen", Number(element.dataset.run) === index);
   }

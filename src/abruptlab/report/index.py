@@ -1,6 +1,7 @@
 """The page over many runs, a sweep's or those in a folder: their curves on one axis, and what came of each."""
 
 import os
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -195,6 +196,6 @@ def _row(member: Member, out: Path) -> dict:
         "depth": drop and finite(drop.depth),
         "final": finite(final_value(values)) if len(values) else None,
         "page": quote(os.path.relpath(page, out)) if page.is_file() else None,
-        "folder": str(member.folder),
+        "command": shlex.join(["abruptlab", "report", str(member.folder)]),
         "curve": member.curve,
     }

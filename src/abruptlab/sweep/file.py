@@ -21,7 +21,7 @@ import hashlib
 import itertools
 import json
 import math
-import tomllib
+import shlex
 from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, fields
@@ -34,7 +34,7 @@ from abruptlab.config import STRICT, RunConfig, usual
 from abruptlab.errors import ConfigError, RunError
 from abruptlab.presets import PRESETS, preset
 from abruptlab.task.matrix import MatrixTask
-from abruptlab.toml import first_mistake, flat, mistakes_of, read_text, require_kinds, unknown_field
+from abruptlab.toml import first_mistake, flat, mistakes_of, parsed, read_text, require_kinds, unknown_field
 
 if TYPE_CHECKING:
     from abruptlab.run.run import Run
@@ -55,7 +55,8 @@ def find_sweep(name: str) -> Path:
         if path.is_file():
             return path
     if (begun := Path(name) / "sweep.toml").is_file():
-        raise ConfigError(f"{name} is a sweep's folder; to go on with it: abruptlab sweep {begun} --out {name}")
+        command = ["abruptlab", "sweep", str(begun), "--out", name]
+        raise ConfigError(f"{name} is a sweep's folder; to go on with it: {shlex.join(command)}")
     if name.endswith(".toml"):
         raise ConfigError(f"there is no sweep's file {name}")
     shipped = sorted(path.stem for path in SHIPPED.glob("*.toml"))
@@ -105,7 +106,7 @@ class SweepConfig:
 
         text = read_text(path)
         with mistakes_of(path):
-            table = tomllib.loads(text)
+            table = parsed(text)
             require(not isinstance(table.get("variants"), dict), "variants", "[[variants]] above each", "[variants]")
             try:
                 config: SweepConfig = validator(SweepConfig).validate_python(table)

@@ -29,6 +29,10 @@ def generator(seed: int, *key: int, device: torch.device | str = "cpu") -> torch
 
 
 def by_blocks(draw: Callable[[int], Sequence[Drawn]], start: int) -> Iterator[Drawn]:
-    """The batches of the steps from `start` on, without end; `draw` gives those of the `BLOCK` steps of a block."""
+    """The batches of the steps from `start` on, without end; `draw` gives those of the `BLOCK` steps of a block.
+
+    Raises `ConfigError` for a step that is no whole number, or below 0.
+    """
+    require_count(start, "start", 0)
     for block in itertools.count(start // BLOCK):
         yield from draw(block)[max(0, start - block * BLOCK) :]
