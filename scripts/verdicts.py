@@ -55,7 +55,9 @@ def _counted(verdicts: Mapping[str, Verdict]) -> str:
 
 
 def main(results: Path, page: Path) -> None:
-    """Put the table into the page."""
+    """Put the table into the page. Raises `RunError` for no folder, and for a page without the marks."""
+    if not results.is_dir():
+        raise RunError(f"{results}: expected a folder of results")
     text = page.read_text(encoding="utf-8")
     before, start, rest = text.partition(START)
     _, end, after = rest.partition(END)

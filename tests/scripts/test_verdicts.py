@@ -25,3 +25,11 @@ def test_a_page_without_its_place_stays_as_it_is(missing: str, tmp_path: Path) -
     with pytest.raises(RunError, match="between which the table goes"):
         main(ROOT / "results", page)
     assert page.read_text() == text
+
+
+def test_no_folder_empties_no_table(tmp_path: Path) -> None:
+    text = f"before\n{START}\nold\n{END}\nafter\n"
+    (page := tmp_path / "claims.md").write_text(text)
+    with pytest.raises(RunError, match="nowhere: expected a folder of results"):
+        main(tmp_path / "nowhere", page)
+    assert page.read_text() == text

@@ -20,6 +20,7 @@ from abruptlab.figures.style import LEVEL, count_steps, drawing, in_math, new_fi
 # of the labels, in their order
 COLOURS = style.OBSERVED, style.MASKED, style.GREEN, style.PURPLE, style.ORANGE, style.SKY, style.LOSS, style.BROWN
 MANY = 1e4  # times the lowest, up to which the levels on an axis are plain numbers
+WIDE = 100  # times the lowest, from which on a small axis has room for the powers of ten alone
 SETTLED = 1 / 50  # share of the steps
 MOMENTS = {"onset": "onset", "halved": "first step below half"}
 
@@ -108,7 +109,8 @@ def _draw_numbers(when: Axes, final: Axes, variants: Variants, moment: str) -> N
     least = np.nanmin(variants.final_over_level.low)
     final.set(xscale="log", xlim=(least / 1.5, 1.5 * max(1, np.nanmax(variants.final_over_level.high))))
     final.set_xlabel("final level" + (f"\n/ {variants.trivial}" if variants.trivial else ""))
-    _plain_levels(final.xaxis, (1, 3))
+    least, most = final.get_xlim()
+    _plain_levels(final.xaxis, (1, 3) if most < WIDE * least else (1,))
     if variants.trivial:
         final.axvline(1, **LEVEL)
     when.set_yticks(range(len(variants.labels)), [named(variants, row) for row in range(len(variants.labels))])
