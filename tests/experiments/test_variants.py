@@ -1,6 +1,7 @@
 """Sweeps whose curves are made up: what is measured over their seeds, and what is claimed of them."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -306,6 +307,15 @@ def test_the_figure_shows_every_seed_and_says_what_is_missing(factors: Sweep) ->
     without = [line.get_xdata() for line in dots if line.get_markerfacecolor() == "white"]
     assert without == [[STEPS - 1]] * 2
     assert when.get_xlabel() == "onset\n(open: no drop)"
+
+
+@pytest.mark.parametrize(("lowest", "named"), [(0.2, [0.3, 1]), (0.004, [0.01, 0.1, 1])])
+def test_what_a_small_axis_names_has_room(factors: Sweep, lowest: float, named: list[float]) -> None:
+    variants = measure_variants(factors, "factors")
+    levels = replace(variants.final_over_level, low=np.array([lowest, 1, 1]), high=np.ones(3))
+    final = draw_variants(replace(variants, final_over_level=levels)).axes[2]
+    low, high = final.get_xlim()
+    assert [tick for tick in final.get_xticks() if low <= tick <= high] == pytest.approx(named)
 
 
 def test_figures_and_tables_are_saved(factors: Sweep, tmp_path: Path) -> None:

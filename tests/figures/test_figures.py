@@ -99,7 +99,10 @@ def test_a_notebook_shows_a_figure_as_a_picture(curves: LossCurves) -> None:
 
 
 def test_the_losses_of_a_single_step_have_axes(tmp_path: Path) -> None:
-    draw_loss_curves(measure_loss_curves(make_run(tmp_path, make_metrics(1))))  # matplotlib's warnings are errors here
+    figure = draw_loss_curves(measure_loss_curves(make_run(tmp_path, make_metrics(1))))  # warnings are errors here
+    for axes in figure.axes:
+        assert [line.get_marker() for line in axes.lines].count(".") == 3  # a line through one point is not seen
+        assert axes.get_xticks().tolist() == [0, 1]
 
 
 def test_the_same_run_gives_the_same_bytes(run: Run) -> None:

@@ -109,8 +109,8 @@ def _draw_numbers(when: Axes, final: Axes, variants: Variants, moment: str) -> N
     least = np.nanmin(variants.final_over_level.low)
     final.set(xscale="log", xlim=(least / 1.5, 1.5 * max(1, np.nanmax(variants.final_over_level.high))))
     final.set_xlabel("final level" + (f"\n/ {variants.trivial}" if variants.trivial else ""))
-    least, most = final.get_xlim()
-    _plain_levels(final.xaxis, (1, 3) if most < WIDE * least else (1,))
+    left, right = final.get_xlim()
+    _plain_levels(final.xaxis, (1, 3) if right < WIDE * left else (1,))
     if variants.trivial:
         final.axvline(1, **LEVEL)
     when.set_yticks(range(len(variants.labels)), [named(variants, row) for row in range(len(variants.labels))])
