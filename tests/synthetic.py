@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -53,9 +54,8 @@ def make_run(
     """A run folder with these metrics; its checkpoints, as far as the metrics reach, hold the given models, or all the
     initial weights."""
     (folder / "config.toml").write_text(config.to_toml())
-    columns = zip(*(values.tolist() for values in metrics.values()), strict=True)
-    rows = json.dumps([dict(zip(metrics, row, strict=True)) for row in columns])  # at once: one by one takes long
-    (folder / "metrics.jsonl").write_text(rows[1:-1].replace("}, {", "}\n{") + "\n" * bool(metrics["step"].size))
+    columns = [(name, values.dtype.str, values.tobytes()) for name, values in metrics.items()]
+    (folder / "metrics.jsonl").write_text(_as_lines(*columns))
     models = checkpoints if isinstance(checkpoints, Mapping) else dict.fromkeys(checkpoints, initial_model(config))
     there = saved_steps(folder / "checkpoints")
     for step, model in models.items():
@@ -66,6 +66,14 @@ def make_run(
         made_with = {"torch": "1.2.3", "device": "an abacus"}
         save_checkpoint(folder / "checkpoints", step, model.state_dict(), {}, made_with)
     return Run(folder)
+
+
+@lru_cache(maxsize=64)  # many tests have the same curves
+def _as_lines(*columns: tuple[str, str, bytes]) -> str:
+    names = [name for name, *_ in columns]
+    values = zip(*(np.frombuffer(data, dtype).tolist() for _, dtype, data in columns), strict=True)
+    rows = json.dumps([dict(zip(names, row, strict=True)) for row in values])  # at once: one by one takes long
+    return rows[1:-1].replace("}, {", "}\n{") + "\n" * (rows != "[]")
 
 
 def make_sweep(folder: Path, text: str, curves: Callable[[Point], dict[str, np.ndarray] | None]) -> Sweep:

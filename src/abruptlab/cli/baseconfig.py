@@ -6,6 +6,7 @@ written, then with its values as the flags' defaults, which `--help` shows.
 
 from collections.abc import Sequence
 from dataclasses import MISSING, Field, field, fields, is_dataclass, make_dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -66,6 +67,7 @@ def branch_config(branch: str) -> RunConfig:
     return replace(run.config, start=StartConfig(name, str(run.resolve(step))))
 
 
+@cache
 def _unchecked(*kinds: type) -> type:
     """A dataclass with the fields of these, whose values may be such as only make sense with the right defaults."""
     merged: dict[str, tuple[Any, Any]] = {}

@@ -46,14 +46,15 @@ class Rows:
 def parse_rows(data: bytes, names: Collection[str], first: int = 0) -> Rows:
     """Rows with these numbers (and `step`), the first of them that of step `first`."""
     lines = data.split(b"\n")[:-1]  # what follows the last newline is half a line, or nothing
-    rows: list[Row] = []
-    damage = ""
-    for step, line in enumerate(lines, first):
-        try:
-            rows.append(_row(line, step, names))
-        except ValueError as error:
-            damage = f"line {step + 1}: expected the row of step {step}, got {error}"
-            break
+    rows, damage = _parsed_at_once(lines, names, first), ""
+    if rows is None:
+        rows = []
+        for step, line in enumerate(lines, first):
+            try:
+                rows.append(_row(line, step, names))
+            except ValueError as error:
+                damage = f"line {step + 1}: expected the row of step {step}, got {error}"
+                break
     ends = list(accumulate(len(line) + 1 for line in lines[: len(rows)]))
     return Rows(rows, data, ends, damage)
 
@@ -107,6 +108,23 @@ def finite(value: int | float) -> int | float | None:
 def shortest(values: Float[np.ndarray, " number"]) -> list[float]:
     """A 32-bit float's shortest text loses nothing, so equal files mean equal bits."""
     return [float(str(value)) for value in values.astype(np.float32)]
+
+
+def _parsed_at_once(lines: Sequence[bytes], names: Collection[str], first: int) -> list[Row] | None:
+    """All lines as rows, in less than half of the time that they take one by one; None if any is not just as expected,
+    or has what is no number."""
+    text = b",".join(lines)
+    if not text.count(b"{") == text.count(b"}") == len(lines) == sum(line[:1] + line[-1:] == b"{}" for line in lines):
+        return None  # an object may end on another line than it begins
+    try:
+        rows = json.loads(b"[" + text + b"]")
+        steps = [row["step"] for row in rows]
+    except (ValueError, RecursionError, LookupError, TypeError):
+        return None
+    needed = {"step", *names}
+    whole = steps == [*range(first, first + len(lines))] and all(row.keys() >= needed for row in rows)
+    numbers = {type(value) for row in rows for value in row.values()} <= {int, float} and {*map(type, steps)} <= {int}
+    return rows if whole and numbers else None
 
 
 def _row(line: bytes, step: int, names: Collection[str]) -> Row:
