@@ -1,6 +1,7 @@
 """Shapes and types in signatures are checked while the tests run; nothing is downloaded; the models are tiny."""
 
 import gc
+import io
 import os
 from collections.abc import Iterator
 
@@ -9,6 +10,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import pytest
 import torch
 from hypothesis import settings
+from matplotlib.figure import Figure
 
 from abruptlab.config import ModelConfig  # before the hook, whose random checks would disturb Hypothesis
 from tests.shapes import install
@@ -41,6 +43,22 @@ def wait_for_no_disk() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("os.fsync", lambda file: None)
         yield
+
+
+@pytest.fixture
+def coarse_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it matters that a figure is there, and when it was made, but not how it looks."""
+    monkeypatch.setattr("abruptlab.figures.save.render", _coarsely)
+
+
+def _coarsely(figure: Figure, ending: str) -> bytes:
+    """A PNG of few dots, laid out as it comes; the PDF, which nobody here looks at, is none."""
+    if ending == "pdf":
+        return b"drawn"
+    figure.set_layout_engine("none")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=30)
+    return buffer.getvalue()
 
 
 SMALL = ModelConfig(layers=2, heads=4, width=32, mlp_width=64)

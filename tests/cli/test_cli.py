@@ -407,6 +407,7 @@ def test_the_families_of_a_sweep_of_one_s_own_are_drawn_one_below_the_other(tmp_
     assert all(len(part.axes) == 3 for part in figure.subfigs)
 
 
+@pytest.mark.usefixtures("coarse_pictures")
 def test_everything_is_trained_drawn_and_judged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,6 +1,5 @@
 """Kills at random moments: what comes of the run, the sweep, the page, the table is what undisturbed ones are."""
 
-import io
 import json
 import random
 import shutil
@@ -9,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from PIL import Image
 
 from abruptlab.config import RunConfig
@@ -28,7 +26,7 @@ from tests.fuzz.outcome import counted, run
 from tests.sweep.test_drive import Inline
 from tests.synthetic import make_metrics, make_run
 
-COUNT = counted("FUZZ_KILLS", 5)  # of each kind at least
+COUNT = counted("FUZZ_KILLS", 3)  # of each kind at least
 TRAINING = replace(preset("smoke").training, steps=40, checkpoint_every=5, rolling_every=5)
 CONFIG = replace(preset("smoke"), training=TRAINING)
 TABLE = "x,a,b,c\np,1,2,3\nq,2,,6\nr,3,6,9\n"
@@ -66,16 +64,6 @@ class NothingLost:
         assert self.weights <= found
         assert self.rows <= there
         self.weights, self.rows = found, there
-
-
-def coarsely(figure: Figure, ending: str) -> bytes:
-    """A PNG of few dots, laid out as it comes; the PDF, which nobody here looks at, is none."""
-    if ending == "pdf":
-        return b"drawn"
-    figure.set_layout_engine("none")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=30)
-    return buffer.getvalue()
 
 
 def test_trainings(tmp_path: Path, random_: random.Random) -> None:
@@ -116,12 +104,12 @@ def test_sweeps(tmp_path: Path, random_: random.Random) -> None:
     print(f"sweep: {kills} kills in {histories} histories")
 
 
+@pytest.mark.usefixtures("coarse_pictures")
 def test_pages(tmp_path: Path, random_: random.Random, monkeypatch: pytest.MonkeyPatch) -> None:
     """The page of a run with the figures about training; each kill leaves the last page or the next, and figures that
     are whole wherever they say what they were made from. What takes seconds and writes nothing is done before, or
     coarsely."""
     monkeypatch.setattr(build, "FIGURES", FIGURES)
-    monkeypatch.setattr("abruptlab.figures.save.render", coarsely)
     (tmp_path / "run").mkdir()
     source, out = make_run(tmp_path / "run", make_metrics()), tmp_path / "out"
     judge = build.judge

@@ -29,8 +29,8 @@ VOID = {"meta", "img", "br", "link", "hr", "input"}
 
 
 @pytest.fixture(autouse=True)
-def training_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page with the figures and claims about training only: all of them would take long."""
+def training_alone(coarse_pictures: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page with the figures and claims about training only, drawn coarsely: all of them would take long."""
 
     def judge_training(found: Findings) -> list[Verdict]:
         return judge(found, CLAIMS)

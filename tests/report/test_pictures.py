@@ -31,6 +31,7 @@ def test_a_picture_is_small_and_its_data_are_those_of_the_figure(tmp_path: Path)
         np.testing.assert_allclose(single[name], whole[name], rtol=1e-6)
 
 
+@pytest.mark.usefixtures("coarse_pictures")
 def test_a_picture_without_its_data_is_made_again(tmp_path: Path) -> None:
     found = Findings(make_run(tmp_path, make_metrics()))
     data = make_figure("2", found, "by hand")[2]
@@ -39,6 +40,7 @@ def test_a_picture_without_its_data_is_made_again(tmp_path: Path) -> None:
     assert data.exists()
 
 
+@pytest.mark.usefixtures("coarse_pictures")
 @pytest.mark.parametrize(("file", "content"), [(0, b"no PNG"), (0, None), (2, b"no NPZ"), (2, None)])
 def test_a_damaged_picture_is_made_again(file: int, content: bytes | None, tmp_path: Path) -> None:
     found = Findings(make_run(tmp_path, make_metrics()))
@@ -69,6 +71,7 @@ def test_why_there_is_no_picture(tmp_path: Path) -> None:
     assert "no checkpoint" in str(picture("4", found))
 
 
+@pytest.mark.usefixtures("coarse_pictures")
 def test_the_command_beside_a_picture_makes_it_again(tmp_path: Path) -> None:
     run = make_run(tmp_path, make_metrics())
     for found, command in (

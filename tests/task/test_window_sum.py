@@ -225,6 +225,7 @@ def test_no_claim_about_matrices_is_judged(run: Run) -> None:
     assert judged == {"plateau-drop": "fails"}  # of the follow-up paper's; so short a run has no drop
 
 
+@pytest.mark.usefixtures("coarse_pictures")
 def test_the_page(run: Run, tmp_path: Path) -> None:
     page = build_report(Findings(run, tmp_path, matrices=16)).read_text()
     assert "sums of 2 neighbours of 4 numbers, modulo 5" in page
