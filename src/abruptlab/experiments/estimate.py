@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,10 @@ class Estimate(Outlined):
 
     mean: Float[np.ndarray, "*condition"]
     error: Float[np.ndarray, "*condition"]
+
+    def __getitem__(self, index: Any) -> "Estimate":
+        """Those of some of the conditions, chosen as NumPy does it."""
+        return Estimate(np.asarray(self.mean[index]), np.asarray(self.error[index]))
 
 
 class Losses(dict[str, Estimate], Outlined):

@@ -23,14 +23,8 @@ def draw_answer_probes(probes: AnswerProbes) -> Figure:
     axes = figure.subplots()
     look = {"marker": "o", "markersize": 2.5, "elinewidth": 0.8}
     for index, (site, colour) in enumerate(zip(probes.sites, cycle(COLOURS), strict=False)):
-        axes.errorbar(
-            probes.step,
-            probes.right.mean[:, index],
-            probes.right.error[:, index],
-            color=colour,
-            label=f"probe of the {_name(site)}",
-            **look,
-        )
+        right = probes.right[:, index]
+        axes.errorbar(probes.step, right.mean, right.error, color=colour, label=f"probe of the {_name(site)}", **look)
     axes.plot(probes.step, probes.chance.mean.max(1), color=REFERENCE, dashes=DASHES, linewidth=0.8, label="chance")
     axes.errorbar(probes.step, probes.model.mean, probes.model.error, color=LOSS, label="the model", **look)
     onset, end = probes.drop

@@ -55,10 +55,8 @@ def draw_closeness(result: Methods) -> Figure:
     distance, nearest = panels["distance"], panels["nearest"]
     for index, name in enumerate(result.names):
         look = {"color": COLOURS[name], "marker": "o", "markersize": 3, "elinewidth": 0.8, **STYLES.get(name, {})}
-        distance.errorbar(
-            result.step, result.distance.mean[:, index], result.distance.error[:, index], label=name, **look
-        )
-        nearest.errorbar(result.step, result.nearest.mean[:, index], result.nearest.error[:, index], **look)
+        for axes, estimate in ((distance, result.distance[:, index]), (nearest, result.nearest[:, index])):
+            axes.errorbar(result.step, estimate.mean, estimate.error, label=name, **look)
     truth = result.bert["loss_masked"]
     distance.plot(result.step, truth.mean, color=BERT, dashes=DASHES, linewidth=0.9, label="true matrix")
     distance.set(yscale="log", ylabel="mean squared distance", title="distance of BERT to each method")

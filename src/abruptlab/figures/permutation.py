@@ -3,7 +3,6 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from abruptlab.experiments.estimate import Estimate
 from abruptlab.experiments.permutation import Permutation
 from abruptlab.figures.style import REFERENCE, curve_colour, drawing, new_figure
 from abruptlab.figures.switching import OTHER, draw_estimates, draw_level, name_losses, scale_errors
@@ -28,12 +27,11 @@ def draw_permutation(result: Permutation) -> Figure:
         axes.axvline(result.zero_level, color=REFERENCE, linewidth=0.8, linestyle=OTHER, zorder=0)
         for name in reversed(result.shown.names):
             intact, colour = result.intact[name], curve_colour(name)
-            draw_level(axes, intact.mean[index], intact.error[index], colour)
+            draw_level(axes, intact[index], colour)
             draws = result.permuted[name].mean[index]
             lower = np.broadcast_to(places[:, None] + BELOW, draws.shape)
             axes.plot(draws.ravel(), lower.ravel(), "o", color=colour, markersize=2.5, alpha=0.35, markeredgewidth=0)
-            mean = result.mean[name]
-            draw_estimates(axes, Estimate(mean.mean[index], mean.error[index]), places, colour)
+            draw_estimates(axes, result.mean[name][index], places, colour)
         scale_errors(axes, result.shown.unit)
     panels[0].set_yticks(places, [LABELS[kind] for kind in result.kinds])
     panels[0].set_ylim(len(places) - 0.5, -0.5)

@@ -52,10 +52,10 @@ def draw_probes(probes: Probes, targets: Sequence[str] = ("row", "column")) -> F
 def _draw(axes: Axes, estimate: Estimate, chance: Estimate) -> None:
     sites = range(len(estimate.mean))
     for kind, colour, marker in SHOWN:
-        mean, error = (numbers[:, PLACES.index(kind)] for numbers in (estimate.mean, estimate.error))
+        read = estimate[:, PLACES.index(kind)]
         look = {"color": colour, "marker": marker, "markersize": 3, "elinewidth": 0.8, "clip_on": False}
-        axes.errorbar(sites, mean, error, label=f"{kind} places", **look)
+        axes.errorbar(sites, read.mean, read.error, label=f"{kind} places", **look)
     for kind, colour, _ in SHOWN:
-        mean, error = (numbers[:, PLACES.index(kind)] for numbers in (chance.mean, chance.error))
-        axes.plot(sites, mean, color=colour, dashes=DASHES, linewidth=0.8, label=f"chance, {kind}")
-        axes.fill_between(sites, mean - error, mean + error, color=colour, alpha=0.15, linewidth=0)
+        read = chance[:, PLACES.index(kind)]
+        axes.plot(sites, read.mean, color=colour, dashes=DASHES, linewidth=0.8, label=f"chance, {kind}")
+        axes.fill_between(sites, read.mean - read.error, read.mean + read.error, color=colour, alpha=0.15, linewidth=0)

@@ -41,10 +41,9 @@ def draw_progress(progress: Progress) -> Figure:
 
     heads = progress.heads
     layer, head = np.unravel_index(heads.mean[-1].argmax(), heads.mean[-1].shape)
-    best = Estimate(heads.mean[:, layer, head], heads.error[:, layer, head])
     highest = f"the head that ends highest: layer {layer + 1}, head {head + 1}"
     if heads.mean[-1].size > 1:
-        _draw_line(attention, progress, best, color=style.PURPLE, linewidth=1.0, label=highest)
+        _draw_line(attention, progress, heads[:, layer, head], color=style.PURPLE, linewidth=1.0, label=highest)
     attention.axhline(float(progress.uniform), label="uniform attention", **style.LEVEL | {"color": style.PURPLE})
     _draw_measure(attention, progress, progress.attention)
     last = max(curves.step[-1], progress.step[-1])
@@ -70,8 +69,7 @@ def _draw_measure(axes: Axes, progress: Progress, measure: Measure) -> None:
     layers = measure.layers
     colours = style.numbered(layers.mean.shape[1]).to_rgba(np.arange(layers.mean.shape[1]) + 1)
     for layer, colour in enumerate(colours):
-        values = Estimate(layers.mean[:, layer], layers.error[:, layer])
-        _draw_line(axes, progress, values, color=colour, linewidth=0.9)
+        _draw_line(axes, progress, layers[:, layer], color=colour, linewidth=0.9)
     label = "last layer (above), all layers (below)"
     _draw_line(axes, progress, measure.run, color=style.LOSS, linewidth=1.6, label=label)
     if np.isfinite(measure.moved):

@@ -43,9 +43,8 @@ def draw_switching(result: Switching) -> Figure:
         for name in reversed(result.shown.names):  # the one that drops on top
             intact, colour = result.intact[name], curve_colour(name)
             for index, line in ((model, "-"), (1 - model, OTHER)):
-                draw_level(axes, intact.mean[index], intact.error[index], colour, line)
-            switched = result.switched[name]
-            draw_estimates(axes, Estimate(switched.mean[model], switched.error[model]), places, colour)
+                draw_level(axes, intact[index], colour, line)
+            draw_estimates(axes, result.switched[name][model], places, colour)
         axes.axhline(len(SINGLE) - 0.5, color=REFERENCE, linewidth=0.4)
         scale_errors(axes, result.shown.unit)
     panels[0].set_yticks(places, [LABELS[group] for group in result.groups])
@@ -66,8 +65,9 @@ def scale_errors(axes: Axes, unit: str) -> None:
     axes.xaxis.set_minor_formatter(ShortLog(minor_thresholds=(1, 0.4)))
 
 
-def draw_level(axes: Axes, mean: float, error: float, colour: str, line: str | tuple = "-") -> None:
+def draw_level(axes: Axes, level: Estimate, colour: str, line: str | tuple = "-") -> None:
     """A level to compare with, and its standard error as a band."""
+    mean, error = float(level.mean), float(level.error)
     axes.axvline(mean, color=colour, linewidth=0.8, linestyle=line, zorder=1)
     axes.axvspan(mean - error, mean + error, color=colour, alpha=0.15, linewidth=0, zorder=0)
 
