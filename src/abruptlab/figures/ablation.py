@@ -12,7 +12,7 @@ from matplotlib.ticker import NullFormatter
 from abruptlab.experiments.ablation import REPLACEMENTS, TOLERATED, GreedyAblation, Removal, SingleAblations
 from abruptlab.experiments.ablation_groups import REPLACEMENTS as GROUPED, GroupAblation
 from abruptlab.figures import style
-from abruptlab.figures.style import LEVEL, SMALL, curve_colour, drawing, in_math, logarithmic, new_figure
+from abruptlab.figures.style import LEVEL, SMALL, curve_colour, draw_legend, drawing, in_math, logarithmic, new_figure
 
 LAYERS_ABREAST = 4
 STYLES = {  # of each replacement
@@ -48,9 +48,8 @@ def draw_single_ablations(single: SingleAblations) -> Figure:
         for axes in rows[:, 1:].flat:
             axes.tick_params(labelleft=False)
     figure.supxlabel("head", fontsize=8.5)
-    handles = grid[0, 0].get_legend_handles_labels()
     title = f"Step {single.step:,}, attention of one head replaced by"
-    figure.legend(*handles, loc="outside upper center", ncols=5, title=title, title_fontsize=8.5)
+    draw_legend(figure, grid[0, 0], ncols=5, title=title)
     return figure
 
 
@@ -127,8 +126,7 @@ def draw_group_ablation(groups: GroupAblation) -> Figure:
         axes.yaxis.set_minor_formatter(NullFormatter())
         _share_limits([axes])
     title = f"Step {groups.step:,}, attention of the heads of a group (in brackets how many) replaced by"
-    handles = masked.get_legend_handles_labels()
-    figure.legend(*handles, loc="outside upper center", ncols=4, title=title, title_fontsize=8.5)
+    draw_legend(figure, masked, title=title)
     return figure
 
 
@@ -158,8 +156,7 @@ def draw_greedy_ablation(greedy: GreedyAblation) -> Figure:
     right.set(ylabel=r"$L$ / intact $L$", title="least harmful first")
     figure.supxlabel("heads ablated, from left to right (layer.head, counted from 1)", fontsize=8.5)
     title = f"Step {greedy.step:,}, attention of the ablated heads replaced by {WORDS[greedy.replacement]}"
-    handles = left.get_legend_handles_labels()
-    figure.legend(*handles, loc="outside upper center", ncols=4, title=title, title_fontsize=8.5)
+    draw_legend(figure, left, title=title)
     return figure
 
 

@@ -11,6 +11,7 @@ from abruptlab.figures.style import (
     curve_colour,
     draw_curve,
     draw_drop,
+    draw_legend,
     drawing,
     new_figure,
 )
@@ -34,5 +35,5 @@ def draw_curves(curves: Curves) -> Figure:
     linear.set(ylabel=curves.unit, ylim=(0, None))
     logarithmic.set(yscale="log")
     logarithmic.yaxis.set_minor_formatter(ShortLog(minor_thresholds=(1, 0.4)))
-    figure.legend(*linear.get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    draw_legend(figure, linear)
     return figure

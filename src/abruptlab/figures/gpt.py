@@ -56,9 +56,7 @@ def draw_gpt_learning(learning: GptLearning) -> Figure:
         draw_drop(axes, learning.drop, steps)
         axes.set(xlim=(0, steps), xlabel="training step")
         count_steps(axes, 3)
-    handles = dict(zip(*reversed(losses.get_legend_handles_labels()), strict=True))
-    handles |= dict(zip(*reversed(error.get_legend_handles_labels()), strict=True))
-    figure.legend(list(handles.values()), list(handles), loc="outside upper center", ncols=4)
+    style.draw_legend(figure, losses, error)
     return figure
 
 

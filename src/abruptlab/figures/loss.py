@@ -6,7 +6,7 @@ from matplotlib.ticker import NullFormatter
 
 from abruptlab.experiments.losses import LossCurves
 from abruptlab.figures import style
-from abruptlab.figures.style import LEVEL, SMALL, count_steps, draw_curve, draw_drop, drawing, new_figure
+from abruptlab.figures.style import LEVEL, SMALL, count_steps, draw_curve, draw_drop, draw_legend, drawing, new_figure
 from abruptlab.run.drop import Drop
 
 HEADROOM = 1.5  # height of the linear axes over the plateau: room for names above it
@@ -36,7 +36,7 @@ def draw_loss_curves(curves: LossCurves) -> Figure:
     count_steps(linear)
     if curves.drop is not None:
         _name_plateau_and_drop(linear, curves.drop, steps)
-    figure.legend(*linear.get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    draw_legend(figure, linear)
     return figure
 
 

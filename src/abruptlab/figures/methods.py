@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from abruptlab.experiments.methods import FACTORISATION, MEANS, NUCLEAR, POSTERIOR, ZERO, Methods
 from abruptlab.figures import style
-from abruptlab.figures.style import BERT, SMALL, ShortLog, count_steps, draw_drop, drawing, new_figure
+from abruptlab.figures.style import BERT, SMALL, ShortLog, count_steps, draw_drop, draw_legend, drawing, new_figure
 
 COLOURS = {
     ZERO: style.REFERENCE,
@@ -43,7 +43,7 @@ def draw_floor(result: Methods) -> Figure:
         axes.yaxis.set_minor_formatter(ShortLog(minor_thresholds=(1, 0.4)))
         _over_steps(axes, result)
     panels[0].set_ylabel("mean squared error")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    draw_legend(figure, panels[0])
     return figure
 
 
@@ -63,7 +63,7 @@ def draw_closeness(result: Methods) -> Figure:
     nearest.set(ylabel="share of matrices", ylim=(-0.02, 1.02), title="which method BERT is nearest to")
     for axes in (distance, nearest):
         _over_steps(axes, result)
-    figure.legend(*distance.get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    draw_legend(figure, distance, ncols=3)
     _draw_table(panels["table"], result)
     return figure
 

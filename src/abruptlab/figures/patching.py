@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from abruptlab.experiments.patching import PatchingMaps
-from abruptlab.figures.style import MASKED, OBSERVED, OUTLINE, TEXT_WIDTH, drawing, new_figure, signed
+from abruptlab.figures.style import MASKED, OBSERVED, OUTLINE, TEXT_WIDTH, draw_legend, drawing, new_figure, signed
 
 EFFECTS = "Greens"  # from 0; the few slightly negative ones count as 0
 MARGINS = 1.3  # inches of the width that are names, colour bars and gaps
@@ -62,7 +62,7 @@ def _draw_heads(figure: SubFigure, maps: PatchingMaps) -> None:
     right.tick_params(left=False, labelleft=False)
     right.spines.left.set_visible(False)
     right.set(xlabel="effect", title=r"$z$ of all heads of a layer")
-    figure.legend(*right.get_legend_handles_labels(), loc="outside lower right", ncols=2)
+    draw_legend(figure, right, loc="outside lower right", ncols=2)
     figure.suptitle(f"Step {maps.step:,}: effect of activations of X patched into −X", fontsize=8.5)
 
 

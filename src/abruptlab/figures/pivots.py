@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from abruptlab.experiments.pivots import METHODS, Pivots
-from abruptlab.figures.style import BERT, LEVEL, NUCLEAR, drawing, new_figure
+from abruptlab.figures.style import BERT, LEVEL, NUCLEAR, draw_legend, drawing, new_figure
 
 BAR = 0.38  # of the distance of two lines
 
@@ -22,5 +22,5 @@ def draw_pivots(pivots: Pivots) -> Figure:
         axes.set_xticks(places, [str(line + 1) for line in places])
         axes.set_xlabel(f"{name} hidden")
     panels[0].set_ylabel("completion lost elsewhere")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(METHODS))
+    draw_legend(figure, panels[0])
     return figure

@@ -55,9 +55,7 @@ def draw_progress(progress: Progress) -> Figure:
         for axes in (loss, collapse, attention):
             draw_drop(axes, curves.drop, last)
             axes.axvline(curves.drop.onset, **style.LEVEL)
-    named = [pair for axes in (attention, collapse) for pair in zip(*axes.get_legend_handles_labels(), strict=True)]
-    lines = {name: line for line, name in named}  # each name once
-    figure.legend([*lines.values()], [*lines], loc="outside lower center", ncols=2)
+    style.draw_legend(figure, attention, collapse, loc="outside lower center", ncols=2)
     if heads.mean.shape[1] > 1:
         scale = style.numbered(heads.mean.shape[1])
         style.draw_numbered_bar(figure, scale, [collapse, attention], "layer", LABELLED, shrink=0.9, aspect=30)

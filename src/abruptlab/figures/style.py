@@ -56,6 +56,7 @@ _RC: dict[Any, Any] = {
     "xtick.labelsize": SMALL,
     "ytick.labelsize": SMALL,
     "legend.fontsize": 8,
+    "legend.title_fontsize": 8.5,
     "axes.linewidth": 0.6,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -133,6 +134,12 @@ def draw_numbered_bar(
     bar.minorticks_off()
     bar.ax.tick_params(length=0)
     bar.outline.set_linewidth(0.4)
+
+
+def draw_legend(figure: Figure | SubFigure, *panels: Axes, **look: Any) -> None:
+    """What is named in these panels, each name once; above them, if `look` says nothing else."""
+    lines = {name: line for axes in panels for line, name in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend([*lines.values()], [*lines], **{"loc": "outside upper center", "ncols": 4} | look)
 
 
 def count_steps(axes: Axes, most: int | None = None) -> None:
