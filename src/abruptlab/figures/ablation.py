@@ -2,24 +2,25 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 
 from abruptlab.experiments.ablation import REPLACEMENTS, TOLERATED, GreedyAblation, Removal, SingleAblations
 from abruptlab.experiments.ablation_groups import REPLACEMENTS as GROUPED, GroupAblation
+from abruptlab.experiments.estimate import Estimate
 from abruptlab.figures import style
 from abruptlab.figures.style import LEVEL, SMALL, curve_colour, draw_legend, drawing, in_math, logarithmic, new_figure
 
 LAYERS_ABREAST = 4
-STYLES = {  # of each replacement
-    "uniform": (style.GREEN, "o"),
-    "mean": (style.PURPLE, "s"),
-    "zero": (style.SKY, "^"),
+LOOKS: dict[str, dict[str, Any]] = {  # of each replacement
+    "uniform": {"color": style.GREEN, "marker": "o"},
+    "mean": {"color": style.PURPLE, "marker": "s"},
+    "zero": {"color": style.SKY, "marker": "^"},
 }
+INTACT: dict[str, Any] = {"color": style.LOSS, "linewidth": 0.6, "zorder": 1, "label": "intact"}
 WORDS = {"uniform": "uniform maps", "mean": "their mean maps", "zero": "zero"}
 NUMBERED = 8  # heads whose numbers fit below the panel of a layer
 NAMED = 39  # heads whose names fit below a panel of the sets
@@ -67,24 +68,14 @@ def _draw_layer(falling: Axes, other: Axes, single: SingleAblations, layer: int)
     heads = np.arange(1, single.ablated["loss"].mean.shape[2] + 1)
     panels = list(zip((falling, other), single.shown.names, strict=False))
     for index, name in enumerate(REPLACEMENTS):
-        colour, marker = STYLES[name]
-        for panel, estimate in [(panel, single.ablated[loss]) for panel, loss in panels]:
-            panel.errorbar(
-                heads + 0.22 * (index - 1),
-                estimate.mean[index, layer],
-                estimate.error[index, layer],
-                color=colour,
-                marker=marker,
-                markersize=2.5,
-                linestyle="none",
-                elinewidth=0.7,
-                label=name,
-            )
+        look = {"markersize": 2.5, "linestyle": "none", "elinewidth": 0.7, "label": name, **LOOKS[name]}
+        for panel, loss in panels:
+            ablated = single.ablated[loss][index, layer]
+            panel.errorbar(heads + 0.22 * (index - 1), ablated.mean, ablated.error, **look)
     falling.axhline(single.plateau, **LEVEL, label="plateau")
     for panel, loss in panels:
-        panel.axhline(float(single.intact[loss].mean), color=style.LOSS, linewidth=0.6, zorder=1, label="intact")
+        panel.axhline(float(single.intact[loss].mean), **INTACT)
         logarithmic(panel)
-        panel.yaxis.set_minor_formatter(NullFormatter())
         panel.set(xticks=heads[:: math.ceil(len(heads) / NUMBERED)], xlim=(0.5, len(heads) + 0.5))
     falling.set_title(f"Layer {layer + 1}")
 
@@ -97,33 +88,20 @@ def draw_group_ablation(groups: GroupAblation) -> Figure:
     broken = [name.replace(" and ", " and\n") for name in groups.groups]  # the labels would run into each other
     names = [f"{name}\n({heads.sum()})" for name, heads in zip(broken, groups.heads, strict=True)]
     places = np.arange(len(names))
+    panels = (masked, "loss_masked", "L_mask"), (observed, "loss_observed", "L_obs")
     for index, replacement in enumerate(GROUPED):
-        colour, marker = STYLES[replacement]
+        look = {"linestyle": "none", **LOOKS[replacement]}
         shifted = places + 0.2 * (index - 0.5)
-        for axes, losses in ((masked, groups.ablated["loss_masked"]), (observed, groups.ablated["loss_observed"])):
-            axes.errorbar(
-                shifted,
-                losses.mean[index],
-                losses.error[index],
-                color=colour,
-                marker=marker,
-                markersize=4,
-                linestyle="none",
-                label=WORDS[replacement],
-            )
-        masked.plot(
-            shifted + 0.07, groups.random_masked[index], color=colour, marker=".", markersize=2, linestyle="none"
-        )
+        for axes, loss, _ in panels:
+            ablated = groups.ablated[loss][index]
+            axes.errorbar(shifted, ablated.mean, ablated.error, markersize=4, label=WORDS[replacement], **look)
+        masked.plot(shifted + 0.07, groups.random_masked[index], **look | {"marker": ".", "markersize": 2})
     masked.axhline(groups.plateau, **LEVEL, label="plateau")
-    for axes, intact, name in (
-        (masked, groups.intact["loss_masked"], r"$L_\mathrm{mask}$"),
-        (observed, groups.intact["loss_observed"], r"$L_\mathrm{obs}$"),
-    ):
-        axes.axhline(float(intact.mean), color=style.LOSS, linewidth=0.6, zorder=1, label="intact")
-        axes.set(ylabel=name, xlim=(-0.5, len(names) - 0.5))
+    for axes, loss, symbol in panels:
+        axes.axhline(float(groups.intact[loss].mean), **INTACT)
+        axes.set(ylabel=in_math(symbol), xlim=(-0.5, len(names) - 0.5))
         axes.set_xticks(places, names)
         logarithmic(axes)
-        axes.yaxis.set_minor_formatter(NullFormatter())
         _share_limits([axes])
     title = f"Step {groups.step:,}, attention of the heads of a group (in brackets how many) replaced by"
     draw_legend(figure, masked, title=title)
@@ -140,18 +118,16 @@ def draw_greedy_ablation(greedy: GreedyAblation) -> Figure:
     left, right = figure.subplots(1, 2, width_ratios=[share, 1 - share])
     shown = dict(zip(greedy.shown.names, greedy.shown.symbols, strict=True))
     for loss, symbol in (shown | {"loss": "L"}).items():
-        estimate = greedy.harmful.ablated[loss]
-        _draw_path(left, greedy.harmful, estimate.mean, estimate.error, curve_colour(loss), in_math(symbol))
+        _draw_path(left, greedy.harmful, greedy.harmful.ablated[loss], curve_colour(loss), in_math(symbol))
     left.axhline(greedy.plateau, **LEVEL, label="plateau")
     left.set(ylabel=greedy.shown.unit, title="most harmful first")
     logarithmic(left)
-    left.yaxis.set_minor_formatter(NullFormatter())
     _share_limits([left])
 
     path = greedy.harmless
     intact = path.ablated["loss"].mean[0]
-    mean, error = path.ablated["loss"].mean / intact, path.difference["loss"].error / intact
-    _draw_path(right, path, mean, error, style.LOSS, r"$L$")
+    ratio = Estimate(path.ablated["loss"].mean / intact, path.difference["loss"].error / intact)
+    _draw_path(right, path, ratio, style.LOSS, r"$L$")
     right.axhline(TOLERATED, **LEVEL)
     right.set(ylabel=r"$L$ / intact $L$", title="least harmful first")
     figure.supxlabel("heads ablated, from left to right (layer.head, counted from 1)", fontsize=8.5)
@@ -160,17 +136,9 @@ def draw_greedy_ablation(greedy: GreedyAblation) -> Figure:
     return figure
 
 
-def _draw_path(
-    axes: Axes,
-    path: Removal,
-    mean: Float[np.ndarray, " sets"],
-    error: Float[np.ndarray, " sets"],
-    colour: str,
-    label: str,
-) -> None:
-    axes.errorbar(
-        np.arange(len(mean)), mean, error, color=colour, marker="o", markersize=2.5, elinewidth=0.7, label=label
-    )
+def _draw_path(axes: Axes, path: Removal, losses: Estimate, colour: str, label: str) -> None:
+    look = {"color": colour, "marker": "o", "markersize": 2.5, "elinewidth": 0.7, "label": label}
+    axes.errorbar(np.arange(len(losses.mean)), losses.mean, losses.error, **look)
     names = ["none", *(f"{layer + 1}.{head + 1}" for layer, head in path.heads)]
     skipped = max(1, math.ceil(len(names) / NAMED))
     size = SMALL if len(names) <= NAMED * 2 / 3 else 6

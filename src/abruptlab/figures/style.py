@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure, SubFigure
-from matplotlib.ticker import LogFormatter, MaxNLocator, StrMethodFormatter
+from matplotlib.ticker import LogFormatter, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from abruptlab.arguments import checked
 from abruptlab.run.drop import Drop
@@ -185,6 +185,7 @@ def logarithmic(axes: Axes) -> None:
     """A logarithmic axis of what is drawn; a word where nothing of it is above 0, as L_obs of a run that hides all."""
     if axes.dataLim.y1 > 0:
         axes.set_yscale("log")
+        axes.yaxis.set_minor_formatter(NullFormatter())
     else:
         axes.set_yticks([])
         axes.text(0.5, 0.5, "no such entries", ha="center", va="center", fontsize=SMALL, transform=axes.transAxes)
