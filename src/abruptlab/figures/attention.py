@@ -262,8 +262,7 @@ def _draw_bar(figure: Figure, canvas: Axes, maps: Float[np.ndarray, "*head query
     width, height = BAR
     left, high = TEXT_WIDTH - width - 2 * MARGIN, figure.get_figheight()
     cax = figure.add_axes((left / TEXT_WIDTH, 1 - (MARGIN + height) / high, width / TEXT_WIDTH, height / high))
-    bar = figure.colorbar(ScalarMappable(norm, style.ATTENTION), cax=cax, orientation="horizontal")
-    bar.outline.set_linewidth(0.4)
+    bar = style.draw_bar(figure, ScalarMappable(norm, style.ATTENTION), cax=cax, orientation="horizontal")
     ticks = [highest * part**2 for part in (0, 0.25, 0.5, 0.75, 1)]  # evenly spaced
     bar.set_ticks(ticks, labels=[f"{tick:.2g}" for tick in ticks])
     canvas.text(left - MARGIN, MARGIN + height, "mean attention", ha="right", fontsize=SMALL)

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from abruptlab.complete.methods import Completion
 from abruptlab.figures.matrices import draw_matrix
-from abruptlab.figures.style import TEXT_WIDTH, drawing, new_figure
+from abruptlab.figures.style import TEXT_WIDTH, draw_bar, drawing, new_figure
 
 TALLEST = 7.0  # inches, of a panel
 BESIDES = 0.65  # of the height that are title and colour bar
@@ -39,14 +39,12 @@ def draw_completion(completion: Completion) -> Figure:
     image = draw_matrix(axes[1], values, observed, scale, centre=centre)
     axes[0].set_title(f"input, {(~observed).sum():,} of {values.size:,} missing")
     axes[1].set_title("completed" + (", in deviations of each column" if in_deviations else ""))
-    bars = [figure.colorbar(image, ax=axes[:2], location="bottom", aspect=40, shrink=0.6, pad=0.03)]
+    draw_bar(figure, image, ax=axes[:2], location="bottom", aspect=40, shrink=0.6, pad=0.03)
     if spread is not None:
         largest = float(spread.max()) or 1.0
         image = draw_matrix(axes[2], spread, observed, largest)
         image.set(cmap=SPREAD, clim=(0, largest))
         axes[2].set_title("spread of what is filled in")
-        bars.append(figure.colorbar(image, ax=axes[2], location="bottom", aspect=20, shrink=0.9, pad=0.03))
-        bars[1].ax.locator_params(nbins=4)
-    for bar in bars:
-        bar.outline.set_linewidth(0.4)
+        bar = draw_bar(figure, image, ax=axes[2], location="bottom", aspect=20, shrink=0.9, pad=0.03)
+        bar.ax.locator_params(nbins=4)
     return figure

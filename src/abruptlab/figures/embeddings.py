@@ -11,7 +11,7 @@ from matplotlib.figure import Figure, SubFigure
 
 from abruptlab.arguments import require
 from abruptlab.experiments.embeddings import Embeddings, Explained, magnitude_and_sign
-from abruptlab.figures.style import LOSS, SMALL, draw_numbered_bar, drawing, new_figure, numbered, signed
+from abruptlab.figures.style import LOSS, SMALL, draw_bar, draw_numbered_bar, drawing, new_figure, numbered, signed
 
 VALUES = "coolwarm"  # red above zero, blue below, as everywhere; its middle is grey, which shows on white
 FRAME = "#B0B0B0"  # of a panel without axes
@@ -38,7 +38,7 @@ def draw_embeddings(embeddings: Embeddings) -> Figure:
         axis.set_label_text(
             f"PC {component + 1} ({embeddings.tokens.explained[component]:.0%})\n{follows}", linespacing=1.15
         )
-    _bar(top, points, tokens, "value $x$")
+    _draw_bar_of_values(top, points, tokens)
 
     panels = bottom.subplots(1, 4)
     positions = embeddings.positions
@@ -48,7 +48,7 @@ def draw_embeddings(embeddings: Embeddings) -> Figure:
     )
     for index, (letter, name, group, explained) in enumerate(groupings):
         layout, components = panels[2 * index : 2 * index + 2]
-        points = _draw_positions(layout, positions.layout, group, embeddings)
+        _draw_positions(layout, positions.layout, group, embeddings)
         _draw_positions(components, positions.components, group, embeddings)
         layout.set_title(f"({letter}) by {name}: t-SNE", loc="left")
         layout.set_xlabel(f"explains {explained.score:.0%}\n{_chance(explained)}", loc="left", linespacing=1.1)
@@ -93,7 +93,7 @@ def draw_tokens_over_time(embeddings: Embeddings) -> Figure:
     for axes in panels[:, 0]:
         axes.set_ylabel("final PC 2")
     figure.supxlabel("final PC 1", fontsize=8.5)
-    _bar(figure, panels[0, 0].collections[0], panels, "value $x$")
+    _draw_bar_of_values(figure, panels[0, 0].collections[0], panels)
     return figure
 
 
@@ -137,15 +137,14 @@ def _draw_tokens(
 
 def _draw_positions(
     axes: Axes, layout: Float[np.ndarray, "pos 2"], group: Int[np.ndarray, " pos"], embeddings: Embeddings
-) -> PathCollection:
+) -> None:
     size = float(np.clip(400 / len(group), 3, 16))
     axes.set_box_aspect(1)
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set(visible=True, color=FRAME)
     axes.margins(0.12)
-    return axes.scatter(
-        *layout.T, c=_scale(embeddings).to_rgba(group + 1), s=size, edgecolors="black", linewidths=size / 60
-    )
+    colours = _scale(embeddings).to_rgba(group + 1)
+    axes.scatter(*layout.T, c=colours, s=size, edgecolors="black", linewidths=size / 60)
 
 
 def _scale(embeddings: Embeddings) -> ScalarMappable:
@@ -153,9 +152,8 @@ def _scale(embeddings: Embeddings) -> ScalarMappable:
     return numbered(int(max(embeddings.row.max(), embeddings.column.max())) + 1, brightest=1.0)
 
 
-def _bar(figure: Figure | SubFigure, points: ScalarMappable, panels: Axes | np.ndarray, label: str) -> None:
-    bar = figure.colorbar(points, ax=panels, label=label, shrink=0.9, aspect=25, pad=0.02)
-    bar.outline.set_linewidth(0.4)
+def _draw_bar_of_values(figure: Figure | SubFigure, points: ScalarMappable, panels: Axes | np.ndarray) -> None:
+    draw_bar(figure, points, ax=panels, label="value $x$", shrink=0.9, aspect=25, pad=0.02)
 
 
 def _bar_of_places(figure: Figure | SubFigure, panels: np.ndarray, embeddings: Embeddings) -> None:

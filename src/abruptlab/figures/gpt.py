@@ -82,8 +82,7 @@ def draw_sequence_attention(attention: SequenceAttention) -> Figure:
         axes.set_title(f"{name}\n{attention.copying.mean[checkpoint, layer, head]:.2f}", fontsize=SMALL)
         if layer == head == 0:
             axes.set_ylabel(f"after {attention.step[checkpoint]:,} steps")
-    bar = figure.colorbar(ScalarMappable(norm, colours), ax=grid, fraction=0.03, aspect=30, label="mean attention")
-    bar.outline.set_linewidth(0.4)
+    style.draw_bar(figure, ScalarMappable(norm, colours), ax=grid, fraction=0.03, aspect=30, label="mean attention")
     return figure
 
 

@@ -8,7 +8,7 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
 from abruptlab.experiments.examples import ExampleMatrices
-from abruptlab.figures.style import DIVERGING, HOLE, OUTLINE, TEXT_WIDTH, drawing, new_figure, signed
+from abruptlab.figures.style import DIVERGING, HOLE, OUTLINE, TEXT_WIDTH, draw_bar, drawing, new_figure, signed
 
 PRINTED = 8  # numbers are printed in matrices of up to so many columns
 DRAWN_ENTRIES = 40  # a side of more entries than that is a picture, not cells with borders
@@ -42,7 +42,7 @@ def draw_examples(example: ExampleMatrices) -> Figure:
         masked = np.square(error[hidden]).sum() / max(1, hidden.sum())
         draw(axes[0, column], f"prediction {_when(int(step), example)}", prediction)
         draw(axes[1, column], rf"error, $L_\mathrm{{mask}}={masked:.2g}$", error)
-    figure.colorbar(image, ax=axes, shrink=0.5, aspect=25, pad=0.02).outline.set_linewidth(0.4)
+    draw_bar(figure, image, ax=axes, shrink=0.5, aspect=25, pad=0.02)
     return figure
 
 

@@ -10,7 +10,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from abruptlab.experiments.patching import PatchingMaps
-from abruptlab.figures.style import MASKED, OBSERVED, OUTLINE, TEXT_WIDTH, draw_legend, drawing, new_figure, signed
+from abruptlab.figures import style
+from abruptlab.figures.style import TEXT_WIDTH, draw_bar, draw_legend, drawing, new_figure, signed
 
 EFFECTS = "Greens"  # from 0; the few slightly negative ones count as 0
 MARGINS = 1.3  # inches of the width that are names, colour bars and gaps
@@ -52,8 +53,8 @@ def _draw_heads(figure: SubFigure, maps: PatchingMaps) -> None:
     left.tick_params(length=0)
     left.spines[:].set_visible(False)
     for shift, estimate, colour, name in (
-        (-0.19, maps.layer_masked, MASKED, "hidden"),
-        (0.19, maps.layer_observed, OBSERVED, "observed"),
+        (-0.19, maps.layer_masked, style.MASKED, "hidden"),
+        (0.19, maps.layer_observed, style.OBSERVED, "observed"),
     ):
         places = np.arange(layers) + shift
         look = {"color": colour, "label": name, "error_kw": {"elinewidth": 0.7}}
@@ -86,12 +87,10 @@ def _draw_places(figure: SubFigure, maps: PatchingMaps, cell: float) -> None:
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set(visible=True, linewidth=0.4)
             if name == "outlined":
-                axes.add_patch(Rectangle((columns // 2 - 0.46, rows // 2 - 0.46), 0.92, 0.92, **OUTLINE))
+                axes.add_patch(Rectangle((columns // 2 - 0.46, rows // 2 - 0.46), 0.92, 0.92, **style.OUTLINE))
         panels[0].set_ylabel(name, rotation=0, ha="right", va="center")
-        bar = figure.colorbar(
-            ScalarMappable(norm, EFFECTS), ax=panels, aspect=9, pad=0.02, ticks=MaxNLocator(3, steps=[1, 2, 5, 10])
-        )
-        bar.outline.set_linewidth(0.4)
+        ticks = MaxNLocator(3, steps=[1, 2, 5, 10])
+        draw_bar(figure, ScalarMappable(norm, EFFECTS), ax=panels, aspect=9, pad=0.02, ticks=ticks)
         if row == 0:
             for layer, axes in enumerate(panels, start=1):
                 axes.set_title(f"Layer {layer}" if layers <= TITLED else f"{layer}")

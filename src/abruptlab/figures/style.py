@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from matplotlib import colormaps, rc_context, rcdefaults, rcParams
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import LogFormatter, MaxNLocator, NullFormatter, StrMethodFormatter
@@ -125,15 +126,21 @@ def numbered(count: int, brightest: float = DARK) -> ScalarMappable:
     return ScalarMappable(BoundaryNorm(np.arange(count + 1) + 0.5, count), ListedColormap(shades(count, brightest)))
 
 
+def draw_bar(figure: Figure | SubFigure, colours: ScalarMappable, **look: Any) -> Colorbar:
+    """A colour bar with a thin outline."""
+    bar = figure.colorbar(colours, **look)
+    bar.outline.set_linewidth(0.4)
+    return bar
+
+
 def draw_numbered_bar(
     figure: Figure | SubFigure, scale: ScalarMappable, panels: Any, label: str, most: int, shrink: float, aspect: int
 ) -> None:
     """The colour bar of `numbered`, on which at most so many numbers are written."""
-    bar = figure.colorbar(scale, ax=panels, label=label, shrink=shrink, aspect=aspect, pad=0.02)
+    bar = draw_bar(figure, scale, ax=panels, label=label, shrink=shrink, aspect=aspect, pad=0.02)
     bar.set_ticks(range(1, scale.cmap.N + 1, -(-scale.cmap.N // most)))
     bar.minorticks_off()
     bar.ax.tick_params(length=0)
-    bar.outline.set_linewidth(0.4)
 
 
 def draw_legend(figure: Figure | SubFigure, *panels: Axes, **look: Any) -> None:
