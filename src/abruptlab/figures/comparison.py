@@ -17,14 +17,7 @@ ZERO, TRUTH = "predicting zero", "true matrix"  # what the methods are compared 
 BERT_LOOK: dict[str, Any] = {"label": "BERT", "color": BERT, "marker": "o", "markersize": 3}
 NUCLEAR_LOOK: dict[str, Any] = {"label": "nuclear norm", "color": NUCLEAR, "marker": "s", "markersize": 3}
 TRAINED_LOOK: dict[str, Any] = {"label": "as in the training", "color": REFERENCE, "dashes": (1, 1.5), "linewidth": 0.8}
-CONTROL_LOOK: dict[str, Any] = {
-    "label": "BERT, control",
-    "color": BERT,
-    "marker": "o",
-    "markersize": 3,
-    "markerfacecolor": "white",
-    "linewidth": 0.6,
-}
+CONTROL_LOOK = BERT_LOOK | {"label": "BERT, control", "markerfacecolor": "white", "linewidth": 0.6}
 CONTROLS = {"rank": "rank_rescaled", "columns": "columns_in_place"}  # → of what is varied, the control
 LOSSES = {"loss": "mean squared error, $L$", "loss_masked": r"at hidden entries, $L_\mathrm{mask}$"}
 

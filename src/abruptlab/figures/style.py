@@ -48,27 +48,19 @@ BROWN = "#7F4F24"  # one beyond theirs, for an eighth kind
 BERT = LOSS  # the methods that complete matrices
 NUCLEAR = "#0072B2"
 
+_TICKS = {"labelsize": SMALL, "major.width": 0.6, "minor.width": 0.4, "major.size": 2.5, "minor.size": 1.5}
 _RC: dict[Any, Any] = {
     "font.family": "STIXGeneral",  # Times-like, as the paper's text, and shipped with Matplotlib
     "mathtext.fontset": "stix",
     "font.size": 8,
     "axes.titlesize": 8.5,
     "axes.labelsize": 8.5,
-    "xtick.labelsize": SMALL,
-    "ytick.labelsize": SMALL,
     "legend.fontsize": 8,
     "legend.title_fontsize": 8.5,
     "axes.linewidth": 0.6,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "xtick.minor.width": 0.4,
-    "ytick.minor.width": 0.4,
-    "xtick.major.size": 2.5,
-    "ytick.major.size": 2.5,
-    "xtick.minor.size": 1.5,
-    "ytick.minor.size": 1.5,
+    **{f"{axis}tick.{name}": value for axis in "xy" for name, value in _TICKS.items()},
     "lines.linewidth": 1.2,
     "hatch.linewidth": 0.5,
     "figure.constrained_layout.h_pad": 0.07,  # inches; the default cuts the top off titles of two lines
