@@ -14,7 +14,7 @@ from abruptlab.experiments.plateau import Plateau
 from abruptlab.experiments.plateaus import Plateaus
 from abruptlab.figures import style
 from abruptlab.figures.style import LEVEL, curve_colour, draw_drop, drawing, new_figure, shades
-from abruptlab.figures.variants import COLOURS, named
+from abruptlab.figures.variants import COLOURS, name_rows
 
 ABREAST = 3  # panels in a row
 
@@ -127,11 +127,7 @@ def _side_by_side(
         _draw_first(firsts, first[row][np.isfinite(family.seed[row])], family.steps[row], row, colour)
     curves.set(xlim=(0, np.nanmax(family.steps)), xlabel="training step")
     curves.xaxis.set_major_locator(MaxNLocator(5))
-    firsts.set(ylim=(rows - 0.5, -0.5))
-    firsts.set_yticks(range(rows), [named(family, row) for row in range(rows)])
-    for text, colour in zip(firsts.get_yticklabels(), cycle(COLOURS), strict=False):
-        text.set_color(colour)
-    firsts.tick_params(axis="y", length=0)
+    name_rows(firsts, family)
     return figure, curves
 
 

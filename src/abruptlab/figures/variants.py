@@ -113,13 +113,9 @@ def _draw_numbers(when: Axes, final: Axes, variants: Variants, moment: str) -> N
     _plain_levels(final.xaxis, (1, 3) if right < WIDE * left else (1,))
     if variants.trivial:
         final.axvline(1, **LEVEL)
-    when.set_yticks(range(len(variants.labels)), [named(variants, row) for row in range(len(variants.labels))])
-    for text, colour in zip(when.get_yticklabels(), cycle(COLOURS), strict=False):
-        text.set_color(colour)
-    final.set_yticks(range(len(variants.labels)), [])
-    for axes in (when, final):
-        axes.set_ylim(len(variants.labels) - 0.5, -0.5)
-        axes.tick_params(axis="y", length=0)
+    name_rows(when, variants)
+    name_rows(final, variants)
+    final.tick_params(labelleft=False)
 
 
 def _draw_seeds(axes: Axes, variants: Variants, numbers: OverSeeds, last: Float[np.ndarray, " label"]) -> None:
@@ -136,10 +132,15 @@ def _draw_seeds(axes: Axes, variants: Variants, numbers: OverSeeds, last: Float[
             axes.plot([min(value, last[row])], [row], marker="o", linestyle="", clip_on=False, **dot)
 
 
-def named(family: Variants | Family, row: int) -> str:
-    """The label, and how many of its runs are finished if not all are."""
-    finished, planned = np.isfinite(family.seed[row]).sum(), family.planned[row]
-    return str(family.labels[row]) + ("" if finished == planned else f"\n{finished} of {planned} seeds")
+def name_rows(axes: Axes, family: Variants | Family) -> None:
+    """A row for each label, in its colour, with how many of its runs are finished if not all are."""
+    rows = zip(family.labels, np.isfinite(family.seed).sum(1), family.planned, strict=True)
+    names = [f"{label}" + (f"\n{done} of {planned} seeds" if done != planned else "") for label, done, planned in rows]
+    axes.set_yticks(range(len(names)), names)
+    for text, colour in zip(axes.get_yticklabels(), cycle(COLOURS), strict=False):
+        text.set_color(colour)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
 
 
 def _plain_levels(axis: Axis, within_decade: tuple[int, ...]) -> None:
