@@ -132,7 +132,7 @@ def _write(
     page = fill(
         "index.html.jinja",
         title=title,
-        counts=Counter(state for state in {run["key"]: run["state"] for run in runs}.values()),
+        counts=Counter({run["key"]: run["state"] for run in runs}.values()),
         runs=runs,
         families=list(dict.fromkeys(run["family"] for run in runs)),
         axes=_axes(members),
@@ -156,12 +156,8 @@ def _axes(members: Sequence[Member]) -> dict[str, dict]:
     axes: dict[str, dict] = {}
     for member in members:
         axis = _axis(member.state.point.config.objective)
-        known = axes.setdefault(member.state.point.family, axis)
-        if known != axis:
-            axes[member.state.point.family] = {
-                "name": "what falls, of several kinds of runs; over the trivial solution's where that is known",
-                "trivial": None,
-            }
+        if axes.setdefault(member.state.point.family, axis) != axis:
+            axes[member.state.point.family] = MIXED
     return axes
 
 
