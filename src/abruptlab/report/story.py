@@ -12,13 +12,7 @@ from typing import Any
 import numpy as np
 
 from abruptlab.errors import AbruptlabError, RunError
-from abruptlab.experiments.attention import (
-    KINDS,
-    LOOKS_AT,
-    NO_LABEL,
-    AttentionOverTime,
-    measure_attention_over_time,
-)
+from abruptlab.experiments.attention import KINDS, LOOKS_AT, NO_LABEL, AttentionOverTime, measure_attention_over_time
 from abruptlab.experiments.embeddings import Embeddings, measure_embeddings_over_time
 from abruptlab.experiments.examples import MASKS, Gallery, measure_gallery
 from abruptlab.experiments.level import trivial_level
@@ -65,7 +59,8 @@ def measure_story(findings: Findings) -> Story:
         raise RunError(f"{run.folder} has no metrics yet")
     steps = told_steps(run)
     results: dict[str, Any] = {}
-    content: dict[str, Any] = {"steps": steps, "moments": _moments(run, steps), "curves": _curves(run)}
+    moments = [{"name": name, "at": steps.index(step)} for name, step in run.milestones.items()]
+    content: dict[str, Any] = {"steps": steps, "moments": moments, "curves": _curves(run)}
     parts = parts_of(run)
     for name in track(list(parts), "parts of the story"):
         try:
@@ -85,10 +80,6 @@ def told_steps(run: Run) -> tuple[int, ...]:
     saved = run.steps
     even = np.linspace(0, len(saved) - 1, min(SCRUBBED, len(saved))).round().astype(int)
     return tuple(sorted({*run.milestones.values(), *(saved[index] for index in even)}))
-
-
-def _moments(run: Run, steps: Sequence[int]) -> list[dict[str, Any]]:
-    return [{"name": name, "at": steps.index(step)} for name, step in run.milestones.items()]
 
 
 def _curves(run: Run) -> dict[str, Any]:
@@ -222,12 +213,7 @@ class Part:
 PARTS = (
     Part("examples", ("encoder",), _measure(measure_gallery), _examples),
     Part("attention", ("encoder",), _measure(measure_attention_over_time), _attention),
-    Part(
-        "attention",
-        ("decoder", "sequence"),
-        _measure(measure_sequence_attention),
-        _sequence_attention,
-    ),
+    Part("attention", ("decoder", "sequence"), _measure(measure_sequence_attention), _sequence_attention),
     Part("embeddings", ("encoder",), _measure(measure_embeddings_over_time), _embeddings),
     Part("probes", ("encoder",), _measure_probes, _probes),
     Part("progress", ("encoder", "sequence"), _measure(measure_progress), _progress),
