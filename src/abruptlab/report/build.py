@@ -1,6 +1,5 @@
 """The page of a run: the story with its scrubber, the verdicts, the figures, and how to make it again."""
 
-import hashlib
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +11,7 @@ from matplotlib.colors import to_hex
 
 from abruptlab.experiments.level import hidden_level, trivial_level
 from abruptlab.figures.style import ATTENTION, DIVERGING
-from abruptlab.paper import FIGURES, Findings, Verdict, counted, judge
+from abruptlab.paper import FIGURES, Findings, counted, judge
 from abruptlab.paper.findings import which
 from abruptlab.report.changes import changes
 from abruptlab.report.pack import in_base64
@@ -58,7 +57,6 @@ def render(findings: Findings, story: Story, pictures: Mapping[str, Picture | st
         run=run,
         level=trivial_level(run),
         mean_square=hidden_level(run) if run.config.task.kind == "matrix" else None,
-        steps=len(run.metrics["step"]),
         took=timedelta(seconds=round(run.metrics["elapsed_s"][-1])),
         happened=what_happened(run),
         story=story.content | {"palettes": _palettes()},
@@ -67,13 +65,10 @@ def render(findings: Findings, story: Story, pictures: Mapping[str, Picture | st
         classical=[name for name in CLASSICAL if name in shown],
         others=[name for name in shown if name not in CLASSICAL],
         missing=[(FIGURES[name], why) for name, why in pictures.items() if isinstance(why, str)],
-        files=_files(shown),
-        key=_key,
+        files={each.key: in_base64(each.npz) for each in shown.values()},  # figures of one measurement share them
         in_base64=in_base64,
         verdicts=verdicts,
-        figures_of={verdict.id: _figures_of(verdict, shown) for verdict in verdicts},
         counted=counted(verdicts),
-        config=run.config.to_toml(),
         made_with=_made_with(run),
     )
 
@@ -89,20 +84,6 @@ def what_happened(run: Run) -> str:
         return f"{plateau}; after {done:,} steps the fall is still under way, at {drop.final:.2g}."
     below = f"{drop.final:.2g}, {drop.depth:.3g} times lower"
     return f"{plateau}; by step {drop.end:,} it was 90 % of the way down to {below}."
-
-
-def _figures_of(verdict: Verdict, shown: Mapping[str, Picture]) -> list[str]:
-    """The figures on the page that show what a claim is about."""
-    return [name for name in verdict.figures if name in shown]
-
-
-def _files(shown: Mapping[str, Picture]) -> dict[str, str]:
-    """The data of the figures, in base64; several figures of one measurement share them."""
-    return {_key(each): in_base64(each.npz) for each in shown.values()}
-
-
-def _key(picture: Picture) -> str:
-    return hashlib.sha256(picture.npz).hexdigest()[:12]
 
 
 def _palettes() -> dict[str, list[str]]:

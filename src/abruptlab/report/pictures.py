@@ -1,5 +1,6 @@
 """The figures on a page: pictures and data, small enough to be mailed."""
 
+import hashlib
 import io
 import shlex
 import zlib
@@ -27,6 +28,11 @@ class Picture:
     webp: bytes
     size: tuple[int, int]  # width and height in pixels, for which a page keeps room before the picture is there
     npz: bytes  # what is drawn
+
+    @property
+    def key(self) -> str:
+        """A name for the data."""
+        return hashlib.sha256(self.npz).hexdigest()[:12]
 
 
 def picture(figure: str, findings: Findings) -> Picture | str:
