@@ -78,25 +78,11 @@ def _run(words: list[str]) -> None:
     name = words[0] if words else ""
     base = base_config(bases[name], name, words[1:]) if name in bases else RunConfig()
     commands = (
-        Annotated[Train, subcommand("train", default=Train(run=base))]
-        | Annotated[Reproduce, subcommand("reproduce", default=Reproduce(run=base))]
-        | Annotated[Sweep, subcommand("sweep")]
-        | Annotated[Watch, subcommand("watch")]
-        | Annotated[Report, subcommand("report")]
-        | Annotated[Show, subcommand("show")]
-        | Annotated[Presets, subcommand("presets")]
-        | Annotated[Paper, subcommand("paper")]
-        | Annotated[Figure, subcommand("figure")]
-        | Annotated[Figures, subcommand("figures")]
-        | Annotated[Table, subcommand("table")]
-        | Annotated[Claims, subcommand("claims")]
-        | Annotated[Export, subcommand("export")]
-        | Annotated[Complete, subcommand("complete")]
-        | Annotated[Ablate, subcommand("ablate")]
-        | Annotated[Patch, subcommand("patch")]
-        | Annotated[Switch, subcommand("switch")]
-        | Annotated[Import, subcommand("import")]
-    )
+        Annotated[Train, subcommand(default=Train(run=base))]
+        | Annotated[Reproduce, subcommand(default=Reproduce(run=base))]
+        | (Sweep | Watch | Report | Show | Presets | Paper | Figure | Figures | Table | Claims)
+        | (Export | Complete | Ablate | Patch | Switch | Import)
+    )  # each is called as its class
     command = tyro.cli(commands, prog="abruptlab", description=SUMMARY, args=words)  # pyright: ignore
     with Tracking() as tracking, tracked_by(tracking):
         command()
