@@ -112,15 +112,11 @@ class Show:
         _ = run.metrics  # if they are damaged, that line is all
         print(run.config.to_toml())
         print_state(run)
-        print(f"example     {textwrap.indent(example(run), ' ' * 12).lstrip()}")
+        task = run.config.task
+        example = task.text(next(task.stream(1, run.config.seed)), 0)
+        print(f"example     {textwrap.indent(example, ' ' * 12).lstrip()}")
         if run.steps:
             run.load(run.steps[-1])  # damage is said, after all that is intact
-
-
-def example(run: "Run") -> str:
-    """One example of what the run is trained on."""
-    task = run.config.task
-    return task.text(next(task.stream(1, run.config.seed)), 0)
 
 
 @dataclass
