@@ -4,6 +4,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -134,26 +135,19 @@ class Sweep:
         return LocalProcesses(jobs, gpus), threads, words
 
 
-class _Display:
+class _Display(ExitStack):
     """All runs in one table that is kept up to date; where there is no terminal, a line for each event."""
 
     def __init__(self, console: "Console", jobs: int) -> None:
         from rich.live import Live
 
+        super().__init__()
         self._console = console
-        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+        live = Live(console=console, auto_refresh=False, transient=True)
+        self._live = self.enter_context(live) if console.is_terminal else None
         self._said: set[str] = set()
         self._last_line = 0.0
         self._jobs = jobs  # here at a time, also while some of them are only starting
-
-    def __enter__(self) -> "_Display":
-        if self._live:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live:
-            self._live.stop()
 
     def report(self, states: "Sequence[RunState]", running: set[str], mine: set[str]) -> None:
         """Called about twice a second (`run_sweep`)."""

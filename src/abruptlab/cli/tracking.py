@@ -4,6 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,23 +28,19 @@ class _Level:
     all: int
 
 
-class Tracking:
+class Tracking(ExitStack):
     """A `system.tracking.Tracker` for as long as a command runs: a bar on stderr; where that is no terminal, a line now
     and then. Both come by the clock, as a single thing may take minutes."""
 
     def __init__(self) -> None:
+        super().__init__()
+        self.callback(self._end)
         self._levels: list[_Level] = []
         self._started = self._last_line = 0.0
         self._kept = 0  # outermost things that were done before `_started`
         self._bar: tuple[Progress, TaskID] | None = None
         self._lock = threading.RLock()
         self._ended = threading.Event()
-
-    def __enter__(self) -> "Tracking":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end()
 
     def __call__(self, things: Sequence[Thing], what: str) -> Iterator[Thing]:
         if len(things) < 2:

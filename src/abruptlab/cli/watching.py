@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -68,22 +68,16 @@ class _Lines:
             self._console.print("  ".join(line.plain for line in status(seen)), soft_wrap=True)
 
 
-class _Screen:
+class _Screen(ExitStack):
     """In a terminal: one picture, renewed in its place; the last one stays."""
 
     def __init__(self, console: "Console") -> None:
         from rich.live import Live
 
+        super().__init__()
         self._console = console
-        self._live = Live(console=console, auto_refresh=False)
+        self._live = self.enter_context(Live(console=console, auto_refresh=False))
         self._glance: Glance | None = None
-
-    def __enter__(self) -> "_Screen":
-        self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._live.stop()
 
     def show(self, seen: "GrowingRun") -> None:
         """Everything at once, then the heads again if there is a new checkpoint, which takes a moment."""
