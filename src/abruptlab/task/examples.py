@@ -1,7 +1,7 @@
 """Batches of examples."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -24,21 +24,18 @@ class Examples:
     @property
     def tensors(self) -> tuple[Tensor, ...]:
         """All tensors, in the order of the fields."""
-        values = (getattr(self, field.name) for field in fields(self))
-        return tuple(value for value in values if isinstance(value, Tensor))
+        return tuple(value for value in vars(self).values() if isinstance(value, Tensor))
 
     def map(self: Batched, change: Callable[[Tensor], Tensor]) -> Batched:
         """The same with each tensor changed."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(self, **{name: change(value) for name, value in values.items() if isinstance(value, Tensor)})
+        return replace(self, **{name: change(value) for name, value in vars(self).items() if isinstance(value, Tensor)})
 
     def __init_subclass__(cls) -> None:
         cls.__repr__ = Examples.__repr__  # a dataclass would write its own, of all numbers, over one that is inherited
 
     def __repr__(self) -> str:
         """What is in it, without the numbers."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        parts = (f"{name}={shown(value)}" for name, value in values.items())
+        parts = (f"{name}={shown(value)}" for name, value in vars(self).items())
         return f"{type(self).__name__}({', '.join(parts)})"
 
     def __len__(self) -> int:
