@@ -333,19 +333,4 @@ class Follower:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def restore(self, state: TrainingState, warn: Callable[[str], None]) -> None:
-        pass
-
-    def keep(
-        self, step: int, metrics: Float[Tensor, " metric"], rate: float, norms: dict[str, Tensor] | None = None
-    ) -> None:
-        pass
-
-    def keep_measures(self, step: int, values: Float[Tensor, " value"]) -> None:
-        pass
-
-    def flush(self) -> None:
-        pass
-
-    def save(self, state: TrainingState) -> None:
-        pass
+    restore = keep = keep_measures = flush = save = __exit__
