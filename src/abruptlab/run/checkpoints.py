@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from abruptlab.arguments import validator
 from abruptlab.errors import CheckpointError
-from abruptlab.system.files import sync_folder, unfinished, write_atomically
+from abruptlab.system.files import unfinished, whole_folder, write_atomically
 
 if TYPE_CHECKING:
     from abruptlab.config import RunConfig
@@ -93,24 +93,14 @@ def save_checkpoint(
 
     Raises `OSError` if it cannot be written; what was there before stays.
     """
-    target = checkpoint_folder(folder, step)
-    partial = unfinished(target)
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        partial.mkdir(parents=True)
-        files = {}
+    files = {}
+    with whole_folder(checkpoint_folder(folder, step)) as partial:
         for part, tensors in (("model", model), ("optimizer", optimizer)):
             data = to_bytes({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
             write_atomically(partial / f"{part}.safetensors", data)
             files[f"{part}.safetensors"] = digest(data)
         meta = Meta(step, made_with, files, config, metrics)
         write_atomically(partial / "meta.json", json.dumps(asdict(meta), indent=1) + "\n")
-        sync_folder(partial)
-        partial.replace(target)
-        sync_folder(folder)
-    except OSError:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
     for older in saved_steps(folder)[:-RESUMABLE]:
         (checkpoint_folder(folder, older) / "optimizer.safetensors").unlink(missing_ok=True)
 

@@ -8,7 +8,6 @@ the authors' files do not say, or have otherwise: the number of heads is tried o
 import csv
 import json
 import math
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +23,7 @@ from abruptlab.model.huggingface import ABOUT, load_authors_checkpoint, load_hug
 from abruptlab.run.checkpoints import IMPORTED, digest, save_checkpoint
 from abruptlab.run.metrics import Row, as_line
 from abruptlab.run.run import ALWAYS, MILESTONES, Run
-from abruptlab.system.files import write_atomically, writing
+from abruptlab.system.files import whole_folder, write_atomically, writing
 from abruptlab.task.matrices import sample
 from abruptlab.task.matrix import MatrixTask
 
@@ -92,10 +91,7 @@ def import_run(
     expected = f"those of the {max(file_steps)} steps until the last checkpoint, at least"
     require(not rows or len(rows) >= max(file_steps), "losses", expected, f"those of {len(rows)}")
     table = b"".join(map(as_line, rows))
-    partial = out.with_name(f".{out.name}.tmp")
-    shutil.rmtree(partial, ignore_errors=True)
-    with writing(out):
-        partial.mkdir(parents=True)
+    with writing(out), whole_folder(out) as partial:
         for step, model, path in zip(sorted(file_steps), models, ordered, strict=True):
             signed, made_with = digest(table), {IMPORTED: str(path)}
             save_checkpoint(partial / "checkpoints", step, model.state_dict(), {}, made_with, metrics=signed)
@@ -104,7 +100,6 @@ def import_run(
         if given:
             write_atomically(partial / MILESTONES, json.dumps(given) + "\n")
         write_atomically(partial / "config.toml", config.to_toml())
-        partial.replace(out)
     return Run(out)
 
 

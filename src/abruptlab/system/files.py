@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -58,6 +59,25 @@ def remove_leftovers(folder: Path, files: Collection[Path]) -> None:
 def unfinished(path: Path) -> Path:
     """Where what will be the folder `path` is written first; a process that is killed may leave it."""
     return path.with_name(f".{path.name}.tmp")
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Where to write what will be the folder `path`: it is put there, synced, at the end of the block, or not at all.
+
+    Raises `OSError` if it cannot be written; nothing is left of it then.
+    """
+    partial = unfinished(path)
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        sync_folder(partial)
+        partial.replace(path)
+        sync_folder(path.parent)
+    except OSError:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
 
 
 def sync_folder(folder: Path) -> None:

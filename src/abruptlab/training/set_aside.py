@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from abruptlab.system.files import sync_folder, unfinished, write_atomically
+from abruptlab.system.files import sync_folder, whole_folder, write_atomically
 
 
 class SetAside:
@@ -23,12 +23,9 @@ class SetAside:
     def take(self, until: int, rows: bytes, checkpoints: Sequence[Path]) -> None:
         """Copy these rows and move these checkpoints here; nothing else is needed to have them back."""
         target = self._free(until)
-        partial = unfinished(target)
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        if rows:
-            write_atomically(partial / "metrics.jsonl", rows)
-        partial.replace(target)
+        with whole_folder(target) as partial:
+            if rows:
+                write_atomically(partial / "metrics.jsonl", rows)
         for checkpoint in checkpoints:
             (target / "checkpoints").mkdir(exist_ok=True)
             checkpoint.rename(target / "checkpoints" / checkpoint.name)
