@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from abruptlab.errors import RunError
 from abruptlab.run.metrics import finite, shortest
-from abruptlab.system.files import write_atomically
+from abruptlab.system.files import content_of, write_atomically
 
 MEASURES = (
     "accuracy",  # share of the answer's tokens that are right, written by the model from the prompt
@@ -32,14 +32,8 @@ def read_measures(path: Path) -> list[Row]:
 
     Raises `RunError`, naming the line, if it is damaged, or cannot be read.
     """
-    try:
-        lines = path.read_bytes().split(b"\n")[:-1]
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise RunError(f"cannot read {path}: {error.strerror or error}") from None
     rows: list[Row] = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(content_of(path).split(b"\n")[:-1], 1):
         row = _row(line)
         if row is None or (rows and row["step"] <= rows[-1]["step"]):
             raise RunError(f"{path} is damaged: line {number}: expected the measures of a later step")

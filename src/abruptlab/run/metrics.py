@@ -17,6 +17,7 @@ from jaxtyping import Float
 
 from abruptlab.errors import RunError
 from abruptlab.run.checkpoints import Digest, digest
+from abruptlab.system.files import content_of
 
 Row = dict[str, int | float]
 TAIL_BYTES = 4096  # more than a row takes
@@ -61,12 +62,7 @@ def parse_rows(data: bytes, names: Collection[str], first: int = 0) -> Rows:
 
 def read_rows(path: Path, names: Collection[str]) -> Rows:
     """The rows of a file; a missing one has none. Raises `RunError` if it cannot be read."""
-    try:
-        return parse_rows(path.read_bytes(), names)
-    except FileNotFoundError:
-        return Rows([], b"", [])
-    except OSError as error:
-        raise RunError(f"cannot read {path}: {error.strerror or error}") from None
+    return parse_rows(content_of(path), names)
 
 
 def last_row(path: Path) -> Row:

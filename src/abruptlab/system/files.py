@@ -20,6 +20,16 @@ def writing(where: Path) -> Iterator[None]:
         raise RunError(f"cannot write {error.filename or where}: {error.strerror or error}") from None
 
 
+def content_of(path: Path) -> bytes:
+    """What is in a file; nothing in a missing one. Raises `RunError` if it cannot be read."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror or error}") from None
+
+
 def write_atomically(path: Path, content: bytes | str, mode: int | None = None) -> None:
     """Write `content` (text as UTF-8) to `path`: to a neighbour first, synced, then renamed over it.
 
