@@ -36,7 +36,17 @@ class LocalProcesses:
 
     def submit(self, job: Job) -> None:
         """Start a run in a free slot, of which there must be one."""
-        self._start(next(slot for slot in range(self.jobs) if slot not in self._active), job)
+        slot = next(slot for slot in range(self.jobs) if slot not in self._active)
+        if self.devices:
+            job = replace(job, device=self.devices[slot % len(self.devices)])
+        process = _context().Process(target=_work_in_child, args=(job, dict(os.environ)), name=job.folder.name)
+        # A child inherits what is blocked: what the terminal sends reaches us alone, and we send each one SIGTERM.
+        signal.pthread_sigmask(signal.SIG_BLOCK, OF_THE_TERMINAL)
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, OF_THE_TERMINAL)
+        self._active[slot] = (job, process)
 
     def finished(self) -> list[tuple[Job, str]]:
         """The runs whose process has ended since the last call, each with how that died, or ""."""
@@ -54,18 +64,6 @@ class LocalProcesses:
             process.terminate()
         for _, process in self._active.values():
             process.join()
-
-    def _start(self, slot: int, job: Job) -> None:
-        if self.devices:
-            job = replace(job, device=self.devices[slot % len(self.devices)])
-        process = _context().Process(target=_work_in_child, args=(job, dict(os.environ)), name=job.folder.name)
-        # A child inherits what is blocked: what the terminal sends reaches us alone, and we send each one SIGTERM.
-        signal.pthread_sigmask(signal.SIG_BLOCK, OF_THE_TERMINAL)
-        try:
-            process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, OF_THE_TERMINAL)
-        self._active[slot] = (job, process)
 
 
 def _context() -> ForkServerContext | SpawnContext:
