@@ -48,6 +48,7 @@ class Recorder:
     def __init__(self, config: RunConfig, folder: Path, *, resume: bool, made_with: dict[str, str]) -> None:
         self.config = config
         self.folder = folder
+        self.config_file = folder / "config.toml"
         self.metrics_file = folder / "metrics.jsonl"
         self.measures_file = folder / "measures.jsonl"  # if there are any
         self.checkpoints = folder / "checkpoints"
@@ -63,8 +64,7 @@ class Recorder:
         self._lock = FileLock(folder / ".lock", blocking=False)
         self._set_aside = SetAside(folder)
         self._signature = Signature()
-        self._seconds_before = 0.0
-        self._clock = time.perf_counter()
+        self._began = time.perf_counter()  # of a resumed run: as long ago as it has been trained
 
     @property
     def finished(self) -> bool:
@@ -89,10 +89,9 @@ class Recorder:
 
     def __enter__(self) -> "Recorder":
         with self._writing():
-            config = self.folder / "config.toml"
             there = [*self.folder.iterdir()] if self.folder.exists() else []
             # all that a kill at the start may leave
-            occupied = any(path.name != ".lock" and not is_leftover(path, [config]) for path in there)
+            occupied = any(path.name != ".lock" and not is_leftover(path, [self.config_file]) for path in there)
             if occupied:
                 self._require_same_run()
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -100,9 +99,9 @@ class Recorder:
                 self._lock.acquire()
             except Timeout:
                 raise RunError(f"{self.folder} is being written by another process") from None
-            remove_leftovers(self.folder, [config, self.metrics_file, self.measures_file])
+            remove_leftovers(self.folder, [self.config_file, self.metrics_file, self.measures_file])
             if not occupied:
-                write_atomically(config, self.config.to_toml())
+                write_atomically(self.config_file, self.config.to_toml())
                 self.checkpoints.mkdir(exist_ok=True)
         return self
 
@@ -110,10 +109,9 @@ class Recorder:
         self._lock.release()
 
     def _require_same_run(self) -> None:
-        path = self.folder / "config.toml"
-        if not path.is_file():
+        if not self.config_file.is_file():
             raise RunError(f"{self.folder} is not empty and holds no run; choose another folder")
-        there, ours = RunConfig.read(path).decisive, self.config.decisive
+        there, ours = RunConfig.read(self.config_file).decisive, self.config.decisive
         if self.resume and self.config.prolongs(there["training.steps"]):
             there["training.steps"] = ours["training.steps"]
         differs = next((name for name in ours if there.get(name) != ours[name]), None)
@@ -205,10 +203,9 @@ class Recorder:
         """Set aside what was made after the checkpoint of `start`."""
         kept, dropped = rows.data[: rows.size(start)], rows.data[rows.size(start) :]
         later = [step for step in saved_steps(self.checkpoints) if step > start]
-        config = self.folder / "config.toml"
         with self._writing():
-            if RunConfig.read(config).training.steps < self.config.training.steps:
-                write_atomically(config, self.config.to_toml())
+            if RunConfig.read(self.config_file).training.steps < self.config.training.steps:
+                write_atomically(self.config_file, self.config.to_toml())
             delete_unfinished(self.checkpoints)
             if dropped or later:
                 until = max([start + len(dropped.splitlines()), *later])
@@ -219,15 +216,13 @@ class Recorder:
             self._set_aside.let_go(start)
         self.rows = rows.rows[:start]
         self._signature = Signature(kept)
-        self._seconds_before = self.rows[-1]["elapsed_s"] if self.rows else 0.0
-        self._clock = time.perf_counter()
+        self._began = time.perf_counter() - (self.rows[-1]["elapsed_s"] if self.rows else 0)
 
     def keep(
         self, step: int, metrics: Float[Tensor, " metric"], rate: float, norms: dict[str, Tensor] | None = None
     ) -> None:
         """Note the metrics of a step, and the norms if they were measured, still on the device."""
-        elapsed = self._seconds_before + time.perf_counter() - self._clock
-        self._waiting.append((step, metrics, rate, elapsed, norms or {}))
+        self._waiting.append((step, metrics, rate, time.perf_counter() - self._began, norms or {}))
 
     def keep_measures(self, step: int, values: Float[Tensor, " value"]) -> None:
         """Note the measures of a step (`Measures.of`), still on the device."""
@@ -260,11 +255,11 @@ class Recorder:
             file.write(data)
         self._signature.add(data)
         if bad is not None:
-            step, saved = int(rows[bad]["step"]), saved_steps(self.checkpoints)
-            if step in saved:
+            step = int(rows[bad]["step"])
+            if step in saved_steps(self.checkpoints):
                 delete_checkpoint(self.checkpoints, step)
-                saved.remove(step)
-            raise DivergedError(f"the loss is {rows[bad]['loss']} at step {step}; {_last_good(saved)}")
+            last_good = _last_good(saved_steps(self.checkpoints))
+            raise DivergedError(f"the loss is {rows[bad]['loss']} at step {step}; {last_good}")
 
     def save(self, state: TrainingState) -> None:
         """Flush the metrics, write the checkpoint of the state if it is not there, delete the ones that may go.
