@@ -3,11 +3,11 @@
 The encoder *is* that model without dropout and token types; the table of names below is all that lies between the two.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from abruptlab.arguments import require
 from abruptlab.config import ModelConfig
@@ -63,7 +63,7 @@ def stock_bert(encoder: Encoder, transformers: ModuleType) -> "transformers.Bert
         )
     )
     bert.to(device=encoder.readout.weight.device, dtype=encoder.readout.weight.dtype)
-    bert.load_state_dict(_stock_views(encoder))
+    bert.load_state_dict(_views(encoder))
     return bert.eval()
 
 
@@ -102,7 +102,7 @@ def encoder_of(weights: Mapping[str, Tensor], heads: int, init_std: float = Mode
         mask_embedding="trained" if words[MASK].any() else "zero",
     )
     encoder = Encoder(config, len(words), len(matrix_of(weights, _POSITIONS))).to(words)
-    views = _stock_views(encoder, len(matrix_of(weights, _TOKEN_TYPES)))
+    views = _views(encoder, len(matrix_of(weights, _TOKEN_TYPES)))
     copy_weights(weights, views)
     views[_POSITIONS] += views[_TOKEN_TYPES][0]
     return encoder
@@ -132,18 +132,24 @@ def matrix_of(weights: Mapping[str, Tensor], name: str) -> Tensor:
     return weight
 
 
-def _stock_views(encoder: Encoder, token_types: int = 1) -> dict[str, Tensor]:
-    """The encoder's weights under the stock model's names, plus zeroed token types, which it lacks.
+def stock_views(model: nn.Module, modules: Mapping[str, Sequence[str]], layers: str) -> dict[str, Tensor]:
+    """A model's weights under the names of a stock one, whose `layers` are called so and whose modules `modules` names.
 
-    They are views: to write to them is to write to the encoder.
+    They are views: to write to them is to write to the model.
     """
-    views = {_TOKEN_TYPES: encoder.readout.weight.new_zeros(token_types, encoder.config.width)}
-    for name, weight in encoder.state_dict().items():
+    views = {}
+    for name, weight in model.state_dict().items():
         module, _, kind = name.rpartition(".")
         prefix = ""
         if module.startswith("blocks."):
             _, layer, module = module.split(".", 2)
-            prefix = f"bert.encoder.layer.{layer}."
-        stock = _STOCK_MODULES[module]
+            prefix = f"{layers}.{layer}."
+        stock = modules[module]
         views |= {f"{prefix}{s}.{kind}": part for s, part in zip(stock, weight.chunk(len(stock)), strict=True)}
     return views
+
+
+def _views(encoder: Encoder, token_types: int = 1) -> dict[str, Tensor]:
+    """`stock_views` of an encoder, plus zeroed token types, which it lacks."""
+    zeros = encoder.readout.weight.new_zeros(token_types, encoder.config.width)
+    return {_TOKEN_TYPES: zeros, **stock_views(encoder, _STOCK_MODULES, "bert.encoder.layer")}

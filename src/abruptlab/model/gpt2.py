@@ -11,25 +11,25 @@ from torch import Tensor
 
 from abruptlab.config import ModelConfig
 from abruptlab.errors import ConfigError
-from abruptlab.model.bert import copy_weights, matrix_of, require_config
+from abruptlab.model.bert import copy_weights, matrix_of, require_config, stock_views
 from abruptlab.model.decoder import LAYER_NORM_EPS, Decoder
 
 if TYPE_CHECKING:
     import transformers
 
 _STOCK_MODULES = {  # ours → GPT-2's
-    "token_embedding": "transformer.wte",
-    "position_embedding": "transformer.wpe",
-    "attn_norm": "ln_1",
-    "attn.qkv": "attn.c_attn",
-    "attn.output": "attn.c_proj",
-    "mlp_norm": "ln_2",
-    "mlp.input": "mlp.c_fc",
-    "mlp.output": "mlp.c_proj",
-    "final_norm": "transformer.ln_f",
-    "readout": "lm_head",
+    "token_embedding": ["transformer.wte"],
+    "position_embedding": ["transformer.wpe"],
+    "attn_norm": ["ln_1"],
+    "attn.qkv": ["attn.c_attn"],
+    "attn.output": ["attn.c_proj"],
+    "mlp_norm": ["ln_2"],
+    "mlp.input": ["mlp.c_fc"],
+    "mlp.output": ["mlp.c_proj"],
+    "final_norm": ["transformer.ln_f"],
+    "readout": ["lm_head"],
 }
-_TRANSPOSED = ("attn.qkv.weight", "attn.output.weight", "mlp.input.weight", "mlp.output.weight")
+_TRANSPOSED = (".c_attn.weight", ".c_proj.weight", ".c_fc.weight")
 _UNUSED = (".attn.bias", ".attn.masked_bias")  # what is visible, which older releases keep among the weights
 
 
@@ -58,7 +58,7 @@ def stock_gpt2(decoder: Decoder, transformers: ModuleType) -> "transformers.GPT2
         )
     )
     gpt2.to(device=decoder.readout.weight.device, dtype=decoder.readout.weight.dtype)
-    gpt2.load_state_dict(_stock_views(decoder))
+    gpt2.load_state_dict(_views(decoder))
     return gpt2.eval()
 
 
@@ -87,19 +87,11 @@ def decoder_of_gpt2(gpt2: "transformers.PreTrainedModel") -> Decoder:
         mask_embedding="trained",
     )
     decoder = Decoder(config, len(words), len(matrix_of(weights, "transformer.wpe.weight"))).to(words)
-    copy_weights(weights, _stock_views(decoder))
+    copy_weights(weights, _views(decoder))
     return decoder
 
 
-def _stock_views(decoder: Decoder) -> dict[str, Tensor]:
-    """The decoder's weights under GPT-2's names and in its shapes: views, to write to which is to write to it."""
-    views = {}
-    for name, weight in decoder.state_dict().items():
-        module, _, kind = name.rpartition(".")
-        prefix = ""
-        if module.startswith("blocks."):
-            _, layer, module = module.split(".", 2)
-            prefix = f"transformer.h.{layer}."
-        turned = weight.T if name.endswith(_TRANSPOSED) else weight
-        views[f"{prefix}{_STOCK_MODULES[module]}.{kind}"] = turned
-    return views
+def _views(decoder: Decoder) -> dict[str, Tensor]:
+    """`stock_views` of a decoder, in the shapes of GPT-2's weights."""
+    views = stock_views(decoder, _STOCK_MODULES, "transformer.h")
+    return {name: view.T if name.endswith(_TRANSPOSED) else view for name, view in views.items()}
