@@ -163,7 +163,7 @@ def _heads_of(path: Path, task: MatrixTask) -> int:
 
 def _cut(model: Encoder, task: MatrixTask, path: Path) -> Encoder:
     """The model with the positions of the task's matrices alone."""
-    there, needed = model.position_embedding.weight, math.prod(max(task.sizes, key=math.prod))
+    there, needed = model.position_embedding.weight, task.positions
     if len(there) < needed:
         raise CheckpointError(f"{path}: expected {needed} positions or more for {task.sizes[0]}, got {len(there)}")
     cut = Encoder(model.config, model.token_embedding.num_embeddings, needed)

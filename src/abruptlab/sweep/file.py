@@ -149,10 +149,9 @@ class SweepConfig:
                     raise ConfigError(f"variants: {unknown_field(name, variable)}")
             family, named = (_name(settings.pop(which, ""), which) for which in ("family", "label"))
             changes, own = combination | flat(settings), combination.keys() & flat(settings).keys()
-            parts = [
-                f"{name.rpartition('.')[2]} {value}" for name, value in (combination if named else changes).items()
-            ]
-            label = ", ".join([*([named] if named else []), *parts]) or self.base
+            told = combination if named else changes
+            parts = [f"{name.rpartition('.')[2]} {value}" for name, value in told.items()]
+            label = ", ".join(filter(None, [named, *parts])) or self.base
             try:
                 _require_single(common | changes, usual(type(base.task)))
                 settings = _of_seed(common | changes, seed)

@@ -14,5 +14,4 @@ def held_out_of(task: Task, count: int, seed: int = 0) -> Examples:
     """So many of them, on the CPU. They depend on the three arguments alone; of several sizes, the largest is taken."""
     # the stream draws BLOCK steps at once: a little of each of them, instead of one step whole
     steps = task.of_one_size().stream(math.ceil(count / BLOCK), generator(seed, HELD_OUT).initial_seed())
-    batches = list(islice(steps, BLOCK))
-    return cat(batches)[:count]
+    return cat(list(islice(steps, BLOCK)))[:count]
