@@ -78,10 +78,6 @@ falls within a short time: it has found which tokens of the prompt each one of t
         return self.task.separator + 1
 
     @property
-    def places(self) -> int:
-        return self.task.prompt_length + 1 + self.task.answer_length
-
-    @property
     def segments(self) -> tuple[Segment, ...]:
         prompt, answer = self.task.prompt_length, self.task.answer_length
         return (

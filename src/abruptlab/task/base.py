@@ -80,13 +80,8 @@ class Objective(ABC):
 
     @property
     @abstractmethod
-    def places(self) -> int:
-        """How many tokens the model sees at most."""
-
-    @property
-    @abstractmethod
     def segments(self) -> tuple[Segment, ...]:
-        """What the places of `inputs` are."""
+        """What the places that the model sees are."""
 
     @abstractmethod
     def inputs(self, batch: Any) -> "Tensor":
@@ -116,6 +111,11 @@ class Objective(ABC):
         import torch
 
         return torch.stack([mask.sum() for mask in self.chosen(batch)]).float()
+
+    @property
+    def places(self) -> int:
+        """How many tokens the model sees at most."""
+        return sum(segment.rows * segment.columns for segment in self.segments)
 
     @property
     def answer(self) -> int:

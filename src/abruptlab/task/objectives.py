@@ -50,10 +50,6 @@ inside of the model, goes to that moment."""
         return Vocabulary.of(self.task).size
 
     @property
-    def places(self) -> int:
-        return self.task.positions
-
-    @property
     def segments(self) -> tuple[Segment, ...]:
         rows, columns = self.task.of_one_size().sizes[0]
         return (Segment("matrix", 0, rows, columns),)
@@ -116,10 +112,6 @@ the loss at the entries that it has seen falls within a short time: it has learn
     @property
     def vocabulary_size(self) -> int:
         return self.vocabulary.decoder_size
-
-    @property
-    def places(self) -> int:
-        return 2 * self.task.positions + 1
 
     @property
     def segments(self) -> tuple[Segment, ...]:
