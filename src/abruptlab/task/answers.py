@@ -1,7 +1,9 @@
 """How a task of sequences is drawn and learnt: by the next token, over the prompt, the separator and the answer."""
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -47,8 +49,40 @@ def stream(
     return by_blocks(draw, start)
 
 
+class Writing(Objective):
+    """A decoder's: it learns each next token of [prompt, separator, answer]; what is asked is the answer."""
+
+    @abstractmethod
+    def sequences(self, batch: Any) -> Int[Tensor, "example place"]:
+        """[prompt, separator, answer] of each example."""
+
+    @abstractmethod
+    def sources(self, batch: Any) -> Bool[Tensor, "example answer prompt"]:
+        """Of which places of the prompt each one of the answer is made."""
+
+    def inputs(self, batch: Any) -> Int[Tensor, "example place"]:
+        """All but the last token, of which nothing is asked."""
+        return self.sequences(batch)[:, :-1]
+
+    def useful(self, batch: Any) -> Bool[Tensor, "example query key"]:
+        """For each place before one of the answer's, what that one is made of."""
+        sources = self.sources(batch)
+        answer, prompt = sources.shape[1:]
+        return F.pad(sources, (0, answer, prompt, 0))
+
+    def values(
+        self, outputs: Float[Tensor, "example place token"], batch: Any
+    ) -> tuple[Float[Tensor, "example place"], ...]:
+        """The cross-entropy of the next token at each place, or whether the most probable one is right (0 in the
+        prompt, of which nobody asks it)."""
+        following, prompt = self.sequences(batch)[:, 1:], self.answer - 1
+        losses = F.cross_entropy(outputs.flatten(0, 1), following.flatten(), reduction="none").view_as(following)
+        right = F.pad((outputs[:, prompt:].argmax(-1) == following[:, prompt:]).float(), (prompt, 0))
+        return tuple(right if metric.unit == SHARE else losses for metric in self.metrics)
+
+
 @dataclass(frozen=True)
-class Answer(Objective):
+class Answer(Writing):
     """Cross-entropy (in nats) of the next token over the whole sequence; apart, that of the prompt's tokens and of the
     answer's; and how many of the answer's are right, each given the true ones before it."""
 
@@ -86,22 +120,11 @@ falls within a short time: it has found which tokens of the prompt each one of t
             Segment("answer", prompt + 1, 1, answer),
         )
 
-    def inputs(self, batch: SequenceBatch) -> Int[Tensor, "example place"]:
-        """All but the last token, of which nothing is asked."""
-        return batch.tokens[:, :-1]
+    def sequences(self, batch: SequenceBatch) -> Int[Tensor, "example place"]:
+        return batch.tokens
 
-    def useful(self, batch: SequenceBatch) -> Bool[Tensor, "example query key"]:
-        """For each place before one of the answer's, what that one is made of."""
-        places, prompt = batch.tokens.shape[1] - 1, batch.size[0]
-        useful = torch.zeros(len(batch), places, places, dtype=torch.bool, device=batch.tokens.device)
-        useful[:, prompt:, :prompt] = self.task.needs(batch.tokens[:, :prompt])
-        return useful
-
-    def values(
-        self, outputs: Float[Tensor, "example place token"], batch: SequenceBatch
-    ) -> tuple[Float[Tensor, "example place"], ...]:
-        losses, right = of_next_tokens(outputs, batch.tokens[:, 1:], batch.size[0])
-        return losses, losses, losses, right
+    def sources(self, batch: SequenceBatch) -> Bool[Tensor, "example answer prompt"]:
+        return self.task.needs(batch.tokens[:, : batch.size[0]])
 
     def chosen(self, batch: SequenceBatch) -> tuple[Bool[Tensor, "example place"], ...]:
         prompt, answer = batch.size
@@ -109,13 +132,3 @@ falls within a short time: it has found which tokens of the prompt each one of t
         of_answer = every.clone()
         of_answer[:, :prompt] = False
         return every, ~of_answer, of_answer, of_answer
-
-
-def of_next_tokens(
-    logits: Float[Tensor, "example place token"], following: Int[Tensor, "example place"], prompt: int
-) -> tuple[Float[Tensor, "example place"], Float[Tensor, "example place"]]:
-    """The cross-entropy of the next token at each place, and whether the most probable one is right (0 in the
-    prompt, of which nobody asks it)."""
-    losses = F.cross_entropy(logits.flatten(0, 1), following.flatten(), reduction="none").view_as(following)
-    right = logits[:, prompt:].argmax(-1) == following[:, prompt:]
-    return losses, F.pad(right.float(), (prompt, 0))

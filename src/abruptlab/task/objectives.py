@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from abruptlab.task.answers import of_next_tokens
+from abruptlab.task.answers import Writing
 from abruptlab.task.base import NATS, SHARE, Metric, Objective, Segment
 from abruptlab.task.matrices import Batch
 from abruptlab.task.matrix import MatrixTask
@@ -75,7 +75,7 @@ inside of the model, goes to that moment."""
 
 
 @dataclass(frozen=True)
-class NextToken(Objective):
+class NextToken(Writing):
     """The decoder's: cross-entropy (in nats) of the next token over the whole of [masked X, SEP, X], as the paper
     trains it; apart, that of the prompt's tokens and of the answer's observed and hidden entries; and the accuracy of
     the answer's observed and hidden entries, each given the true ones before it."""
@@ -105,13 +105,8 @@ the loss at the entries that it has seen falls within a short time: it has learn
         return None
 
     @property
-    def vocabulary(self) -> Vocabulary:
-        """The matrices' tokens."""
-        return Vocabulary.of(self.task)
-
-    @property
     def vocabulary_size(self) -> int:
-        return self.vocabulary.decoder_size
+        return Vocabulary.of(self.task).decoder_size
 
     @property
     def segments(self) -> tuple[Segment, ...]:
@@ -122,23 +117,12 @@ the loss at the entries that it has seen falls within a short time: it has learn
             Segment("answer: the whole matrix", entries + 1, rows, columns),
         )
 
-    def inputs(self, batch: Batch) -> Int[Tensor, "batch place"]:
-        """All but the last entry, of which nothing is asked."""
-        return sequences_known(batch, self.vocabulary)[:, :-1]
+    def sequences(self, batch: Batch) -> Int[Tensor, "batch place"]:
+        return sequences_known(batch, Vocabulary.of(self.task))
 
-    def useful(self, batch: Batch) -> Bool[Tensor, "batch query key"]:
-        """For each place whose next entry was observed, that entry's place in the prompt."""
-        entries = batch.tokens.shape[1]
-        useful = batch.observed.new_zeros(len(batch), 2 * entries, 2 * entries)
-        useful[:, entries:, :entries] = torch.diag_embed(batch.observed)
-        return useful
-
-    def values(
-        self, outputs: Float[Tensor, "batch place token"], batch: Batch
-    ) -> tuple[Float[Tensor, "batch place"], ...]:
-        following = sequences_known(batch, self.vocabulary)[:, 1:]
-        losses, right = of_next_tokens(outputs, following, batch.tokens.shape[1])
-        return losses, losses, losses, losses, right, right
+    def sources(self, batch: Batch) -> Bool[Tensor, "batch answer prompt"]:
+        """Of an entry that was observed, its place in the prompt."""
+        return torch.diag_embed(batch.observed)
 
     def chosen(self, batch: Batch) -> tuple[Bool[Tensor, "batch place"], ...]:
         entries = batch.tokens.shape[1]
