@@ -5,6 +5,7 @@ import shutil
 import tomllib
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from jinja2 import StrictUndefined, Template
 
@@ -35,7 +36,7 @@ def export(run: Run, folder: Path | str, step: int | str = "final") -> None:
     partial = unfinished(folder.resolve())
     if run.config.training.useful_attention != 1 and step > run.config.training.useful_from:
         raise ConfigError(f"{run.folder}: expected a stock model's attention; its useful attention was multiplied")
-    if folder.is_dir() and any(folder.iterdir()) and not (_is_export(folder) or _is_export(partial)):
+    if folder.is_dir() and any(folder.iterdir()) and not (said_of(folder) or said_of(partial)):
         raise RunError(f"{folder} is not empty and holds no exported model; choose another folder")
     about = {"version": versions()["abruptlab"], "step": step, "run": tomllib.loads(run.config.to_toml())}
     readme = card(run, step, folder)
@@ -61,11 +62,13 @@ def _put_in_place(partial: Path, folder: Path) -> None:
     partial.rmdir()
 
 
-def _is_export(folder: Path) -> bool:
+def said_of(folder: Path) -> dict[str, Any]:
+    """What `export` wrote about the model into a folder: its step and its run's configuration; nothing of any other."""
     try:
-        return ABOUT in json.loads((folder / "config.json").read_text())
-    except (OSError, ValueError):
-        return False
+        about = json.loads((folder / "config.json").read_text()).get(ABOUT, {})
+        return about if isinstance(about.get("step", 0), int) else {}
+    except (OSError, ValueError, AttributeError):
+        return {}  # who loads it is told what is wrong
 
 
 def card(run: Run, step: int, folder: Path | str) -> str:

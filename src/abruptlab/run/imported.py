@@ -11,7 +11,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -21,6 +20,7 @@ from abruptlab.errors import CheckpointError, ConfigError, RunError
 from abruptlab.model.encoder import Encoder
 from abruptlab.model.huggingface import ABOUT, load_authors_checkpoint, load_huggingface, read_authors_checkpoint
 from abruptlab.run.checkpoints import IMPORTED, digest, save_checkpoint
+from abruptlab.run.export import said_of
 from abruptlab.run.metrics import Row, as_line
 from abruptlab.run.run import ALWAYS, MILESTONES, Run
 from abruptlab.system.files import whole_folder, write_atomically, writing
@@ -37,7 +37,7 @@ def task_of(path: Path) -> MatrixTask | None:
 
     Raises `ConfigError` if the folder's configuration makes no sense.
     """
-    run = _about(path).get("run")
+    run = said_of(path).get("run")
     if run is None:
         return None
     require(isinstance(run, dict), f"{path}: {ABOUT}.run in config.json", "a configuration", run)
@@ -104,7 +104,7 @@ def import_run(
 
 
 def _step_of(path: Path) -> int:
-    if (step := _about(path).get("step")) is not None:
+    if (step := said_of(path).get("step")) is not None:
         return step
     epoch = None if path.is_dir() else read_authors_checkpoint(path)[1]
     if epoch is not None:
@@ -113,15 +113,6 @@ def _step_of(path: Path) -> int:
     if not digits:
         raise ConfigError(f"{path} does not say its step: expected --steps, one for each file")
     return int(digits)
-
-
-def _about(path: Path) -> dict[str, Any]:
-    """What `export` wrote about the model into a folder: its step and its run's configuration."""
-    try:
-        about = json.loads((path / "config.json").read_text()).get(ABOUT, {}) if path.is_dir() else {}
-        return about if isinstance(about.get("step", 0), int) else {}
-    except (OSError, ValueError, AttributeError):
-        return {}  # loading it says what is wrong
 
 
 def _load(path: Path, heads: int) -> Encoder:

@@ -127,8 +127,6 @@ falls within a short time: it has found which tokens of the prompt each one of t
         return self.task.needs(batch.tokens[:, : batch.size[0]])
 
     def chosen(self, batch: SequenceBatch) -> tuple[Bool[Tensor, "example place"], ...]:
-        prompt, answer = batch.size
-        every = torch.ones(len(batch), prompt + answer, dtype=torch.bool, device=batch.tokens.device)
-        of_answer = every.clone()
-        of_answer[:, :prompt] = False
-        return every, ~of_answer, of_answer, of_answer
+        places = torch.arange(sum(batch.size), device=batch.tokens.device)
+        of_answer = (places >= batch.size[0]).expand(len(batch), -1)
+        return torch.ones_like(of_answer), ~of_answer, of_answer, of_answer
