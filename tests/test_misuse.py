@@ -1,7 +1,6 @@
 """What a person in a notebook gets wrong, without the checks of types that run in the other tests."""
 
-import subprocess
-import sys
+from tests.forks import unchecked
 
 SCRIPT = """
 from dataclasses import replace
@@ -158,5 +157,4 @@ for line, mistake in [*mistakes.items(), *without]:
 
 
 def test_mistakes_are_named_in_one_line() -> None:
-    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    unchecked(SCRIPT)

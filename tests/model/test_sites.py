@@ -1,6 +1,4 @@
 import math
-import subprocess
-import sys
 from dataclasses import replace as replace_fields
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from abruptlab.model.encoder import Block, Encoder
 from abruptlab.model.layers import Attention
 from abruptlab.model.sites import Site, record, record_shapes, replace, site_names, site_table
 from tests.conftest import SMALL, make_encoder
+from tests.forks import unchecked
 
 LAYER = {  # of SMALL, for five matrices of nine entries
     "resid_pre": (5, 9, 32),
@@ -336,8 +335,7 @@ print("compiled")
 
 def test_compiled_models_and_what_is_no_replacement():
     """In a process of its own: the checks of types that run with the tests can't be compiled, and would speak first."""
-    run = subprocess.run([sys.executable, "-c", UNCHECKED], capture_output=True, text=True, check=True)
-    assert run.stdout.splitlines() == [
+    assert unchecked(UNCHECKED).splitlines() == [
         "site embed: expected a function of one argument, the activation, got NoneType",
         "site embed: expected a function of one argument, the activation, got Tensor",
         "functions: expected a dictionary from str to a function, got 'embed'",

@@ -83,7 +83,7 @@ def test_the_slots_take_turns_with_the_devices(tmp_path: Path, monkeypatch: pyte
         def start(self) -> None:
             pass
 
-    monkeypatch.setattr("abruptlab.sweep.local._context", lambda: SimpleNamespace(Process=Process))
+    monkeypatch.setattr("abruptlab.sweep.local.start_method", lambda: SimpleNamespace(Process=Process))
     workers = LocalProcesses(3, ["cuda:0", "cuda:1"])
     file = tmp_path / "many.toml"
     file.write_text(TEXT.replace("[0, 1]", "[0, 1, 2, 3]"))
@@ -115,7 +115,7 @@ def test_a_run_is_told_once_to_end_however_often_one_asks(tmp_path: Path, monkey
             for interrupt in interrupts:
                 raise interrupt
 
-    monkeypatch.setattr("abruptlab.sweep.local._context", lambda: SimpleNamespace(Process=Process))
+    monkeypatch.setattr("abruptlab.sweep.local.start_method", lambda: SimpleNamespace(Process=Process))
     workers = LocalProcesses(2)
     file = tmp_path / "two.toml"
     file.write_text(TEXT)

@@ -39,7 +39,7 @@ class LocalProcesses:
         slot = next(slot for slot in range(self.jobs) if slot not in self._active)
         if self.devices:
             job = replace(job, device=self.devices[slot % len(self.devices)])
-        process = _context().Process(target=_work_in_child, args=(job, dict(os.environ)), name=job.folder.name)
+        process = start_method().Process(target=_work_in_child, args=(job, dict(os.environ)), name=job.folder.name)
         # A child inherits what is blocked: what the terminal sends reaches us alone, and we send each one SIGTERM.
         signal.pthread_sigmask(signal.SIG_BLOCK, OF_THE_TERMINAL)
         try:
@@ -66,7 +66,7 @@ class LocalProcesses:
             process.join()
 
 
-def _context() -> ForkServerContext | SpawnContext:
+def start_method() -> ForkServerContext | SpawnContext:
     """How a process is started. macOS's own libraries do not bear a fork."""
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
