@@ -1,8 +1,10 @@
 """One run in two processes: the same numbers as in one, but for the order in which they are added."""
 
 import os
+import socket
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from abruptlab.run.run import Run
 from abruptlab.training.loop import train
 from abruptlab.training.ranks import Ranks, torchrun
 from tests import two_ranks
+from tests.forks import forked
 
 ROOT = Path(__file__).parents[2]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -67,20 +70,24 @@ def test_a_batch_that_cannot_be_shared_out_is_one_line(folder: Path) -> None:
     assert not (folder / "odd").exists()
 
 
-def test_the_error_of_one_process_ends_all_and_is_said_once(folder: Path) -> None:
+def test_the_error_of_one_process_ends_all_and_is_said_once(folder: Path, tmp_path: Path) -> None:
     words = ["train", "smoke", "--device", "cpu", "--out", str(folder / "whole")]  # is found by the first process alone
-    done = subprocess.run(
-        [*TORCHRUN, "-m", "abruptlab", *words],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode != 0
-    said = [line for line in done.stderr.splitlines() if line.startswith("abruptlab: ")]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
+
+    def one_of_two(rank: int) -> None:
+        os.environ.update(meeting | {"RANK": str(rank), "TORCHELASTIC_RUN_ID": "test"})
+        main(words)
+
+    said = tmp_path / "said"
+    with said.open("w") as file:
+        processes = [forked(partial(one_of_two, rank), file.fileno()) for rank in (0, 1)]
+        for process in processes:
+            process.join(60)
+    assert [process.exitcode for process in processes] == [1, 1]
     refused = "already holds this run; resume it (--resume), or choose another folder"
-    assert said == [f"abruptlab: {folder / 'whole'} {refused}"]
+    assert said.read_text() == f"abruptlab: {folder / 'whole'} {refused}\n"
 
 
 def test_without_torchrun_a_process_is_alone() -> None:
