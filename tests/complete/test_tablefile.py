@@ -19,11 +19,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from abruptlab.complete.gridtable import GridTable
 from abruptlab.complete.numerals import Notation
 from abruptlab.complete.reading import Reading
 from abruptlab.complete.tablefile import (
     LARGEST,
-    GridTable,
     Table,
     as_completed,
     parse_table,
@@ -836,7 +836,8 @@ def as_recognised(table: Table) -> Reading:
         return Reading()
     words = {"tabs": "\t", "semicolons": ";", "commas": ","}
     separator = next(mark for word, mark in words.items() if word in table.layout)
-    return Reading(table.header, table.index, separator=separator, decimal=table.notation.mark)
+    header, index = "a header line" in table.layout, "a column of row names" in table.layout
+    return Reading(header, index, separator=separator, decimal=table.notation.mark)
 
 
 def test_large_files_are_read_in_linear_time(tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
-from abruptlab.complete.numerals import shown
+from abruptlab.complete.numerals import Notation, read_numbers, shown
 from abruptlab.errors import DataError
 
 _SPELT = "na n/a <na> #n/a #na nan +nan -nan nat null none missing - -- . ?"
@@ -33,13 +34,22 @@ class Grid:
         texts = ([cell_text(cell) for cell in row] for row in self.cells.tolist())
         return [["" if is_missing(text, token) else text for text in row] for row in texts]
 
-    def noting(self, token: str | None, header: bool, columns: Sequence[int], missing: int) -> "Grid":
-        """The grid, which says in its layout that no cell says `token` where no more entries of these columns are
-        `missing` than are empty."""
+    def place(self, line: int, column: int) -> str:
+        """Where a cell stands in the file, in words."""
+        return f"row {self.lines[line]}, column {column + 1}"
+
+    def numbers(
+        self, texts: list[list[str]], header: bool, columns: Sequence[int], token: str | None
+    ) -> tuple[Float[np.ndarray, "line column"], Notation, str]:
+        """The numbers in these columns, NaN where missing, and how they are written; and a note that no cell says
+        `token` where no more are missing than are empty. `texts` are those for `token`. Raises as `read_numbers`."""
+        cells = [[row[column] for column in columns] for row in texts[header:]]
+        values, notation = read_numbers(cells, lambda i, j: self.place(header + i, columns[j]), self.marks, token)
         if token is None or is_missing(token, None):
-            return self
+            return values, notation, ""
         empty = sum(row[column] == "" for row in self.texts(None)[header:] for column in columns)
-        return self if missing > empty else replace(self, layout=f"{self.layout}, no cell that says {shown(token)}")
+        note = "" if np.isnan(values).sum() > empty else f", no cell that says {shown(token)}"
+        return values, notation, note
 
     def kept(self, skipped: Sequence[str], headed: bool | None) -> list[int]:
         """The columns but the `skipped` ones, from 0; `headed` as far as that is known.
@@ -92,14 +102,12 @@ def without_blank(rows: list[list[Any]], before: int = 0) -> tuple[np.ndarray, l
     A cell that is not there is None; a line of empty ones is a line. In a table of one column a blank line is one, too,
     between others.
     """
-    if not rows:
-        raise DataError("expected a matrix, got nothing")
     stripped = [[cell.strip() if isinstance(cell, str) else cell for cell in row] for row in rows]
     filled = [index for index, cells in enumerate(stripped) if any(cell not in (None, "") for cell in cells)]
-    single = len(stripped[0]) == 1
-    between = range(filled[0], filled[-1] + 1) if single and filled else ()
-    blank = [index for index, cells in enumerate(stripped) if index in between or (not single and None not in cells)]
-    kept = sorted({*filled, *blank})
+    if all(len(cells) == 1 for cells in stripped):
+        kept = [*range(filled[0], filled[-1] + 1)] if filled else []
+    else:
+        kept = sorted({*filled, *(index for index, cells in enumerate(stripped) if None not in cells)})
     if not kept:
         raise DataError("expected a matrix, got nothing")
     cells = np.array([stripped[index] for index in kept], dtype=object).reshape(len(kept), -1)

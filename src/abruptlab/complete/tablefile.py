@@ -4,21 +4,22 @@ import io
 import stat
 import sys
 import zipfile
-from dataclasses import dataclass, fields
+from dataclasses import fields
+from itertools import product
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
 
 from abruptlab.complete.arrays import NPY, ArrayTable, read_npy, read_npz
 from abruptlab.complete.excel import read_excel
 from abruptlab.complete.grid import Grid, name_of
+from abruptlab.complete.gridtable import GridTable
 from abruptlab.complete.labels import find_labels
-from abruptlab.complete.numerals import ANYWHERE, Notation, Range, read_numbers, readings, shown
+from abruptlab.complete.numerals import readings, shown
 from abruptlab.complete.parquet import read_parquet
 from abruptlab.complete.reading import Reading
 from abruptlab.complete.text import SEPARATORS, read_text
-from abruptlab.complete.triplets import TripletTable, read_triplets
+from abruptlab.complete.triplets import read_triplets
 from abruptlab.errors import DataError
 from abruptlab.system.files import write_atomically
 
@@ -46,65 +47,7 @@ _KNOWN = {  # of each format: what can be said of it
 }
 
 
-@dataclass(frozen=True)
-class GridTable:
-    """A matrix among the cells of a grid. Rows and columns count from 1, the header among them."""
-
-    values: Float[np.ndarray, "m n"]
-    grid: Grid
-    texts: list[list[str]]
-    header: bool
-    index: int  # the column of row names, counted from 1; 0 for none
-    columns: list[int]  # of the grid, that hold the matrix
-    notation: Notation
-
-    @property
-    def layout(self) -> str:
-        header, index = ("a" if there else "no" for there in (self.header, self.index))
-        left = {*range(len(self.texts[0]))} - {*self.columns, self.index - 1}
-        skipped = "".join(f", without {self._column(j)}" for j in sorted(left))
-        return f"{self.grid.layout}, {header} header line, {index} column of row names{skipped}"
-
-    @property
-    def row_names(self) -> list[str]:
-        if not self.index:
-            return [str(i + 1) for i in range(len(self.values))]
-        return [row[self.index - 1] for row in self.texts[self.header :]]
-
-    @property
-    def column_names(self) -> list[str]:
-        return [self.texts[0][j] if self.header else str(place + 1) for place, j in enumerate(self.columns)]
-
-    def row_place(self, i: int) -> str:
-        name = f" ({shown(self.row_names[i])})" if self.index else ""
-        return f"row {self.grid.lines[self.header + i]}{name}"
-
-    def column_place(self, j: int) -> str:
-        return self._column(self.columns[j])
-
-    def number(self, value: float, decimals: int | None = None, within: Range = ANYWHERE) -> str:
-        return self.notation.write(value, decimals, within)
-
-    def filled(
-        self, completed: Float[np.ndarray, "m n"], decimals: int | None = None, within: Range = ANYWHERE
-    ) -> bytes:
-        cells = self.grid.cells.copy()
-        textual = [self.grid.textual or self._holds_text(j) for j in range(len(self.columns))]
-        for i, j in np.argwhere(np.isnan(self.values)).tolist():
-            value = float(completed[i, j])
-            cells[self.header + i, self.columns[j]] = self.number(value, decimals, within) if textual[j] else value
-        return self.grid.save(cells)
-
-    def _column(self, j: int) -> str:
-        return f"column {j + 1}" + (f" ({shown(self.texts[0][j])})" if self.header else "")
-
-    def _holds_text(self, j: int) -> bool:
-        """Whether the numbers of a column are texts in a format that has numbers."""
-        known = self.grid.cells[self.header :, self.columns[j]][~np.isnan(self.values[:, j])]
-        return all(isinstance(cell, str) for cell in known)
-
-
-Table = ArrayTable | GridTable | TripletTable  # a matrix with the names of its rows and columns, in any format
+Table = ArrayTable | GridTable  # a matrix with the names of its rows and columns, in any format
 
 
 def read_table(path: Path, given: Reading | None = None) -> Table:
@@ -227,7 +170,7 @@ def _kind(data: bytes) -> str:
 def _read_grid(grid: Grid, given: Reading) -> GridTable:
     texts = grid.texts(given.missing)
     # a whole number that says that an entry is missing may be a name all the same
-    names = grid.texts(None if (given.missing or "").isdecimal() else given.missing)
+    labels = grid.texts(None if (given.missing or "").isdecimal() else given.missing)
     kept = grid.kept(given.skip, given.header)
     if given.index and given.index is not True and given.index - 1 not in kept:
         skipped = " that is not skipped" if given.skip else ""
@@ -236,29 +179,45 @@ def _read_grid(grid: Grid, given: Reading) -> GridTable:
     first = given.index - 1 if given.index and given.index - 1 in kept else next(iter(kept), 0)
     others = [j for j in kept if j != first]
     index = (True if grid.indexed and first == 0 else None) if given.index is None else given.index > 0
-    header, named = find_labels(
-        [[row[j] for j in (first, *others)] for row in names], grid.headed or given.header, index, f"column {first + 1}"
-    )
+    lines = [[row[j] for j in (first, *others)] for row in labels]
+    header, named = find_labels(lines, grid.headed or given.header, index, f"column {first + 1}")
     columns = others if named else kept
-    body = [[row[j] for j in columns] for row in texts[header:]]
-    if not body or not columns:
+    if len(texts) == header or not columns:
         given_one = given.separator and SEPARATORS.get(given.separator, repr(given.separator))
         separators = given_one or "tabs, semicolons or commas"
         raise DataError(f"expected numbers in cells separated by {separators}, got nothing but names")
-
-    def place(i: int, j: int) -> str:
-        return f"row {grid.lines[header + i]}, column {columns[j] + 1}"
-
-    for i, j in np.ndindex(len(body), len(columns)):
-        written = not grid.textual and isinstance(grid.cells[header + i, columns[j]], str)
-        if written and (may_be := readings(body[i][j])):
+    for line, column in product(range(header, len(texts)), () if grid.textual else columns):
+        text = texts[line][column]
+        if isinstance(grid.cells[line, column], str) and (may_be := readings(text)):
             raise DataError(
-                f"{place(i, j)}: expected a number, got the text {shown(body[i][j])}, which may be {may_be}"
+                f"{grid.place(line, column)}: expected a number, got the text {shown(text)}, which may be {may_be}"
             )
-    values, notation = read_numbers(body, place, grid.marks, given.missing)
-    grid = grid.noting(given.missing, header, columns, int(np.isnan(values).sum()))
-    said = [[name_of(cell) for cell in row] for row in grid.cells.tolist()]  # which may be NA
-    return GridTable(values, grid, said, header, first + 1 if named else 0, columns, notation)
+    values, notation, note = grid.numbers(texts, header, columns, given.missing)
+    names = [[name_of(cell) for cell in row] for row in grid.cells.tolist()]  # which may be NA
+    row_names = [row[first] if named else str(i + 1) for i, row in enumerate(names[header:])]
+
+    def row_place(i: int) -> str:
+        return f"row {grid.lines[header + i]}" + (f" ({shown(row_names[i])})" if named else "")
+
+    def place_of(column: int) -> str:
+        return f"column {column + 1}" + (f" ({shown(names[0][column])})" if header else "")
+
+    layout = f"{grid.layout}{note}, {'a' if header else 'no'} header line, {'a' if named else 'no'} column of row names"
+    left = {*range(len(names[0]))} - {*columns} - ({first} if named else set())
+    known = ~np.isnan(values)
+    return GridTable(
+        values,
+        grid,
+        header + np.indices(values.shape)[0],
+        columns,
+        [all(isinstance(cell, str) for cell in grid.cells[header:, j][known[:, k]]) for k, j in enumerate(columns)],
+        notation,
+        layout + "".join(f", without {place_of(column)}" for column in sorted(left)),
+        row_names,
+        [names[0][j] if header else str(k + 1) for k, j in enumerate(columns)],
+        row_place,
+        lambda j: place_of(columns[j]),
+    )
 
 
 def _check(table: Table) -> None:
