@@ -15,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from abruptlab.arguments import require, require_count, require_types
+from abruptlab.baselines.columns import observed_of
 from abruptlab.baselines.completer import Bounded
 from abruptlab.baselines.smc import POPULATIONS, posterior_draws
 from abruptlab.task.matrix import Factors, MatrixTask
@@ -73,9 +74,7 @@ class PosteriorMean(Bounded):
         Raises `DataError` as `estimate` does, but for rows and columns without an observed entry: the prior, and the
         spread that it leaves, is what is known of them.
         """
-        given = self._check(X)
-        values = torch.tensor(given, dtype=torch.float64).view(-1, *given.shape[-2:])
-        return self._posterior(values.nan_to_num(0.0), ~values.isnan())
+        return self._posterior(*observed_of(self._check(X)))
 
     def solve(
         self, values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "batch m n"]
@@ -124,8 +123,7 @@ class PosteriorMean(Bounded):
         share = max(1, TOGETHER // (particles * m * n))
         scale = 10**self.decimals
 
-        def solve(part: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-            known, seen = part
+        def solve(known: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
             draws, converged = posterior_draws(task, known, seen, particles, self.seed)
             rounded = (draws * scale).round().div_(scale).unflatten(-1, (POPULATIONS, -1))
             means = rounded.mean((0, -1))  # of each population
@@ -134,7 +132,7 @@ class PosteriorMean(Bounded):
             return torch.where(seen, known, mean), deviation * ~seen, error * ~seen, converged
 
         with _one_core_each() as threads:
-            parts = list(threads.map(solve, zip(values.split(share), observed.split(share), strict=True)))
+            parts = list(threads.map(solve, values.split(share), observed.split(share)))
         return Posterior(*(torch.cat(column).numpy() for column in zip(*parts, strict=True)))
 
 

@@ -72,10 +72,16 @@ def differ(values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "batch m n
 
 def columns_differ(given: Float[np.ndarray, "m n"]) -> bool:
     """`differ` of a matrix with NaN where an entry is missing."""
-    values = torch.from_numpy(given)[None]
-    observed = ~values.isnan()
-    values = values.nan_to_num(0.0)
+    values, observed = observed_of(given)
     return bool(differ(values / _power_of_two(values), observed))
+
+
+def observed_of(
+    given: Float[np.ndarray, "*batch m n"],
+) -> tuple[Float[Tensor, "some m n"], Bool[Tensor, "some m n"]]:
+    """Matrices with NaN where an entry is missing as a batch, in float64: zero there, and where it is not."""
+    values = torch.tensor(given, dtype=torch.float64).view(-1, *given.shape[-2:])
+    return values.nan_to_num(0.0), ~values.isnan()
 
 
 def _power_of_two(values: Float[Tensor, "batch m n"]) -> Float[Tensor, "batch 1 1"]:

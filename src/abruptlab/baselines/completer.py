@@ -15,7 +15,7 @@ from torch import Tensor
 
 from abruptlab.arguments import require, require_count
 from abruptlab.baselines.checks import check_bounds
-from abruptlab.baselines.columns import Scale, choose_units, columns_differ
+from abruptlab.baselines.columns import Scale, choose_units, columns_differ, observed_of
 from abruptlab.baselines.holdout import PARTS, HeldOut, held_out
 from abruptlab.errors import DataError
 
@@ -123,9 +123,7 @@ class Completer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return np.array([*names, *marks], dtype=object)
 
     def _values(self, given: Float[np.ndarray, "*batch m n"]) -> Float[np.ndarray, "*batch m n"]:
-        values = torch.tensor(given, dtype=torch.float64).view(-1, *given.shape[-2:])
-        observed = ~values.isnan()
-        return self._estimate(values.nan_to_num(0.0), observed).cpu().numpy().reshape(given.shape)
+        return self._estimate(*observed_of(given)).cpu().numpy().reshape(given.shape)
 
     def _estimate(
         self, values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "batch m n"]

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from abruptlab.arguments import require, require_count, require_types
-from abruptlab.baselines.columns import Units, choose_units
+from abruptlab.baselines.columns import Units, choose_units, observed_of
 from abruptlab.baselines.completer import Scaled, typical_size
 from abruptlab.task.counter import generator
 
@@ -47,9 +47,7 @@ class Factorisation(Scaled):
         super().fit(X)
         given = self._check(X)
         if given.ndim == 2:
-            values = torch.tensor(given, dtype=torch.float64)[None]
-            observed = ~values.isnan()
-            values = values.nan_to_num(0.0)
+            values, observed = observed_of(given)
             units = choose_units(values, observed, self.scale, self._centred)
             # of the factors of the least ‖U‖² + ‖V‖² those that are orthogonal
             _, sizes, right = torch.linalg.svd(self.solve(units.into(values, observed), observed)[0])

@@ -5,10 +5,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float
 
-from abruptlab.baselines.columns import moments
+from abruptlab.baselines.columns import moments, observed_of
 
 PARTS = 10  # of the observed entries; one at a time is hidden
 
@@ -44,9 +43,7 @@ def held_out(
 
     Every row and column keeps an observed entry. Errors count in deviations of their columns if `in_deviations`.
     """
-    values = torch.tensor(given)[None]
-    observed = ~values.isnan()
-    values = values.nan_to_num(0.0)
+    values, observed = observed_of(given)
     largest = float(values.abs().max()) or 1.0  # in units of which no square overflows or vanishes
     deviation = largest * moments(values / largest, observed)[1][0, 0].numpy()
     unit = np.where(deviation > 0, deviation, 1.0) if in_deviations else np.full(given.shape[1], largest)

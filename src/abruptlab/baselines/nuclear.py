@@ -15,6 +15,7 @@ proves how good a solution is: Y = (z − x)/step, scaled down where it is too l
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 
 import torch
 from jaxtyping import Bool, Float
@@ -95,14 +96,9 @@ def minimise(
     m, n = values.shape[-2:]
     if m < n:  # tall matrices, whose small Gram matrices `shrink` decomposes
         return minimise(values.mT, observed.mT, slack, tolerance, max_iterations).mT
-    parts = zip(*(each.split(max(1, TOGETHER // (m * n))) for each in (values, observed, slack)), strict=True)
-
-    def solve(part: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, int]:
-        known, seen, slackness = part
-        return _douglas_rachford(known, seen, slackness, tolerance, max_iterations)
-
+    parts = [each.split(max(1, TOGETHER // (m * n))) for each in (values, observed, slack)]
     with ThreadPoolExecutor(torch.get_num_threads()) as threads:  # the decompositions use one core a call
-        solved = list(threads.map(solve, parts))
+        solved = list(threads.map(_douglas_rachford, *parts, repeat(tolerance), repeat(max_iterations)))
     unfinished = sum(count for _, count in solved)
     if unfinished:
         warnings.warn(

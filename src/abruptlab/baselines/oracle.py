@@ -31,8 +31,12 @@ class NuclearNormOracle(Completer):
 @lru_cache(maxsize=8)
 def compiled(m: int, n: int) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """The solver for m × n matrices: (values, zero where missing; where observed) → the completed matrix."""
-    cvxpy = _cvxpy()
-    completed, known, seen = cvxpy.Variable((m, n)), cvxpy.Parameter((m, n)), cvxpy.Parameter((m, n))
+    try:
+        import cvxpy
+    except ModuleNotFoundError:
+        raise DataError("cvxpy is not installed; it comes with `pip install 'abruptlab[baselines]'`") from None
+    completed: Any = cvxpy.Variable((m, n))
+    known, seen = cvxpy.Parameter((m, n)), cvxpy.Parameter((m, n))
     problem = cvxpy.Problem(cvxpy.Minimize(cvxpy.normNuc(completed)), [cvxpy.multiply(seen, completed) == known])
 
     def solve(values: np.ndarray, observed: np.ndarray) -> np.ndarray:
@@ -41,11 +45,3 @@ def compiled(m: int, n: int) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
         return np.where(observed, values, completed.value)
 
     return solve
-
-
-def _cvxpy() -> Any:
-    try:
-        import cvxpy
-    except ModuleNotFoundError:
-        raise DataError("cvxpy is not installed; it comes with `pip install 'abruptlab[baselines]'`") from None
-    return cvxpy

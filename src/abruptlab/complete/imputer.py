@@ -119,8 +119,9 @@ def _look_at_rank(values: Float[Tensor, "batch m n"], observed: Bool[Tensor, "ba
     strange = int((residual > 10.0**-task.decimals).sum())
     if strange:
         worst = residual.argmax()
+        which = "the matrix is" if len(values) == 1 else f"{strange} of {len(values)} matrices (or tiles) are"
         warnings.warn(
-            f"{_of(strange, len(values))} not of rank {task.rank}, for which the model was trained (the nearest such "
+            f"{which} not of rank {task.rank}, for which the model was trained (the nearest such "
             f"matrix misses the observed entries by {residual[worst] / size[worst]:.0%}): do not trust the completion, "
             f"{OTHERWISE}",
             stacklevel=2,
@@ -137,7 +138,3 @@ def _look_for_blanks(observed: Bool[Tensor, "batch m n"], asked: Bool[Tensor, "b
             "there is a guess",
             stacklevel=2,
         )
-
-
-def _of(some: int, all_of_them: int) -> str:
-    return "the matrix is" if all_of_them == 1 else f"{some} of {all_of_them} matrices (or tiles) are"

@@ -2,15 +2,14 @@
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float
 
 from abruptlab.baselines.bayes import PosteriorMean
-from abruptlab.baselines.columns import columns_differ
+from abruptlab.baselines.columns import columns_differ, observed_of
 from abruptlab.baselines.completer import Completer, typical_size
 from abruptlab.baselines.factorisation import Factorisation
 from abruptlab.baselines.holdout import PARTS, HeldOut, held_out
@@ -103,7 +102,7 @@ def complete(given: Float[np.ndarray, "m n"], plan: Plan) -> Completion:
         warnings.simplefilter("always")
         if isinstance(completer, PosteriorMean):
             mean, spread = _posterior(completer, given)
-            rough = _with(completer, particles=ROUGH)
+            rough = replace(completer, particles=ROUGH)
             error = held_out(lambda some: _posterior(rough, some)[0], given, plan.folds, columns_differ(given))
             values = completer.fill(given, mean)
         else:
@@ -121,8 +120,7 @@ def complete(given: Float[np.ndarray, "m n"], plan: Plan) -> Completion:
 
 
 def _unit(given: Float[np.ndarray, "m n"]) -> float:
-    values = torch.tensor(given)[None]
-    return typical_size(values.nan_to_num(0.0), ~values.isnan()).item() or 1.0
+    return typical_size(*observed_of(given)).item() or 1.0
 
 
 def _posterior(
@@ -138,10 +136,5 @@ def _posterior(
         )
     seen = given[~np.isnan(given)]
     decimals = next((some for some in range(PRIOR_DECIMALS) if (seen.round(some) == seen).all()), PRIOR_DECIMALS)
-    posterior = _with(method, decimals=decimals).posterior(given.round(decimals))
+    posterior = replace(method, decimals=decimals).posterior(given.round(decimals))
     return posterior.mean[0], posterior.deviation[0]
-
-
-def _with(method: PosteriorMean, **changes: Any) -> PosteriorMean:
-    parameters: dict[str, Any] = method.get_params() | changes
-    return PosteriorMean(**parameters)
