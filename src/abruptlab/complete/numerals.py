@@ -52,8 +52,8 @@ def is_number(cell: str) -> bool:
 
 def readings(cell: str) -> str:
     """The two numbers that a cell may be, with a point or a comma as the decimal mark; empty if it is one alone."""
-    suits = all(pattern.fullmatch(cell) for pattern in NUMBERS.values())
-    return " or ".join(f"{_number(cell, mark):g}" for mark in NUMBERS) if suits and {".", ","} & {*cell} else ""
+    numbers = [number for mark in NUMBERS if (number := _number(cell, mark)) is not None]
+    return " or ".join(f"{number:g}" for number in numbers) if len(numbers) > 1 and {".", ","} & {*cell} else ""
 
 
 def shown(cell: str, longest: int = LONGEST) -> str:
@@ -72,8 +72,9 @@ def read_numbers(
     if two do that give different numbers: 1.600 is 1.6 or 1600.
     """
     known = [(i, j, cell) for i, row in enumerate(cells) for j, cell in enumerate(row) if cell]
+    unknown = {mark: _of_token(token, mark) for mark in NUMBERS} if token else {}
     # who wrote the others had a mark of their own
-    telling = known if token is None else [entry for entry in known if not _says(entry[2], token)]
+    telling = [entry for entry in known if not any(_number(entry[2], mark) == said for mark, said in unknown.items())]
     misfits: dict[str, tuple[int, int, str]] = {}  # mark → the first cell that is no number with it
     for mark in marks:
         fits = NUMBERS[mark].fullmatch
@@ -85,16 +86,16 @@ def read_numbers(
         raise DataError(_refusal(misfits, place))
     mark = suiting[0]
     values = np.full((len(cells), len(cells[0])), np.nan)
-    unknown = _of_token(token, mark)
     decimals, digits, scientific = 0, 0, False
     for i, j, cell in known:
-        if not NUMBERS[mark].fullmatch(cell) or _number(cell, mark) == unknown:  # -999 and -999.0
+        number = _number(cell, mark)
+        if number is None or number == unknown.get(mark):  # -999 and -999.0
             continue
         if len(suiting) > 1 and (may_be := readings(cell)):
             raise DataError(f"{place(i, j)}: {shown(cell)} may be {may_be}: say --decimal . or --decimal ,")
-        values[i, j] = _number(cell, mark)
-        if math.isinf(values[i, j]):
+        if math.isinf(number):
             raise DataError(f"{place(i, j)}: expected a finite number, got {shown(cell)}")
+        values[i, j] = number
         mantissa, _, power = cell.lower().partition("e")
         decimals = max(decimals, len(mantissa.partition(mark)[2]))
         digits = max(digits, len(re.sub(r"\D", "", mantissa).lstrip("0")))
@@ -102,20 +103,16 @@ def read_numbers(
     return values, Notation(_enough(values, digits - 1 if scientific else decimals, scientific), scientific, mark)
 
 
-def _says(cell: str, token: str) -> bool:
-    """Whether a cell is the number that a token says, with one mark or the other."""
-    return any(NUMBERS[mark].fullmatch(cell) and _number(cell, mark) == _of_token(token, mark) for mark in NUMBERS)
+def _of_token(token: str, mark: str) -> float:
+    """The number that a token says with a decimal mark, else with a point; NaN, which no cell is, if it says none."""
+    numbers = (_number(token, each) for each in (mark, "."))
+    return next((number for number in numbers if number is not None), math.nan)
 
 
-def _of_token(token: str | None, mark: str) -> float | None:
-    """The number that a token says with a decimal mark, else with a point; None if it says none."""
-    known = [each for each in (mark, ".") if token is not None and NUMBERS[each].fullmatch(token)]
-    return _number(str(token), known[0]) if known else None
-
-
-def _number(cell: str, mark: str) -> float:
+def _number(cell: str, mark: str) -> float | None:
+    """What a cell says with a decimal mark; None if that is no number."""
     thousands = "," if mark == "." else "."
-    return float(cell.replace(thousands, "").replace(mark, "."))
+    return float(cell.replace(thousands, "").replace(mark, ".")) if NUMBERS[mark].fullmatch(cell) else None
 
 
 def _enough(values: Float[np.ndarray, "m n"], decimals: int, scientific: bool) -> int:
