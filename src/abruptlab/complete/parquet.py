@@ -18,6 +18,9 @@ def read_parquet(data: bytes, given: Reading) -> Grid:
     """A Parquet file, whose columns have names; it is saved with the types of its columns, and those in which nothing
     was filled in as they were. Raises `DataError`."""
     stored, frame = _frame_of(data)
+    import pyarrow as pa  # which is there now
+    import pyarrow.parquet as pq
+
     if frame.index.nlevels > 1:
         raise DataError(f"expected an index of one level, got one of {frame.index.nlevels}: reset it before saving")
     named = not isinstance(frame.index, pd.RangeIndex)
@@ -28,23 +31,22 @@ def read_parquet(data: bytes, given: Reading) -> Grid:
     cells = np.array([header, *whole.astype(object).to_numpy().tolist()], dtype=object)
 
     def save(filled: np.ndarray) -> bytes:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         buffer = io.BytesIO()
-        same = [
-            len(filled) == len(cells) and all(one is other for one, other in zip(*sides, strict=True))
-            for sides in zip(filled.T, cells.T, strict=True)
-        ]
+        same = {
+            name
+            for name, *sides in zip(whole.columns, filled.T, cells.T, strict=True)
+            if len(filled) == len(cells) and all(one is other for one, other in zip(*sides, strict=True))
+        }
+        kept = [field for field in stored.schema if field.name in same]
         try:
-            columns = {
-                name: whole[name].array if as_it_was else _typed(filled[1:, column].tolist(), whole[name].dtype)
-                for column, (name, as_it_was) in enumerate(zip(whole.columns, same, strict=True))
-            }
-            for name, as_it_was in zip(whole.columns, same, strict=True):
-                if as_it_was and name in stored.column_names and pa.types.is_nested(stored.schema.field(name).type):
-                    columns[name] = [None] * len(whole)  # pandas cannot write all of these; they are put back below
-            result = pd.DataFrame(columns)
+            result = pd.DataFrame(
+                {
+                    name: whole[name].array if name in same else _typed(column[1:], whole[name].dtype)
+                    for name, column in zip(whole.columns, filled.T, strict=True)
+                }
+                # pandas cannot write all of these, which are put back below
+                | {field.name: [None] * len(whole) for field in kept if pa.types.is_nested(field.type)}
+            )
             if named:
                 result = result.set_index(whole.columns[0]).rename_axis(frame.index.name)
             if len(result) == len(frame):
@@ -52,10 +54,8 @@ def read_parquet(data: bytes, given: Reading) -> Grid:
             elif not named or pd.isna(filled[-1, 0]):  # a list of triplets has grown, whose index counts its lines
                 result = result.reset_index(drop=True)
             table = pa.Table.from_pandas(result)
-            for name, as_it_was in zip(whole.columns, same, strict=True):
-                if as_it_was and name in stored.column_names:
-                    place = table.column_names.index(name)
-                    table = table.set_column(place, stored.schema.field(name), stored[name])
+            for field in kept:
+                table = table.set_column(table.column_names.index(field.name), field, stored[field.name])
             pq.write_table(table, buffer)
         except (TypeError, ValueError, OverflowError) as error:
             why = str(error).partition("\n")[0]
@@ -63,11 +63,10 @@ def read_parquet(data: bytes, given: Reading) -> Grid:
         return buffer.getvalue()
 
     grid = Grid(cells, "Parquet", save, headed=True, indexed=named, lines=list(range(len(cells))))
-    for column in grid.kept(given.skip, True):
-        name = whole.columns[column]
-        if name in stored.column_names and str(stored.schema.field(name).type).startswith("decimal"):
-            what = f"numbers, got {stored.schema.field(name).type}: store it as double"
-            raise DataError(f"column {shown(str(name))}: expected {what}")
+    read = whole.columns[grid.kept(given.skip, True)]
+    for field in stored.schema:
+        if field.name in read and pa.types.is_decimal(field.type):
+            raise DataError(f"column {shown(field.name)}: expected numbers, got {field.type}: store it as double")
     return grid
 
 
@@ -91,23 +90,22 @@ def _frame_of(data: bytes) -> tuple[Any, pd.DataFrame]:
     return stored, frame
 
 
-def _typed(cells: list[Any], dtype: Any) -> Any:
+def _typed(cells: np.ndarray, dtype: Any) -> Any:
     """A column in the type that it had, or where it lacks some now, in pandas' own that can; one of whole numbers only
     if what was filled in is whole too."""
-    lacks = [pd.api.types.is_scalar(cell) and pd.isna(cell) for cell in cells]
-    lacking = any(lacks)
-    if isinstance(dtype, pd.CategoricalDtype) and any(
-        not lack and cell not in dtype.categories for cell, lack in zip(cells, lacks, strict=True)
-    ):
+    values, there = cells.tolist(), cells[pd.notna(cells)]
+    lacking = len(there) < len(cells)
+    if isinstance(dtype, pd.CategoricalDtype) and any(cell not in dtype.categories for cell in there):
         dtype = dtype.categories.dtype  # what was filled in is none of them
     if lacking and isinstance(dtype, np.dtype) and dtype.kind in "iub":
         dtype = pd.array(np.zeros(1, dtype)).dtype
     if pd.api.types.is_integer_dtype(dtype):
-        if any(isinstance(cell, float) and not pd.isna(cell) and not cell.is_integer() for cell in cells):
-            return pd.array(cells, dtype="Float64" if lacking else "float64")
-        cells = [None if pd.isna(cell) else int(cell) for cell in cells]
+        if any(isinstance(cell, float) and not cell.is_integer() for cell in there):
+            dtype = pd.Float64Dtype() if lacking else np.dtype("float64")
+        else:
+            values = [None if pd.isna(cell) else int(cell) for cell in cells]
     with np.errstate(over="ignore"):
-        column = pd.array(cells, dtype=dtype)
+        column = pd.array(values, dtype=dtype)
     if pd.api.types.is_float_dtype(dtype) and np.isinf(column.to_numpy(float, na_value=np.nan)).any():
         raise OverflowError(f"an entry is beyond the range of {dtype}")
     return column
