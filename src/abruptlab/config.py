@@ -11,13 +11,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from abruptlab.arguments import checked, require, require_types, validator
+from abruptlab.arguments import checked, require, require_types
 from abruptlab.errors import ConfigError
 from abruptlab.task import TASKS
 from abruptlab.task.base import STRICT, Task
 from abruptlab.task.matrix import MatrixTask
 from abruptlab.task.sequence import SequenceTask
-from abruptlab.toml import first_mistake, flat, mistakes_of, parsed, read_text, require_kinds
+from abruptlab.toml import flat, mistakes_of, parsed, read_text, require_kinds, validated
 
 if TYPE_CHECKING:
     from abruptlab.task.base import Objective
@@ -316,13 +316,8 @@ class RunConfig:
     @staticmethod
     def from_table(table: dict) -> "RunConfig":
         """A configuration from nested dictionaries, as TOML has them. Raises `ConfigError` as `from_toml`."""
-        from pydantic import ValidationError
-
         task = {"task": _task_from_table(table["task"])} if isinstance(table.get("task"), dict) else {}
-        try:
-            config: RunConfig = validator(RunConfig).validate_python(table | task)
-        except ValidationError as error:
-            raise ConfigError(first_mistake(error, [*usual(type(task.get("task", MatrixTask())))])) from None
+        config = validated(RunConfig, table | task, usual(type(task.get("task", MatrixTask()))))
         require_kinds(table, config.to_table())
         return config
 
@@ -353,15 +348,10 @@ def _without_none(table: dict) -> dict:
 
 def _task_from_table(table: dict) -> Task:
     """The task that a `[task]` table names by its kind; a matrix task, if it names none."""
-    from pydantic import ValidationError
-
     kind = table.get("kind", MatrixTask.kind)
     require(isinstance(kind, str) and kind in TASKS, "task.kind", f"one of {', '.join(TASKS)}", kind)
     fields = {name: value for name, value in table.items() if name != "kind"}
-    try:
-        return validator(TASKS[kind]).validate_python(fields)
-    except ValidationError as error:
-        raise ConfigError(first_mistake(error, [*usual(TASKS[kind])], "task.")) from None
+    return validated(TASKS[kind], fields, usual(TASKS[kind]), "task.")
 
 
 @cache

@@ -2,17 +2,15 @@
 
 import sys
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
-from abruptlab.arguments import choice
+from abruptlab.arguments import choice, validator
 from abruptlab.errors import ConfigError
 
-if TYPE_CHECKING:
-    from pydantic import ValidationError
-
+Kind = TypeVar("Kind")
 IN_TOML = {  # pydantic's kinds of mistake: what was expected, in the words of TOML
     "int_type": "a whole number",
     "int_from_float": "a whole number",
@@ -64,21 +62,32 @@ def mistakes_of(source: object) -> Iterator[None]:
         raise ConfigError(f"{source}: {error}") from None
 
 
-def first_mistake(error: "ValidationError", known: Sequence[str], prefix: str = "", nearby: Sequence[str] = ()) -> str:
-    """The first of pydantic's complaints, in a line; of a field that is not `known`, before all others: what is missing
-    may be what it was to be. It may also have been one that is `nearby`."""
-    unknown = "unexpected_keyword_argument"
-    mistake = min(error.errors(), key=lambda each: each["type"] != unknown)
+def validated(
+    kind: type[Kind], table: dict[str, Any], known: Iterable[str], prefix: str = "", nearby: Iterable[str] = ()
+) -> Kind:
+    """A table as an object of that kind.
+
+    Raises `ConfigError` with the first of pydantic's complaints, in a line; that of a field that is not `known` before
+    all others: what is missing may be what it was to be. It may also have been one that is `nearby`.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return validator(kind).validate_python(table)
+    except ValidationError as error:
+        mistakes, unknown = error.errors(), "unexpected_keyword_argument"
+    mistake = min(mistakes, key=lambda each: each["type"] != unknown)
     where = prefix + ".".join(str(part) for part in mistake["loc"])
     if mistake["type"] == unknown:
-        return unknown_field(where, known, nearby)
+        raise ConfigError(unknown_field(where, known, nearby))
     if mistake["type"] == "missing":
-        return f"{where}: expected a value, got none"
+        raise ConfigError(f"{where}: expected a value, got none")
     said = mistake["msg"].removeprefix("Input should be ")
-    return f"{where}: expected {IN_TOML.get(mistake['type'], said[0].lower() + said[1:])}, got {mistake['input']!r}"
+    expected = IN_TOML.get(mistake["type"], said[0].lower() + said[1:])
+    raise ConfigError(f"{where}: expected {expected}, got {mistake['input']!r}")
 
 
-def unknown_field(name: str, known: Sequence[str], nearby: Sequence[str] = ()) -> str:
+def unknown_field(name: str, known: Iterable[str], nearby: Iterable[str] = ()) -> str:
     """What is said of a field that there is not: those that there are, and the one it was perhaps to be."""
     return f"unknown field {name}; {choice(name, known, nearby)}"
 

@@ -29,12 +29,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from abruptlab.arguments import checked, choice, require, validator
+from abruptlab.arguments import checked, choice, require
 from abruptlab.config import STRICT, RunConfig, usual
 from abruptlab.errors import ConfigError, RunError
 from abruptlab.presets import PRESETS, preset
 from abruptlab.task.matrix import MatrixTask
-from abruptlab.toml import first_mistake, flat, mistakes_of, parsed, read_text, require_kinds, unknown_field
+from abruptlab.toml import flat, mistakes_of, parsed, read_text, require_kinds, unknown_field, validated
 
 if TYPE_CHECKING:
     from abruptlab.run.run import Run
@@ -102,18 +102,13 @@ class SweepConfig:
 
         Raises `ConfigError`, naming the file and the mistake.
         """
-        from pydantic import ValidationError
-
         text = read_text(path)
         with mistakes_of(path):
             table = parsed(text)
             require(not isinstance(table.get("variants"), dict), "variants", "[[variants]] above each", "[variants]")
-            try:
-                config: SweepConfig = validator(SweepConfig).validate_python(table)
-            except ValidationError as error:
-                fields = {*_names(RunConfig), *usual(MatrixTask)} - OF_THE_SWEEP
-                of_a_run = [f"overrides.{name}" for name in sorted(fields)]
-                raise ConfigError(first_mistake(error, _names(SweepConfig), nearby=of_a_run)) from None
+            fields = {*_names(RunConfig), *usual(MatrixTask)} - OF_THE_SWEEP
+            of_a_run = [f"overrides.{name}" for name in sorted(fields)]
+            config = validated(SweepConfig, table, _names(SweepConfig), nearby=of_a_run)
             require_kinds(table.get("seeds", config.seeds), config.seeds, "seeds")
             config.points(path.parent)
         return config
