@@ -93,13 +93,8 @@ class Factorisation(Scaled):
         # so scaled that U Vᵀ with a U of the same size is of the size of the observed entries
         size = (values.square().sum((1, 2)) / observed.sum((1, 2)).clamp(min=1) / self.rank) ** 0.25
         mask = observed.double()
-        v, objective = _minimise(
-            (start * size[:, None, None, None]).flatten(0, 1),
-            values.repeat_interleave(self.restarts, 0),
-            mask.repeat_interleave(self.restarts, 0),
-            ridge.repeat_interleave(self.restarts, 0),
-            SEARCH,
-        )
+        problems = [each.repeat_interleave(self.restarts, 0) for each in (values, mask, ridge)]
+        v, objective = _minimise((start * size[:, None, None, None]).flatten(0, 1), *problems, tolerance=SEARCH)
         best = objective.unflatten(0, (batch, self.restarts)).argmin(1)
         v = v.unflatten(0, (batch, self.restarts))[torch.arange(batch), best]
         v, _ = _minimise(v, values, mask, ridge, FINISH)

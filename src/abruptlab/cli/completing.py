@@ -1,6 +1,5 @@
 """`complete`: a person's matrix, from a file to a file."""
 
-import math
 import os
 import sys
 from dataclasses import dataclass
@@ -75,7 +74,8 @@ class Complete:
         from abruptlab.complete.options import check_options
         from abruptlab.complete.tablefile import as_completed, is_workbook, read_table, write_table
 
-        check_options(self.method, least=self.min_value, largest=self.max_value, decimals=self.round, **self._options())
+        bounds = {"least": self.min_value, "largest": self.max_value, "decimals": self.round}
+        within = check_options(self.method, **bounds, **self._options())
         if self.file.is_dir():
             raise DataError(f"{self.file}: expected a file, got a folder")
         out = self.out or as_completed(self.file)
@@ -89,10 +89,6 @@ class Complete:
         print(f"{rows}×{columns} matrix, {table.layout}; {missing} missing", file=report)
         if missing:
             completion = self._complete(table)
-            within = (
-                -math.inf if self.min_value is None else self.min_value,
-                math.inf if self.max_value is None else self.max_value,
-            )
             content = table.filled(completion.values, self.round, within)
             lines = [*_filled_in(table, completion, self.round, within), _held_out(table, completion)]
             print("\n".join(lines), file=report)

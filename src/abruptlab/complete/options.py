@@ -19,10 +19,10 @@ OPTIONS = {  # of each method, besides bounds and rounding; a rank must be given
 
 def check_options(
     method: str, *, least: float | None, largest: float | None, decimals: int | None, **options: Any
-) -> None:
-    """Raise `ConfigError`, with the name of the option, for one that the method lacks or that makes no sense.
+) -> tuple[float, float]:
+    """The bounds of what is filled in. None is an option that is not given.
 
-    None is an option that is not given.
+    Raises `ConfigError`, with the name of the option, for one that the method lacks or that makes no sense.
     """
     given = {option: value for option, value in options.items() if value is not None}
     for option in sorted(given.keys() - set(OPTIONS[method])):
@@ -36,3 +36,4 @@ def check_options(
         raise ConfigError(f"--penalty: expected a number of 0 or more, got {given['penalty']:g}")
     bounds = -math.inf if least is None else least, math.inf if largest is None else largest
     check_bounds(*bounds, decimals, ("--min", "--max", "--round"))
+    return bounds
