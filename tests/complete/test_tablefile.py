@@ -340,6 +340,7 @@ def test_npy_keeps_its_precision_and_order(dtype: str, order: str, tmp_path: Pat
         (npy(np.ones((4, 4)))[:20], "damaged NPY file"),
         (b"\x93NUMPY\x07\x00abcdef", "damaged NPY file"),
         (npy(np.ones((4, 4))).replace(b"(4, 4)", b"(9, 9)"), "damaged NPY file"),
+        (npy(np.ones((4, 4))).replace(b"(4, 4)", b"f(4,4)"), "<ast.Call object>"),  # not where in memory
     ],
 )  # fmt: skip
 def test_what_is_no_matrix_in_npy(content: bytes, line: str, tmp_path: Path) -> None:
@@ -432,7 +433,19 @@ def test_a_formula_of_excel_that_gives_an_empty_text_is_an_empty_cell(tmp_path: 
 def test_a_text_of_excel_that_may_be_two_numbers_is_refused(cell: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=f"row 2, column 2: expected a number, got the text {cell}, which may be"):
         read(tmp_path, excel([1.5, 2.5], [3.5, cell], [4.5, None]))
+    with pytest.raises(DataError, match=f"row 2, column 3: expected a number, got the text {cell}, which may be"):
+        read(tmp_path, excel(["u", "ham", 1.5], ["v", "ham", cell]), triplets=True)
     assert read(tmp_path, excel([1.5, 2.5], [3.5, "1.5"], [4.5, 1.125])).values[1, 1] == 1.5
+
+
+@pytest.mark.parametrize("file", ["excel", "parquet"])
+def test_a_list_of_numbers_that_are_texts_gets_texts(file: str, tmp_path: Path) -> None:
+    lines = [["u", "ham", "1.5"], ["u", "egg", "2.5"], ["v", "ham", "3.5"]]
+    frame = pd.DataFrame(lines, columns=["user", "item", "rating"])
+    table = read(tmp_path, excel(*lines) if file == "excel" else parquet(frame), triplets=True)
+    written = io.BytesIO(completed_with(table, 4.5))
+    filled = pd.read_excel(written, header=None, dtype=object) if file == "excel" else pd.read_parquet(written)
+    assert filled.iloc[:, 2].tolist() == ["1.5", "2.5", "3.5", "4.500"]
 
 
 def test_numbers_that_are_texts_are_filled_with_texts(tmp_path: Path) -> None:

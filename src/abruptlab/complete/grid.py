@@ -3,13 +3,14 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from abruptlab.complete.numerals import Notation, read_numbers, shown
+from abruptlab.complete.numerals import Notation, read_numbers, readings, shown
 from abruptlab.errors import DataError
 
 _SPELT = "na n/a <na> #n/a #na nan +nan -nan nat null none missing - -- . ?"
@@ -42,7 +43,16 @@ class Grid:
         self, texts: list[list[str]], header: bool, columns: Sequence[int], token: str | None
     ) -> tuple[Float[np.ndarray, "line column"], Notation, str]:
         """The numbers in these columns, NaN where missing, and how they are written; and a note that no cell says
-        `token` where no more are missing than are empty. `texts` are those for `token`. Raises as `read_numbers`."""
+        `token` where no more are missing than are empty. `texts` are those for `token`.
+
+        Raises as `read_numbers`, and `DataError` for a text among numbers that may be one of two.
+        """
+        for line, column in product(range(header, len(texts)), () if self.textual else columns):
+            text = texts[line][column]
+            if isinstance(self.cells[line, column], str) and (may_be := readings(text)):
+                raise DataError(
+                    f"{self.place(line, column)}: expected a number, got the text {shown(text)}, which may be {may_be}"
+                )
         cells = [[row[column] for column in columns] for row in texts[header:]]
         values, notation = read_numbers(cells, lambda i, j: self.place(header + i, columns[j]), self.marks, token)
         if token is None or is_missing(token, None):
@@ -89,6 +99,11 @@ def cell_text(cell: Any) -> str:
 def name_of(cell: Any) -> str:
     """The name that a cell says; "" if it says none."""
     return "" if isinstance(cell, float) and math.isnan(cell) else cell_text(cell)
+
+
+def is_textual(numbers: np.ndarray) -> bool:
+    """Whether cells that are numbers are all written as text."""
+    return all(isinstance(cell, str) for cell in numbers)
 
 
 def is_missing(text: str, token: str | None) -> bool:

@@ -1,6 +1,7 @@
 """What is known of a table's file before it is read, and what its readers say of one that is damaged or has several
 tables."""
 
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,4 +50,5 @@ def reading(what: str) -> Iterator[None]:
     except ImportError:
         raise DataError(f"{what} needs more packages: pip install 'abruptlab[tables]'") from None
     except Exception as error:  # a damaged file makes its reader raise anything
-        raise DataError(f"damaged {what} file: {' '.join(str(error).split())[:100]}") from None
+        why = re.sub(r" at 0x\w+", "", " ".join(str(error).split()))  # where in memory an object is
+        raise DataError(f"damaged {what} file: {why[:100]}") from None

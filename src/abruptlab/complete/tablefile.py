@@ -5,17 +5,16 @@ import stat
 import sys
 import zipfile
 from dataclasses import fields
-from itertools import product
 from pathlib import Path
 
 import numpy as np
 
 from abruptlab.complete.arrays import NPY, ArrayTable, read_npy, read_npz
 from abruptlab.complete.excel import read_excel
-from abruptlab.complete.grid import Grid, name_of
+from abruptlab.complete.grid import Grid, is_textual, name_of
 from abruptlab.complete.gridtable import GridTable
 from abruptlab.complete.labels import find_labels
-from abruptlab.complete.numerals import readings, shown
+from abruptlab.complete.numerals import shown
 from abruptlab.complete.parquet import read_parquet
 from abruptlab.complete.reading import Reading
 from abruptlab.complete.text import SEPARATORS, read_text
@@ -186,12 +185,6 @@ def _read_grid(grid: Grid, given: Reading) -> GridTable:
         given_one = given.separator and SEPARATORS.get(given.separator, repr(given.separator))
         separators = given_one or "tabs, semicolons or commas"
         raise DataError(f"expected numbers in cells separated by {separators}, got nothing but names")
-    for line, column in product(range(header, len(texts)), () if grid.textual else columns):
-        text = texts[line][column]
-        if isinstance(grid.cells[line, column], str) and (may_be := readings(text)):
-            raise DataError(
-                f"{grid.place(line, column)}: expected a number, got the text {shown(text)}, which may be {may_be}"
-            )
     values, notation, note = grid.numbers(texts, header, columns, given.missing)
     names = [[name_of(cell) for cell in row] for row in grid.cells.tolist()]  # which may be NA
     row_names = [row[first] if named else str(i + 1) for i, row in enumerate(names[header:])]
@@ -210,7 +203,7 @@ def _read_grid(grid: Grid, given: Reading) -> GridTable:
         grid,
         header + np.indices(values.shape)[0],
         columns,
-        [all(isinstance(cell, str) for cell in grid.cells[header:, j][known[:, k]]) for k, j in enumerate(columns)],
+        [is_textual(grid.cells[header:, j][known[:, k]]) for k, j in enumerate(columns)],
         notation,
         layout + "".join(f", without {place_of(column)}" for column in sorted(left)),
         row_names,

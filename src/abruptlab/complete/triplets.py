@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from abruptlab.complete.grid import Grid, name_of
+from abruptlab.complete.grid import Grid, is_textual, name_of
 from abruptlab.complete.gridtable import GridTable
 from abruptlab.complete.numerals import is_number, shown
 from abruptlab.complete.reading import Reading
@@ -65,7 +65,7 @@ def read_triplets(grid: Grid, given: Reading) -> GridTable:
         replace(grid, cells=np.concatenate([grid.cells, added])),
         lines,
         [value] * len(columns),
-        [grid.textual] * len(columns),
+        [is_textual(grid.cells[header:, value][~np.isnan(numbers[:, 0])])] * len(columns),
         notation,
         f"{grid.layout}{note}, {len(entries):,} triplets, {'a' if header else 'no'} header line",
         row_names,
