@@ -7,7 +7,7 @@ from pathlib import Path
 from abruptlab.errors import RunError
 from abruptlab.paper.catalogue import FIGURES, TABLES
 from abruptlab.paper.plan import PAPER, SCALES, SMALLEST, Home
-from abruptlab.paper.registry import FigureSpec, TableSpec
+from abruptlab.paper.registry import Spec
 from abruptlab.paper.verdict import Verdict, counted, read_verdicts
 
 NUMBERS = range(1, 28)  # the paper's figures; it has one table
@@ -38,7 +38,7 @@ def ledger(results: Path) -> list[Entry]:
     return [*figures, _entry("table", "1", TABLES["1"], results)]
 
 
-def _entry(kind: str, number: str, spec: FigureSpec | TableSpec, results: Path) -> Entry:
+def _entry(kind: str, number: str, spec: Spec, results: Path) -> Entry:
     homes = PAPER[spec.sweep or spec.kind]
     claims = {
         scale: tuple(

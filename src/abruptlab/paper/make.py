@@ -9,11 +9,11 @@ from abruptlab.errors import ConfigError, RunError
 from abruptlab.figures.save import arrays, save_figure, save_table
 from abruptlab.paper.catalogue import FIGURES, TABLES
 from abruptlab.paper.findings import Findings
-from abruptlab.paper.registry import FigureSpec, TableSpec, shown_in
+from abruptlab.paper.registry import Spec, shown_in
 from abruptlab.run.run import NAMED
 from abruptlab.system.files import writing
 
-Spec = TypeVar("Spec", FigureSpec[Any], TableSpec[Any])
+AnySpec = TypeVar("AnySpec", bound=Spec[Any])
 
 
 def make_figure(figure: str, findings: Findings, command: str) -> list[Path]:
@@ -25,18 +25,9 @@ def make_figure(figure: str, findings: Findings, command: str) -> list[Path]:
     """
     spec = _suiting("figure", figure, FIGURES, findings)
     result = shown_in(spec, findings)
-    drawing = spec.draw(result)
-    seed = findings.options.get("seed", 0)
+    drawing, data, how = spec.draw(result), arrays(result), _how(command, findings, spec)
     with writing(findings.folder):
-        return save_figure(
-            drawing,
-            findings.folder / "figures",
-            f"figure_{figure}",
-            arrays(result),
-            command,
-            seed,
-            findings.origin(spec.measure),
-        )
+        return save_figure(drawing, findings.folder / "figures", f"figure_{figure}", data, *how)
 
 
 def make_table(table: str, findings: Findings, command: str) -> list[Path]:
@@ -46,14 +37,17 @@ def make_table(table: str, findings: Findings, command: str) -> list[Path]:
     """
     spec = _suiting("table", table, TABLES, findings)
     content = spec.tabulate(shown_in(spec, findings))
-    seed = findings.options.get("seed", 0)
+    how = _how(command, findings, spec)
     with writing(findings.folder):
-        return save_table(
-            content, findings.folder / "tables", f"table_{table}", command, seed, findings.origin(spec.measure)
-        )
+        return save_table(content, findings.folder / "tables", f"table_{table}", *how)
 
 
-def _suiting(what: str, name: str, specs: Mapping[str, Spec], findings: Findings) -> Spec:
+def _how(command: str, findings: Findings, spec: Spec[Any]) -> tuple[str, int, dict[str, Any]]:
+    """How a figure or a table was made: by which command, with which seed, and from what."""
+    return command, findings.options.get("seed", 0), findings.origin(spec.measure)
+
+
+def _suiting(what: str, name: str, specs: Mapping[str, AnySpec], findings: Findings) -> AnySpec:
     """The figure or table, if the subject is such that it can be made of it."""
     if name not in specs:
         raise ConfigError(f"no {what} {name!r}; {choice(name, specs)}")
