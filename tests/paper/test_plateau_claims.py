@@ -178,7 +178,7 @@ def test_the_claim_of_the_easy_task(tmp_path: Path) -> None:
     """As a place of the answer is known from step 100 on, the rise is the longer the later the others are."""
     found = Findings(sweep(tmp_path, "repeat", {"blocks": {"1 block": SLOW, "2 blocks": 200, "4 blocks": 50}}))
     [verdict] = judge(found)
-    blocks = found.of(plateaus.measure("blocks"))
+    blocks = found.of(FIGURES["plateau-blocks"].measure)
     assert verdict.numbers == pytest.approx([*plateaus.rise_over_before(blocks, "4 blocks").values()], rel=1e-3)
     assert verdict.id == "blocks-plateau"
     assert verdict.outcome == "holds", verdict

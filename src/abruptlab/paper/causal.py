@@ -8,10 +8,10 @@ a number for.
 from collections.abc import Sequence
 from functools import partial
 
-from abruptlab.experiments.falls import Falls, measure_falls
+from abruptlab.experiments.falls import measure_falls
 from abruptlab.figures.plateau import draw_falls
 from abruptlab.paper.claim import Bound, Claim
-from abruptlab.paper.over_seeds import OfAll, another_seed, most_named, most_of, ratio, variant
+from abruptlab.paper.over_seeds import OfAll, another_seed, most_named, most_over, variant
 from abruptlab.paper.plateaus import REMOVED
 from abruptlab.paper.registry import Figures, FigureSpec
 from abruptlab.paper.variant_claims import EARLIER
@@ -20,13 +20,6 @@ SWEEP, LARGER = "causal", "causal-laptop"
 LATER = 1 / EARLIER
 FROM, FROM_LARGER = 1500, 2000  # the step in mid-plateau from which the late ones differ
 THRICE = 1 / 3
-UNCHANGED = {"useful attention": "×1", "late": "×1", "parts": "none", "own parts": "none"}  # of each family
-
-
-def measure(family: str) -> "partial[Falls]":
-    """The measurement of a family of variants."""
-    return partial(measure_falls, family=family)
-
 
 READING = (
     "Left: L_mask (running mean) over that of predicting zero (dashed), over the steps; thin each seed, bold their "
@@ -36,7 +29,8 @@ READING = (
 
 
 def _figure(title: str, family: str, what: str, sweep: str = SWEEP) -> FigureSpec:
-    return FigureSpec(title, "beside the papers", f"{what} {READING}", measure(family), draw_falls, sweep=sweep)
+    measure = partial(measure_falls, family=family)
+    return FigureSpec(title, "beside the papers", f"{what} {READING}", measure, draw_falls, sweep=sweep)
 
 
 FIGURES: Figures = {
@@ -80,49 +74,42 @@ FIGURES: Figures = {
 HALVED = "first step with half of L_mask gone (the last step if there is none)"
 
 
-def _claim(
-    text: str,
-    family: str,
-    bound: Bound,
-    over: Sequence[str],
-    of_all: OfAll,
-    since: int = 0,
-    sweep: str = SWEEP,
-) -> Claim:
-    """A claim on the steps of some variants until half of L_mask is gone, over those of the unchanged run; both counted
-    from a step on."""
-    unchanged, *others = (variant(measure(family), "halved", label, since) for label in (UNCHANGED[family], *over))
+def _claim(text: str, figure: str, bound: Bound, over: Sequence[str], of_all: OfAll, since: int = 0) -> Claim:
+    """A claim on the steps of some variants in a figure until half of L_mask is gone, over those of the unchanged run;
+    both counted from a step on."""
+    spec = FIGURES[figure]
+    unchanged = "none" if figure.endswith("parts") else "×1"
     from_there = f" from step {since:,} on" if since else ""
     return Claim(
         text,
         "ours",
         f"{most_named(of_all, over)}: {HALVED}{from_there} / that of the unchanged run",
         bound,
-        most_of(of_all, [ratio(other, unchanged) for other in others]),
-        (another_seed(unchanged),),
-        figures=(f"{sweep}-{family.split()[-1]}",),
-        sweep=sweep,
+        most_over(of_all, spec.measure, "halved", over, unchanged, since),
+        (another_seed(variant(spec.measure, "halved", unchanged, since)),),
+        figures=(figure,),
+        sweep=spec.sweep,
     )
 
 
 CLAIMS: dict[str, Claim] = {
     "causal-more": _claim(
         "More useful attention shortens the plateau of matrices, too.",
-        "useful attention",
+        "causal-attention",
         Bound(high=EARLIER),
         ("×2.5", "×10"),
         max,
     ),
     "causal-less": _claim(
         "Less useful attention lengthens it.",
-        "useful attention",
+        "causal-attention",
         Bound(low=LATER),
         ("×0.2", "×0.5"),
         min,
     ),
     "causal-late": _claim(
         "More useful attention from mid-plateau on shortens what is left of it.",
-        "late",
+        "causal-late",
         Bound(high=EARLIER),
         (f"×2.5 from step {FROM:,}", f"×10 from step {FROM:,}"),
         max,
@@ -130,55 +117,52 @@ CLAIMS: dict[str, Claim] = {
     ),
     "causal-parts": _claim(
         "Attention that starts as it ends, frozen or not, removes most of the plateau.",
-        "parts",
+        "causal-parts",
         Bound(high=REMOVED),
         ("attention", "attention, frozen"),
         max,
     ),
     "causal-frozen": _claim(
         "Attention that stays at random lengthens it.",
-        "parts",
+        "causal-parts",
         Bound(low=LATER),
         ("attention, frozen at random",),
         min,
     ),
     "causal-thrice-by-attention": _claim(
         "More useful attention shortens it three times or more.",
-        "useful attention",
+        "causal-attention",
         Bound(high=THRICE),
         ("×2.5", "×10"),
         min,
     ),
     "causal-thrice-by-parts": _claim(
         "A part that starts as it ends shortens it three times or more.",
-        "parts",
+        "causal-parts",
         Bound(high=THRICE),
         ("attention", "MLP", "embeddings"),
         min,
     ),
     "causal-laptop-late": _claim(
         "More useful attention from mid-plateau on shortens what is left of the plateau of larger matrices.",
-        "late",
+        "causal-laptop-late",
         Bound(high=EARLIER),
         (f"×10 from step {FROM_LARGER:,}",),
         max,
         FROM_LARGER,
-        LARGER,
     ),
     "causal-laptop-thrice": _claim(
         "More useful attention shortens the plateau of larger matrices three times or more.",
-        "useful attention",
+        "causal-laptop-attention",
         Bound(high=THRICE),
         ("×10",),
         max,
-        sweep=LARGER,
     ),
     "causal-laptop-parts": _claim(
         "Attention that starts as it ends in the same run, frozen or not, removes most of the plateau of matrices.",
-        "own parts",
+        "causal-laptop-parts",
         Bound(high=REMOVED),
         ("attention", "attention, frozen"),
         max,
-        sweep=LARGER,
     ),
 }

@@ -49,6 +49,14 @@ def most_of(of_all: OfAll, each: Sequence[Measured]) -> Measured:
     return measured
 
 
+def most_over(
+    of_all: OfAll, measure: Callable[..., Family], quantity: str, over: Sequence[str], under: str, since: int = 0
+) -> Measured:
+    """Of the ratios of a quantity of some variants to that of another one, the largest or smallest."""
+    other = variant(measure, quantity, under, since)
+    return most_of(of_all, [ratio(variant(measure, quantity, label, since), other) for label in over])
+
+
 def most_named(of_all: OfAll, labels: Sequence[str]) -> str:
     """What `most_of` takes, in words."""
     which = " and ".join(labels)

@@ -11,7 +11,7 @@ from abruptlab.experiments.plateaus import Plateaus, measure_plateaus
 from abruptlab.figures.plateau import draw_plateaus
 from abruptlab.paper.claim import Bound, Claim, Null, OverSeeds, null
 from abruptlab.paper.findings import Findings
-from abruptlab.paper.over_seeds import Measured, OfAll, another_seed, most_named, most_of, ratio, typical, variant
+from abruptlab.paper.over_seeds import Measured, another_seed, most_named, most_of, most_over, ratio, typical, variant
 from abruptlab.paper.registry import Figures, FigureSpec
 from abruptlab.paper.training import FAST
 
@@ -21,12 +21,6 @@ EARLIER = 0.7  # of them: three times, in logarithms, what seeds 0 and 1 of the 
 LATER = 1 / EARLIER
 LATE = {25: "×10 from step 25", 50: "×10 from step 50", 75: "×10 from step 75", 100: "×10 from step 100"}
 
-
-def measure(family: str) -> "partial[Plateaus]":
-    """The measurement of a family of variants."""
-    return partial(measure_plateaus, family=family)
-
-
 READING = (
     "Left: the share of the tokens that the model writes right, over the steps; thin each seed, bold their median. "
     "Right: the first step with half of them right; dots are seeds, open ones did not come that far by their last "
@@ -35,7 +29,8 @@ READING = (
 
 
 def _figure(title: str, family: str, what: str, sweep: str = SWEEP) -> FigureSpec:
-    return FigureSpec(title, "follow-up paper", f"{what} {READING}", measure(family), draw_plateaus, sweep=sweep)
+    measure = partial(measure_plateaus, family=family)
+    return FigureSpec(title, "follow-up paper", f"{what} {READING}", measure, draw_plateaus, sweep=sweep)
 
 
 FIGURES: Figures = {
@@ -94,7 +89,7 @@ def rise_over_before(plateaus: Plateaus, label: str) -> dict[int, float]:
 
 def _rise_of_blocks(label: str) -> Measured:
     def measured(findings: Findings) -> OverSeeds:
-        plateaus = findings.of(measure("blocks"))
+        plateaus = findings.of(FIGURES["plateau-blocks"].measure)
         return OverSeeds(rise_over_before(plateaus, label), int(plateaus.planned.max()))
 
     return measured
@@ -103,70 +98,53 @@ def _rise_of_blocks(label: str) -> Measured:
 LEARNT = "first step with half of the tokens right (the last step if there is none)"
 
 
-def _learnt(family: str, over: Sequence[str], under: str, of_all: OfAll) -> Measured:
-    """Of each seed, the steps until half of the tokens are right of some variants over those of another one."""
-    other = variant(measure(family), "learnt", under)
-    return most_of(of_all, [ratio(variant(measure(family), "learnt", label), other) for label in over])
-
-
-def _plateau(
-    text: str,
-    family: str,
-    figure: str,
-    bound: Bound,
-    over: Sequence[str],
-    under: str,
-    *more: Null,
-    sweep: str = SWEEP,
-) -> Claim:
-    """A claim that the plateau of some variants is shorter, or longer, than that of another one: all of them."""
+def _plateau(text: str, figure: str, bound: Bound, over: Sequence[str], under: str, *more: Null) -> Claim:
+    """A claim that the plateau of some variants in a figure is shorter, or longer, than that of another one: all of
+    them."""
+    spec = FIGURES[figure]
     of_all = max if bound.low == -np.inf else min
     return Claim(
         text,
         "follow-up",
         f"{most_named(of_all, over)}: {LEARNT} / that of {under}",
         bound,
-        _learnt(family, over, under, of_all),
-        more or (another_seed(variant(measure(family), "learnt", under)),),
+        most_over(of_all, spec.measure, "learnt", over, under),
+        more or (another_seed(variant(spec.measure, "learnt", under)),),
         figures=(figure,),
-        sweep=sweep,
+        sweep=spec.sweep,
     )
 
 
-USEFUL, BIASES = measure("useful attention"), ("repetition", "collapse")
+USEFUL, BIASES = FIGURES["plateau-attention"].measure, ("repetition", "collapse")
 
 
 def _left(label: str, since: int) -> Measured:
     """The steps from one on at which the attention is multiplied, until half of the tokens are right."""
-    return variant(measure("late"), "learnt", label, since)
+    return variant(FIGURES["plateau-late"].measure, "learnt", label, since)
 
 
 ATTENTION_TAKEN = ("attention", "attention, frozen")
 
 
-def _attention_claims(name: str, figure: str, late: str, but: str, sweep: str) -> dict[str, Claim]:
+def _attention_claims(name: str, figure: str, late: str, but: str = "") -> dict[str, Claim]:
     """What the follow-up paper says of multiplied attention, on one of its two sweeps."""
-    family = "useful attention"
+    claim = partial(Claim, sweep=FIGURES[figure].sweep)
     return {
         f"{name}-shortens": _plateau(
             f"More useful attention{but} shortens the plateau.",
-            family,
             figure,
             Bound(high=EARLIER),
             ("×2.5", "×10"),
             "×1",
-            sweep=sweep,
         ),
         f"{name}-lengthens": _plateau(
             f"Less useful attention{but} lengthens it.",
-            family,
             figure,
             Bound(low=LATER),
             ("×0.2", "×0.5"),
             "×1",
-            sweep=sweep,
         ),
-        f"{name}-biases": Claim(
+        f"{name}-biases": claim(
             f"More useful attention{but} lessens repetition bias and representation collapse.",
             "follow-up",
             "the largest of both, with ×2.5 and ×10: its largest value until half of the tokens are right / that of ×1",
@@ -181,9 +159,8 @@ def _attention_claims(name: str, figure: str, late: str, but: str, sweep: str) -
             ),
             (another_seed(*(variant(USEFUL, bias, "×1") for bias in BIASES)),),
             figures=(figure,),
-            sweep=sweep,
         ),
-        f"{name}-late": Claim(
+        f"{name}-late": claim(
             f"More useful attention{but} acts from the step on at which it begins.",
             "follow-up",
             f"the largest of {', '.join(map(str, LATE))}: {LEARNT} from that step on / that of ×1",
@@ -191,37 +168,34 @@ def _attention_claims(name: str, figure: str, late: str, but: str, sweep: str) -
             most_of(max, [ratio(_left(label, since), _left("×1", since)) for since, label in LATE.items()]),
             (another_seed(_left("×1", max(LATE))),),  # from which step on two seeds differ most
             figures=(late,),
-            sweep=sweep,
         ),
     }
 
 
 CLAIMS: dict[str, Claim] = {
-    **_attention_claims("attention", "plateau-attention", "plateau-late", "", SWEEP),
+    **_attention_claims("attention", "plateau-attention", "plateau-late"),
     # As the paper's public code has it: the answer's first place, a mere copy, keeps its attention.
-    **_attention_claims("spared", "plateau-spared", "plateau-spared-late", ", but at the first place,", SPARED),
+    **_attention_claims("spared", "plateau-spared", "plateau-spared-late", ", but at the first place,"),
     "own-attention": _plateau(
         "Attention that starts as it ends in the same run, frozen or not, removes most of the plateau.",
-        "own parts",
         "plateau-own-parts",
         Bound(high=REMOVED),
         ATTENTION_TAKEN,
         "none",
-        sweep=OWN,
     ),
     "own-others": _plateau(
         "Embeddings or MLP that start so do not.",
-        "own parts",
         "plateau-own-parts",
         Bound(low=REMOVED),
         ("embeddings", "MLP"),
         "none",
-        null("attention", typical(_learnt("own parts", ATTENTION_TAKEN, "none", max))),
-        sweep=OWN,
+        null(
+            "attention",
+            typical(most_over(max, FIGURES["plateau-own-parts"].measure, "learnt", ATTENTION_TAKEN, "none")),
+        ),
     ),
     "frozen-attention": _plateau(
         "Attention that stays at random lengthens the plateau.",
-        "frozen at random",
         "plateau-frozen",
         Bound(low=LATER),
         ("attention",),
@@ -229,16 +203,14 @@ CLAIMS: dict[str, Claim] = {
     ),
     "frozen-others": _plateau(
         "Embeddings or MLP that stay at random do less.",
-        "frozen at random",
         "plateau-frozen",
         Bound(high=EARLIER),
         ("embeddings", "MLP"),
         "attention",
-        another_seed(variant(measure("frozen at random"), "learnt", "none")),
+        another_seed(variant(FIGURES["plateau-frozen"].measure, "learnt", "none")),
     ),
     "muon-shortens": _plateau(
         "Muon shortens the plateau.",
-        "optimiser",
         "plateau-optimiser",
         Bound(high=EARLIER),
         ("Muon",),

@@ -5,13 +5,16 @@ The bounds are those of the main run and of the easiest task; none was seen a nu
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
+from abruptlab.experiments.plateaus import Plateaus, measure_plateaus
 from abruptlab.figures.plateau import draw_each_plateau
 from abruptlab.paper.claim import Bound, Claim, Number, OverSeeds, null
 from abruptlab.paper.findings import Findings
-from abruptlab.paper.plateaus import measure, rise_over_before
+from abruptlab.paper.over_seeds import Measured, OfAll
+from abruptlab.paper.plateaus import rise_over_before
 from abruptlab.paper.registry import Figures, FigureSpec
 from abruptlab.paper.training import FAST
 
@@ -25,7 +28,8 @@ READING = (
 
 
 def _figure(title: str, family: str, what: str) -> FigureSpec:
-    return FigureSpec(title, "follow-up paper", f"{what} {READING}", measure(family), draw_each_plateau, sweep=SWEEP)
+    measure = partial(measure_plateaus, family=family)
+    return FigureSpec(title, "follow-up paper", f"{what} {READING}", measure, draw_each_plateau, sweep=SWEEP)
 
 
 FIGURES: Figures = {
@@ -37,27 +41,20 @@ FIGURES: Figures = {
 }
 
 
-def _largest_fall(family: str, label: str) -> Callable[[Findings], OverSeeds]:
-    """Of each seed, the fall of this variant of a family, or, of none, the slowest among all of them."""
+def _most(of_all: OfAll, figure: str, number: Callable[[Plateaus, str], dict[int, float]], label: str = "") -> Measured:
+    """Of each seed, the number of this variant in a figure, or, of none, the largest or smallest among all of them."""
 
     def measured(findings: Findings) -> OverSeeds:
-        plateaus = findings.of(measure(family))
-        each = [plateaus.by_seed("fall", one) for one in ([label] if label else map(str, plateaus.labels))]
-        return OverSeeds.of(each, max, int(plateaus.planned.max()))
+        plateaus: Plateaus = findings.of(FIGURES[figure].measure)
+        each = [number(plateaus, one) for one in ([label] if label else map(str, plateaus.labels))]
+        return OverSeeds.of(each, of_all, int(plateaus.planned.max()))
 
     return measured
 
 
-def _easy_rise(findings: Findings) -> OverSeeds:
-    """Of each seed, the most abrupt rise of the accuracy of the easy tasks: its steps over those before it."""
-    plateaus = findings.of(measure("easy"))
-    each = [rise_over_before(plateaus, str(label)) for label in plateaus.labels]
-    return OverSeeds.of(each, min, int(plateaus.planned.max()))
-
-
 def _of_main_task(findings: Findings) -> Number:
-    """The median of the same of the main task, which has a plateau."""
-    plateaus = findings.of(measure("sums"))
+    """The median of such a rise of the main task, which has a plateau."""
+    plateaus: Plateaus = findings.of(FIGURES["plateau-sums"].measure)
     rises = [*rise_over_before(plateaus, str(plateaus.labels[0])).values()]
     return float(np.median(rises)) if rises else None
 
@@ -66,23 +63,24 @@ STEADY = null("a steady fall", lambda findings: (0.9 - 0.1) / 0.1)
 FALL = "steps of the fall of the loss over the answer / steps before it (the steps of the run if there is no drop)"
 
 
-def _drops(text: str, family: str, label: str = "") -> Claim:
-    """A claim on one variant of a family, or on the slowest of all."""
+def _drops(text: str, varied: str, label: str = "") -> Claim:
+    """A claim on one variant in the figure of what is varied, or on the slowest of all."""
+    figure = f"plateau-{varied}"
     return Claim(
         text,
         "follow-up",
         f"{label or 'the slowest of all'}: {FALL}",
         Bound(high=FAST),
-        _largest_fall(family, label),
+        _most(max, figure, lambda plateaus, one: plateaus.by_seed("fall", one), label),
         (STEADY,),
-        figures=(f"plateau-{family.removesuffix('s')}s",),
+        figures=(figure,),
         sweep=SWEEP,
     )
 
 
 CLAIMS: dict[str, Claim] = {
     **{
-        f"task-{label.replace(' ', '-')}": _drops(f"A plateau, then an abrupt change: {label}.", "task", label)
+        f"task-{label.replace(' ', '-')}": _drops(f"A plateau, then an abrupt change: {label}.", "tasks", label)
         for label in HARD
     },
     "tasks-easy": Claim(
@@ -90,12 +88,14 @@ CLAIMS: dict[str, Claim] = {
         "follow-up",
         "the smallest of all: steps from a tenth to nine tenths of the accuracy's rise / steps before them",
         Bound(low=FAST),
-        _easy_rise,
+        _most(min, "plateau-easy", rise_over_before),
         (null("the main task", _of_main_task),),
         figures=("plateau-easy",),
         sweep=SWEEP,
     ),
     "same-with-sums": _drops("The same picture with other windows, moduli and lengths.", "sums"),
-    "same-with-models": _drops("The same picture with softmax attention, other widths, and two layers.", "model"),
-    "same-with-optimisers": _drops("The same picture with Muon, SGD, and Adam with warm-up and a cosine.", "optimiser"),
+    "same-with-models": _drops("The same picture with softmax attention, other widths, and two layers.", "models"),
+    "same-with-optimisers": _drops(
+        "The same picture with Muon, SGD, and Adam with warm-up and a cosine.", "optimisers"
+    ),
 }

@@ -20,7 +20,7 @@ from abruptlab.experiments.variants import Variants
 from abruptlab.paper.claim import Bound, Claim, Null, OverSeeds, null
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.over_seeds import Measured, another_seed, ratio, typical
-from abruptlab.paper.variants import SWEEP, measure
+from abruptlab.paper.variants import FIGURES, SWEEP
 
 FAR_WORSE = 2.0  # a doubling: no fluctuation between seeds
 WORSE = 1.5  # half as much again
@@ -58,18 +58,15 @@ def place(measured: Callable[..., Variants], quantity: str, row: int) -> Measure
     return of_place
 
 
-def _of_ratio(family: str, quantity: str, over: int, under: int) -> Measured:
-    """Of each seed, the ratio of a quantity of the variants at two places of a family."""
-    return ratio(place(measure(family), quantity, over), place(measure(family), quantity, under))
-
-
-def _another_seed(family: str, quantity: str, *rows: int) -> Null:
-    """Two seeds of one of these variants."""
-    return another_seed(*(place(measure(family), quantity, row) for row in rows))
+def _compared(figure: str, quantity: str, over: int, under: int) -> tuple[Measured, tuple[Null, ...], tuple[str, ...]]:
+    """Of each seed, the ratio of a quantity of the variants at two places of a figure's family; the null, two seeds of
+    one of them; and the figure."""
+    two = [place(FIGURES[figure].measure, quantity, row) for row in (over, under)]
+    return ratio(*two), (another_seed(*two),), (figure,)
 
 
 def _falls_with_depth(findings: Findings) -> OverSeeds:
-    variants = findings.of(measure("depth"))
+    variants: Variants = findings.of(FIGURES["14"].measure)
     each = [by_seed(variants, "final_loss", row) for row in range(len(variants.labels))]
     seeds = sorted(set.intersection(*map(set, each)))
     depths = range(len(each))
@@ -106,7 +103,7 @@ def _same_order(findings: Findings) -> OverSeeds:
 
 
 def _gaussian(findings: Findings) -> tuple[Variants, int]:
-    variants = findings.of(measure("factors"))
+    variants: Variants = findings.of(FIGURES["18"].measure)
     if "Gaussian" not in variants.labels:
         raise RunError(f"expected Gaussian among the factors, got {', '.join(variants.labels)}")
     return variants, int(np.flatnonzero(variants.labels == "Gaussian")[0])
@@ -131,35 +128,29 @@ CLAIMS: dict[str, Claim] = {
         "caption",
         "final L_mask at the smallest width / at the largest",
         Bound(low=FAR_WORSE),
-        _of_ratio("width", "final_falling", 0, LAST),
-        (_another_seed("width", "final_falling", 0, LAST),),
-        figures=("13",),
+        *_compared("13", "final_falling", 0, LAST),
     ),
     "width-suboptimal": _claim(
         "The next width is suboptimal.",
         "caption",
         "final L_mask at the second width / at the largest",
         Bound(low=WORSE),
-        _of_ratio("width", "final_falling", 1, LAST),
-        (_another_seed("width", "final_falling", 1, LAST),),
-        figures=("13",),
+        *_compared("13", "final_falling", 1, LAST),
     ),
     "depth-earlier": _claim(
         "More layers drop earlier.",
         "caption",
         "onset (the last step if there is none) at the second depth / at the smallest",
         Bound(high=EARLIER),
-        _of_ratio("depth", "onset", 1, 0),
-        (_another_seed("depth", "onset", 1, 0),),
-        figures=("14",),
+        *_compared("14", "onset", 1, 0),
     ),
     "depth-little": _claim(
         "Even deeper changes little.",
         "caption",
         "onset (the last step if there is none) at the largest depth / at the second",
         Bound(*LITTLE),
-        _of_ratio("depth", "onset", LAST, 1),
-        (null("from the smallest width to the largest", typical(_of_ratio("width", "onset", LAST, 0))),),
+        _compared("14", "onset", LAST, 1)[0],
+        (null("from the smallest width to the largest", typical(_compared("13", "onset", LAST, 0)[0])),),
         figures=("14",),
     ),
     "depth-final": _claim(
@@ -176,7 +167,7 @@ CLAIMS: dict[str, Claim] = {
         "caption",
         "share of the sizes and ranks with a drop",
         Bound(low=ALL),
-        lambda findings: _dropped(findings.of(measure("size"))),
+        lambda findings: _dropped(findings.of(FIGURES["15"].measure)),
         (NO_DROP,),
         figures=("15", "17"),
     ),
@@ -221,26 +212,20 @@ CLAIMS: dict[str, Claim] = {
         "ours",
         "final L_mask over that of predicting zero, with all hidden entries chosen so / with random masks",
         Bound(low=WORSE),
-        _of_ratio("mask", "final_over_level", LAST, 0),
-        (_another_seed("mask", "final_over_level", LAST, 0),),
-        figures=("mask",),
+        *_compared("mask", "final_over_level", LAST, 0),
     ),
     "optimiser-shortens": _claim(
         "Muon shortens the plateau (here at Adam's rate; the follow-up gives it a rate of its own).",
         "follow-up",
         "onset with Muon (the last step if there is none) / with Adam",
         Bound(high=EARLIER),
-        _of_ratio("optimiser", "onset", LAST, 0),
-        (_another_seed("optimiser", "onset", LAST, 0),),
-        figures=("optimiser",),
+        *_compared("optimiser", "onset", LAST, 0),
     ),
     "warm-up-changes": _claim(
         "Warm-up lengthens the plateau.",
         "follow-up",
         "onset with warm-up (the last step if there is none) / without",
         Bound(low=1 / EARLIER),
-        _of_ratio("warm-up", "onset", LAST, 0),
-        (_another_seed("warm-up", "onset", LAST, 0),),
-        figures=("warm-up",),
+        *_compared("warm-up", "onset", LAST, 0),
     ),
 }

@@ -13,12 +13,6 @@ from abruptlab.paper.registry import Figures, FigureSpec, Tables, TableSpec
 
 SWEEP = "variants"
 
-
-def measure(family: str) -> "partial[Variants]":
-    """The measurement of a family of variants."""
-    return partial(measure_variants, family=family)
-
-
 READING = (
     "Left: L_mask (running mean) over that of predicting zero (dashed); thin each seed, bold their median. Right, for "
     "each variant: the step at which the drop begins (the last step without one), and the final level of that ratio; "
@@ -28,7 +22,8 @@ READING = (
 
 
 def _figure(title: str, place: str, family: str, what: str) -> FigureSpec:
-    return FigureSpec(title, place, f"{what} {READING}", measure(family), draw_variants, sweep=SWEEP)
+    measure = partial(measure_variants, family=family)
+    return FigureSpec(title, place, f"{what} {READING}", measure, draw_variants, sweep=SWEEP)
 
 
 SIZES = _figure(
