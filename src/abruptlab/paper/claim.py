@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from abruptlab.errors import AbruptlabError
 from abruptlab.experiments.limits import AtLeast, AtMost, most
 from abruptlab.paper.findings import Findings
 
@@ -122,12 +121,3 @@ def inside(
     """A claim of what is inside a trained model, with `INSIDE` and perhaps more nulls; a run that was stopped while it
     falls has none."""
     return Claim(text, source, quantity, bound, measure, (*INSIDE, *nulls), figures, kind=kind, final=True)
-
-
-def measured(measure: Callable[[], Number]) -> Number:
-    """A null's number; None if there is none, for whatever reason."""
-    try:
-        number = measure()
-    except AbruptlabError:
-        return None
-    return number if number is not None and math.isfinite(number) else None

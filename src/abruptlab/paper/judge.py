@@ -7,7 +7,7 @@ from pathlib import Path
 
 from abruptlab.errors import AbruptlabError, ConfigError
 from abruptlab.paper.catalogue import CLAIMS
-from abruptlab.paper.claim import Claim, Number, OverSeeds, measured
+from abruptlab.paper.claim import Claim, Null, Number, OverSeeds
 from abruptlab.paper.findings import Findings
 from abruptlab.paper.verdict import Verdict, write_verdicts
 from abruptlab.run.checkpoints import IMPORTED
@@ -56,13 +56,14 @@ def _judge(name: str, claim: Claim, findings: Findings) -> Verdict:
         seeds, values = (*numbers,), (*numbers.values(),)
     else:
         seed = 0 if findings.sweep else findings.run.config.seed
-        seeds, values = (seed,), (number if number is not None and math.isfinite(number) else None,)
+        seeds, values = (seed,), (_finite(number),)
     within = tuple(None if value is None else claim.bound.allows(value) for value in values)
     if claim.fails_without_drop and not findings.sweep and _has_no_drop(claim, findings):
         within, why = (False,), "the run has no drop"
     elif values == (None,) and not why:
         why = f"the run has no such number: {claim.quantity}"
-    nulls = _nulls(claim, findings) if any(each is not None for each in values) else {}
+    says = any(each is not None for each in values)
+    nulls = {null.name: _null(null, claim, findings) for null in claim.nulls if says}
     return Verdict(
         name,
         claim.text,
@@ -108,12 +109,18 @@ def _cannot(claim: Claim, findings: Findings) -> str:
     return ""
 
 
-def _nulls(claim: Claim, findings: Findings) -> dict[str, Number]:
-    """The number of each null; None where it is a limit that may lie on either side of the bound."""
-    nulls = {null.name: measured(lambda null=null: null.measure(claim, findings)) for null in claim.nulls}
-    return {
-        name: None if value is None or claim.bound.allows(value) is None else value for name, value in nulls.items()
-    }
+def _null(null: Null, claim: Claim, findings: Findings) -> Number:
+    """The number of a null; None if there is none, for whatever reason, or it is a limit that may lie on either side of
+    the bound."""
+    try:
+        number = _finite(null.measure(claim, findings))
+    except AbruptlabError:
+        return None
+    return None if number is None or claim.bound.allows(number) is None else number
+
+
+def _finite(number: Number) -> Number:
+    return number if number is not None and math.isfinite(number) else None
 
 
 def _rounded(value: Number) -> Number:
