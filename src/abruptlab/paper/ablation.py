@@ -70,45 +70,41 @@ def _masked(findings: Findings, replacement: int) -> Float[np.ndarray, "layer he
     return check.ablated["loss_masked"].mean[replacement] / check.intact["loss_masked"].mean
 
 
-def _worst(findings: Findings) -> tuple[int, int] | None:
-    """The layer and the head whose uniform attention raises L_mask most; none if no head matters."""
-    harm = _masked(findings, UNIFORM)
-    layer, head = np.unravel_index(harm.argmax(), harm.shape)
-    return (int(layer), int(head)) if harm.max() >= RAISED else None
+def _of_worst(number: Callable[[Findings, tuple[int, int]], float]) -> Callable[[Findings], Number]:
+    """A number of the layer and the head whose uniform attention raises L_mask most; none if no head matters."""
+
+    def of_worst(findings: Findings) -> Number:
+        harm = _masked(findings, UNIFORM)
+        layer, head = np.unravel_index(harm.argmax(), harm.shape)
+        return number(findings, (int(layer), int(head))) if harm.max() >= RAISED else None
+
+    return of_worst
 
 
-def _observed(findings: Findings) -> Number:
-    """L_obs with the attention of the most important head uniform, over E[x²]; none if no head matters."""
-    check, worst = findings.of(measure_single_ablations), _worst(findings)
-    if worst is None:
-        return None
+@_of_worst
+def _observed(findings: Findings, worst: tuple[int, int]) -> float:
+    """L_obs with the attention of the most important head uniform, over E[x²]."""
+    check = findings.of(measure_single_ablations)
     return float(check.ablated["loss_observed"].mean[UNIFORM][worst]) / zero_level(findings)
 
 
-def _observed_without_mlp(findings: Findings) -> Number:
+@_of_worst
+def _observed_without_mlp(findings: Findings, worst: tuple[int, int]) -> float:
     """The same without the MLP of that head's layer, through which the copying goes."""
-    worst = _worst(findings)
-    if worst is None:
-        return None
     damaged = findings.of(_other_damage(worst))["no MLP"]
     return float(damaged["loss_observed"].mean) / zero_level(findings)
 
 
-def _by_its_own_mean(findings: Findings) -> Number:
-    """What the head that matters most loses by its own mean map, of what it loses by a uniform one; none if no head
-    matters."""
-    worst = _worst(findings)
-    if worst is None:
-        return None
+@_of_worst
+def _by_its_own_mean(findings: Findings, worst: tuple[int, int]) -> float:
+    """What the head that matters most loses by its own mean map, of what it loses by a uniform one."""
     uniform, mean = (_masked(findings, replacement)[worst] for replacement in (UNIFORM, MEAN))
     return float((mean - 1) / (uniform - 1))
 
 
-def _by_the_next_map(findings: Findings) -> Number:
+@_of_worst
+def _by_the_next_map(findings: Findings, worst: tuple[int, int]) -> float:
     """The same by the map of the layer's next head."""
-    worst = _worst(findings)
-    if worst is None:
-        return None
     damage = findings.of(_other_damage(worst))
     raised = float(damage["next map"]["loss_masked"].mean / damage["intact"]["loss_masked"].mean)
     return float((raised - 1) / (_masked(findings, UNIFORM)[worst] - 1))
