@@ -182,22 +182,17 @@ def _preference(findings: Findings) -> float:
 
 
 CLAIMS: dict[str, Claim] = {
-    "row-heads": inside(
-        "After the drop, single heads attend to the query's row.",
-        "caption",
-        "largest share of a head's attention on the other places of the query's row",
-        Bound(low=ATTENDING),
-        lambda findings: float(_on_others(findings.of(RANDOM), "row").max()),
-        figures=("4",),
-    ),
-    "column-heads": inside(
-        "After the drop, single heads attend to the query's column.",
-        "caption",
-        "largest share of a head's attention on the other places of the query's column",
-        Bound(low=ATTENDING),
-        lambda findings: float(_on_others(findings.of(RANDOM), "column").max()),
-        figures=("4",),
-    ),
+    **{
+        f"{line}-heads": inside(
+            f"After the drop, single heads attend to the query's {line}.",
+            "caption",
+            f"largest share of a head's attention on the other places of the query's {line}",
+            Bound(low=ATTENDING),
+            lambda findings, line=line: float(_on_others(findings.of(RANDOM), line).max()),
+            figures=("4",),
+        )
+        for line in ("row", "column")
+    },
     "attention-appears": inside(
         "These patterns appear at the drop.",
         "caption",

@@ -1,6 +1,7 @@
 """The copying check (table 1)."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -70,33 +71,25 @@ def _worst(moment: str, low_rank: bool, *quantities: str) -> Callable[[Findings]
 def _claims(moment: str) -> dict[str, Claim]:
     """Table 1 at one of its three moments."""
     when, share = WHEN[moment], SHARE[moment]
+    claim = partial(Claim, source="caption", bound=Bound(high=COPIED), tables=("1",))
     return {
-        f"copies-values-{moment}": Claim(
+        f"copies-values-{moment}": claim(
             f"{when}, the output at hidden places is the value put there.",
-            "caption",
-            f"largest mean squared distance to the value, MASK as 0, / E[x²], {share}",
-            Bound(high=COPIED),
-            _worst(moment, True, "distance"),
-            (UNTRAINED, TRAINED),
-            tables=("1",),
+            quantity=f"largest mean squared distance to the value, MASK as 0, / E[x²], {share}",
+            measure=_worst(moment, True, "distance"),
+            nulls=(UNTRAINED, TRAINED),
         ),
-        f"copies-anything-{moment}": Claim(
+        f"copies-anything-{moment}": claim(
             f"{when}, it copies full-rank matrices and the values put into them, too.",
-            "caption",
-            f"largest L_obs, or mean squared distance to the value, on full-rank matrices / E[x²], {share}",
-            Bound(high=COPIED),
-            _worst(moment, False, "loss_observed", "distance"),
-            (UNTRAINED, TRAINED),
-            tables=("1",),
+            quantity=f"largest L_obs, or mean squared distance to the value, on full-rank matrices / E[x²], {share}",
+            measure=_worst(moment, False, "loss_observed", "distance"),
+            nulls=(UNTRAINED, TRAINED),
         ),
-        f"copies-beside-values-{moment}": Claim(
+        f"copies-beside-values-{moment}": claim(
             f"{when}, values put at hidden places do not disturb the copying of the observed ones.",
-            "caption",
-            f"largest L_obs / E[x²], {share}",
-            Bound(high=COPIED),
-            _worst(moment, True, "loss_observed"),
-            (UNTRAINED,),
-            tables=("1",),
+            quantity=f"largest L_obs / E[x²], {share}",
+            measure=_worst(moment, True, "loss_observed"),
+            nulls=(UNTRAINED,),
         ),
     }
 

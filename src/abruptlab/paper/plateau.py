@@ -1,6 +1,7 @@
 """The follow-up paper's main run: plateau, partial solution, biases and attention (arXiv 2506.13688)."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -171,24 +172,18 @@ CLAIMS: dict[str, Claim] = {
         figures=("plateau",),
         kind="sequence",
     ),
-    "plateau-repetition-fades": _claim(
-        "The repetition fades with the drop.",
-        "share of equal neighbours at the end / on the plateau",
-        Bound(high=FADED),
-        lambda plateau: _final_over_plateau(plateau, "repetition"),
-        "no change",
-        lambda plateau: 1.0,
-        final=True,
-    ),
-    "plateau-collapse-fades": _claim(
-        "The collapse fades with the drop.",
-        "mean cosine similarity at the end / on the plateau",
-        Bound(high=FADED),
-        lambda plateau: _final_over_plateau(plateau, "collapse"),
-        "no change",
-        lambda plateau: 1.0,
-        final=True,
-    ),
+    **{
+        f"plateau-{name}-fades": _claim(
+            f"The {name} fades with the drop.",
+            f"{what} at the end / on the plateau",
+            Bound(high=FADED),
+            partial(_final_over_plateau, name=name),
+            "no change",
+            lambda plateau: 1.0,
+            final=True,
+        )
+        for name, what in (("repetition", "share of equal neighbours"), ("collapse", "mean cosine similarity"))
+    },
     "plateau-attention-first": _claim(
         "By the onset, the attention has gone most of its way to where it is needed.",
         "share of its way that attention progress has covered at the onset (the loss: 0.1)",

@@ -102,14 +102,10 @@ def fallen(findings: Findings) -> float:
     return final_value(findings.run.metrics[metric]) / plateau_level(findings, metric)
 
 
-def _plateau_loss(findings: Findings) -> Number:
+def _over_zero(findings: Findings, loss: float) -> Number:
+    """L over that of copying the observed entries and predicting zero elsewhere; none where that is nothing."""
     zero = loss_of_zero(findings.run)
-    return plateau_level(findings, "loss") / zero if zero else None
-
-
-def _final_loss(findings: Findings) -> Number:
-    zero = loss_of_zero(findings.run)
-    return final_value(findings.run.metrics["loss"]) / zero if zero else None
+    return loss / zero if zero else None
 
 
 def _copied_at(findings: Findings) -> int:
@@ -168,8 +164,8 @@ CLAIMS: dict[str, Claim] = {
         "caption",
         "L on the plateau / (p_mask E[x²])",
         Bound(1 - SAME, 1 + SAME),
-        _plateau_loss,
-        (null("at the end", _final_loss),),
+        lambda findings: _over_zero(findings, plateau_level(findings, "loss")),
+        (null("at the end", lambda findings: _over_zero(findings, final_value(findings.run.metrics["loss"]))),),
         figures=("1",),
     ),
     "observed-first": _claim(
