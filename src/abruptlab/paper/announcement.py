@@ -32,7 +32,7 @@ CAPTION = (
 )
 
 
-def _over_calendar(findings: Findings, measure: str | None = None) -> Number:
+def _over_calendar(findings: Findings, measure: str | None) -> Number:
     """Of the measure's rule, or the best one's. Raises `RunError` where a calendar is in time so often that nothing can
     be by `MORE` more often."""
     result = findings.of(measure_announcement)
@@ -44,7 +44,7 @@ def _over_calendar(findings: Findings, measure: str | None = None) -> Number:
     return result.over_calendar(result.lead, measure)
 
 
-def _of_others(findings: Findings, measure: str | None = None) -> Number:
+def _of_others(findings: Findings, measure: str | None) -> Number:
     result = findings.of(measure_announcement)
     return result.over_calendar(result.of_others, measure)
 
@@ -61,29 +61,31 @@ FIGURES: Figures = {
     for name, what in SWEEPS.items()
 }
 
-CLAIMS: dict[str, Claim] = {
-    name: Claim(
-        f"The drop can be announced better than by a calendar ({what}).",
+
+def _claim(text: str, whose: str, sweep: str, measure: str | None = None) -> Claim:
+    """A claim that a measure's rule, or the best one's, announces more drops of a sweep than a calendar."""
+    return Claim(
+        text,
         "ours",
-        "share of the drops that the best measure's rule announces in time − that of a calendar, of those that no rule "
-        "was fixed on",
-        Bound(low=MORE),
-        _over_calendar,
-        (null("another run's word", _of_others),),
-        figures=(name,),
-        sweep=name,
-    )
-    for name, what in SWEEPS.items()
-} | {
-    name: Claim(
-        f"Where plateaus differ in length, {measure.removeprefix('a ')} announces the drop better than a calendar.",
-        "ours",
-        "share of the drops that its rule announces in time − that of a calendar, of those that no rule was fixed on",
+        f"share of the drops that {whose} rule announces in time − that of a calendar, of those that no rule was fixed "
+        "on",
         Bound(low=MORE),
         partial(_over_calendar, measure=measure),
         (null("another run's word", partial(_of_others, measure=measure)),),
-        figures=("announce-again",),
-        sweep="announce-again",
+        figures=(sweep,),
+        sweep=sweep,
+    )
+
+
+CLAIMS: dict[str, Claim] = {
+    name: _claim(f"The drop can be announced better than by a calendar ({what}).", "the best measure's", name)
+    for name, what in SWEEPS.items()
+} | {
+    name: _claim(
+        f"Where plateaus differ in length, {measure.removeprefix('a ')} announces the drop better than a calendar.",
+        "its",
+        "announce-again",
+        measure,
     )
     for name, measure in NAMED.items()
 }

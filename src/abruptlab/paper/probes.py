@@ -62,18 +62,11 @@ def _late_and_early(values: Float[np.ndarray, " site"]) -> tuple[float, float]:
     return float(layers[half:].mean()), float(layers[:half].mean())
 
 
-def _lines_error(findings: Findings) -> float:
-    """Of the row and the column the one that tells the halves apart better: which of the two a model holds is
-    arbitrary, as the task does not change when rows become columns."""
+def _lines(findings: Findings, score: str) -> list[tuple[float, float]]:
+    """A score of the row's probe and of the column's. A claim takes of the two the one that tells the halves apart
+    better: which of them a model holds is arbitrary, as the task does not change when rows become columns."""
     probes = findings.of(measure_probes)
-    halves = [_late_and_early(probe.mse.mean[:, ALL]) for probe in (probes.row, probes.column)]
-    return min(late / early for late, early in halves)
-
-
-def _lines_cosine(findings: Findings) -> float:
-    probes = findings.of(measure_probes)
-    halves = [_late_and_early(probe.cosine.mean[:, ALL]) for probe in (probes.row, probes.column)]
-    return max(late - early for late, early in halves)
+    return [_late_and_early(getattr(probe, score).mean[:, ALL]) for probe in (probes.row, probes.column)]
 
 
 def _element(findings: Findings) -> Number:
@@ -96,7 +89,7 @@ CLAIMS: dict[str, Claim] = {
         "caption",
         "MSE of the probe, mean over the second half of the layers / over the first; of row and column the smaller",
         Bound(high=FAR_LOWER),
-        _lines_error,
+        lambda findings: min(late / early for late, early in _lines(findings, "mse")),
         figures=("6",),
     ),
     "late-layers-align-with-lines": inside(
@@ -104,7 +97,7 @@ CLAIMS: dict[str, Claim] = {
         "caption",
         "cosine of the probe, mean over the second half of the layers − over the first; of row and column the larger",
         Bound(low=HIGHER),
-        _lines_cosine,
+        lambda findings: max(late - early for late, early in _lines(findings, "cosine")),
         figures=("6",),
     ),
     "middle-layers-hold-elements": inside(
