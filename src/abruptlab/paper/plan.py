@@ -49,32 +49,27 @@ PAPER: Mapping[str, Mapping[str, Home]] = {
     },
 }
 
+
+def _sweep(name: str, *parents: tuple[str, int]) -> Home:
+    return Home(name, f"runs/sweeps/{name}", f"loss-plateau/{name}", parents)
+
+
 # The follow-up paper at its own size; the sweeps beside it are ours. The first is a run, whose parts the second takes.
 MAIN = Home("window-sum", "runs/window-sum-seed0", "loss-plateau/window-sum")
 UNSEEN = Home(MAIN.name, "runs/window-sum-seed40", "loss-plateau/unsolved")  # at seeds 40 to 47, in bf16
-PLATEAU = Home("plateau", "runs/sweeps/plateau", "loss-plateau/plateau", ((MAIN.name, 0),))
-SPARED = Home("plateau-spared", "runs/sweeps/plateau-spared", "loss-plateau/plateau-spared")
-EASY = Home("repeat", "runs/sweeps/repeat", "loss-plateau/repeat")
-OWN_PARTS = Home(
-    "own-parts", "runs/sweeps/own-parts", "loss-plateau/own-parts", tuple((MAIN.name, seed) for seed in (1, 2, 3))
-)
-TASKS = Home("tasks", "runs/sweeps/tasks", "loss-plateau/tasks")
+PLATEAU = _sweep("plateau", (MAIN.name, 0))
+SPARED = _sweep("plateau-spared")
+EASY = _sweep("repeat")
+OWN_PARTS = _sweep("own-parts", *((MAIN.name, seed) for seed in (1, 2, 3)))
+TASKS = _sweep("tasks")
 LARGER_MATRICES: Mapping[str, Home] = {
     "base": Home("causal-base", "runs/paper/causal-base", "loss-plateau/causal-base"),
-    "laptop": Home(
-        "causal-laptop",
-        "runs/sweeps/causal-laptop",
-        "loss-plateau/causal-laptop",
-        tuple((PAPER["encoder"][SMALLEST].name, seed) for seed in (0, 2, 3)),
-    ),
+    "laptop": _sweep("causal-laptop", *((PAPER["encoder"][SMALLEST].name, seed) for seed in (0, 2, 3))),
 }
 BESIDE = (
-    Home("causal", "runs/sweeps/causal", "loss-plateau/causal"),
+    _sweep("causal"),
     LARGER_MATRICES[SMALLEST],
-    Home("announce-sums", "runs/sweeps/announce-sums", "loss-plateau/announce-sums"),
-    Home("announce-rates", "runs/sweeps/announce-rates", "loss-plateau/announce-rates"),
-    Home("announce-again", "runs/sweeps/announce-again", "loss-plateau/announce-again"),
-    Home("announce", "runs/sweeps/announce", "loss-plateau/announce"),
+    *map(_sweep, ("announce-sums", "announce-rates", "announce-again", "announce")),
 )
 
 ON_A_LAPTOP: Mapping[str, Home] = {
