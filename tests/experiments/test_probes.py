@@ -240,18 +240,18 @@ def test_the_authors_cosines_are_absolute_and_count_targets_of_zero() -> None:
 
 def test_what_the_authors_do_is_asked_for_all_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[bool] = []
-    own_targets, own_judge = probes.targets, probes._judge
+    own_targets, own_score = probes.targets, probes.score
 
     def targets(batch: Batch, raw_signs: bool = False) -> dict[str, torch.Tensor]:
         heard.append(raw_signs)
         return own_targets(batch, raw_signs)
 
-    def judge(*given: Any) -> Any:
+    def heard_score(*given: Any) -> Any:
         heard.append(given[-1])
-        return own_judge(*given)
+        return own_score(*given)
 
     monkeypatch.setattr(probes, "targets", targets)
-    monkeypatch.setattr(probes, "_judge", judge)
+    monkeypatch.setattr(probes, "score", heard_score)
     run = handmade_run(tmp_path, {STEPS: copier()})
     for as_authors in (True, False):
         heard.clear()

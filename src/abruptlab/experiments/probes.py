@@ -100,10 +100,12 @@ def probe(
     predictions = torch.stack([torch.cat(of_site, 1) for of_site in parts.values()])
     truths = targets(test, raw_signs=as_authors)
     each = predictions.split([truth.shape[-1] for truth in truths.values()], -1)
-    return {
-        target: _judge(predicted, truth, test.observed, target == "singular_vector", as_authors)
-        for (target, truth), predicted in zip(truths.items(), each, strict=True)
-    }
+    found = {}
+    for (target, truth), predicted in zip(truths.items(), each, strict=True):
+        estimates = score(predicted, truth, test.observed, target == "singular_vector", as_authors)
+        fitted, chance = zip(*map(_apart, estimates), strict=True)
+        found[target] = Probe(*fitted, *chance)
+    return found
 
 
 def targets(batch: Batch, raw_signs: bool = False) -> dict[str, Float[Tensor, "matrix pos _"]]:
@@ -157,17 +159,6 @@ def _solve(
     return torch.linalg.pinv(squares, hermitian=True) @ products
 
 
-def _judge(
-    predictions: Float[Tensor, "site fit matrix pos size"],
-    truth: Float[Tensor, "matrix pos size"],
-    observed: Bool[Tensor, "matrix pos"],
-    signless: bool,
-    as_authors: bool,
-) -> Probe:
-    (mse, chance_mse), (cosine, chance_cosine) = map(_apart, score(predictions, truth, observed, signless, as_authors))
-    return Probe(mse, cosine, chance_mse, chance_cosine)
-
-
 def _apart(estimate: Estimate) -> tuple[Estimate, Estimate]:
     """An estimate [places, site, fit] as that of the probe, and the mean over the shuffles, both [site, places]."""
     mean, error = estimate.mean.T, estimate.error.T
@@ -193,31 +184,20 @@ def score(
         predictions = torch.where((predictions * truth).sum(-1, keepdim=True) < 0, -predictions, predictions)
     squared = (predictions - truth).square().mean(-1)
     chosen = (torch.ones_like(observed), observed, ~observed)
-    cosine = _cosine_of_numbers if truth.shape[-1] == 1 else _cosine_of_vectors
     return (
         stack([pooled(squared, places) for places in chosen]),
-        stack([cosine(predictions, truth, places, as_authors) for places in chosen]),
+        stack([_cosine(predictions, truth, places, as_authors) for places in chosen]),
     )
 
 
-def _cosine_of_vectors(
+def _cosine(
     predictions: Float[Tensor, "*condition matrix pos size"],
     truth: Float[Tensor, "matrix pos size"],
     places: Bool[Tensor, "matrix pos"],
     as_authors: bool,
 ) -> Estimate:
+    if truth.shape[-1] == 1:  # all numbers of a matrix as one vector
+        predictions, truth = ((numbers.squeeze(-1) * places).unsqueeze(-2) for numbers in (predictions, truth))
+        places = torch.ones_like(places[:, :1])
     cosines = torch.cosine_similarity(predictions, truth, dim=-1)
     return pooled(cosines.abs(), places) if as_authors else pooled(cosines, places & truth.any(-1))
-
-
-def _cosine_of_numbers(
-    predictions: Float[Tensor, "*condition matrix pos 1"],
-    truth: Float[Tensor, "matrix pos 1"],
-    places: Bool[Tensor, "matrix pos"],
-    as_authors: bool,
-) -> Estimate:
-    predicted, known = (numbers.squeeze(-1) * places for numbers in (predictions, truth))
-    cosines = torch.cosine_similarity(predicted, known, dim=-1).unsqueeze(-1)
-    if as_authors:
-        return pooled(cosines.abs(), torch.ones_like(known[:, :1], dtype=torch.bool))
-    return pooled(cosines, known.any(-1, keepdim=True))
