@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from abruptlab.arguments import checked
@@ -101,14 +101,12 @@ def assess(ids: Int[Tensor, "matrix pos"], batch: Batch, vocabulary: Vocabulary)
     values = torch.where(no_value, 0.0, vocabulary.decode(ids.masked_fill(no_value, MASK)))
     right = (ids == vocabulary.encode(batch.values)).float()
     squared = (values - batch.values).square()
-
-    def over(chosen: Bool[Tensor, "matrix pos"]) -> tuple[Estimate, Estimate]:
-        return pooled(right, chosen), pooled(squared, chosen)
-
-    (accuracy_observed, error_observed), (accuracy_masked, error_masked) = over(batch.observed), over(~batch.observed)
-    everywhere = torch.ones_like(batch.observed)
     return Generation(
-        accuracy_observed, accuracy_masked, error_observed, error_masked, pooled(no_value.float(), everywhere)
+        pooled(right, batch.observed),
+        pooled(right, ~batch.observed),
+        pooled(squared, batch.observed),
+        pooled(squared, ~batch.observed),
+        pooled(no_value.float(), torch.ones_like(batch.observed)),
     )
 
 
