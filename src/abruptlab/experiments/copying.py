@@ -56,7 +56,7 @@ def measure_copying(
     exact = all(round(value, task.decimals) == value for value in values)
     require(exact, "values", f"numbers of {task.decimals} decimals, as tokens are", values)
     batches = {True: held_out(run, matrices, seed), False: full_rank(run, matrices, seed)}
-    conditions, estimates = [], []
+    rows = []
     moments = moments_before(run) if steps is None else {str(step): run.resolve(step) for step in several(steps)}
     for moment, resolved in moments.items():
         model = load(run, resolved)
@@ -65,11 +65,10 @@ def measure_copying(
                 predictions = predict(model, torch.where(batch.observed, batch.tokens, token))
                 errors = losses(predictions, batch)
                 distance = (predictions - (0.0 if np.isnan(value) else value)).square()
-                conditions.append((moment, resolved, low_rank, value))
-                estimates.append((errors["loss"], errors["loss_observed"], pooled(distance, ~batch.observed)))
-    moment, step, low_rank, value = (np.array(column) for column in zip(*conditions, strict=True))
-    loss, loss_observed, distance = (stack(column) for column in zip(*estimates, strict=True))
-    return CopyingCheck(moment, step, low_rank, value, loss, loss_observed, distance)
+                estimates = errors["loss"], errors["loss_observed"], pooled(distance, ~batch.observed)
+                rows.append((moment, resolved, low_rank, value, *estimates))
+    moment, step, low_rank, value, *estimates = zip(*rows, strict=True)
+    return CopyingCheck(np.array(moment), np.array(step), np.array(low_rank), np.array(value), *map(stack, estimates))
 
 
 def moments_before(run: Run) -> dict[str, int]:
