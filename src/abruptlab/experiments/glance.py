@@ -55,9 +55,8 @@ def measure_glance(run: Run, step: int, matrices: int = 32, seed: int = 0) -> Gl
         return Glance(step, shown, in_blocks(maps), np.full(maps.shape[:2], USEFUL), useful.mean, *signs)
     attention = mean_attention(model, held_out(run, matrices, seed, **RANDOM), step)
     scores = attention.score.mean
-    kind = [[KINDS.index(name) if name != NO_LABEL else -1 for name in row] for row in attention.label]
-    own = np.take_along_axis(scores, np.array(kind)[..., None], -1)[..., 0]
-    score = np.where(attention.label == NO_LABEL, scores.max(-1), own)
+    label = attention.label[..., None]
+    score = scores.max(-1, where=(label == KINDS) | (label == NO_LABEL), initial=-np.inf)
     return Glance(step, AROUND, around_the_query(attention.maps, attention.size), attention.label, score, *signs)
 
 
