@@ -21,7 +21,7 @@ from abruptlab.errors import SiteError
 from abruptlab.experiments.estimate import Estimate, Losses, of_sums
 from abruptlab.experiments.forward import loaded, loaded_model, parts, predict, recorded
 from abruptlab.experiments.held_out import held_out, held_out_examples
-from abruptlab.experiments.result import Outlined, unstack
+from abruptlab.experiments.result import Outlined
 from abruptlab.experiments.scores import Scores, joined, score_of, stacked
 from abruptlab.model.build import Model
 from abruptlab.model.sites import Site
@@ -105,16 +105,13 @@ def measure_patching(
         _patch_part(model, batch[where], other[where], patches, objective)
         for where, _ in parts(model, batch.tokens)  # no more logits than theirs are in memory at a time
     ]
-    to_clean, to_corrupted, ways = zip(*each, strict=True)
-    covered, whole = (torch.cat(sums, -1) for sums in zip(*ways, strict=True))
-    curves = [metric.name for metric in objective.metrics if metric in objective.curves]
-    effects = dict(zip(curves, unstack(of_sums(covered, whole)), strict=True))
-    return Patching(resolved, joined(to_clean).losses, joined(to_corrupted).losses, effects)
+    to_clean, to_corrupted, effects = (joined(scores).losses for scores in zip(*each, strict=True))
+    return Patching(resolved, to_clean, to_corrupted, dict(effects))
 
 
 def _patch_part(
     model: Model, batch: Examples, other: Examples, patches: Sequence[Patch], objective: Objective
-) -> tuple[Scores, Scores, tuple[Float[Tensor, "metric example"], Float[Tensor, "metric example"]]]:
+) -> tuple[Scores, Scores, Scores]:
     """The scores of the three conditions against either examples, and how far each metric's outputs go, of how far."""
     inputs, others = objective.inputs(batch), objective.inputs(other)
     clean, corrupted = predict(model, inputs), predict(model, others)
@@ -125,14 +122,12 @@ def _patch_part(
     )
     numbers = math.prod(clean.shape[2:])  # at each place
     before, after, way = _told(corrupted), _told(patched), _told(clean) - _told(corrupted)
-    chosen = [
-        places.repeat_interleave(numbers, 1)
-        for metric, places in zip(objective.metrics, objective.chosen(batch), strict=True)
-        if metric in objective.curves
-    ]
-    sums = [_covered(torch.where(places, way.double(), 0.0), after - before) for places in chosen]
-    covered, whole = (torch.stack(column) for column in zip(*sums, strict=True))
-    return to_clean, to_corrupted, (covered, whole)
+    chosen = dict(zip(objective.metrics, objective.chosen(batch), strict=True))
+    sums = {}
+    for metric in objective.curves:
+        places = chosen[metric].repeat_interleave(numbers, 1)
+        sums[metric.name] = _covered(torch.where(places, way.double(), 0.0), after - before)
+    return to_clean, to_corrupted, Scores(tuple(sums), *zip(*sums.values(), strict=True))
 
 
 @checked
@@ -229,17 +224,12 @@ def _grafts(
     model: Model, activations: dict[str, Tensor], patches: Sequence[Patch]
 ) -> dict[str, Callable[[Tensor], Tensor]]:
     """What `sites.replace` takes to make these patches with the clean run's activations."""
-    by_site: dict[str, list[Patch]] = {}
+    chosen: dict[str, Tensor] = {}
     for patch in patches:
-        by_site.setdefault(patch.site, []).append(patch)
-    axes = {site: cast(Site, model.get_submodule(site)).shape.split(", ") for site in by_site}
-    return {site: partial(_graft, activations[site], axes[site], there) for site, there in by_site.items()}
-
-
-def _graft(clean: Tensor, axes: Sequence[str], patches: Sequence[Patch], corrupted: Tensor) -> Tensor:
-    for patch in patches:
-        corrupted = torch.where(_chosen(patch, axes, clean), clean, corrupted)
-    return corrupted
+        axes = cast(Site, model.get_submodule(patch.site)).shape.split(", ")
+        own = _chosen(patch, axes, activations[patch.site])
+        chosen[patch.site] = own | chosen.get(patch.site, own)
+    return {site: partial(torch.where, places, activations[site]) for site, places in chosen.items()}
 
 
 def _chosen(patch: Patch, axes: Sequence[str], activation: Tensor) -> Bool[Tensor, "..."]:
