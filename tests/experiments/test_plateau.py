@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from abruptlab.errors import ConfigError, RunError
-from abruptlab.experiments.plateau import Plateau, first_step, measure_plateau, rise
+from abruptlab.experiments.losses import first_step
+from abruptlab.experiments.plateau import Plateau, measure_plateau, rise
 from abruptlab.experiments.plateaus import measure_plateaus
 from abruptlab.figures.plateau import draw_each_plateau, draw_plateau, draw_plateaus
 from abruptlab.sweep.file import Sweep
@@ -34,8 +35,8 @@ def test_what_is_on_the_plateau_is_what_is_there(plateau: Plateau) -> None:
 
 def test_steps_of_known_values() -> None:
     steps, values = np.arange(0, 50, 10), np.array([0.0, 0.2, 0.5, 0.9, 1.0])
-    assert first_step(steps, values, 0.5) == 20
-    assert first_step(steps, values, 1.5) == np.inf
+    assert first_step(steps, values >= 0.5) == 20
+    assert first_step(steps, values >= 1.5) == np.inf
     assert rise(steps, values) == (10, 30)
     assert rise(steps, 1 - values) == rise(steps, np.full(5, 0.3)) == (np.inf, np.inf)
     assert rise(steps, np.linspace(0.2, 0.6, 5)) == (10, 40)

@@ -15,7 +15,7 @@ from abruptlab.errors import RunError
 from abruptlab.experiments.by_label import ByLabel
 from abruptlab.experiments.family import Family
 from abruptlab.experiments.level import trivial_level
-from abruptlab.experiments.losses import smooth
+from abruptlab.experiments.losses import first_step, smooth
 from abruptlab.run.run import Run
 from abruptlab.sweep.file import Sweep
 
@@ -47,17 +47,12 @@ def measure_falls(sweep: Sweep, family: str) -> Falls:
         steps=runs.of_labels(_last),
         step=step,
         ratio=runs.curves(step, lambda run: (run.metrics["step"], _over_level(run))),
-        halved=runs.of_runs(_halved),
+        halved=runs.of_runs(lambda run: first_step(run.metrics["step"], _over_level(run) <= HALF)),
     )
 
 
 def _last(run: Run) -> int:
     return int(run.metrics["step"][-1])
-
-
-def _halved(run: Run) -> float:
-    below = np.flatnonzero(_over_level(run) <= HALF)
-    return float(run.metrics["step"][below[0]]) if len(below) else np.inf
 
 
 def _over_level(run: Run) -> Float[np.ndarray, " step"]:

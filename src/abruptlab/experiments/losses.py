@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 
 from abruptlab.arguments import checked
 from abruptlab.errors import RunError
@@ -87,6 +87,11 @@ def measure_loss_curves(run: Run) -> LossCurves:
         loss_of_zero=loss_of_zero(run),
         drop=curves.drop,
     )
+
+
+def first_step(steps: Int[np.ndarray, " time"], there: Bool[np.ndarray, " time"]) -> float:
+    """The first step at which something is so; inf if there is none."""
+    return float(steps[there.argmax()]) if there.any() else np.inf
 
 
 def final_value(values: Float[np.ndarray, " step"]) -> float:

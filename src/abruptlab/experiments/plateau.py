@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 
 from abruptlab.arguments import checked
 from abruptlab.errors import RunError
-from abruptlab.experiments.losses import Curves, measure_curves
+from abruptlab.experiments.losses import Curves, first_step, measure_curves
 from abruptlab.experiments.progress import uniform_attention
 from abruptlab.experiments.result import Outlined
 from abruptlab.run.run import Run
@@ -37,7 +37,7 @@ class Plateau(Outlined):
     @property
     def learnt(self) -> float:
         """The first step with half of the tokens right; inf if there is none."""
-        return first_step(self.step, self.accuracy, HALF)
+        return first_step(self.step, self.accuracy >= HALF)
 
     @property
     def rise(self) -> tuple[float, float]:
@@ -83,17 +83,11 @@ def measure_plateau(run: Run) -> Plateau:
     )
 
 
-def first_step(steps: Int[np.ndarray, " time"], values: Float[np.ndarray, " time"], level: float) -> float:
-    """The first step with at least that value; inf if there is none."""
-    there = values >= level
-    return float(steps[there.argmax()]) if there.any() else np.inf
-
-
 def rise(steps: Int[np.ndarray, " time"], values: Float[np.ndarray, " time"]) -> tuple[float, float]:
     """The first steps at which values have covered the two shares of `RISE` of their way up from the first to the last;
     inf if the last is no higher."""
     way = values[-1] - values[0]
     if not way > 0:
         return np.inf, np.inf
-    start, stop = (first_step(steps, values - values[0], share * way) for share in RISE)
+    start, stop = (first_step(steps, values - values[0] >= share * way) for share in RISE)
     return start, stop

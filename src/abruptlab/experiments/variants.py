@@ -13,7 +13,7 @@ from abruptlab.arguments import checked
 from abruptlab.errors import RunError
 from abruptlab.experiments.by_label import ByLabel
 from abruptlab.experiments.level import loss_of_zero, trivial_level
-from abruptlab.experiments.losses import final_value, smooth
+from abruptlab.experiments.losses import final_value, first_step, smooth
 from abruptlab.experiments.result import Outlined
 from abruptlab.experiments.scores import Shown
 from abruptlab.run.drop import Drop, find_drop
@@ -186,5 +186,4 @@ def over_seeds(each: Float[np.ndarray, "label run"]) -> OverSeeds:
 def _halved(each: Series) -> float:
     if not each.trivial:
         return math.nan  # nobody knows what would be half
-    below = smooth(each.falling) < each.level / 2
-    return float(each.step[below.argmax()]) if below.any() else np.inf
+    return first_step(each.step, smooth(each.falling) < each.level / 2)
