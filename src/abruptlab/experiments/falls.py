@@ -12,8 +12,7 @@ from jaxtyping import Float
 
 from abruptlab.arguments import checked
 from abruptlab.errors import RunError
-from abruptlab.experiments.by_label import ByLabel
-from abruptlab.experiments.family import Family
+from abruptlab.experiments.family import ByLabel, Family
 from abruptlab.experiments.level import trivial_level
 from abruptlab.experiments.losses import first_step, smooth
 from abruptlab.run.run import Run

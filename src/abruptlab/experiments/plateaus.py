@@ -7,8 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from abruptlab.arguments import checked
-from abruptlab.experiments.by_label import ByLabel
-from abruptlab.experiments.family import Family
+from abruptlab.experiments.family import ByLabel, Family
 from abruptlab.experiments.plateau import Plateau, measure_plateau
 from abruptlab.sweep.file import Sweep
 

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int, Shaped
 
 from abruptlab.arguments import checked
 from abruptlab.errors import RunError
-from abruptlab.experiments.by_label import ByLabel
+from abruptlab.experiments.family import ByLabel
 from abruptlab.experiments.level import loss_of_zero, trivial_level
 from abruptlab.experiments.losses import final_value, first_step, smooth
 from abruptlab.experiments.result import Outlined
