@@ -156,20 +156,16 @@ def series_of(run: Run, matrices: int = 256, seed: int = 0) -> Series:
     if not steps:
         raise RunError(f"{run.folder} has no checkpoint by which its drop could be announced")
     falling, norms = run.metrics[run.objective.falling], run.norms
-    progress, others = [], []
-    for step in track(steps, "checkpoints"):
-        progress.append(measure_progress(run, [step], matrices, seed))
-        others.append(other_signs(run, step, matrices, seed))
-    uniform = float(progress[0].uniform)
-    collapse = np.concatenate([each.collapse.run.mean for each in progress])
-    attention = np.concatenate([each.attention.run.mean for each in progress]) / uniform
-    best = np.concatenate([each.heads.mean.max(2) for each in progress]) / uniform
+    progress = measure_progress(run, steps, matrices, seed)
+    others = [other_signs(run, step, matrices, seed) for step in track(steps, "checkpoints")]
+    collapse, uniform = progress.collapse.run.mean, float(progress.uniform)
+    best = progress.heads.mean.max(2) / uniform
     values = {
         STEP: np.array(steps, dtype=float),
         "the loss that falls": np.array([falling[max(0, step - RECENT) : step].mean() for step in steps]),
         "collapse": collapse,
         "collapse, below its height": np.maximum.accumulate(collapse) - collapse,
-        "attention, all heads": attention,
+        "attention, all heads": progress.attention.run.mean / uniform,
         **{f"attention, best head of layer {layer + 1}": best[:, layer] for layer in range(best.shape[1])},
     }
     values |= {name: np.array([each[name] for each in others]) for name in others[0]}
