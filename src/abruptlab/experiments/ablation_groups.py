@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Shaped
 
-from abruptlab.experiments.ablation import Head, all_heads, constant_maps, plateau_level
+from abruptlab.experiments.ablation import Head, constant_maps, plateau_level
 from abruptlab.experiments.attention import mean_attention
 from abruptlab.experiments.estimate import Losses
 from abruptlab.experiments.forward import loaded
@@ -64,7 +64,6 @@ def measure_group_ablation(
     def masked(heads: list[Head] | None, replacement: str) -> float:
         return float("nan") if heads is None else float(ablated(heads, replacement)["loss_masked"].mean)
 
-    names = all_heads(model)
     return GroupAblation(
         resolved,
         plateau_level(run),
@@ -72,21 +71,21 @@ def measure_group_ablation(
         labels,
         np.stack(groups),
         score(model, batch, run.objective).losses,
-        stack([stack([ablated(_of(names, chosen), way) for chosen in groups]) for way in REPLACEMENTS]),
+        stack([stack([ablated(_heads(chosen), way) for chosen in groups]) for way in REPLACEMENTS]),
         np.array([[[masked(drawn, way) for drawn in each] for each in others] for way in track(REPLACEMENTS, "ways")]),
     )
 
 
-def _of(names: list[Head], chosen: Bool[np.ndarray, "layer head"]) -> list[Head]:
-    return [head for head in names if chosen[head]]
+def _heads(chosen: Bool[np.ndarray, "layer head"]) -> list[Head]:
+    return [(layer, head) for layer, head in np.argwhere(chosen).tolist()]
 
 
 def _drawn(
     allowed: Bool[np.ndarray, "layer head"], count: int, draws: int, random: torch.Generator
 ) -> list[list[Head] | None]:
     """Several sets of `count` of the allowed heads; None for a count of 0, or of more than there are."""
-    layers, heads = map(np.ndarray.tolist, np.nonzero(allowed))
-    if not 0 < count <= len(layers):
+    heads = _heads(allowed)
+    if not 0 < count <= len(heads):
         return [None] * draws
-    orders = [torch.randperm(len(layers), generator=random)[:count].tolist() for _ in range(draws)]
-    return [[(layers[index], heads[index]) for index in order] for order in orders]
+    orders = [torch.randperm(len(heads), generator=random)[:count].tolist() for _ in range(draws)]
+    return [[heads[index] for index in order] for order in orders]
