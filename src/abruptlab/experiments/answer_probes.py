@@ -93,8 +93,8 @@ def _probe(
 ) -> tuple[Estimate, Estimate, Estimate]:
     """Of each site, the share that its probe gets right and that of a probe of other examples' answers; the model's."""
     names = probed_sites(model.config.layers)
-    states, answers = _states(model, training, names, objective), _answers(training, objective)
-    unseen, truth = _states(model, test, names, objective), _answers(test, objective)
+    states, unseen = (_states(model, batch, names, objective) for batch in (training, test))
+    answers, truth = (batch.tokens[:, objective.answer :] for batch in (training, test))
     which = torch.nn.functional.one_hot(answers, objective.vocabulary_size).double()
     both = torch.stack([which, which.roll(1, 0)], -2)  # of a site one probe for each, by one decomposition
     given, read = both.flatten(0, 1), []
@@ -116,10 +116,6 @@ def _states(
         for name in names:
             parts[name].append(asked(activations[name], objective).cpu())
     return {name: torch.cat(of_site) for name, of_site in parts.items()}
-
-
-def _answers(batch: Examples, objective: Objective) -> Int[Tensor, "example place"]:
-    return batch.tokens[:, objective.answer :]
 
 
 def _least_squares(
