@@ -68,8 +68,7 @@ def measure_examples(run: Run, steps: Steps | None = None, seed: int = 0) -> Exa
     """
     resolved = before_and_after(run) if steps is None else run.resolve_all(steps)
     batch = held_out(run, CANDIDATES, seed)
-    with torch.no_grad():
-        predictions = torch.stack([run.load_encoder(step)(batch.tokens) for step in resolved])  # [step, batch, pos]
+    predictions = torch.stack([predict(run.load_encoder(step), batch.tokens) for step in resolved])
     typical = _by_error(predictions[-1], batch, (50,))[0]
 
     def matrix(flat: torch.Tensor) -> np.ndarray:
