@@ -59,12 +59,10 @@ def measure_floor(run: Run, step: int | str = "final", matrices: int = 2048, see
     batch = held_out(run, matrices, seed)
     methods = competitors(run.config.matrices, load(run, step))
     slowest_first = track([*methods.items()][::-1], "methods")  # or all but one would be done in no time
-    found = {
-        name: measure(batch[: -(-matrices // SHARE)] if name == POSTERIOR else batch) for name, measure in slowest_first
-    }
+    found = [measure(batch[: -(-matrices // SHARE)] if name == POSTERIOR else batch) for name, measure in slowest_first]
     errors: dict[str, Tensor] = {}
-    for name in methods:
-        errors |= found[name]
+    for each in reversed(found):
+        errors |= each
     return summarise(errors, batch)
 
 

@@ -95,10 +95,8 @@ def measure_methods(run: Run, matrices: int = 512, seed: int = 0) -> Methods:
 def _classical_predictions(task: MatrixTask, matrices: int, seed: int) -> Float[Tensor, "method matrix pos"]:
     """Of every method on `held_out_of` a task: no model takes part in them, and they take most of the time."""
     batch = held_out_of(task, matrices, seed)
-    methods = classical(task)
-    slowest_first = track([*methods.items()][::-1], "methods")  # or all but one would be done in no time
-    found = {name: completed(method, batch) for name, method in slowest_first}
-    return torch.stack([found[name] for name in methods])
+    slowest_first = track([*classical(task).values()][::-1], "methods")  # or all but one would be done in no time
+    return torch.stack([completed(method, batch) for method in slowest_first][::-1])
 
 
 def nearest(
