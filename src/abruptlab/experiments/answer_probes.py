@@ -16,6 +16,7 @@ from abruptlab.arguments import checked, require_count
 from abruptlab.experiments.estimate import Estimate, pooled
 from abruptlab.experiments.forward import predict, recorded
 from abruptlab.experiments.held_out import held_out_examples
+from abruptlab.experiments.probes import least_squares
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model.collapse import asked
 from abruptlab.model.decoder import Decoder
@@ -99,7 +100,8 @@ def _probe(
     both = torch.stack([which, which.roll(1, 0)], -2)  # of a site one probe for each, by one decomposition
     given, read = both.flatten(0, 1), []
     for name in names:
-        probe = _least_squares(states[name].flatten(0, 1), given.flatten(1))
+        known = _with_one(states[name].double()).flatten(0, 1)
+        probe = least_squares(known.mT @ known, known.mT @ given.flatten(1))
         said = _with_one(unseen[name].double()) @ probe
         read.append(said.unflatten(-1, given.shape[1:]).argmax(-1))
     right, chance = torch.stack(read).unbind(-1)
@@ -116,14 +118,6 @@ def _states(
         for name in names:
             parts[name].append(asked(activations[name], objective).cpu())
     return {name: torch.cat(of_site) for name, of_site in parts.items()}
-
-
-def _least_squares(
-    states: Float[Tensor, "token width"], given: Float[Tensor, "token answer"]
-) -> Float[Tensor, "width_and_one answer"]:
-    known = _with_one(states.double())
-    # by the pseudo-inverse: of few examples, or of states that leave directions empty, the solution of least norm
-    return torch.linalg.pinv(known.mT @ known, hermitian=True) @ (known.mT @ given)
 
 
 def _with_one(states: Float[Tensor, "*places width"]) -> Float[Tensor, "*places width_and_one"]:

@@ -146,12 +146,14 @@ def _fit(model: Encoder, batch: Batch, ridge: float, as_authors: bool) -> dict[s
             squares[name] += states.mT @ states
             products[name] += states.mT @ answer
     tokens = batch.tokens.numel()
-    return {name: _solve(squares[name] / tokens, products[name] / tokens, ridge) for name in names}
+    return {name: least_squares(squares[name] / tokens, products[name] / tokens, ridge) for name in names}
 
 
-def _solve(
-    squares: Float[Tensor, "width width"], products: Float[Tensor, "fit width answer"], ridge: float
-) -> Float[Tensor, "fit width answer"]:
+def least_squares(
+    squares: Float[Tensor, "width width"], products: Float[Tensor, "*fit width answer"], ridge: float = 0.0
+) -> Float[Tensor, "*fit width answer"]:
+    """The linear map from states to answers, from the sums of states · states and states · answers; `ridge` as in
+    `probe`."""
     if ridge > 0:
         return torch.linalg.solve(squares + ridge * torch.eye(len(squares), dtype=squares.dtype), products)
     # Hidden states leave some directions empty (LayerNorm alone fixes their mean), where the normal equations divide
