@@ -12,11 +12,8 @@ from abruptlab.experiments.held_out import held_out, held_out_examples
 from abruptlab.experiments.progress import hidden_and_attention, uniform_attention
 from abruptlab.experiments.result import Outlined
 from abruptlab.experiments.sequence_attention import attention_over_sequence
-from abruptlab.model.build import Model
 from abruptlab.model.decoder import Decoder
 from abruptlab.run.run import Run
-from abruptlab.task.base import Objective
-from abruptlab.task.examples import Examples
 
 REACH = 4  # rows and columns around the query, beyond which few queries have a key at all
 BLOCKS = 18  # a side of a decoder's map at most
@@ -47,7 +44,9 @@ def measure_glance(run: Run, step: int, matrices: int = 32, seed: int = 0) -> Gl
     Raises `CheckpointError` for a step without a checkpoint.
     """
     model, batch, objective = run.load(step), held_out_examples(run, matrices, seed), run.objective
-    signs = _signs(model, batch, objective)
+    collapse, progress = hidden_and_attention(model, batch, objective)
+    uniform = float(uniform_attention(batch, objective))
+    signs = float(collapse[-1].nanmean()), float(progress.nanmean(-1).max()) / uniform if uniform else math.nan
     if isinstance(model, Decoder):
         maps, useful = attention_over_sequence(model, batch, objective)
         parts = ", ".join(segment.name.partition(":")[0] for segment in objective.segments)
@@ -58,13 +57,6 @@ def measure_glance(run: Run, step: int, matrices: int = 32, seed: int = 0) -> Gl
     label = attention.label[..., None]
     score = scores.max(-1, where=(label == KINDS) | (label == NO_LABEL), initial=-np.inf)
     return Glance(step, AROUND, around_the_query(attention.maps, attention.size), attention.label, score, *signs)
-
-
-def _signs(model: Model, batch: Examples, objective: Objective) -> tuple[float, float]:
-    """Collapse and attention, as `Glance` has them."""
-    collapse, attention = hidden_and_attention(model, batch, objective)
-    uniform = float(uniform_attention(batch, objective))
-    return float(collapse[-1].nanmean()), float(attention.nanmean(-1).max()) / uniform if uniform else math.nan
 
 
 def around_the_query(
