@@ -440,7 +440,7 @@ def test_a_text_of_excel_that_may_be_two_numbers_is_refused(cell: str, tmp_path:
 
 @pytest.mark.parametrize("file", ["excel", "parquet"])
 def test_a_list_of_numbers_that_are_texts_gets_texts(file: str, tmp_path: Path) -> None:
-    lines = [["u", "ham", "1.5"], ["u", "egg", "2.5"], ["v", "ham", "3.5"]]
+    lines: list[list[object]] = [["u", "ham", "1.5"], ["u", "egg", "2.5"], ["v", "ham", "3.5"]]
     frame = pd.DataFrame(lines, columns=["user", "item", "rating"])
     table = read(tmp_path, excel(*lines) if file == "excel" else parquet(frame), triplets=True)
     written = io.BytesIO(completed_with(table, 4.5))
