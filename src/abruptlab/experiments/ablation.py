@@ -21,7 +21,7 @@ from torch import Tensor
 from abruptlab.arguments import checked, choice, require_count
 from abruptlab.errors import ConfigError, SiteError
 from abruptlab.experiments.estimate import Losses
-from abruptlab.experiments.forward import load_model, recorded
+from abruptlab.experiments.forward import loaded_model, recorded
 from abruptlab.experiments.held_out import held_out_examples
 from abruptlab.experiments.level import trivial_level
 from abruptlab.experiments.result import Outlined
@@ -113,7 +113,7 @@ def measure_ablation(
     Raises `SiteError` for a head and `ConfigError` for a replacement that does not exist, `CheckpointError` for a step
     without a checkpoint.
     """
-    resolved, model, objective = run.resolve(step), load_model(run, step), run.objective
+    (resolved, model), objective = loaded_model(run, step), run.objective
     batch = held_out_examples(run, matrices, seed)
     heads = all_heads(model) if heads is None else sorted({(int(layer), int(head)) for layer, head in heads})
     ablated = score(model, batch, objective, constant_maps(model, heads, replacement))
@@ -129,7 +129,7 @@ def measure_single_ablations(
 
     Raises `CheckpointError` for a step without a checkpoint.
     """
-    resolved, model, objective = run.resolve(step), load_model(run, step), run.objective
+    (resolved, model), objective = loaded_model(run, step), run.objective
     batch = held_out_examples(run, matrices, seed)
     intact = score(model, batch, objective)
     ablated = stacked([_score_each(model, batch, objective, replacement) for replacement in REPLACEMENTS])
@@ -148,7 +148,7 @@ def measure_other_damage(
 
     Raises `SiteError` for a head that does not exist, `CheckpointError` for a step without a checkpoint.
     """
-    model, objective, (layer, index) = load_model(run, step), run.objective, head
+    (_, model), objective, (layer, index) = loaded_model(run, step), run.objective, head
     require_head(model, (layer, index))
     batch = held_out_examples(run, matrices, seed)
 
@@ -180,7 +180,7 @@ def measure_greedy_ablation(
     without a checkpoint.
     """
     require_count(matrices, "matrices")
-    resolved, model, objective = run.resolve(step), load_model(run, step), run.objective
+    (resolved, model), objective = loaded_model(run, step), run.objective
     both = held_out_examples(run, SEARCHED + matrices, seed)
     search, batch = both[:SEARCHED], both[SEARCHED:]
     level, falling, intact = plateau_level(run), objective.falling, score(model, batch, objective)

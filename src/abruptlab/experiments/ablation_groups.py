@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Shaped
 from abruptlab.experiments.ablation import Head, constant_maps, plateau_level
 from abruptlab.experiments.attention import mean_attention
 from abruptlab.experiments.estimate import Losses
-from abruptlab.experiments.forward import load
+from abruptlab.experiments.forward import loaded
 from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.experiments.scores import score
@@ -51,7 +51,7 @@ def measure_group_ablation(
 
     Raises `CheckpointError` for a step without a checkpoint.
     """
-    resolved, model = run.resolve(step), load(run, step)
+    resolved, model = loaded(run, step)
     batch = held_out(run, matrices, seed)
     labels = mean_attention(model, batch, resolved).label
     groups = [np.isin(labels, kinds) for kinds in GROUPS.values()]

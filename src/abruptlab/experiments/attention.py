@@ -10,7 +10,7 @@ from torch import Tensor
 
 from abruptlab.arguments import checked
 from abruptlab.experiments.estimate import Estimate, over_matrices
-from abruptlab.experiments.forward import load, recorded
+from abruptlab.experiments.forward import load, loaded, recorded
 from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model.encoder import Encoder
@@ -69,7 +69,7 @@ def measure_attention(
     `single` random one for all matrices (figure 23). Raises `CheckpointError` for a step without a checkpoint and
     `ConfigError` for another mask.
     """
-    resolved, model = run.resolve(step), load(run, step)
+    resolved, model = loaded(run, step)
     return mean_attention(model, _batch(run, mask, matrices, seed), resolved)
 
 

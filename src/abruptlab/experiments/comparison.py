@@ -11,7 +11,7 @@ from abruptlab.arguments import checked
 from abruptlab.baselines.nuclear import NuclearNorm, nuclear_norm
 from abruptlab.errors import ConfigError
 from abruptlab.experiments.estimate import Estimate, Losses, differences, losses, over_matrices
-from abruptlab.experiments.forward import load, predict
+from abruptlab.experiments.forward import loaded, predict
 from abruptlab.experiments.held_out import completed, held_out
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model.encoder import Encoder
@@ -68,7 +68,7 @@ def measure_comparison(
     task = run.config.matrices
     if task.mask == "fixed":
         raise ConfigError("the share of hidden entries cannot be varied: the run's mask is fixed, not random")
-    resolved, model = run.resolve(step), load(run, step)
+    resolved, model = loaded(run, step)
     every = sorted({*probabilities, task.mask_probability})
     contests = [
         compete(model, held_out(run, matrices, seed, mask_probability=share)) for share in track(every, "probabilities")

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from abruptlab.experiments.comparison import Contest, compete
-from abruptlab.experiments.forward import load
+from abruptlab.experiments.forward import loaded
 from abruptlab.experiments.held_out import expressible, held_out
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.run.run import Run
@@ -36,7 +36,7 @@ def measure_distributions(run: Run, step: int | str = "final", matrices: int = 1
 
     Matrices with a value beyond the vocabulary are left out. Raises `CheckpointError` for a step without a checkpoint.
     """
-    resolved, model = run.resolve(step), load(run, step)
+    resolved, model = loaded(run, step)
     ordinary = held_out(run, matrices, seed)
     batches = {TRAINED: (ordinary, 1.0)} | {name: drawn(run, *how, ordinary, seed) for name, how in OTHERS.items()}
     return Distributions(

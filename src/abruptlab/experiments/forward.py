@@ -23,9 +23,17 @@ def load(run: Run, step: int | str) -> Encoder:
 
 
 @checked
-def load_model(run: Run, step: int | str) -> Model:
-    """`Run.load`, on the fastest device."""
-    return run.load(step).to(choose_device())
+def loaded(run: Run, step: int | str) -> tuple[int, Encoder]:
+    """The step of a checkpoint, which may be given as a milestone, and `load` of it."""
+    resolved = run.resolve(step)
+    return resolved, load(run, resolved)
+
+
+@checked
+def loaded_model(run: Run, step: int | str) -> tuple[int, Model]:
+    """The same with a model of either kind."""
+    resolved = run.resolve(step)
+    return resolved, run.load(resolved).to(choose_device())
 
 
 @checked

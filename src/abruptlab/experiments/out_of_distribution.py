@@ -15,7 +15,7 @@ from abruptlab.arguments import checked
 from abruptlab.errors import ConfigError
 from abruptlab.experiments.comparison import Contest, compete
 from abruptlab.experiments.estimate import Estimate, Losses
-from abruptlab.experiments.forward import load
+from abruptlab.experiments.forward import loaded
 from abruptlab.experiments.held_out import expressible, held_out, require_hidden
 from abruptlab.experiments.permutation import permute
 from abruptlab.experiments.result import Outlined, stack
@@ -78,7 +78,7 @@ def measure_out_of_distribution(
     anything below 1, positions that are no table, and a fixed mask; `RunError` for a run that hides nothing.
     """
     require_hidden(run)
-    resolved, model = run.resolve(step), load(run, step)
+    resolved, model = loaded(run, step)
     task = run.config.matrices
     if task.mask == "fixed":
         raise ConfigError("rank, rows and columns cannot be varied: the run's mask is fixed, not random")

@@ -19,7 +19,7 @@ from torch import Tensor
 from abruptlab.arguments import checked, require, require_types
 from abruptlab.errors import SiteError
 from abruptlab.experiments.estimate import Estimate, Losses, of_sums
-from abruptlab.experiments.forward import load, load_model, parts, predict, recorded
+from abruptlab.experiments.forward import loaded, loaded_model, parts, predict, recorded
 from abruptlab.experiments.held_out import held_out, held_out_examples
 from abruptlab.experiments.result import Outlined
 from abruptlab.experiments.scores import Scores, joined, score_of, stacked
@@ -98,7 +98,7 @@ def measure_patching(
 
     Raises `SiteError` for a site, head or position and `CheckpointError` for a checkpoint that does not exist.
     """
-    resolved, model, objective = run.resolve(step), load_model(run, step), run.objective
+    (resolved, model), objective = loaded_model(run, step), run.objective
     batch = held_out_examples(run, matrices, seed)
     other = run.config.task.contrast(batch)
     each = [
@@ -140,7 +140,7 @@ def measure_patching_maps(run: Run, step: int | str = "final", matrices: int = 2
 
     Raises `CheckpointError` for a step without a checkpoint.
     """
-    resolved, model = run.resolve(step), load(run, step)
+    resolved, model = loaded(run, step)
     batch = held_out(run, matrices, seed)
     opposite = negated(batch, run.config.matrices)
     clean, corrupted = predict(model, batch.tokens), predict(model, opposite.tokens)
@@ -172,7 +172,7 @@ def measure_layer_patching(run: Run, step: int | str = "final", matrices: int = 
 
     Raises `CheckpointError` for a step without a checkpoint.
     """
-    resolved, model = run.resolve(step), load(run, step)
+    resolved, model = loaded(run, step)
     batch = held_out(run, matrices, seed)
     opposite = negated(batch, run.config.matrices)
     layers, corrupted = range(model.config.layers), predict(model, opposite.tokens)
@@ -187,7 +187,7 @@ def measure_entry_patching(run: Run, step: int | str = "final", matrices: int = 
 
     Raises `CheckpointError` for a step without a checkpoint.
     """
-    resolved, model = run.resolve(step), load(run, step)
+    resolved, model = loaded(run, step)
     batch = held_out(run, matrices, seed)
     opposite = negated(batch, run.config.matrices)
     clean, corrupted = predict(model, batch.tokens), predict(model, opposite.tokens)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from abruptlab.arguments import checked
 from abruptlab.baselines.nuclear import NuclearNorm
-from abruptlab.experiments.forward import load, predict
+from abruptlab.experiments.forward import loaded, predict
 from abruptlab.experiments.held_out import completed, held_out
 from abruptlab.experiments.result import Outlined
 from abruptlab.run.run import Run
@@ -53,7 +53,7 @@ def measure_pivots(run: Run, step: int | str = "final", matrices: int = 512, see
 
     Raises `CheckpointError` for a step without a checkpoint.
     """
-    resolved, model = run.resolve(step), load(run, step)
+    resolved, model = loaded(run, step)
     batch = held_out(run, matrices, seed)
     solver = NuclearNorm()
     methods: list[Predict] = [lambda given: predict(model, given.tokens), lambda given: completed(solver, given)]

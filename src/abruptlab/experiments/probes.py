@@ -13,7 +13,7 @@ from torch import Tensor
 
 from abruptlab.arguments import checked, require, require_count
 from abruptlab.experiments.estimate import Estimate, pooled
-from abruptlab.experiments.forward import load, recorded
+from abruptlab.experiments.forward import loaded, recorded
 from abruptlab.experiments.held_out import held_out
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.model.encoder import Encoder
@@ -71,7 +71,7 @@ def measure_probes(
     require(ridge >= 0, "ridge", "0 or more", ridge)
     require_count(train, "train", SHUFFLES + 1)
     require_count(matrices, "matrices")
-    resolved, model = run.resolve(step), load(run, step)
+    resolved, model = loaded(run, step)
     batch = held_out(run, matrices + train, seed)
     return Probes(
         resolved, np.array(layer_outputs(model)), **probe(model, batch[matrices:], batch[:matrices], ridge, as_authors)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from abruptlab.arguments import checked
 from abruptlab.experiments.estimate import Estimate, over_matrices
-from abruptlab.experiments.forward import load_model, parts, recorded
+from abruptlab.experiments.forward import loaded_model, parts, recorded
 from abruptlab.experiments.held_out import held_out_examples
 from abruptlab.experiments.losses import Curves, measure_curves
 from abruptlab.experiments.result import Outlined
@@ -69,7 +69,7 @@ def measure_progress(run: Run, steps: Steps | None = None, matrices: int = 256, 
     resolved = run.resolve_all((run.steps or ["final"]) if steps is None else steps)
     each = []
     for step in track(resolved, "checkpoints"):
-        model = load_model(run, step)
+        _, model = loaded_model(run, step)
         apart = collapse_apart(model, batch, objective) if _parts(objective) else []
         each.append((*hidden_and_attention(model, batch, objective), *apart))
     collapse, attention, *apart = (torch.stack(measure) for measure in zip(*each, strict=True))

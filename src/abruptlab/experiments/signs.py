@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from abruptlab.experiments.answer_probes import measure_answer_probes
-from abruptlab.experiments.forward import load, load_model, parts, predict
+from abruptlab.experiments.forward import load, loaded_model, parts, predict
 from abruptlab.experiments.held_out import held_out, held_out_examples
 from abruptlab.experiments.probes import PLACES, measure_probes
 from abruptlab.model import sites
@@ -40,7 +40,7 @@ def other_signs(run: Run, step: int, matrices: int = 256, seed: int = 0) -> dict
 def attention_entropy(run: Run, step: int, matrices: int = 256, seed: int = 0) -> float:
     """The mean entropy in nats of where a query looks, |A| / Σ|A|, over all heads and those queries of which something
     is asked."""
-    model, objective = load_model(run, step), run.objective
+    (_, model), objective = loaded_model(run, step), run.objective
     means: list[Float[Tensor, " example"]] = []
 
     def see(pattern: Tensor) -> Tensor:

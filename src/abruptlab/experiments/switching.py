@@ -13,7 +13,7 @@ from abruptlab.arguments import checked, different
 from abruptlab.config import GROUPS
 from abruptlab.errors import ConfigError
 from abruptlab.experiments.estimate import Losses
-from abruptlab.experiments.forward import load_model
+from abruptlab.experiments.forward import loaded_model
 from abruptlab.experiments.held_out import held_out_examples
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.experiments.scores import Shown, score
@@ -82,8 +82,8 @@ def measure_switching(
     there twice.
     """
     groups = different("groups", several(groups))
-    steps = [run.resolve(step) for step in (before, after)]
-    models = [load_model(run, step) for step in steps]
+    each = [loaded_model(run, before), loaded_model(run, after)]
+    steps, models = [step for step, _ in each], [model for _, model in each]
     batch, stranger = held_out_examples(run, matrices, seed), copy.deepcopy(models[0]).cpu()  # where the generator is
     stranger.initialise(generator(seed, HELD_OUT, 5))
     stranger.to(choose_device())
@@ -119,12 +119,12 @@ def measure_switch(
     without a checkpoint.
     """
     groups = different("groups", several(groups))
-    receiver, giver = load_model(run, into), load_model(run, source)
+    (into, receiver), (source, giver) = loaded_model(run, into), loaded_model(run, source)
     batch, objective = held_out_examples(run, matrices, seed), run.objective
     return Switch(
         groups=tuple(groups),
-        into=run.resolve(into),
-        source=run.resolve(source),
+        into=into,
+        source=source,
         intact=stack([score(model, batch, objective).losses for model in (receiver, giver)]),
         switched=score(switch(receiver, giver, groups), batch, objective).losses,
     )
