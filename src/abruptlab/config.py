@@ -22,29 +22,20 @@ from abruptlab.toml import flat, mistakes_of, parsed, read_text, require_kinds, 
 if TYPE_CHECKING:
     from abruptlab.task.base import Objective
 
-# A model's parameters in groups: each belongs to exactly one single group; the others have the modules of several.
-SINGLE: dict[str, tuple[str, ...]] = {  # → the modules that hold the parameters, in every layer
-    "token-embeddings": ("token_embedding",),
-    "positional-embeddings": ("position_embedding",),
-    "attention-qkv": ("attn.qkv",),  # what the paper's model switching calls attention
-    "attention-output": ("attn.output",),
-    "mlp": ("mlp",),
-    "layer-norms": ("embed_norm", "attn_norm", "mlp_norm", "final_norm"),
-    "read-out": ("readout",),
-}
-_ALL = tuple(module for modules in SINGLE.values() for module in modules)
-GROUPS: dict[str, tuple[str, ...]] = {
-    **SINGLE,
-    "attention": ("attn.qkv", "attn.output"),
-    # the token and positional embeddings with their LayerNorm, which the paper's public code trains together (figure 8)
-    "embeddings": ("token_embedding", "position_embedding", "embed_norm"),
-    # what is not attention, as the paper's text has it: of the layers, with the norm of the embeddings
-    "layers-but-qkv": ("attn.output", "mlp", "embed_norm", "attn_norm", "mlp_norm", "final_norm"),
-    # what is not attention, as its public code has it: all weights whose name in the stock model lacks "attention", so
-    # that the attention's output projection and the LayerNorm behind it stay
-    "not-attention": tuple(module for module in _ALL if not module.startswith("attn")),
-    "all-but-qkv": tuple(module for module in _ALL if module != "attn.qkv"),
-}
+GROUP_NAMES = (  # of a model's parameters, by name; `abruptlab.model.groups` says what is in them
+    "token-embeddings",
+    "positional-embeddings",
+    "attention-qkv",
+    "attention-output",
+    "mlp",
+    "layer-norms",
+    "read-out",
+    "attention",
+    "embeddings",
+    "layers-but-qkv",
+    "not-attention",
+    "all-but-qkv",
+)
 
 
 @dataclass(frozen=True)
@@ -231,7 +222,7 @@ class StartConfig:
         require(bool(self.run) or self.step == "final", "start.step", "start.run beside it", self.step)
         for name in ("trained", "taken", "frozen"):
             for group in getattr(self, name):
-                require(group in GROUPS, f"start.{name}", f"some of {', '.join(GROUPS)}", group)
+                require(group in GROUP_NAMES, f"start.{name}", f"some of {', '.join(GROUP_NAMES)}", group)
 
 
 @dataclass(frozen=True)

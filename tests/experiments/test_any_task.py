@@ -11,7 +11,6 @@ from torch import Tensor
 
 from abruptlab import record
 from abruptlab.cli import main
-from abruptlab.config import SINGLE
 from abruptlab.errors import ConfigError
 from abruptlab.experiments import forward
 from abruptlab.experiments.ablation import REPLACEMENTS, constant_maps, measure_ablation, measure_single_ablations
@@ -20,6 +19,7 @@ from abruptlab.experiments.held_out import held_out_examples
 from abruptlab.experiments.patching import Patch, measure_patching
 from abruptlab.experiments.switching import measure_switch, measure_switching
 from abruptlab.figures.switching import draw_switching
+from abruptlab.model.groups import SINGLE
 from abruptlab.run.run import Run
 from abruptlab.task.answers import SequenceBatch
 from abruptlab.training.state import initial_model

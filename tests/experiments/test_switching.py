@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from abruptlab.config import GROUPS, SINGLE, ModelConfig
+from abruptlab.config import ModelConfig
 from abruptlab.errors import CheckpointError, ConfigError
 from abruptlab.experiments import forward
 from abruptlab.experiments.estimate import Estimate, Losses
@@ -17,6 +17,7 @@ from abruptlab.experiments.switching import Switching, measure_switch, measure_s
 from abruptlab.figures.style import MASKED, OBSERVED
 from abruptlab.figures.switching import draw_switching
 from abruptlab.model.encoder import Encoder
+from abruptlab.model.groups import GROUPS, SINGLE
 from abruptlab.paper import Findings, judge
 from abruptlab.paper.switching import CLAIMS
 from abruptlab.run.run import Run

@@ -4,11 +4,11 @@ from typing import Any
 import pytest
 import torch
 
-from abruptlab.config import GROUPS, SINGLE, ModelConfig
+from abruptlab.config import GROUP_NAMES, ModelConfig
 from abruptlab.errors import ConfigError
 from abruptlab.model.decoder import Decoder
 from abruptlab.model.encoder import Encoder
-from abruptlab.model.groups import parameters_of, transplant
+from abruptlab.model.groups import GROUPS, SINGLE, parameters_of, transplant
 from tests.conftest import make_encoder
 
 DEEP = make_encoder(ModelConfig(layers=12, heads=1, width=8, mlp_width=8))
@@ -53,6 +53,10 @@ def test_combinations_are_unions() -> None:
     outside = parameters_of(DEEP, ["token-embeddings", "positional-embeddings", "read-out"]).keys()
     assert parameters_of(DEEP, ["layers-but-qkv"]).keys() == everything - qkv - outside
     assert list(parameters_of(DEEP, ["mlp", "all-but-qkv", "attention"])) == list(everything)
+
+
+def test_a_configuration_knows_the_same_names() -> None:
+    assert tuple(GROUPS) == GROUP_NAMES
 
 
 def test_an_unknown_group_is_an_error_that_lists_them() -> None:

@@ -17,9 +17,9 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from abruptlab.cli import main
-from abruptlab.config import SINGLE, ModelConfig, RunConfig
+from abruptlab.config import ModelConfig, RunConfig
 from abruptlab.errors import AbruptlabError
-from abruptlab.model.groups import parameters_of
+from abruptlab.model.groups import SINGLE, parameters_of
 from abruptlab.presets import preset
 from abruptlab.run.measures import MEASURES, read_measures
 from abruptlab.run.run import Run

@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Int
 
 from abruptlab.arguments import checked, different
-from abruptlab.config import GROUPS
 from abruptlab.errors import ConfigError
 from abruptlab.experiments.estimate import Losses
 from abruptlab.experiments.forward import loaded_model
@@ -18,7 +17,7 @@ from abruptlab.experiments.held_out import held_out_examples
 from abruptlab.experiments.result import Outlined, stack
 from abruptlab.experiments.scores import Shown, score
 from abruptlab.model.build import Model
-from abruptlab.model.groups import parameters_of
+from abruptlab.model.groups import GROUPS, parameters_of
 from abruptlab.run.run import Run, several
 from abruptlab.system.devices import choose_device
 from abruptlab.system.tracking import track
@@ -32,7 +31,7 @@ Shape = TypeVar("Shape", bound=Model)  # of two models
 class Switching(Outlined):
     """Every group of parameters, single or combined, switched between two models, both ways."""
 
-    groups: tuple[str, ...]  # of `config.GROUPS`
+    groups: tuple[str, ...]  # of `groups.GROUPS`
     shown: Shown
     steps: Int[np.ndarray, " model"]  # the two models: before, after
     intact: Losses  # [model]
@@ -52,7 +51,7 @@ class Switch(Outlined):
 
 
 def switch(into: Shape, source: Shape, groups: Iterable[str]) -> Shape:
-    """A copy of `into` with the parameters of these groups (`config.GROUPS`) from `source`.
+    """A copy of `into` with the parameters of these groups (`groups.GROUPS`) from `source`.
 
     Raises `ConfigError` for a group that does not exist and for models of different shapes.
     """

@@ -6,13 +6,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from abruptlab.config import SINGLE
 from abruptlab.experiments.estimate import Estimate
 from abruptlab.experiments.scores import Shown
 from abruptlab.experiments.switching import Switching
 from abruptlab.figures.style import REFERENCE, ShortLog, curve_colour, drawing, in_math, new_figure
+from abruptlab.model.groups import SINGLE
 
-LABELS = {  # of `config.GROUPS`
+LABELS = {  # of `groups.GROUPS`
     "token-embeddings": "token embeddings",
     "positional-embeddings": "positional embeddings",
     "attention-qkv": "attention QKV",

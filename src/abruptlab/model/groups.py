@@ -1,13 +1,38 @@
-"""A model's parameters in named groups (`GROUPS`), to be switched between models or trained alone (figure 8)."""
+"""A model's parameters in named groups, to be switched between models or trained alone (figure 8).
+
+Every parameter belongs to exactly one single group; the combinations have the modules of several.
+"""
 
 from collections.abc import Collection, Iterable
 
 from torch.nn import Parameter
 
 from abruptlab.arguments import choice
-from abruptlab.config import GROUPS
 from abruptlab.errors import ConfigError
 from abruptlab.model.build import Model
+
+SINGLE: dict[str, tuple[str, ...]] = {  # → the modules that hold the parameters, in every layer
+    "token-embeddings": ("token_embedding",),
+    "positional-embeddings": ("position_embedding",),
+    "attention-qkv": ("attn.qkv",),  # what the paper's model switching calls attention
+    "attention-output": ("attn.output",),
+    "mlp": ("mlp",),
+    "layer-norms": ("embed_norm", "attn_norm", "mlp_norm", "final_norm"),
+    "read-out": ("readout",),
+}
+_ALL = tuple(module for modules in SINGLE.values() for module in modules)
+COMBINATIONS: dict[str, tuple[str, ...]] = {  # → the modules
+    "attention": ("attn.qkv", "attn.output"),
+    # the token and positional embeddings with their LayerNorm, which the paper's public code trains together (figure 8)
+    "embeddings": ("token_embedding", "position_embedding", "embed_norm"),
+    # what is not attention, as the paper's text has it: of the layers, with the norm of the embeddings
+    "layers-but-qkv": ("attn.output", "mlp", "embed_norm", "attn_norm", "mlp_norm", "final_norm"),
+    # what is not attention, as its public code has it: all weights whose name in the stock model lacks "attention", so
+    # that the attention's output projection and the LayerNorm behind it stay
+    "not-attention": tuple(module for module in _ALL if not module.startswith("attn")),
+    "all-but-qkv": tuple(module for module in _ALL if module != "attn.qkv"),
+}
+GROUPS: dict[str, tuple[str, ...]] = {**SINGLE, **COMBINATIONS}
 
 
 def parameters_of(model: Model, names: Iterable[str]) -> dict[str, Parameter]:

@@ -4,9 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils import get_total_norm
 
-from abruptlab.config import SINGLE
 from abruptlab.model.build import Model
-from abruptlab.model.groups import parameters_of
+from abruptlab.model.groups import SINGLE, parameters_of
 
 
 class Norms:
