@@ -47,6 +47,7 @@ def unchecked(script: str) -> str:
     ours, theirs = context.Pipe()
     process = context.Process(target=_carried_out, args=(script, theirs))
     process.start()
+    theirs.close()  # or nobody would notice if it died without a word
     printed, error = ours.recv()
     process.join()
     if error:

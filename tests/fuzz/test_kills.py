@@ -26,7 +26,7 @@ from tests.fuzz.outcome import counted, run
 from tests.sweep.test_drive import Inline
 from tests.synthetic import make_metrics, make_run
 
-COUNT = counted("FUZZ_KILLS", 3)  # of each kind at least
+COUNT = counted("FUZZ_KILLS", 5)  # of each kind at least
 TRAINING = replace(preset("smoke").training, steps=40, checkpoint_every=5, rolling_every=5)
 CONFIG = replace(preset("smoke"), training=TRAINING)
 TABLE = "x,a,b,c\np,1,2,3\nq,2,,6\nr,3,6,9\n"

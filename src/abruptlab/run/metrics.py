@@ -107,8 +107,8 @@ def shortest(values: Float[np.ndarray, " number"]) -> list[float]:
 
 
 def _parsed_at_once(lines: Sequence[bytes], names: Collection[str], first: int) -> list[Row] | None:
-    """All lines as rows, in less than half of the time that they take one by one; None if any is not just as expected,
-    or has what is no number."""
+    """All lines as rows, in two thirds of the time that they take one by one; None if any is not just as expected, or
+    has what is no number."""
     text = b",".join(lines)
     if not text.count(b"{") == text.count(b"}") == len(lines) == sum(line[:1] + line[-1:] == b"{}" for line in lines):
         return None  # an object may end on another line than it begins
